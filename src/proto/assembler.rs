@@ -1,0 +1,238 @@
+//! From pieces of data frames to messages.
+//!
+//! Owns the message under way: its bytes so far, its limits, its UTF-8 and its decoding by an
+//! extension. The rules of frames were the decoder's; whether the message still counts (a Close
+//! was sent) is the connection's.
+
+use alloc::vec::Vec;
+use core::mem;
+
+use super::config::{Config, Delivery};
+use super::connection::Event;
+use super::decoder::FramePiece;
+use super::extension::{DecodeError, PerMessage};
+use super::frame::{FrameHeader, MAX_HEADER_LENGTH, Opcode};
+use super::message::{Message, MessageKind, MessagePiece, Payload};
+use super::utf8::Utf8Validator;
+use crate::error::{Fault, LimitError, ProtocolError};
+
+/// An assembled payload begins here in its buffer, so that the header of any frame fits in front
+/// and the buffer can be sent as it is.
+const HEADROOM: usize = MAX_HEADER_LENGTH;
+
+#[derive(Debug)]
+pub(crate) struct Assembler {
+    kind: MessageKind,
+    /// The message passes the extension's decoder.
+    extended: bool,
+    /// No piece of a streamed message was handed over yet.
+    at_start: bool,
+    /// Frames of the message so far.
+    frames: u32,
+    /// Bytes of the message so far, decoded.
+    length: usize,
+    utf8: Utf8Validator,
+    /// Empty, or `HEADROOM` bytes and then the message so far (whole delivery).
+    buffer: Vec<u8>,
+    /// A buffer given back for the next message, empty of content.
+    spare: Vec<u8>,
+}
+
+impl Assembler {
+    pub(crate) fn new() -> Self {
+        Self {
+            kind: MessageKind::Binary,
+            extended: false,
+            at_start: true,
+            frames: 0,
+            length: 0,
+            utf8: Utf8Validator::new(),
+            buffer: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes a buffer for the next message that has to be assembled; the larger one is kept.
+    pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > self.spare.capacity() {
+            buffer.clear();
+            self.spare = buffer;
+        }
+    }
+
+    /// Gives the unused buffer up.
+    pub(crate) fn take_spare(&mut self) -> Vec<u8> {
+        mem::take(&mut self.spare)
+    }
+
+    /// Frees what is held: nothing more will be delivered.
+    pub(crate) fn clear(&mut self) {
+        self.buffer = Vec::new();
+        self.spare = Vec::new();
+    }
+
+    /// The next piece of a data frame; answers the message or streamed piece it completes.
+    #[inline]
+    pub(crate) fn push<'b>(
+        &mut self,
+        piece: FramePiece<'b>,
+        extension: Option<&mut PerMessage>,
+        config: &Config,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        if piece.is_first() {
+            self.begin_frame(piece.header(), extension.as_deref(), config)?;
+        }
+        let end = piece.is_last() && piece.header().fin;
+        match extension {
+            Some(extension) if self.extended => self.decode(&piece, end, extension, config),
+            _ => {
+                let length = piece.payload().len();
+                if self.kind == MessageKind::Text {
+                    validate(&mut self.utf8, piece.payload(), end)?;
+                }
+                let before = self.length;
+                self.length += length;
+                match config.delivery {
+                    // All of it is in the caller's buffer.
+                    Delivery::Whole if end && before == 0 => {
+                        let (bytes, start) = piece.into_parts();
+                        Ok(Some(self.message(Payload::borrowed(bytes, start))))
+                    }
+                    Delivery::Whole => {
+                        self.open_buffer();
+                        self.buffer.extend_from_slice(piece.payload());
+                        Ok(end.then(|| self.assembled()))
+                    }
+                    Delivery::Streamed => {
+                        let (bytes, start) = piece.into_parts();
+                        Ok(self.streamed(Payload::borrowed(bytes, start), end))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks what the header of a data frame announces against the limits, before any payload.
+    #[inline]
+    fn begin_frame(
+        &mut self,
+        header: &FrameHeader,
+        extension: Option<&PerMessage>,
+        config: &Config,
+    ) -> Result<(), Fault> {
+        if header.opcode != Opcode::Continuation {
+            self.kind = match header.opcode {
+                Opcode::Text => MessageKind::Text,
+                _ => MessageKind::Binary,
+            };
+            self.extended = extension
+                .is_some_and(|extension| !header.rsv.is_empty() && header.rsv == extension.rsv);
+            self.at_start = true;
+            self.frames = 0;
+            self.length = 0;
+            self.utf8 = Utf8Validator::new();
+        }
+        self.frames += 1;
+        if self.frames > config.max_fragments {
+            let limit = config.max_fragments;
+            return Err(LimitError::Fragments { limit }.into());
+        }
+        let length = header.payload_length;
+        if let Some(limit) = config.max_frame_size
+            && length > limit
+        {
+            return Err(LimitError::FrameSize { length, limit }.into());
+        }
+        let limit = config.max_message_size;
+        // An encoded payload says nothing of the message's length.
+        if !self.extended && length > limit.saturating_sub(self.length) as u64 {
+            return Err(LimitError::MessageSize { limit }.into());
+        }
+        Ok(())
+    }
+
+    /// A piece of a message that an extension has encoded. The decoder appends to the message's
+    /// buffer, or for a streamed message to a buffer of the piece's own.
+    fn decode(
+        &mut self,
+        piece: &FramePiece<'_>,
+        end: bool,
+        extension: &mut PerMessage,
+        config: &Config,
+    ) -> Result<Option<Event<'static>>, Fault> {
+        self.open_buffer();
+        let start = self.buffer.len();
+        let limit = config.max_message_size;
+        let decoded =
+            extension
+                .decoder
+                .decode(piece.payload(), end, limit - self.length, &mut self.buffer);
+        // What was decoded before a fault counts first: the fault found must not depend on how
+        // the bytes were split.
+        if self.kind == MessageKind::Text {
+            let end = end && decoded.is_ok();
+            validate(&mut self.utf8, &self.buffer[start..], end)?;
+        }
+        match decoded {
+            Ok(()) => {}
+            Err(DecodeError::TooLong) => return Err(LimitError::MessageSize { limit }.into()),
+            Err(DecodeError::Invalid(text)) => return Err(ProtocolError::Extension(text).into()),
+        }
+        self.length += self.buffer.len() - start;
+        // The limit is the connection's promise; an extension that went over it is not trusted.
+        if self.length > limit {
+            return Err(LimitError::MessageSize { limit }.into());
+        }
+        Ok(match config.delivery {
+            Delivery::Whole => end.then(|| self.assembled()),
+            Delivery::Streamed => {
+                let payload = Payload::owned(mem::take(&mut self.buffer), HEADROOM);
+                self.streamed(payload, end)
+            }
+        })
+    }
+
+    fn open_buffer(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = mem::take(&mut self.spare);
+            self.buffer.resize(HEADROOM, 0);
+        }
+    }
+
+    fn assembled(&mut self) -> Event<'static> {
+        let buffer = mem::take(&mut self.buffer);
+        self.message(Payload::owned(buffer, HEADROOM))
+    }
+
+    #[inline]
+    fn message<'b>(&self, payload: Payload<'b>) -> Event<'b> {
+        Event::Message(Message::new(self.kind, payload))
+    }
+
+    fn streamed<'b>(&mut self, payload: Payload<'b>, end: bool) -> Option<Event<'b>> {
+        if payload.is_empty() && !end {
+            if let Some(buffer) = payload.into_buffer() {
+                self.recycle(buffer);
+            }
+            return None;
+        }
+        let first = mem::replace(&mut self.at_start, false);
+        Some(Event::Piece(MessagePiece {
+            kind: self.kind,
+            payload,
+            first,
+            last: end,
+        }))
+    }
+}
+
+/// RFC 6455 section 8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that
+/// the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket
+/// Connection_."
+#[inline]
+fn validate(utf8: &mut Utf8Validator, piece: &[u8], end: bool) -> Result<(), ProtocolError> {
+    match utf8.validate(piece) {
+        Ok(()) if !end || utf8.is_complete() => Ok(()),
+        _ => Err(ProtocolError::Utf8),
+    }
+}

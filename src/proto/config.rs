@@ -1,0 +1,102 @@
+//! The settings of an endpoint, each with its default and the reason for it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::extension::PerMessageExtension;
+use super::http::HeadLimits;
+
+/// How messages reach the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// Whole, as [`Event::Message`](super::Event::Message).
+    #[default]
+    Whole,
+    /// In pieces as their bytes arrive, as [`Event::Piece`](super::Event::Piece): nothing is
+    /// assembled, so memory doesn't grow with the message.
+    Streamed,
+}
+
+/// What an endpoint allows and how long it waits. Shared by its connections in an [`Arc`].
+///
+/// ```
+/// use std::time::Duration;
+/// use sockeye::proto::Config;
+///
+/// let mut config = Config::default();
+/// config.max_message_size = 64 * 1024;
+/// config.idle_timeout = Some(Duration::from_secs(300));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The longest message to receive in bytes, whole or streamed, after any extension's
+    /// decoding. A longer one is failed with 1009, where possible at its first frame header.
+    ///
+    /// Default 1 MiB: what Python's `websockets` takes, more than interactive applications send,
+    /// and little enough that a thousand hostile peers hold 1 GiB and not 64.
+    pub max_message_size: usize,
+    /// The longest frame to receive in bytes of payload as sent.
+    ///
+    /// Default none: the message limit bounds frames too.
+    pub max_frame_size: Option<u64>,
+    /// The most frames that one message may come in; more are failed with 1008.
+    ///
+    /// Default 100,000: a peer that sends 64 KiB in single bytes passes (the Autobahn suite has
+    /// such cases), one that sends empty fragments without end does not.
+    pub max_fragments: u32,
+    /// Whether messages arrive whole or in pieces. Default whole.
+    pub delivery: Delivery,
+    /// Messages longer than this many bytes are sent in frames of at most this many.
+    ///
+    /// Default none: one frame for each message, as peers handle best.
+    pub fragment_size: Option<core::num::NonZeroUsize>,
+    /// A ping is sent when nothing arrived for this long.
+    ///
+    /// Default 30 s: below the 60 s after which common proxies and NATs drop a silent connection.
+    pub ping_interval: Option<Duration>,
+    /// After a keep-alive ping, anything must arrive within this time, else the connection is
+    /// failed with 1011.
+    ///
+    /// Default 20 s, as Python's `websockets`: long enough for a mobile network's gap.
+    pub pong_timeout: Duration,
+    /// The connection is failed with 1001 when nothing arrived for this long.
+    ///
+    /// Default none: keep-alive pings find dead peers, and a live but silent one is welcome.
+    pub idle_timeout: Option<Duration>,
+    /// How long the closing handshake may take, from this endpoint's Close to the end of the
+    /// transport.
+    ///
+    /// Default 10 s, as Python's `websockets`.
+    pub close_timeout: Duration,
+    /// How long the opening handshake may take in all, from the first byte waited for to the
+    /// complete head.
+    ///
+    /// Default 10 s: far over a slow network's need, and what a peer that sends a byte now and
+    /// then can hold.
+    pub handshake_timeout: Duration,
+    /// What the head of the opening handshake may be.
+    pub head: HeadLimits,
+    /// The extensions to offer or to accept, the preferred one first. Default none.
+    pub extensions: Vec<Arc<dyn PerMessageExtension>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_message_size: 1024 * 1024,
+            max_frame_size: None,
+            max_fragments: 100_000,
+            delivery: Delivery::Whole,
+            fragment_size: None,
+            ping_interval: Some(Duration::from_secs(30)),
+            pong_timeout: Duration::from_secs(20),
+            idle_timeout: None,
+            close_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            head: HeadLimits::default(),
+            extensions: Vec::new(),
+        }
+    }
+}

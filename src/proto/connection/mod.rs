@@ -1,0 +1,304 @@
+//! A connection after the opening handshake: the state that both directions share.
+//!
+//! [`recv`](Connection::recv) is in `recv.rs`, what sends in `send.rs`. Here are the states, the
+//! clock and the end. Bytes, sockets and waiting are the caller's.
+
+mod recv;
+mod send;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::assembler::Assembler;
+use super::close::Closed;
+use super::config::Config;
+use super::decoder::FrameDecoder;
+use super::extension::PerMessage;
+use super::frame::{Opcode, Role, Rsv};
+use super::message::{Message, MessageKind, MessagePiece, Payload};
+use super::random::RandomSource;
+use super::timer::{Timer, Timers};
+use crate::error::{Fault, LimitError};
+
+pub use send::Frame;
+
+/// What [`Connection::recv`] reports. It borrows the caller's buffer, never the connection.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'b> {
+    /// A whole message.
+    Message(Message<'b>),
+    /// A piece of a message, with [`Delivery::Streamed`](super::Delivery::Streamed).
+    Piece(MessagePiece<'b>),
+    /// A ping, already answered (RFC 6455 section 5.5.2).
+    Ping(Payload<'b>),
+    /// A pong, solicited or not (RFC 6455 section 5.5.3).
+    Pong(Payload<'b>),
+    /// Both Close frames were exchanged: the last event. Write what is in the output, then
+    /// follow [`Connection::teardown`].
+    Closed(Closed),
+}
+
+/// What remains to be done with the transport once a connection is over. In every case write the
+/// output first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teardown {
+    /// Shut the sending side down, then read and drop what comes until the end of the stream or
+    /// the deadline of [`Connection::poll_timeout`]. Dropping the socket at once could reset it
+    /// and destroy the Close on its way (RFC 6455 section 7.1.1).
+    HalfClose,
+    /// A client after the closing handshake: read and drop until the server ends the stream
+    /// (RFC 6455 section 7.1.1: the server closes first) or the deadline passes.
+    AwaitEof,
+    /// Drop the transport now.
+    Drop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// This endpoint's Close is sent, the peer's has not come.
+    Closing,
+    /// Closed or failed; the fault sticks.
+    Over(Teardown, Option<Fault>),
+}
+
+/// A WebSocket connection of either role, with no socket, clock or thread (RFC 6455).
+///
+/// Four kinds of method:
+/// - inputs: [`recv`](Self::recv), [`handle_eof`](Self::handle_eof),
+///   [`handle_timeout`](Self::handle_timeout), [`recycle`](Self::recycle);
+/// - commands: `send*`, [`close`](Self::close);
+/// - outputs: bytes are appended to the `out` that inputs and commands are given;
+///   [`poll_timeout`](Self::poll_timeout) says when to call `handle_timeout`, and
+///   [`teardown`](Self::teardown) what to do with the transport;
+/// - getters: the rest.
+///
+/// After each input or command, in this order: write `out`, look at `teardown`, set the timer to
+/// `poll_timeout`.
+///
+/// `now` is always the time since one fixed origin of the caller's choice.
+pub struct Connection {
+    config: Arc<Config>,
+    state: State,
+    decoder: FrameDecoder,
+    assembler: Assembler,
+    /// What has arrived of a control frame's payload that did not arrive whole.
+    control: Vec<u8>,
+    extension: Option<Box<PerMessage>>,
+    /// The source of masking keys; a client has one.
+    random: Option<Box<dyn RandomSource>>,
+    timers: Timers,
+    /// The kind of the fragmented message being sent.
+    sending: Option<MessageKind>,
+    subprotocol: Option<Box<str>>,
+}
+
+impl Connection {
+    /// The server's end of a connection whose opening handshake was done elsewhere.
+    /// [`ServerHandshake::accept`](super::ServerHandshake::accept) does it here.
+    #[must_use]
+    pub fn server(config: Arc<Config>, now: Duration) -> Self {
+        Self::new(config, None, None, None, now)
+    }
+
+    /// The client's end of a connection whose opening handshake was done elsewhere.
+    /// [`ClientHandshake`](super::ClientHandshake) does it here.
+    #[must_use]
+    pub fn client(config: Arc<Config>, random: Box<dyn RandomSource>, now: Duration) -> Self {
+        Self::new(config, Some(random), None, None, now)
+    }
+
+    pub(super) fn new(
+        config: Arc<Config>,
+        random: Option<Box<dyn RandomSource>>,
+        extension: Option<PerMessage>,
+        subprotocol: Option<Box<str>>,
+        now: Duration,
+    ) -> Self {
+        let role = match random {
+            Some(_) => Role::Client,
+            None => Role::Server,
+        };
+        let rsv = extension.as_ref().map_or(Rsv::NONE, |it| it.rsv);
+        Self {
+            config,
+            state: State::Open,
+            decoder: FrameDecoder::with_rsv(role, rsv),
+            assembler: Assembler::new(),
+            control: Vec::new(),
+            extension: extension.map(Box::new),
+            random,
+            timers: Timers::new(now),
+            sending: None,
+            subprotocol,
+        }
+    }
+
+    /// Which end of the connection this is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self.random {
+            Some(_) => Role::Client,
+            None => Role::Server,
+        }
+    }
+
+    /// The subprotocol that both endpoints agreed on (RFC 6455 section 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.subprotocol.as_deref()
+    }
+
+    /// The round trip of the last keep-alive ping that was answered.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.timers.round_trip()
+    }
+
+    /// Whether messages may be sent: neither endpoint has begun the closing handshake and nothing
+    /// failed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// What to do with the transport, None while the connection needs it.
+    #[must_use]
+    pub fn teardown(&self) -> Option<Teardown> {
+        match self.state {
+            State::Over(teardown, _) => Some(teardown),
+            State::Open | State::Closing => None,
+        }
+    }
+
+    /// Why the connection was failed, if it was.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match self.state {
+            State::Over(_, fault) => fault,
+            State::Open | State::Closing => None,
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), if nothing happens before. Ask
+    /// again after each input or command.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        match self.state {
+            State::Over(Teardown::Drop, _) => None,
+            _ => {
+                let (deadline, _) = self.timers.next(&self.config);
+                (deadline < Duration::MAX).then_some(deadline)
+            }
+        }
+    }
+
+    /// Acts on the deadlines that have passed: sends a keep-alive ping, or gives up. Calling it
+    /// early does nothing.
+    ///
+    /// # Errors
+    /// [`LimitError::Idle`] and [`LimitError::Pong`] fail the connection as a fault of
+    /// [`recv`](Self::recv) does; [`LimitError::Close`] when the peer left a Close unanswered.
+    pub fn handle_timeout(&mut self, now: Duration, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let (deadline, timer) = self.timers.next(&self.config);
+        if now < deadline {
+            return Ok(());
+        }
+        let error = match (self.state, timer) {
+            // The end of the stream is late: nothing is lost by not waiting for it.
+            (State::Over(_, fault), _) => {
+                self.state = State::Over(Teardown::Drop, fault);
+                return Ok(());
+            }
+            (_, Timer::Ping) => {
+                let payload = self.timers.ping_sent(now);
+                self.write_frame(true, Rsv::NONE, Opcode::Ping, &payload, out);
+                return Ok(());
+            }
+            (_, Timer::Pong) => LimitError::Pong {
+                timeout: self.config.pong_timeout,
+            },
+            (_, Timer::Idle) => LimitError::Idle {
+                timeout: self.config.idle_timeout.unwrap_or_default(),
+            },
+            (_, Timer::Close) => LimitError::Close {
+                timeout: self.config.close_timeout,
+            },
+        };
+        Err(self.fail(error.into(), out, now))
+    }
+
+    /// The transport has ended: the peer closed it, or it broke. Answers how the connection
+    /// ended if that was not reported yet; the code is then 1006 (RFC 6455 section 7.1.5).
+    pub fn handle_eof(&mut self) -> Option<Closed> {
+        let fault = self.fault();
+        let closed = match self.state {
+            State::Open => Some(Closed::abnormal(false)),
+            State::Closing => Some(Closed::abnormal(true)),
+            State::Over(..) => None,
+        };
+        self.over(Teardown::Drop, fault);
+        closed
+    }
+
+    /// Gives the buffer of an assembled message back, for the next one to be assembled in. The
+    /// connection keeps one such buffer until then, or until
+    /// [`reclaim`](Self::reclaim); a borrowed payload has none to give.
+    pub fn recycle(&mut self, payload: Payload<'_>) {
+        if let Some(buffer) = payload.into_buffer() {
+            self.lend(buffer);
+        }
+    }
+
+    /// As [`recycle`](Self::recycle), with any buffer: a caller with many connections lends one
+    /// of a few to the connection that is about to receive.
+    pub fn lend(&mut self, buffer: Vec<u8>) {
+        if !matches!(self.state, State::Over(..)) {
+            self.assembler.recycle(buffer);
+        }
+    }
+
+    /// Takes the lent buffer back if it was not used; else the answer has no capacity. An idle
+    /// connection that was not lent one owns none.
+    pub fn reclaim(&mut self) -> Vec<u8> {
+        self.assembler.take_spare()
+    }
+
+    /// Fails the connection (RFC 6455 section 7.1.7): the one place that queues the Close frame
+    /// of a fault. After this endpoint's own Close, no second one is sent and the transport is
+    /// dropped.
+    #[cold]
+    fn fail(&mut self, fault: Fault, out: &mut Vec<u8>, now: Duration) -> Fault {
+        let teardown = if self.is_open() {
+            let code = fault.close_code();
+            self.write_close(Some(code), fault.close_reason(), out, now);
+            Teardown::HalfClose
+        } else {
+            Teardown::Drop
+        };
+        self.over(teardown, Some(fault));
+        fault
+    }
+
+    /// Nothing will be delivered any more: frees what only delivery needs.
+    fn over(&mut self, teardown: Teardown, fault: Option<Fault>) {
+        self.state = State::Over(teardown, fault);
+        self.assembler.clear();
+        self.control = Vec::new();
+        self.extension = None;
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("role", &self.role())
+            .field("state", &self.state)
+            .field("subprotocol", &self.subprotocol)
+            .finish_non_exhaustive()
+    }
+}

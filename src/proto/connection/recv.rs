@@ -1,0 +1,131 @@
+//! Receiving: from input bytes to events, with the answers that the protocol itself demands.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+
+use super::{Connection, Event, State, Teardown};
+use crate::error::Fault;
+use crate::proto::close::{self, CloseCode, Closed};
+use crate::proto::decoder::{FramePiece, Input};
+use crate::proto::frame::{Opcode, Role, Rsv};
+use crate::proto::message::Payload;
+
+impl Connection {
+    /// Reads frames from `input` up to the next event, appending what the protocol demands to
+    /// `out`: a pong for each ping, the peer's Close echoed, a Close for a fault. None when all
+    /// input is consumed; call it until then.
+    ///
+    /// Once the connection is over, input is consumed and dropped.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the peer broke the protocol or a limit. `out` then holds the Close frame
+    /// that tells it: write it, then follow [`teardown`](Self::teardown). The error sticks.
+    #[inline]
+    pub fn recv<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        if let State::Over(_, fault) = self.state {
+            input.discard();
+            return fault.map_or(Ok(None), Err);
+        }
+        if !input.is_empty() {
+            self.timers.received(now);
+        }
+        loop {
+            let received = match self.decoder.decode(input) {
+                Ok(Some(piece)) => self.piece(piece, out, now),
+                Ok(None) => return Ok(None),
+                Err(error) => Err(error.into()),
+            };
+            match received {
+                Ok(None) => {}
+                Ok(event) => return Ok(event),
+                Err(fault) => {
+                    input.discard();
+                    return Err(self.fail(fault, out, now));
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn piece<'b>(
+        &mut self,
+        piece: FramePiece<'b>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        if piece.header().opcode.is_control() {
+            self.control(piece, out, now)
+        } else if self.state == State::Open {
+            self.assembler
+                .push(piece, self.extension.as_deref_mut(), &self.config)
+        } else {
+            // After this endpoint's Close, data are parsed but not delivered.
+            Ok(None)
+        }
+    }
+
+    /// A piece of a control frame. Its payload is borrowed when it arrived whole.
+    fn control<'b>(
+        &mut self,
+        piece: FramePiece<'b>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        let header = *piece.header();
+        let whole = piece.is_first() && piece.is_last();
+        let last = piece.is_last();
+        let payload = if whole {
+            let (bytes, start) = piece.into_parts();
+            Payload::borrowed(bytes, start)
+        } else {
+            self.control.extend_from_slice(piece.payload());
+            if header.opcode == Opcode::Close {
+                close::parse(&self.control, header.payload_length)?;
+            }
+            if !last {
+                return Ok(None);
+            }
+            Payload::owned(mem::take(&mut self.control), 0)
+        };
+        let open = self.state == State::Open;
+        match header.opcode {
+            Opcode::Ping => {
+                // RFC 6455 section 5.5.3: "A Pong frame sent in response to a Ping frame must
+                // have identical 'Application data'".
+                self.write_frame(true, Rsv::NONE, Opcode::Pong, &payload, out);
+                Ok(open.then_some(Event::Ping(payload)))
+            }
+            Opcode::Pong => {
+                self.timers.pong(&payload, now);
+                Ok(open.then_some(Event::Pong(payload)))
+            }
+            _ => {
+                let (code, reason) = close::parse(&payload, header.payload_length)?;
+                let closed = Closed {
+                    code: code.unwrap_or(CloseCode::NO_STATUS),
+                    reason: reason.into(),
+                    clean: true,
+                    local: !open,
+                };
+                // RFC 6455 section 5.5.1: "If an endpoint receives a Close frame and did not
+                // previously send a Close frame, the endpoint MUST send a Close frame in
+                // response", with the code it received.
+                if open {
+                    self.write_close(code, "", out, now);
+                }
+                let teardown = match self.role() {
+                    Role::Server => Teardown::HalfClose,
+                    Role::Client => Teardown::AwaitEof,
+                };
+                self.over(teardown, None);
+                Ok(Some(Event::Closed(closed)))
+            }
+        }
+    }
+}

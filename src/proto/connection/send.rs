@@ -1,0 +1,332 @@
+//! Sending: messages, fragments, control frames, and the two ways to send without a copy.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Connection, State};
+use crate::error::Misuse;
+use crate::proto::close::{self, CloseCode};
+use crate::proto::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Rsv};
+use crate::proto::mask::mask;
+use crate::proto::message::{Message, MessageKind, MessageRef, Payload};
+
+impl Connection {
+    /// Sends a message: appends its frame to `out`, or its frames where
+    /// [`fragment_size`](crate::proto::Config::fragment_size) asks for them.
+    ///
+    /// # Errors
+    /// [`Misuse::Closed`] once the closing handshake began, [`Misuse::FragmentUnderWay`] inside
+    /// a fragmented message. Nothing is appended then.
+    #[inline]
+    pub fn send<'m>(
+        &mut self,
+        message: impl Into<MessageRef<'m>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        let message = message.into();
+        self.check_start()?;
+        let (kind, payload) = (message.kind(), message.as_bytes());
+        match self.config.fragment_size {
+            Some(size) if payload.len() > size.get() => {
+                let count = payload.len().div_ceil(size.get());
+                for (at, fragment) in payload.chunks(size.get()).enumerate() {
+                    self.write_data(kind, at == 0, at + 1 == count, fragment, out);
+                }
+            }
+            _ => self.write_data(kind, true, true, payload, out),
+        }
+        Ok(())
+    }
+
+    /// Sends one fragment of a message; the first call begins the message, the one with `fin`
+    /// ends it (RFC 6455 section 5.4). Pings, pongs and a Close may be sent in between.
+    ///
+    /// # Errors
+    /// [`Misuse::Closed`] once the closing handshake began, [`Misuse::FragmentKind`] when text
+    /// and binary are mixed in one message. Nothing is appended then.
+    pub fn send_fragment<'m>(
+        &mut self,
+        fragment: impl Into<MessageRef<'m>>,
+        fin: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        let fragment = fragment.into();
+        if !self.is_open() {
+            return Err(Misuse::Closed);
+        }
+        let kind = fragment.kind();
+        if self.sending.is_some_and(|sending| sending != kind) {
+            return Err(Misuse::FragmentKind);
+        }
+        let first = self.sending.is_none();
+        self.sending = (!fin).then_some(kind);
+        self.write_data(kind, first, fin, fragment.as_bytes(), out);
+        Ok(())
+    }
+
+    /// Begins a message whose payload the caller writes itself: answers the header of its one
+    /// frame. Write it, then exactly `length` bytes of payload, of valid UTF-8 for text, before
+    /// anything else of this connection. A client masks these bytes with the header's key first
+    /// ([`mask`]). The payload is sent as it is, past any extension.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Panics
+    /// When `length` has its top bit set.
+    pub fn send_header(&mut self, kind: MessageKind, length: u64) -> Result<FrameHeader, Misuse> {
+        self.check_start()?;
+        Ok(FrameHeader {
+            fin: true,
+            rsv: Rsv::NONE,
+            opcode: kind.opcode(),
+            masking_key: self.masking_key(),
+            payload_length: length,
+        })
+    }
+
+    /// Sends a received message on without a copy where that can be: the header is written in
+    /// front of the payload, in the message's own buffer, and the answer is the whole frame, to
+    /// be written after `out`. Where it can't be, the message is appended to `out` as by
+    /// [`send`](Self::send) and the answer is None.
+    ///
+    /// There is room when the message came in a frame whose header lies before it in the same
+    /// buffer and is no shorter than the new one (a server's echo: the received header had a
+    /// masking key, the new one has none), or when it was assembled. An extension or
+    /// [`fragment_size`](crate::proto::Config::fragment_size) may need a copy.
+    ///
+    /// Use it from some KiB up, with a vectored write; a small message is cheaper copied.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_in_place<'b>(
+        &mut self,
+        message: Message<'b>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Frame<'b>>, Misuse> {
+        let header = self.send_header(message.kind(), message.len() as u64)?;
+        let length = header.encoded_length();
+        let one_frame = self
+            .config
+            .fragment_size
+            .is_none_or(|size| message.len() <= size.get());
+        if self.extension.is_none() && one_frame && message.payload().has_room(length) {
+            // From here on the bytes are a frame and no longer text.
+            let mut frame = message.into_payload();
+            let (front, payload) = frame.extend_front(length).split_at_mut(length);
+            front.copy_from_slice(header.encode().as_bytes());
+            if let Some(key) = header.masking_key {
+                mask(payload, key, 0);
+            }
+            return Ok(Some(Frame(frame)));
+        }
+        self.send(&message, out)?;
+        Ok(None)
+    }
+
+    /// Sends a ping; the peer answers with a pong of the same payload
+    /// ([`Event::Pong`](super::Event::Pong)).
+    ///
+    /// # Errors
+    /// [`Misuse::ControlTooLong`] over 125 bytes, [`Misuse::Closed`] once the closing handshake
+    /// began.
+    pub fn send_ping(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Misuse> {
+        self.send_control(Opcode::Ping, payload, out)
+    }
+
+    /// Sends a pong that answers no ping, a one-way heartbeat (RFC 6455 section 5.5.3). Pings
+    /// are answered without it.
+    ///
+    /// # Errors
+    /// As [`send_ping`](Self::send_ping).
+    pub fn send_pong(&mut self, payload: &[u8], out: &mut Vec<u8>) -> Result<(), Misuse> {
+        self.send_control(Opcode::Pong, payload, out)
+    }
+
+    /// Begins the closing handshake (RFC 6455 section 7.1.2) with a code and reason, or with
+    /// neither: `close(None, "", …)`. Nothing may be sent afterwards and no message is delivered
+    /// any more; [`Event::Closed`](super::Event::Closed) follows, or
+    /// [`LimitError::Close`](crate::error::LimitError::Close) if the peer doesn't answer within
+    /// [`close_timeout`](crate::proto::Config::close_timeout).
+    ///
+    /// # Errors
+    /// [`Misuse`] for a code that may not be sent (RFC 6455 section 7.4), a reason of over 123
+    /// bytes or without a code, and once the closing handshake began. Nothing is appended then.
+    pub fn close(
+        &mut self,
+        code: impl Into<Option<CloseCode>>,
+        reason: &str,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<(), Misuse> {
+        if !self.is_open() {
+            return Err(Misuse::Closed);
+        }
+        let code = code.into();
+        close::check(code, reason)?;
+        self.write_close(code, reason, out, now);
+        self.state = State::Closing;
+        self.assembler.clear();
+        Ok(())
+    }
+
+    #[inline]
+    fn check_start(&self) -> Result<(), Misuse> {
+        if !self.is_open() {
+            Err(Misuse::Closed)
+        } else if self.sending.is_some() {
+            Err(Misuse::FragmentUnderWay)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn send_control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        if !self.is_open() {
+            return Err(Misuse::Closed);
+        }
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(Misuse::ControlTooLong(payload.len()));
+        }
+        self.write_frame(true, Rsv::NONE, opcode, payload, out);
+        Ok(())
+    }
+
+    pub(super) fn write_close(
+        &mut self,
+        code: Option<CloseCode>,
+        reason: &str,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) {
+        let mut payload = [0; MAX_CONTROL_PAYLOAD];
+        let length = close::encode(code, reason, &mut payload);
+        self.write_frame(true, Rsv::NONE, Opcode::Close, &payload[..length], out);
+        self.timers.close_sent(now);
+    }
+
+    /// One data frame: a whole message or a fragment, through the extension if it takes it.
+    #[inline]
+    fn write_data(
+        &mut self,
+        kind: MessageKind,
+        first: bool,
+        fin: bool,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let opcode = if first {
+            kind.opcode()
+        } else {
+            Opcode::Continuation
+        };
+        if let Some(mut extension) = self.extension.take() {
+            // The encoder appends behind room for the longest header.
+            let start = out.len();
+            out.resize(start + MAX_HEADER_LENGTH, 0);
+            if first || extension.encoding {
+                let taken = extension.encoder.encode(payload, fin, out);
+                extension.encoding = taken || !first;
+            }
+            let encoded = extension.encoding;
+            let rsv = match encoded && first {
+                true => extension.rsv,
+                false => Rsv::NONE,
+            };
+            self.extension = Some(extension);
+            if encoded {
+                self.frame_behind_room(fin, rsv, opcode, start, out);
+                return;
+            }
+            out.truncate(start);
+        }
+        self.write_frame(fin, Rsv::NONE, opcode, payload, out);
+    }
+
+    /// Makes a frame of the payload behind `MAX_HEADER_LENGTH` bytes of room at `start`.
+    fn frame_behind_room(
+        &mut self,
+        fin: bool,
+        rsv: Rsv,
+        opcode: Opcode,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) {
+        let payload_at = start + MAX_HEADER_LENGTH;
+        let header = FrameHeader {
+            fin,
+            rsv,
+            opcode,
+            masking_key: self.masking_key(),
+            payload_length: (out.len() - payload_at) as u64,
+        };
+        if let Some(key) = header.masking_key {
+            mask(&mut out[payload_at..], key, 0);
+        }
+        let encoded = header.encode();
+        let length = encoded.as_bytes().len();
+        out[start..start + length].copy_from_slice(encoded.as_bytes());
+        out.copy_within(payload_at.., start + length);
+        out.truncate(out.len() - (MAX_HEADER_LENGTH - length));
+    }
+
+    #[inline]
+    pub(super) fn write_frame(
+        &mut self,
+        fin: bool,
+        rsv: Rsv,
+        opcode: Opcode,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let header = FrameHeader {
+            fin,
+            rsv,
+            opcode,
+            masking_key: self.masking_key(),
+            payload_length: payload.len() as u64,
+        };
+        let encoded = header.encode();
+        out.reserve(MAX_HEADER_LENGTH + payload.len());
+        out.extend_from_slice(encoded.as_bytes());
+        let start = out.len();
+        out.extend_from_slice(payload);
+        if let Some(key) = header.masking_key {
+            mask(&mut out[start..], key, 0);
+        }
+    }
+
+    /// RFC 6455 section 5.3: "The masking key is a 32-bit value chosen at random by the client.
+    /// When preparing a masked frame, the client MUST pick a fresh masking key".
+    #[inline]
+    fn masking_key(&mut self) -> Option<[u8; 4]> {
+        let random = self.random.as_mut()?;
+        let mut key = [0; 4];
+        random.fill(&mut key);
+        Some(key)
+    }
+}
+
+/// A whole frame in the buffer its payload was received in, ready to be written
+/// ([`Connection::send_in_place`]).
+#[derive(Debug)]
+pub struct Frame<'b>(Payload<'b>);
+
+impl<'b> Frame<'b> {
+    /// The frame's bytes, header and payload.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The same bytes; give them to [`Connection::recycle`] once they are written.
+    #[must_use]
+    pub fn into_payload(self) -> Payload<'b> {
+        self.0
+    }
+}

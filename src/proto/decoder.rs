@@ -1,0 +1,319 @@
+//! From bytes to pieces of frames (RFC 6455 section 5).
+//!
+//! Owns the bytes of an incomplete header (at most 14) and the place within the current frame;
+//! payloads stay in the caller's buffer, where they are unmasked. What the pieces mean (messages,
+//! control frames, limits) is left to the [`Connection`](crate::proto::Connection).
+
+use core::mem;
+
+use super::frame::{FrameHeader, HeaderRules, MAX_HEADER_LENGTH, Role, Rsv};
+use super::mask::mask;
+use crate::error::ProtocolError;
+
+/// Received bytes on their way in: a view of the caller's buffer that shrinks from the front.
+///
+/// The core unmasks payloads in place and hands slices of the same buffer out, so it takes the
+/// bytes as `&mut`.
+#[derive(Debug)]
+pub struct Input<'b> {
+    rest: &'b mut [u8],
+    consumed: usize,
+}
+
+impl<'b> Input<'b> {
+    /// All of `bytes`, none of it consumed.
+    pub fn new(bytes: &'b mut [u8]) -> Self {
+        Self {
+            rest: bytes,
+            consumed: 0,
+        }
+    }
+
+    /// How many bytes were consumed since [`new`](Self::new). A caller that stops before the
+    /// core has answered None keeps the bytes behind this point and gives them again.
+    #[must_use]
+    pub fn consumed(&self) -> usize {
+        self.consumed
+    }
+
+    /// The bytes that are not consumed yet.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        self.rest
+    }
+
+    /// How many bytes are not consumed yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Whether all bytes are consumed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Consumes the next `count` bytes.
+    #[inline]
+    pub(crate) fn take(&mut self, count: usize) -> &'b mut [u8] {
+        let (taken, rest) = mem::take(&mut self.rest).split_at_mut(count);
+        self.rest = rest;
+        self.consumed += count;
+        taken
+    }
+
+    /// Consumes all bytes.
+    pub(crate) fn discard(&mut self) {
+        self.take(self.len());
+    }
+}
+
+/// Decodes a stream of frames, whatever the pieces its bytes arrive in.
+///
+/// An input method ([`decode`](Self::decode)) is all it has: call it until it answers None, then
+/// bring more bytes.
+///
+/// ```
+/// use sockeye::proto::{FrameDecoder, Input, Opcode, Role};
+///
+/// // A masked text frame, "Hello" (RFC 6455 section 5.7).
+/// let mut bytes = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+/// let mut decoder = FrameDecoder::new(Role::Server);
+/// let mut input = Input::new(&mut bytes);
+/// let piece = decoder.decode(&mut input)?.unwrap();
+/// assert_eq!(piece.header().opcode, Opcode::Text);
+/// assert!(piece.is_first() && piece.is_last());
+/// assert_eq!(piece.payload(), b"Hello");
+/// assert!(decoder.decode(&mut input)?.is_none());
+/// # Ok::<(), sockeye::error::ProtocolError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FrameDecoder {
+    state: State,
+    role: Role,
+    rsv: Rsv,
+    /// A fragmented message is under way.
+    fragmented: bool,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Between frames, or inside a header whose first bytes are kept here.
+    Header {
+        partial: [u8; MAX_HEADER_LENGTH],
+        length: u8,
+    },
+    /// Inside a payload.
+    Payload {
+        header: FrameHeader,
+        remaining: u64,
+    },
+    Failed(ProtocolError),
+}
+
+impl State {
+    const START: Self = Self::Header {
+        partial: [0; MAX_HEADER_LENGTH],
+        length: 0,
+    };
+}
+
+impl FrameDecoder {
+    /// A decoder for the frames that an endpoint of this role receives, with no reserved bit
+    /// allowed.
+    #[must_use]
+    pub const fn new(role: Role) -> Self {
+        Self::with_rsv(role, Rsv::NONE)
+    }
+
+    /// As [`new`](Self::new), and the bits of `rsv` may be set on the first frame of a message,
+    /// as a negotiated extension has it (RFC 6455 section 5.2).
+    #[must_use]
+    pub const fn with_rsv(role: Role, rsv: Rsv) -> Self {
+        Self {
+            state: State::START,
+            role,
+            rsv,
+            fragmented: false,
+        }
+    }
+
+    /// Decodes the next piece of a frame: from the header on as much payload as is there, later
+    /// the rest of it. The first piece comes as soon as the header is complete, if need be
+    /// without payload; later ones are never empty. None when the input is consumed.
+    ///
+    /// # Errors
+    /// At the first byte that proves that the peer broke RFC 6455 section 5. The error sticks.
+    pub fn decode<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+    ) -> Result<Option<FramePiece<'b>>, ProtocolError> {
+        match &mut self.state {
+            State::Header { length: 0, .. } => {
+                let rules = self.rules();
+                match FrameHeader::decode_with(input.as_slice(), &rules) {
+                    Ok(Some((header, length))) => Ok(Some(self.first_piece(header, length, input))),
+                    Ok(None) => {
+                        self.keep_partial(input);
+                        Ok(None)
+                    }
+                    Err(error) => Err(self.fail(error)),
+                }
+            }
+            State::Header { .. } => self.resume_header(input),
+            State::Payload { header, remaining } => {
+                if input.is_empty() {
+                    return Ok(None);
+                }
+                let count = clamp(*remaining, input.len());
+                let payload = input.take(count);
+                if let Some(key) = header.masking_key {
+                    let at = header.payload_length - *remaining;
+                    mask(payload, key, (at % 4) as usize);
+                }
+                *remaining -= count as u64;
+                let piece = FramePiece {
+                    header: *header,
+                    first: false,
+                    last: *remaining == 0,
+                    start: 0,
+                    bytes: payload,
+                };
+                if piece.last {
+                    self.state = State::START;
+                }
+                Ok(Some(piece))
+            }
+            State::Failed(error) => Err(*error),
+        }
+    }
+
+    #[inline]
+    fn rules(&self) -> HeaderRules {
+        HeaderRules {
+            masked: Some(matches!(self.role, Role::Server)),
+            rsv: self.rsv,
+            fragmented: Some(self.fragmented),
+        }
+    }
+
+    /// The header is complete and its last `header_length` bytes stand at the front of `input`.
+    #[inline]
+    fn first_piece<'b>(
+        &mut self,
+        header: FrameHeader,
+        header_length: usize,
+        input: &mut Input<'b>,
+    ) -> FramePiece<'b> {
+        if !header.opcode.is_control() {
+            self.fragmented = !header.fin;
+        }
+        let count = clamp(header.payload_length, input.len() - header_length);
+        let bytes = input.take(header_length + count);
+        if let Some(key) = header.masking_key {
+            mask(&mut bytes[header_length..], key, 0);
+        }
+        let remaining = header.payload_length - count as u64;
+        self.state = if remaining == 0 {
+            State::START
+        } else {
+            State::Payload { header, remaining }
+        };
+        FramePiece {
+            header,
+            first: true,
+            last: remaining == 0,
+            start: header_length,
+            bytes,
+        }
+    }
+
+    /// Keeps an incomplete header: consumes all input, which is shorter than a header.
+    fn keep_partial(&mut self, input: &mut Input<'_>) {
+        let bytes = input.take(input.len());
+        let mut partial = [0; MAX_HEADER_LENGTH];
+        partial[..bytes.len()].copy_from_slice(bytes);
+        self.state = State::Header {
+            partial,
+            length: bytes.len() as u8,
+        };
+    }
+
+    /// Completes a header of which earlier input held the first bytes. A header has at most 14
+    /// bytes, so looking again after each is bounded work.
+    #[cold]
+    fn resume_header<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+    ) -> Result<Option<FramePiece<'b>>, ProtocolError> {
+        let rules = self.rules();
+        let State::Header { partial, length } = &mut self.state else {
+            return Ok(None);
+        };
+        for (at, &byte) in input.as_slice().iter().enumerate() {
+            partial[usize::from(*length)] = byte;
+            *length += 1;
+            match FrameHeader::decode_with(&partial[..usize::from(*length)], &rules) {
+                Ok(Some((header, _))) => return Ok(Some(self.first_piece(header, at + 1, input))),
+                Ok(None) => {}
+                Err(error) => return Err(self.fail(error)),
+            }
+        }
+        input.discard();
+        Ok(None)
+    }
+
+    #[cold]
+    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+        self.state = State::Failed(error);
+        error
+    }
+}
+
+#[inline]
+fn clamp(remaining: u64, available: usize) -> usize {
+    usize::try_from(remaining).map_or(available, |remaining| remaining.min(available))
+}
+
+/// A piece of a frame: its header, and the payload bytes that arrived in one buffer, unmasked.
+#[derive(Debug)]
+pub struct FramePiece<'b> {
+    header: FrameHeader,
+    first: bool,
+    last: bool,
+    start: usize,
+    /// The payload from `start` on; before it what arrived of the header in the same buffer.
+    bytes: &'b mut [u8],
+}
+
+impl<'b> FramePiece<'b> {
+    /// The header of the frame.
+    #[must_use]
+    pub fn header(&self) -> &FrameHeader {
+        &self.header
+    }
+
+    /// Whether the frame begins with this piece.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// Whether the frame ends with this piece.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// The payload bytes of this piece, unmasked.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// The buffer and where in it the payload begins.
+    pub(crate) fn into_parts(self) -> (&'b mut [u8], usize) {
+        (self.bytes, self.start)
+    }
+}

@@ -1,0 +1,113 @@
+//! Extensions (RFC 6455 section 9): their negotiation and the per-message hook.
+//!
+//! The grammar of `Sec-WebSocket-Extensions` is in `grammar.rs`. Here is what an extension
+//! implements: [`PerMessageExtension`] to be negotiated, [`PerMessageEncode`] and
+//! [`PerMessageDecode`] to transform messages. These two see payload bytes and a limit, never
+//! frames: frames, fragments and limits stay with the connection. A connection has at most one
+//! extension.
+
+mod grammar;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::frame::Rsv;
+
+pub use grammar::{
+    Extension, ExtensionOffer, ExtensionOffers, ExtensionParam, ExtensionParams, GrammarError,
+    parse_extensions,
+};
+
+/// An extension as it is configured: it makes and judges offers (RFC 6455 section 9.1).
+///
+/// Put it into [`Config::extensions`](super::Config::extensions). The server accepts the first
+/// of the client's offers that one of its extensions accepts; to decline all is no error.
+pub trait PerMessageExtension: fmt::Debug + Send + Sync {
+    /// The client's offers, the preferred one first. All have this extension's name.
+    fn offers(&self) -> Vec<Extension>;
+
+    /// The server's judgement of an offer: None declines it; else the response and the codec
+    /// that was agreed on. It is asked about offers of every name.
+    fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)>;
+
+    /// The client's judgement of the server's response: None when the response is not for this
+    /// extension.
+    ///
+    /// # Errors
+    /// What is wrong with the response: the client fails the connection (RFC 6455 section 4.1).
+    fn confirm(&self, response: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>>;
+}
+
+/// The two halves of a negotiated extension, for one connection.
+pub struct PerMessage {
+    pub(super) rsv: Rsv,
+    pub(super) encoder: Box<dyn PerMessageEncode>,
+    pub(super) decoder: Box<dyn PerMessageDecode>,
+    /// The message being sent passes the encoder.
+    pub(super) encoding: bool,
+}
+
+impl PerMessage {
+    /// An extension whose messages are marked by `rsv` on their first frame.
+    #[must_use]
+    pub fn new(
+        rsv: Rsv,
+        encoder: Box<dyn PerMessageEncode>,
+        decoder: Box<dyn PerMessageDecode>,
+    ) -> Self {
+        Self {
+            rsv,
+            encoder,
+            decoder,
+            encoding: false,
+        }
+    }
+}
+
+impl fmt::Debug for PerMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PerMessage")
+            .field("rsv", &self.rsv)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Encodes the messages that are sent.
+pub trait PerMessageEncode: Send {
+    /// Appends the encoded form of the next piece of a message to `out`; `fin` marks the last
+    /// piece. Each piece becomes one frame.
+    ///
+    /// False on a message's first piece, with nothing appended, sends the whole message as it
+    /// is, unmarked: the encoder is not asked again before the next message. On a later piece
+    /// the answer doesn't count.
+    fn encode(&mut self, payload: &[u8], fin: bool, out: &mut Vec<u8>) -> bool;
+}
+
+/// Decodes the received messages that are marked with the extension's reserved bits.
+pub trait PerMessageDecode: Send {
+    /// Appends to `out` what the next bytes of a message decode to, at most `limit` bytes, and
+    /// changes nothing of what `out` held. `fin` marks the message's last bytes. Pieces are cut
+    /// anywhere, and what has been appended after the same bytes must not depend on the cuts.
+    ///
+    /// # Errors
+    /// [`DecodeError`]. What was decoded before the fault is appended. The connection is failed,
+    /// so the decoder is not used again.
+    fn decode(
+        &mut self,
+        piece: &[u8],
+        fin: bool,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError>;
+}
+
+/// Why a message can't be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DecodeError {
+    /// It decodes to more than the limit: the connection is failed with 1009.
+    TooLong,
+    /// It is not valid; the text names what is wrong and the rule, in at most 123 bytes, and
+    /// becomes the reason of the Close with 1007.
+    Invalid(&'static str),
+}

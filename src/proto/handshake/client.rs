@@ -1,0 +1,281 @@
+//! The client's side of the opening handshake (RFC 6455 section 4.1).
+
+use alloc::borrow::ToOwned as _;
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::response::check_headers;
+use super::{
+    HandshakeError, HeadReader, KEY_LENGTH, ResponseError, ResponseFault, VERSION, accept_key,
+    write_header,
+};
+use crate::error::Misuse;
+use crate::proto::config::Config;
+use crate::proto::connection::Connection;
+use crate::proto::decoder::Input;
+use crate::proto::extension::{PerMessage, parse_extensions};
+use crate::proto::http::{HeadParser, ResponseHead, Version, is_header_value, is_token};
+use crate::proto::random::RandomSource;
+use crate::proto::url::Url;
+
+/// What a client asks for besides the URL.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientRequest<'a> {
+    /// The subprotocols to offer, the preferred one first (RFC 6455 section 1.9).
+    pub subprotocols: &'a [&'a str],
+    /// The origin, where a server wants one (RFC 6454).
+    pub origin: Option<&'a str>,
+    /// Further headers, such as `Authorization`.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+/// Writes a request and judges the response, on byte slices.
+///
+/// Inputs: [`recv`](Self::recv), [`handle_timeout`](Self::handle_timeout). Outputs: the request
+/// appended by [`new`](Self::new), [`poll_timeout`](Self::poll_timeout).
+pub struct ClientHandshake {
+    config: Arc<Config>,
+    /// Passed on to the connection.
+    random: Option<Box<dyn RandomSource>>,
+    head: HeadReader,
+    accept: String,
+    subprotocols: Vec<String>,
+    deadline: Duration,
+    error: Option<HandshakeError>,
+}
+
+impl ClientHandshake {
+    /// Appends the request for `url` to `out` and waits for the response from `now` on.
+    ///
+    /// # Errors
+    /// [`Misuse`] for a subprotocol that is not a token or is named twice, or an origin or header
+    /// that can't be sent. Nothing is appended then.
+    pub fn new(
+        url: &Url,
+        request: &ClientRequest<'_>,
+        config: Arc<Config>,
+        mut random: Box<dyn RandomSource>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Self, Misuse> {
+        check_headers(request.headers)?;
+        for (at, name) in request.subprotocols.iter().enumerate() {
+            // RFC 6455 section 4.1: "the elements that comprise this value MUST be non-empty
+            // strings [...] and MUST all be unique strings."
+            if !is_token(name.as_bytes()) || request.subprotocols[..at].contains(name) {
+                return Err(Misuse::Subprotocol((*name).into()));
+            }
+        }
+        if request
+            .origin
+            .is_some_and(|it| !it.is_ascii() || !is_header_value(it.as_bytes()))
+        {
+            return Err(Misuse::Header("Origin".into()));
+        }
+        let mut nonce = [0; KEY_LENGTH];
+        random.fill(&mut nonce);
+        let key = STANDARD.encode(nonce);
+
+        out.extend_from_slice(b"GET ");
+        out.extend_from_slice(url.target().as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        write_header(out, "Host", url.host_header());
+        write_header(out, "Upgrade", "websocket");
+        write_header(out, "Connection", "Upgrade");
+        write_header(out, "Sec-WebSocket-Key", &key);
+        write_header(out, "Sec-WebSocket-Version", VERSION);
+        if let Some(origin) = request.origin {
+            write_header(out, "Origin", origin);
+        }
+        if !request.subprotocols.is_empty() {
+            let list = request.subprotocols.join(", ");
+            write_header(out, "Sec-WebSocket-Protocol", &list);
+        }
+        let offers = config.extensions.iter().flat_map(|it| it.offers());
+        let offers: Vec<String> = offers.map(|offer| offer.to_string()).collect();
+        if !offers.is_empty() {
+            write_header(out, "Sec-WebSocket-Extensions", &offers.join(", "));
+        }
+        for (name, value) in request.headers {
+            write_header(out, name, value);
+        }
+        out.extend_from_slice(b"\r\n");
+
+        Ok(Self {
+            random: Some(random),
+            head: HeadReader::new(HeadParser::response(config.head), config.head),
+            accept: accept_key(key.as_bytes()),
+            subprotocols: request
+                .subprotocols
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            deadline: now.saturating_add(config.handshake_timeout),
+            error: None,
+            config,
+        })
+    }
+
+    /// Reads up to the end of the response's head; answers the connection, or None while it is
+    /// incomplete. What is left of `input` then are frames: give it to
+    /// [`Connection::recv`].
+    ///
+    /// # Errors
+    /// [`HandshakeError`] when the server refused or broke RFC 6455 section 4.1, with its status
+    /// and headers. Drop the transport. The error sticks.
+    pub fn recv(
+        &mut self,
+        input: &mut Input<'_>,
+        now: Duration,
+    ) -> Result<Option<Connection>, HandshakeError> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        if self.random.is_none() {
+            return Ok(None);
+        }
+        let judged = match self.head.recv(input) {
+            Ok(true) => self.judge(),
+            Ok(false) => return Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        match judged {
+            Ok((extension, subprotocol)) => Ok(Some(Connection::new(
+                Arc::clone(&self.config),
+                self.random.take(),
+                extension,
+                subprotocol,
+                now,
+            ))),
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// The server's response, once [`recv`](Self::recv) has answered the connection.
+    #[must_use]
+    pub fn response(&self) -> Option<ResponseHead<'_>> {
+        self.head.response()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) if no complete response has come.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        (self.random.is_some() && self.error.is_none()).then_some(self.deadline)
+    }
+
+    /// Fails the handshake if its time is over: the deadline is for the whole response, not for
+    /// each read. Drop the transport then.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Timeout`].
+    pub fn handle_timeout(&mut self, now: Duration) -> Result<(), HandshakeError> {
+        if self.poll_timeout().is_none_or(|deadline| now < deadline) {
+            return Ok(());
+        }
+        let timeout = self.config.handshake_timeout;
+        Err(self.fail(HandshakeError::Timeout { timeout }))
+    }
+
+    fn fail(&mut self, error: HandshakeError) -> HandshakeError {
+        self.head.clear();
+        self.error = Some(error.clone());
+        error
+    }
+
+    /// Judges a complete head: what was agreed on, or what is wrong.
+    fn judge(&self) -> Result<(Option<PerMessage>, Option<Box<str>>), HandshakeError> {
+        let Some(head) = self.head.response() else {
+            return Err(HandshakeError::Eof);
+        };
+        self.check(&head).map_err(|fault| {
+            HandshakeError::Response(Box::new(ResponseError {
+                fault,
+                status: head.status,
+                headers: head
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect(),
+            }))
+        })
+    }
+
+    /// RFC 6455 section 4.1, the client's checks in their order.
+    fn check(
+        &self,
+        head: &ResponseHead<'_>,
+    ) -> Result<(Option<PerMessage>, Option<Box<str>>), ResponseFault> {
+        let headers = head.headers;
+        if head.status != 101 {
+            return Err(ResponseFault::Status);
+        }
+        if head.version != Version::Http11 {
+            return Err(ResponseFault::Version);
+        }
+        let mut upgrades = headers.tokens("upgrade");
+        if !upgrades
+            .next()
+            .is_some_and(|it| it.eq_ignore_ascii_case(b"websocket"))
+            || upgrades.next().is_some()
+        {
+            return Err(ResponseFault::Upgrade);
+        }
+        if !headers.contains_token("connection", "upgrade") {
+            return Err(ResponseFault::Connection);
+        }
+        let mut accepts = headers.get_all("sec-websocket-accept");
+        if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
+            return Err(ResponseFault::Accept);
+        }
+        Ok((self.extension(head)?, self.subprotocol(head)?))
+    }
+
+    fn extension(&self, head: &ResponseHead<'_>) -> Result<Option<PerMessage>, ResponseFault> {
+        let lines = head.headers.get_all("sec-websocket-extensions");
+        let mut agreed = None;
+        for response in parse_extensions(lines) {
+            let response = response.map_err(ResponseFault::ExtensionGrammar)?;
+            let extension = self
+                .config
+                .extensions
+                .iter()
+                .find_map(|it| it.confirm(&response))
+                .ok_or(ResponseFault::Extension)?
+                .map_err(ResponseFault::ExtensionResponse)?;
+            if agreed.replace(extension).is_some() {
+                return Err(ResponseFault::Extension);
+            }
+        }
+        Ok(agreed)
+    }
+
+    fn subprotocol(&self, head: &ResponseHead<'_>) -> Result<Option<Box<str>>, ResponseFault> {
+        let mut lines = head.headers.get_all("sec-websocket-protocol");
+        let Some(chosen) = lines.next() else {
+            return Ok(None);
+        };
+        let offered = self
+            .subprotocols
+            .iter()
+            .find(|it| it.as_bytes() == chosen)
+            .ok_or(ResponseFault::Subprotocol)?;
+        match lines.next() {
+            Some(_) => Err(ResponseFault::Subprotocol),
+            None => Ok(Some(offered.as_str().into())),
+        }
+    }
+}
+
+impl core::fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("ClientHandshake")
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! The request as the application sees it.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::proto::extension::{ExtensionOffer, parse_extensions};
+use crate::proto::http::{Headers, RequestHead, Target, Version};
+
+/// A received request, borrowed from the handshake.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    head: RequestHead<'a>,
+    target: Target<'a>,
+    upgrade: bool,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(head: RequestHead<'a>, target: Target<'a>, upgrade: bool) -> Self {
+        Self {
+            head,
+            target,
+            upgrade,
+        }
+    }
+
+    /// Whether this is a proper opening handshake, and not a plain HTTP request.
+    #[must_use]
+    pub fn is_upgrade(&self) -> bool {
+        self.upgrade
+    }
+
+    /// The method; `GET` for an opening handshake.
+    #[must_use]
+    pub fn method(&self) -> &'a str {
+        self.head.method
+    }
+
+    /// The HTTP version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.head.version
+    }
+
+    /// The request target as sent, such as `/chat?room=1`.
+    #[must_use]
+    pub fn target(&self) -> &'a str {
+        self.head.target
+    }
+
+    /// The path, percent-encoded as sent; it begins with `/`.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.target.path
+    }
+
+    /// The query as sent, without the `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        self.target.query
+    }
+
+    /// The query's parameters in order, decoded as forms are: `%20` and `+` are spaces. One
+    /// without `=` has an empty value; bytes that are not UTF-8 once decoded become U+FFFD.
+    pub fn query_params(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        self.query()
+            .unwrap_or("")
+            .split('&')
+            .filter(|param| !param.is_empty())
+            .map(|param| {
+                let (name, value) = param.split_once('=').unwrap_or((param, ""));
+                (form_decode(name), form_decode(value))
+            })
+    }
+
+    /// The first query parameter of this name, decoded.
+    #[must_use]
+    pub fn query_param(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.query_params()
+            .find_map(|(key, value)| (key == name).then_some(value))
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'a> {
+        self.head.headers
+    }
+
+    /// The first header of this name, in any case, if it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        core::str::from_utf8(self.headers().get(name)?).ok()
+    }
+
+    /// The host the client means, with its port if it sent one. HTTP/1.0 may have none.
+    #[must_use]
+    pub fn host(&self) -> Option<&'a str> {
+        self.header("host")
+    }
+
+    /// The origin of the page that connects (RFC 6454); clients other than browsers have none.
+    #[must_use]
+    pub fn origin(&self) -> Option<&'a str> {
+        self.header("origin")
+    }
+
+    /// The offered subprotocols, the client's preferred one first (RFC 6455 section 1.9).
+    /// Several header lines are one list.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.headers()
+            .tokens("sec-websocket-protocol")
+            .filter_map(|token| core::str::from_utf8(token).ok())
+    }
+
+    /// The first of the offered subprotocols that is among `supported`.
+    #[must_use]
+    pub fn choose_subprotocol(&self, supported: &[&str]) -> Option<&'a str> {
+        self.subprotocols().find(|it| supported.contains(it))
+    }
+
+    /// The offered extensions in order (RFC 6455 section 9.1).
+    pub fn extensions(&self) -> impl Iterator<Item = ExtensionOffer<'a>> + use<'a> {
+        parse_extensions(self.headers().get_all("sec-websocket-extensions")).map_while(Result::ok)
+    }
+}
+
+/// Undoes `application/x-www-form-urlencoded`; a `%` without two hexadecimal digits stays.
+fn form_decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let hex = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        decoded.push(match (first, after) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, after @ ..]) => match (hex(high), hex(low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high << 4 | low
+                }
+                _ => b'%',
+            },
+            (byte, _) => *byte,
+        });
+    }
+    Cow::Owned(match String::from_utf8(decoded) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}

@@ -1,0 +1,404 @@
+//! The server's side of the opening handshake (RFC 6455 section 4.2).
+
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{DecodeSliceError, Engine as _};
+
+use super::response::check_headers;
+use super::{
+    HandshakeError, HeadReader, KEY_LENGTH, Request, RequestError, Response, VERSION, accept_key,
+    write_header,
+};
+use crate::error::Misuse;
+use crate::proto::config::Config;
+use crate::proto::connection::Connection;
+use crate::proto::decoder::Input;
+use crate::proto::extension::{Extension, PerMessage, parse_extensions};
+use crate::proto::http::{
+    self, HeadParser, Headers, HttpError, RequestHead, Target, Version, is_token,
+};
+
+/// What a complete request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A proper opening handshake: [`accept`](ServerHandshake::accept) or
+    /// [`reject`](ServerHandshake::reject) it.
+    Upgrade,
+    /// A plain HTTP request: [`respond`](ServerHandshake::respond).
+    Plain,
+}
+
+/// What goes into the 101 besides what the handshake itself needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Accept<'a> {
+    /// The subprotocol to speak, one of those offered.
+    pub subprotocol: Option<&'a str>,
+    /// Further headers, such as cookies.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+/// Reads a request and answers it, on byte slices.
+///
+/// Inputs: [`recv`](Self::recv), [`handle_timeout`](Self::handle_timeout). Outputs: bytes
+/// appended to `out`, [`poll_timeout`](Self::poll_timeout). Commands, once `recv` has answered a
+/// kind: [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond).
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use sockeye::proto::{Accept, Config, Input, ServerHandshake};
+///
+/// let mut bytes = *b"GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n\
+///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+///     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, superchat\r\n\r\n";
+/// let now = Duration::ZERO;
+/// let mut out = Vec::new();
+/// let mut handshake = ServerHandshake::new(Arc::new(Config::default()), now);
+/// let mut input = Input::new(&mut bytes);
+/// handshake.recv(&mut input, &mut out)?.expect("a whole request");
+///
+/// let request = handshake.request().unwrap();
+/// assert_eq!(request.path(), "/chat");
+/// let subprotocol = request.choose_subprotocol(&["superchat"]);
+/// let accept = Accept { subprotocol, ..Accept::default() };
+/// let connection = handshake.accept(&accept, &mut out, now)?;
+/// assert_eq!(connection.subprotocol(), Some("superchat"));
+/// assert!(out.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+/// // What is left of `input` are frames: give it to `connection.recv`.
+/// # Ok::<(), sockeye::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ServerHandshake {
+    config: Arc<Config>,
+    head: HeadReader,
+    state: State,
+    deadline: Duration,
+}
+
+#[derive(Debug)]
+enum State {
+    Reading,
+    Read(RequestKind),
+    Failed(HandshakeError),
+}
+
+impl ServerHandshake {
+    /// Waits for a request from `now` on.
+    #[must_use]
+    pub fn new(config: Arc<Config>, now: Duration) -> Self {
+        Self {
+            head: HeadReader::new(HeadParser::request(config.head), config.head),
+            state: State::Reading,
+            deadline: now.saturating_add(config.handshake_timeout),
+            config,
+        }
+    }
+
+    /// Reads up to the end of the request's head; answers what it asks for, or None while it is
+    /// incomplete. What is left of `input` then is behind the head and not read: frames, or the
+    /// body of a plain request.
+    ///
+    /// A request that speaks of WebSocket at all (an `Upgrade` to it, or a key or version of it)
+    /// must be a proper opening handshake; any other HTTP request is plain, and so is each of
+    /// HTTP/1.0, where there is no upgrade (RFC 9110 section 7.8).
+    ///
+    /// # Errors
+    /// [`HandshakeError`] for a malformed request, as early as its bytes prove it; `out` holds
+    /// the response, to be written before the transport is closed. The error sticks.
+    pub fn recv(
+        &mut self,
+        input: &mut Input<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<RequestKind>, HandshakeError> {
+        match &self.state {
+            State::Reading => {}
+            State::Read(kind) => return Ok(Some(*kind)),
+            State::Failed(error) => return Err(error.clone()),
+        }
+        let kind = match self.head.recv(input) {
+            Ok(true) => self.judge(),
+            Ok(false) => return Ok(None),
+            Err(error) => Err(error.into()),
+        };
+        match kind {
+            Ok(kind) => {
+                self.state = State::Read(kind);
+                Ok(Some(kind))
+            }
+            Err(error) => Err(self.fail(error, out)),
+        }
+    }
+
+    /// The request, once [`recv`](Self::recv) has answered its kind.
+    #[must_use]
+    pub fn request(&self) -> Option<Request<'_>> {
+        let State::Read(kind) = self.state else {
+            return None;
+        };
+        let head = self.head.request()?;
+        let target = Target::parse(head.target).ok()?;
+        Some(Request::new(head, target, kind == RequestKind::Upgrade))
+    }
+
+    /// Accepts the opening handshake (RFC 6455 section 4.2.2): appends the 101 to `out` and
+    /// answers the connection. The first of the client's extension offers that one of
+    /// [`Config::extensions`] accepts is agreed on.
+    ///
+    /// # Errors
+    /// [`Misuse`] when there is no opening handshake to accept, the subprotocol was not offered,
+    /// or a header can't be sent (a CR or LF in it, say). Nothing is appended then.
+    pub fn accept(
+        &self,
+        accept: &Accept<'_>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Connection, Misuse> {
+        let request = self
+            .request()
+            .filter(Request::is_upgrade)
+            .ok_or(Misuse::HandshakeState)?;
+        check_headers(accept.headers)?;
+        if let Some(name) = accept.subprotocol
+            && !request.subprotocols().any(|offered| offered == name)
+        {
+            return Err(Misuse::Subprotocol(name.into()));
+        }
+        let (response, extension) = self.negotiate(&request).unzip();
+
+        let key = request.headers().get("sec-websocket-key").unwrap_or(b"");
+        out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+        write_header(out, "Upgrade", "websocket");
+        write_header(out, "Connection", "Upgrade");
+        write_header(out, "Sec-WebSocket-Accept", &accept_key(key));
+        if let Some(name) = accept.subprotocol {
+            write_header(out, "Sec-WebSocket-Protocol", name);
+        }
+        if let Some(response) = response {
+            write_header(out, "Sec-WebSocket-Extensions", &response.to_string());
+        }
+        for (name, value) in accept.headers {
+            write_header(out, name, value);
+        }
+        out.extend_from_slice(b"\r\n");
+        let subprotocol = accept.subprotocol.map(Into::into);
+        Ok(Connection::new(
+            Arc::clone(&self.config),
+            None,
+            extension,
+            subprotocol,
+            now,
+        ))
+    }
+
+    /// Refuses the request: appends the response to `out`. Close the transport once it is
+    /// written; bytes behind the request are not looked at.
+    ///
+    /// # Errors
+    /// [`Misuse`] when there is no request to answer, or the response can't be sent. Nothing is
+    /// appended then.
+    pub fn reject(&self, response: &Response<'_>, out: &mut Vec<u8>) -> Result<(), Misuse> {
+        let request = self.request().ok_or(Misuse::HandshakeState)?;
+        response.check()?;
+        response.write(false, request.method() == "HEAD", out);
+        Ok(())
+    }
+
+    /// Answers a plain request: appends the response to `out`. True when the transport stays
+    /// open (RFC 9112 section 9.3) and the next request is waited for; else close it once the
+    /// response is written. A request with a body is answered but its transport is not kept,
+    /// since the body isn't read here.
+    ///
+    /// # Errors
+    /// As [`reject`](Self::reject).
+    pub fn respond(
+        &mut self,
+        response: &Response<'_>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<bool, Misuse> {
+        let request = self.request().ok_or(Misuse::HandshakeState)?;
+        response.check()?;
+        let headers = request.headers();
+        let keep_alive = !request.is_upgrade()
+            && !has_body(headers)
+            && match request.version() {
+                Version::Http11 => !headers.contains_token("connection", "close"),
+                Version::Http10 => headers.contains_token("connection", "keep-alive"),
+            };
+        response.write(keep_alive, request.method() == "HEAD", out);
+        if keep_alive {
+            self.head.clear();
+            self.state = State::Reading;
+            self.deadline = now.saturating_add(self.config.handshake_timeout);
+        }
+        Ok(keep_alive)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) if no complete request has come.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        matches!(self.state, State::Reading).then_some(self.deadline)
+    }
+
+    /// Fails the handshake if its time is over: the deadline is for the whole head, not for each
+    /// read. A peer that sent part of a request is answered with 408, a silent one with nothing.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Timeout`].
+    pub fn handle_timeout(
+        &mut self,
+        now: Duration,
+        out: &mut Vec<u8>,
+    ) -> Result<(), HandshakeError> {
+        if self.poll_timeout().is_none_or(|deadline| now < deadline) {
+            return Ok(());
+        }
+        let timeout = self.config.handshake_timeout;
+        let mut unsent = Vec::new();
+        let out = if self.head.bytes.is_empty() {
+            &mut unsent
+        } else {
+            out
+        };
+        Err(self.fail(HandshakeError::Timeout { timeout }, out))
+    }
+
+    /// The one place that answers a malformed request.
+    fn fail(&mut self, error: HandshakeError, out: &mut Vec<u8>) -> HandshakeError {
+        let text = error.to_string();
+        let allow = [("Allow", "GET")];
+        let response = Response {
+            status: error.status().unwrap_or(400),
+            // RFC 9110 section 15.5.6: 405 comes with Allow.
+            headers: match error {
+                HandshakeError::Request(RequestError::Method) => &allow,
+                _ => &[],
+            },
+            body: text.as_bytes(),
+        };
+        response.write(false, false, out);
+        self.head.clear();
+        self.state = State::Failed(error.clone());
+        error
+    }
+
+    /// Judges a complete head.
+    fn judge(&self) -> Result<RequestKind, HandshakeError> {
+        let Some(head) = self.head.request() else {
+            return Err(HttpError::RequestLine.into());
+        };
+        // RFC 9112 section 3.2: one valid Host, which only HTTP/1.0 may leave out.
+        match http::host(head.headers) {
+            Err(HttpError::HostMissing) if head.version == Version::Http10 => {}
+            host => drop(host?),
+        }
+        let length = http::content_length(head.headers)?;
+        Target::parse(head.target)?;
+        let headers = head.headers;
+        let upgrade = head.version == Version::Http11
+            && (headers.contains_token("upgrade", "websocket")
+                || headers.get("sec-websocket-key").is_some()
+                || headers.get("sec-websocket-version").is_some());
+        if !upgrade {
+            return Ok(RequestKind::Plain);
+        }
+        check_upgrade(&head, length)?;
+        Ok(RequestKind::Upgrade)
+    }
+
+    fn negotiate(&self, request: &Request<'_>) -> Option<(Extension, PerMessage)> {
+        request.extensions().find_map(|offer| {
+            self.config
+                .extensions
+                .iter()
+                .find_map(|it| it.accept(&offer))
+        })
+    }
+}
+
+fn has_body(headers: Headers<'_>) -> bool {
+    headers.get("transfer-encoding").is_some()
+        || !matches!(http::content_length(headers), Ok(None | Some(0)))
+}
+
+/// RFC 6455 section 4.2.1, in its order.
+fn check_upgrade(head: &RequestHead<'_>, length: Option<u64>) -> Result<(), RequestError> {
+    let headers = head.headers;
+    if head.method != "GET" {
+        return Err(RequestError::Method);
+    }
+    // What a body holds must never be read as frames (request smuggling).
+    if headers.get("transfer-encoding").is_some() || length.is_some_and(|length| length > 0) {
+        return Err(RequestError::Body);
+    }
+    if !headers.contains_token("upgrade", "websocket") {
+        return Err(RequestError::Upgrade);
+    }
+    if !headers.contains_token("connection", "upgrade") {
+        return Err(RequestError::Connection);
+    }
+    check_version(headers)?;
+    check_key(headers)?;
+    let mut origins = headers.get_all("origin");
+    if origins.next().is_some_and(|it| !it.is_ascii()) || origins.next().is_some() {
+        return Err(RequestError::Origin);
+    }
+    if !headers.tokens("sec-websocket-protocol").all(is_token) {
+        return Err(RequestError::Subprotocol);
+    }
+    for offer in parse_extensions(headers.get_all("sec-websocket-extensions")) {
+        offer.map_err(RequestError::Extensions)?;
+    }
+    Ok(())
+}
+
+fn check_version(headers: Headers<'_>) -> Result<(), RequestError> {
+    let mut versions = headers.get_all("sec-websocket-version");
+    let version = versions.next().ok_or(RequestError::VersionUnsupported)?;
+    if versions.next().is_some() {
+        return Err(RequestError::VersionRepeated);
+    }
+    if version == VERSION.as_bytes() {
+        return Ok(());
+    }
+    // A list of proper versions gets the answer that a proper version gets.
+    let proper = |it: &[u8]| {
+        matches!(it.trim_ascii(), [b'0'] | [b'1'..=b'9', ..])
+            && core::str::from_utf8(it.trim_ascii()).is_ok_and(|it| it.parse::<u8>().is_ok())
+    };
+    Err(match version.split(|&byte| byte == b',').all(proper) {
+        true => RequestError::VersionUnsupported,
+        false => RequestError::VersionMalformed,
+    })
+}
+
+/// Many clients send 22 random characters: the last one's spare bits may be set.
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
+);
+
+fn check_key(headers: Headers<'_>) -> Result<(), RequestError> {
+    let mut keys = headers.get_all("sec-websocket-key");
+    let key = keys.next().ok_or(RequestError::KeyMissing)?;
+    if keys.next().is_some() {
+        return Err(RequestError::KeyRepeated);
+    }
+    if key.len() != 24 {
+        return Err(RequestError::KeyLength);
+    }
+    // Room for what 24 characters of any padding may hold.
+    let mut nonce = [0; 18];
+    match KEY_BASE64.decode_slice(key, &mut nonce) {
+        Ok(KEY_LENGTH) => Ok(()),
+        // 24 characters with another padding: 17 or 18 bytes.
+        Ok(_) | Err(DecodeSliceError::OutputSliceTooSmall) => Err(RequestError::KeyLength),
+        Err(DecodeSliceError::DecodeError(_)) => Err(RequestError::KeyEncoding),
+    }
+}

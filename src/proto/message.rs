@@ -1,0 +1,333 @@
+//! What a connection hands over and takes: messages and payloads, borrowed or owned.
+//!
+//! Owns the one promise that text is valid UTF-8. Who fills a message is the assembler.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Deref;
+
+use super::frame::Opcode;
+use super::utf8;
+
+/// What a data message holds (RFC 6455 section 5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8 text.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+impl MessageKind {
+    pub(crate) const fn opcode(self) -> Opcode {
+        match self {
+            Self::Text => Opcode::Text,
+            Self::Binary => Opcode::Binary,
+        }
+    }
+}
+
+/// Received bytes: a slice of the caller's own buffer where they arrived whole, else an owned
+/// buffer. Dereferences to `[u8]`.
+pub struct Payload<'b> {
+    bytes: Bytes<'b>,
+    /// The payload begins here; before it there is room for a header.
+    start: usize,
+}
+
+enum Bytes<'b> {
+    Borrowed(&'b mut [u8]),
+    Owned(Vec<u8>),
+}
+
+impl<'b> Payload<'b> {
+    pub(crate) fn borrowed(bytes: &'b mut [u8], start: usize) -> Self {
+        Self {
+            bytes: Bytes::Borrowed(bytes),
+            start,
+        }
+    }
+
+    pub(crate) fn owned(bytes: Vec<u8>, start: usize) -> Payload<'static> {
+        Payload {
+            bytes: Bytes::Owned(bytes),
+            start,
+        }
+    }
+
+    /// Whether this is a slice of the caller's buffer: no copy was made.
+    #[must_use]
+    pub fn is_borrowed(&self) -> bool {
+        matches!(self.bytes, Bytes::Borrowed(_))
+    }
+
+    /// The payload as a buffer of its own. Copies a borrowed one; an owned one is moved to its
+    /// buffer's front.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<u8> {
+        match self.bytes {
+            Bytes::Borrowed(bytes) => bytes[self.start..].to_vec(),
+            Bytes::Owned(mut bytes) => {
+                bytes.drain(..self.start);
+                bytes
+            }
+        }
+    }
+
+    /// The payload with no borrow; copies a borrowed one.
+    #[must_use]
+    pub fn into_owned(self) -> Payload<'static> {
+        match self.bytes {
+            Bytes::Borrowed(bytes) => Payload::owned(bytes[self.start..].to_vec(), 0),
+            Bytes::Owned(bytes) => Payload::owned(bytes, self.start),
+        }
+    }
+
+    /// The buffer of an owned payload.
+    pub(crate) fn into_buffer(self) -> Option<Vec<u8>> {
+        match self.bytes {
+            Bytes::Borrowed(_) => None,
+            Bytes::Owned(bytes) => Some(bytes),
+        }
+    }
+
+    /// Whether the buffer has `room` bytes in front of the payload.
+    pub(crate) fn has_room(&self, room: usize) -> bool {
+        self.start >= room
+    }
+
+    /// Makes `room` bytes in front of the payload part of it, and all of it writable.
+    ///
+    /// # Panics
+    /// When the buffer doesn't have them.
+    pub(crate) fn extend_front(&mut self, room: usize) -> &mut [u8] {
+        self.start -= room;
+        match &mut self.bytes {
+            Bytes::Borrowed(bytes) => &mut bytes[self.start..],
+            Bytes::Owned(bytes) => &mut bytes[self.start..],
+        }
+    }
+}
+
+impl Deref for Payload<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Borrowed(bytes) => &bytes[self.start..],
+            Bytes::Owned(bytes) => &bytes[self.start..],
+        }
+    }
+}
+
+impl AsRef<[u8]> for Payload<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl PartialEq for Payload<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Payload<'_> {}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// A whole message.
+#[derive(PartialEq, Eq)]
+pub struct Message<'b> {
+    kind: MessageKind,
+    payload: Payload<'b>,
+}
+
+impl<'b> Message<'b> {
+    /// Text must have passed a [`Utf8Validator`](super::Utf8Validator).
+    #[inline]
+    pub(super) fn new(kind: MessageKind, payload: Payload<'b>) -> Self {
+        Self { kind, payload }
+    }
+
+    /// Text or binary.
+    #[must_use]
+    pub fn kind(&self) -> MessageKind {
+        self.kind
+    }
+
+    /// Whether this is a text message.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.kind == MessageKind::Text
+    }
+
+    /// The message's bytes, of either kind.
+    #[must_use]
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The text of a text message, None for a binary one. Costs nothing: it was validated when
+    /// it arrived.
+    #[must_use]
+    #[inline]
+    pub fn as_text(&self) -> Option<&str> {
+        self.is_text().then(|| utf8::validated(&self.payload))
+    }
+
+    /// The message's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// Whether the message has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.payload.is_empty()
+    }
+
+    /// Whether the message is a slice of the caller's buffer: no copy was made.
+    #[must_use]
+    pub fn is_borrowed(&self) -> bool {
+        self.payload.is_borrowed()
+    }
+
+    /// The message's bytes as a buffer of their own; see [`Payload::into_vec`] for the cost.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<u8> {
+        self.payload.into_vec()
+    }
+
+    /// The text of a text message as a `String`; see [`Payload::into_vec`] for the cost.
+    ///
+    /// # Errors
+    /// The message itself when it is binary.
+    pub fn into_text(self) -> Result<String, Self> {
+        match self.as_text() {
+            Some(text) if self.is_borrowed() => Ok(text.into()),
+            Some(_) => Ok(utf8::validated_string(self.payload.into_vec())),
+            None => Err(self),
+        }
+    }
+
+    /// The message with no borrow; copies a borrowed one.
+    #[must_use]
+    pub fn into_owned(self) -> Message<'static> {
+        Message {
+            kind: self.kind,
+            payload: self.payload.into_owned(),
+        }
+    }
+
+    /// The message's bytes without its kind.
+    #[must_use]
+    pub fn into_payload(self) -> Payload<'b> {
+        self.payload
+    }
+
+    pub(super) fn payload(&self) -> &Payload<'b> {
+        &self.payload
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        MessageRef::from(self).fmt(f)
+    }
+}
+
+/// A message to send: a kind and its bytes, borrowed from wherever they are.
+///
+/// Made from `&str` and `&String` (text), from byte slices, arrays and `&Vec<u8>` (binary), and
+/// from a received `&Message`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageRef<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+}
+
+impl<'a> MessageRef<'a> {
+    /// Text or binary.
+    #[must_use]
+    pub const fn kind(self) -> MessageKind {
+        match self {
+            Self::Text(_) => MessageKind::Text,
+            Self::Binary(_) => MessageKind::Binary,
+        }
+    }
+
+    /// The message's bytes.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> From<&'a str> for MessageRef<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for MessageRef<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a [u8]> for MessageRef<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for MessageRef<'a> {
+    fn from(bytes: &'a [u8; N]) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for MessageRef<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl<'a> From<&'a Message<'_>> for MessageRef<'a> {
+    #[inline]
+    fn from(message: &'a Message<'_>) -> Self {
+        match message.as_text() {
+            Some(text) => Self::Text(text),
+            None => Self::Binary(message.as_bytes()),
+        }
+    }
+}
+
+/// A piece of a message, handed over before the message is complete
+/// ([`Delivery::Streamed`](super::Delivery::Streamed)).
+#[derive(Debug, PartialEq, Eq)]
+pub struct MessagePiece<'b> {
+    /// Text or binary. The bytes of a text message are valid UTF-8 once joined; a piece may end
+    /// inside a character.
+    pub kind: MessageKind,
+    /// The bytes; only a message's first and last piece may be empty.
+    pub payload: Payload<'b>,
+    /// The message begins with this piece.
+    pub first: bool,
+    /// The message ends with this piece.
+    pub last: bool,
+}

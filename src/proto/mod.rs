@@ -1,0 +1,115 @@
+//! The sans-io core: RFC 6455 on byte slices.
+//!
+//! No sockets, no clock, no threads, no entropy source of its own; `no_std` with `alloc`. Bytes
+//! come in as `&mut [u8]`, go out into a `Vec<u8>`, and time is an argument.
+//!
+//! ```text
+//!            bytes from the peer                       bytes to the peer
+//!                    │                                         ▲
+//!   Input ───────────▼───────────┐             ┌───────────────┴─────────────── out
+//!        │ ServerHandshake::recv │── request ─►│ accept / reject               │
+//!        │ ClientHandshake::recv │             │ ClientHandshake::new          │
+//!        └───────────┬───────────┘             └───────────────────────────────┘
+//!                    │ Connection
+//!        ┌───────────▼───────────┐             ┌───────────────────────────────┐
+//!        │ Connection::recv      │── pong ────►│ Connection::send, send_ping,  │
+//!        │  FrameDecoder  (mask) │   close     │ send_fragment, close, …       │
+//!        │  assembler  (UTF-8,   │             │  (FrameHeader::encode, mask)  │
+//!        │   extension, limits)  │             └───────────────▲───────────────┘
+//!        └───────────┬───────────┘                             │
+//!                    ▼ Event                              the application
+//! ```
+//!
+//! # The run loop
+//!
+//! Two endpoints and the bytes between them; a socket would stand where `client_out` and
+//! `server_out` are. `examples/sansio.rs` is the same with the closing handshake.
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//! use sockeye::proto::*;
+//!
+//! let now = Duration::ZERO; // since any fixed origin of yours
+//! let config = Arc::new(Config::default());
+//! # fn os_random(bytes: &mut [u8]) { bytes.fill(7) }
+//!
+//! // The client writes its request, …
+//! let url = Url::parse("ws://example.com/chat")?;
+//! let mut client_out = Vec::new();
+//! let mut client = ClientHandshake::new(
+//!     &url, &ClientRequest::default(), config.clone(), Box::new(os_random), &mut client_out, now)?;
+//!
+//! // … the server reads and accepts it, …
+//! let mut server_out = Vec::new();
+//! let mut server = ServerHandshake::new(config, now);
+//! server.recv(&mut Input::new(&mut client_out), &mut server_out)?;
+//! let mut server = server.accept(&Accept::default(), &mut server_out, now)?;
+//!
+//! // … the client checks the response, and sends a message.
+//! let mut client = client.recv(&mut Input::new(&mut server_out), now)?.expect("a whole response");
+//! client_out.clear();
+//! client.send("Hello", &mut client_out)?;
+//!
+//! // The server's loop: bytes in, events out, replies appended.
+//! server_out.clear();
+//! let mut input = Input::new(&mut client_out);
+//! while let Some(event) = server.recv(&mut input, &mut server_out, now)? {
+//!     if let Event::Message(message) = event {
+//!         assert_eq!(message.as_text(), Some("Hello"));
+//!         server.send(&message, &mut server_out)?;
+//!     }
+//! }
+//! assert_eq!(server_out, b"\x81\x05Hello");
+//! # Ok::<(), sockeye::Error>(())
+//! ```
+//!
+//! # What holds
+//!
+//! 1. However the input is split, events (streamed pieces joined) and output are the same.
+//! 2. Memory follows the bytes received, never the bytes claimed. An idle connection owns no
+//!    buffer.
+//! 3. Work is linear in the bytes received, however they are fragmented.
+//! 4. A fault is reported at the first byte that proves it, a length over a limit at the end of
+//!    its header.
+//! 5. One mapping from fault to close code ([`Fault::close_code`](crate::error::Fault)); the
+//!    Close is queued by the core; the fault sticks.
+//! 6. Every ping is answered, in order; fragments are counted; decoded size is limited as it
+//!    grows.
+//! 7. Nothing is lenient.
+
+mod assembler;
+pub(crate) mod close;
+mod config;
+mod connection;
+mod decoder;
+pub(crate) mod extension;
+mod frame;
+pub(crate) mod handshake;
+pub mod http;
+mod mask;
+mod message;
+mod random;
+mod timer;
+pub(crate) mod url;
+mod utf8;
+
+pub use close::{CloseCode, Closed, MAX_REASON_LENGTH};
+pub use config::{Config, Delivery};
+pub use connection::{Connection, Event, Frame, Teardown};
+pub use decoder::{FrameDecoder, FramePiece, Input};
+pub use extension::{
+    DecodeError, Extension, ExtensionOffer, ExtensionOffers, ExtensionParam, ExtensionParams,
+    PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension, parse_extensions,
+};
+pub use frame::{
+    EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv,
+};
+pub use handshake::{
+    Accept, ClientHandshake, ClientRequest, Origins, Request, RequestKind, Response,
+    ServerHandshake,
+};
+pub use mask::mask;
+pub use message::{Message, MessageKind, MessagePiece, MessageRef, Payload};
+pub use random::RandomSource;
+pub use url::Url;
+pub use utf8::{Utf8Error, Utf8Validator, validate};
