@@ -42,7 +42,7 @@ impl Url {
     /// IPv4 address, or an IPv6 address in brackets. An empty port (`ws://host:/`) stands for the
     /// default, as in RFC 3986 section 3.2.3. Path and query take all visible ASCII bytes but
     /// `#`, `"`, `<`, `>`, and in the path `\`: exactly what
-    /// [`is_request_target`](super::http::is_request_target) accepts.
+    /// [`is_request_target`] accepts.
     ///
     /// # Errors
     /// See [`UrlError`]. No error carries any of the URL but one byte, so that none leaks a

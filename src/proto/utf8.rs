@@ -8,19 +8,29 @@
 
 use core::fmt;
 
-/// Text is checked in blocks of this many bytes. One cache line; four 16-byte
-/// vectors are enough work to hide the one branch that each block costs.
+/// Text is judged in blocks of one cache line. Four 16-byte vectors are
+/// enough work to hide the one branch that each block costs.
 const BLOCK: usize = 64;
+
+/// What is too short for a block is judged in words of this many bytes, one
+/// SSE2 or NEON vector.
+const WORD: usize = 16;
 
 /// The longest character has four bytes, so what a byte may be depends on at
 /// most three before it.
 const LOOK_BACK: usize = 3;
 
-/// The top bit of each byte: set in every byte that is not ASCII.
-const TOP_BITS: u64 = 0x8080_8080_8080_8080;
+/// Text up to this many bytes is tried as ASCII where the caller stands. It
+/// covers every payload whose length fits the header's seven bits (125), in
+/// whole words.
+const SHORT: usize = 128;
 
-/// Pieces from here on go to simdutf8. Below, setting it up costs more than
-/// it saves.
+/// ASCII is skipped in steps of this many bytes, so that the loop's own cost
+/// is small beside the loads.
+const STRIDE: usize = 2 * BLOCK;
+
+/// Text from this many bytes on goes to simdutf8, which needs a copy for what
+/// is left behind its last 64 bytes, and a call through a pointer.
 #[cfg(feature = "simd")]
 const SIMD_FROM: usize = 256;
 
@@ -147,34 +157,24 @@ impl Utf8Validator {
     }
 
     fn check(&mut self, text: &[u8]) -> Result<(), Utf8Error> {
-        // Byte by byte to a character's start that has LOOK_BACK bytes
-        // before it in this piece, at most six bytes on.
-        let mut done = 0;
-        while done < text.len() && (self.missing != 0 || done < LOOK_BACK) {
-            self.step(text[done], done)?;
-            done += 1;
+        let mut start = 0;
+        while self.missing != 0 {
+            let Some(&byte) = text.get(start) else {
+                return Ok(());
+            };
+            self.step(byte, start)?;
+            start += 1;
         }
-        if text.len() - done >= BLOCK {
-            let end = blocks(text, done);
-            return self.tail(text, end);
-        }
-        self.bytes(text, done)
-    }
-
-    /// Checks the rest of `text` from `from` byte by byte.
-    fn bytes(&mut self, text: &[u8], from: usize) -> Result<(), Utf8Error> {
-        for (offset, &byte) in text.iter().enumerate().skip(from) {
+        let rest = &text[start..];
+        let good = good_prefix(rest);
+        // What is not known to be good goes byte by byte, from the start of
+        // the character that is open there: to the first bad byte, if there
+        // is one, else to the text's end.
+        let open = open_at_end(&rest[..good]);
+        for (offset, &byte) in text.iter().enumerate().skip(start + good - open) {
             self.step(byte, offset)?;
         }
         Ok(())
-    }
-
-    /// Takes up the check byte by byte at `from`, before which the text has
-    /// been found good but for a character that may still be open there.
-    fn tail(&mut self, text: &[u8], from: usize) -> Result<(), Utf8Error> {
-        let open = open_at_end(&text[..from]);
-        *self = Self::new();
-        self.bytes(text, from - open)
     }
 
     /// Takes one byte; `offset` is its index, for the error.
@@ -251,113 +251,206 @@ pub(crate) fn validated(bytes: &[u8]) -> &str {
     unsafe { core::str::from_utf8_unchecked(bytes) }
 }
 
-/// Whether `text` is ASCII of at most 128 bytes. Inlined into the callers:
-/// this answers for most messages there are.
+/// Whether `text` is ASCII of at most [`SHORT`] bytes. Inlined into the
+/// callers: this answers for most messages there are.
 #[inline(always)]
 fn is_short_ascii(text: &[u8]) -> bool {
-    let len = text.len();
-    let bits = if len > 128 {
-        return false;
-    } else if len >= 16 {
-        // The last 16 bytes overlap what the loop has seen.
-        let mut bits = match text.last_chunk::<16>() {
-            Some(last) => non_ascii(last),
-            None => 0,
-        };
-        for chunk in text.as_chunks::<16>().0 {
-            bits |= non_ascii(chunk);
-        }
-        bits
-    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        (u64::from_ne_bytes(*first) | u64::from_ne_bytes(*last)) & TOP_BITS
-    } else {
-        let mut bits = 0;
-        for &byte in text {
-            bits |= byte;
-        }
-        u64::from(bits & 0x80)
-    };
-    bits == 0
+    match text.len() {
+        0..WORD => short_word(text) & TOP_BITS == 0,
+        16..=32 => are_ends_ascii::<16>(text),
+        33..=64 => are_ends_ascii::<32>(text),
+        65..=SHORT => are_ends_ascii::<64>(text),
+        _ => false,
+    }
 }
 
-/// The top bits of sixteen bytes, folded; zero if all are ASCII.
+/// Whether `N` to `2 * N` bytes are ASCII: their first and their last `N`,
+/// which may overlap.
 #[inline(always)]
-fn non_ascii(chunk: &[u8; 16]) -> u64 {
-    let bits = u128::from_ne_bytes(*chunk);
-    (bits as u64 | (bits >> 64) as u64) & TOP_BITS
+fn are_ends_ascii<const N: usize>(text: &[u8]) -> bool {
+    let (Some(head), Some(tail)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) else {
+        return false;
+    };
+    let mut bits = 0;
+    for i in 0..N {
+        bits |= head[i] | tail[i];
+    }
+    bits < 0x80
 }
 
-/// Checks blocks of `text` from `from`, a character's start with at least
-/// `LOOK_BACK` bytes before it, and returns where it stopped: at the end, or
-/// before a bad block. Before there, the text is good, but for a character
-/// that may still be open.
-fn blocks(text: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while text.len() - at >= BLOCK {
-        if !is_good(text, at) {
+/// The top bit of each byte of a word.
+const TOP_BITS: u128 = u128::from_ne_bytes([0x80; WORD]);
+
+/// Fewer than `WORD` bytes as one little-endian word, filled up with zeros,
+/// which are ASCII.
+#[inline(always)]
+fn short_word(text: &[u8]) -> u128 {
+    let len = text.len();
+    // Two halves that overlap; the second is shifted to its place, where the
+    // bits that both have are the same.
+    if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        let tail = u128::from(u64::from_le_bytes(*tail));
+        return u128::from(u64::from_le_bytes(*head)) | tail << ((len - 8) * 8);
+    }
+    if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        let tail = u64::from(u32::from_le_bytes(*tail));
+        return u128::from(u64::from(u32::from_le_bytes(*head)) | tail << ((len - 4) * 8));
+    }
+    let mut word = 0;
+    for &byte in text.iter().rev() {
+        word = word << 8 | u32::from(byte);
+    }
+    u128::from(word)
+}
+
+/// A length up to which `text`, which begins with a character, is known to be
+/// good, but for a character that may still be open there. All of `text`, if
+/// it is good.
+fn good_prefix(text: &[u8]) -> usize {
+    #[cfg(feature = "simd")]
+    if text.len() >= SIMD_FROM {
+        let whole = text.len() - open_at_end(text);
+        if simdutf8::basic::from_utf8(&text[..whole]).is_ok() {
+            return whole;
+        }
+        // It does not say where: look again.
+    }
+    let Some(first) = text.first_chunk::<WORD>() else {
+        let word = short_word(text);
+        return if is_good_start(word) { text.len() } else { 0 };
+    };
+    let mut at = skip_ascii(text, 0);
+    if at == 0 {
+        if !is_good_start(u128::from_le_bytes(*first)) {
+            return 0;
+        }
+        at = WORD;
+    }
+    // From here on there is enough to look back on.
+    while let Some(block) = text[at..].first_chunk::<BLOCK>() {
+        if are_ends_ascii::<{ BLOCK / 2 }>(block) {
+            if open_at_end(&text[..at]) != 0 {
+                return at;
+            }
+            at = skip_ascii(text, at + BLOCK);
+        } else if is_good(block, &text[at - LOOK_BACK..]) {
+            at += BLOCK;
+        } else {
             return at;
         }
-        at += BLOCK;
     }
-    if at < text.len() && is_good(text, text.len() - BLOCK) {
-        at = text.len();
+    while let Some(word) = text[at..].first_chunk::<WORD>() {
+        if !is_good(word, &text[at - LOOK_BACK..]) {
+            return at;
+        }
+        at += WORD;
+    }
+    // The last word overlaps what has been judged.
+    if at < text.len()
+        && let Some(back) = text.len().checked_sub(WORD + LOOK_BACK)
+        && let Some(word) = text.last_chunk::<WORD>()
+        && is_good(word, &text[back..])
+    {
+        return text.len();
     }
     at
 }
 
-/// Whether the block at `at` continues the text before it.
+/// Skips ASCII from `from` on, where a character starts, to the end or in
+/// whole strides.
 #[inline(always)]
-fn is_good(text: &[u8], at: usize) -> bool {
-    let window = &text[at - LOOK_BACK..at + BLOCK];
-    let here = &window[LOOK_BACK..][..BLOCK];
-    let one = &window[2..][..BLOCK];
-    let two = &window[1..][..BLOCK];
-    let three = &window[..BLOCK];
-    let mut bits = 0;
-    for byte in here {
-        bits |= byte;
+fn skip_ascii(text: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(stride) = text[at..].first_chunk::<STRIDE>() {
+        if !are_ends_ascii::<BLOCK>(stride) {
+            return at;
+        }
+        at += STRIDE;
     }
-    if bits < 0x80 {
-        return open_at_end(&text[..at]) == 0;
+    // The last stride overlaps those before it.
+    match text.last_chunk::<STRIDE>() {
+        Some(last) if are_ends_ascii::<BLOCK>(last) => text.len(),
+        _ => at,
     }
+}
+
+/// Whether a word is good at the start of a text.
+#[inline(always)]
+fn is_good_start(word: u128) -> bool {
+    let here = word.to_le_bytes();
+    let [one, two, three] = [8, 16, 24].map(|bits| (word << bits).to_le_bytes());
+    judge(&here, &one, &two, &three)
+}
+
+/// Whether `here` is good behind the three bytes before it. `window` begins
+/// with these.
+#[inline(always)]
+fn is_good<const N: usize>(here: &[u8; N], window: &[u8]) -> bool {
+    match (
+        window[2..].first_chunk(),
+        window[1..].first_chunk(),
+        window.first_chunk(),
+    ) {
+        (Some(one), Some(two), Some(three)) => judge(here, one, two, three),
+        _ => false,
+    }
+}
+
+/// Whether all of `here` is good: as one byte after the other, without
+/// branches, which the compiler turns into vectors.
+///
+/// `one[i]` is the byte before `here[i]`, `two[i]` the one before that.
+#[inline(always)]
+fn judge<const N: usize>(here: &[u8; N], one: &[u8; N], two: &[u8; N], three: &[u8; N]) -> bool {
     let mut bad = 0;
-    for i in 0..BLOCK {
-        bad |= judge(here[i], one[i], two[i], three[i]);
+    for i in 0..N {
+        bad |= fault(here[i], one[i], two[i], three[i]);
     }
     bad & 0x80 == 0
 }
 
-/// Has the top bit set if `here` may not follow the bytes before it. `one` is the byte
-/// before, `two` the one before that, and so on.
+/// Has the top bit set if `here` may not follow the bytes before it, or if the
+/// byte before is C0 or C1, which lead nothing. The other bits are noise.
+///
+/// Written for the fewest vector operations, SSE2 having only some: unsigned
+/// `>=` is a saturating subtraction that leaves the top bit, `<` is signed.
 #[inline(always)]
-fn judge(here: u8, one: u8, two: u8, three: u8) -> u8 {
-    // Each line's result is in the top bit alone; the other bits are noise.
-    let after_lead = one.saturating_sub(0xc0 - 0x80);
-    let must = after_lead | two.saturating_sub(0xe0 - 0x80) | three.saturating_sub(0xf0 - 0x80);
-    let is = here & !(here.wrapping_add(here));
-    // The lead byte's low six bits and the next one's two below its top bits.
-    let pair = (one << 2) | ((here >> 4) & 3);
-    let wrong = (0x87_u8.saturating_sub(pair)) // C0, C1: overlong
-        | eq(pair & 0xfe, 0x80) // E0 80..9F: overlong
-        | eq(pair & 0xfe, 0xb6) // ED A0..BF: surrogates
-        | eq(pair, 0xc0) // F0 80..8F: overlong
-        | pair.saturating_sub(0xd1 - 0x80); // F4 90.. and above: beyond U+10FFFF
-    (must ^ is) | (after_lead & wrong)
+fn fault(here: u8, one: u8, two: u8, three: u8) -> u8 {
+    let below = |limit: u8| mask(here.cast_signed() < limit.cast_signed());
+
+    // A continuation byte (80..BF) stands where a lead byte asks for it, and
+    // nowhere else.
+    let lead = one.saturating_sub(0xc2 - 0x80);
+    let must = lead | two.saturating_sub(0xe0 - 0x80) | three.saturating_sub(0xf0 - 0x80);
+    let is = below(0xc0);
+
+    // For the second byte, E0 with 80..9F (overlong) and ED with the others
+    // (surrogates) meet in one value, and so do F0 with 80..8F (overlong) and
+    // F4 with the others (beyond U+10FFFF).
+    let of_three = mask(one.wrapping_add(below(0xa0) & (0xed - 0xe0)) == 0xed);
+    let of_four = mask(one.wrapping_add(below(0x90) & (0xf4 - 0xf0)) == 0xf4);
+
+    // C0 and C1 came out next below the leads, as 7E and 7F.
+    let overlong = mask(lead.cast_signed() > 0x7d);
+    let beyond = here.saturating_sub(0xf5 - 0x80);
+
+    (must ^ is) | of_three | of_four | overlong | beyond
 }
 
+/// All bits or none, as vector compares give it.
 #[inline(always)]
-fn eq(a: u8, b: u8) -> u8 {
-    if a == b { 0x80 } else { 0 }
+fn mask(condition: bool) -> u8 {
+    if condition { 0xff } else { 0 }
 }
 
 /// How many bytes at the end of `text`, which is good so far, belong to a
-/// character that needs more.
+/// character that lacks some.
 #[inline(always)]
 fn open_at_end(text: &[u8]) -> usize {
-    match text {
-        [.., lead] if *lead >= 0xc0 => 1,
-        [.., lead, _] if *lead >= 0xe0 => 2,
-        [.., lead, _, _] if *lead >= 0xf0 => 3,
+    match *text {
+        [.., lead] if lead >= 0xc0 => 1,
+        [.., lead, _] if lead >= 0xe0 => 2,
+        [.., lead, _, _] if lead >= 0xf0 => 3,
         _ => 0,
     }
 }

@@ -329,4 +329,10 @@ impl<'b> Frame<'b> {
     pub fn into_payload(self) -> Payload<'b> {
         self.0
     }
+
+    /// The buffer and where in it the frame begins; copies a borrowed one.
+    #[cfg(feature = "server")]
+    pub(crate) fn into_parts(self) -> (Vec<u8>, usize) {
+        self.0.into_parts()
+    }
 }

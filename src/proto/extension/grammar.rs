@@ -10,14 +10,15 @@
 //! extension       = token *( ";" extension-param )
 //! extension-param = token [ "=" (token | quoted-string) ]
 //! ```
-//! with white space allowed between any two parts, and empty list elements ignored (RFC 9110
-//! section 5.6.1.2).
+//! with white space allowed between any two parts (the "implied *LWS rule" of RFC 2616, which
+//! section 9.1 invokes) and empty list elements ignored (RFC 9110 section 5.6.1.2). A header with
+//! nothing but empty elements yields nothing, and no error: it asks for nothing.
 //!
 //! # On malformed input
-//! A header that breaks the grammar is a fault of the peer, unlike an offer that is well formed
-//! and unknown, which is declined. A client fails the connection (RFC 6455 sections 4.1 and 9.1).
-//! A server may fail it (sections 4.2.2 and 9.1); Sockeye's answers 400. One that would rather
-//! go on must decline all that follows the error: where it ends is not known.
+//! A header that breaks the grammar is not an offer to decline: "the recipient of such malformed
+//! data MUST immediately _Fail the WebSocket Connection_" (section 9.1). A server answers 400 in
+//! place of 101, a client fails the connection. An extension or parameter that is well formed and
+//! unknown or out of range is for negotiation to decline (server) or to fail on (client).
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};

@@ -123,6 +123,15 @@ impl<'a> IntoIterator for Headers<'a> {
     }
 }
 
+impl<'a> IntoIterator for &Headers<'a> {
+    type Item = (&'a str, &'a [u8]);
+    type IntoIter = HeaderIter<'a>;
+
+    fn into_iter(self) -> HeaderIter<'a> {
+        self.iter()
+    }
+}
+
 /// The iterator of [`Headers::iter`].
 #[derive(Clone, Debug)]
 pub struct HeaderIter<'a> {

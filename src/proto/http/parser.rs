@@ -25,6 +25,10 @@ impl Span {
         }
     }
 
+    fn extend_to(&mut self, end: usize) {
+        *self = Self::new(self.start as usize, end);
+    }
+
     pub(super) fn len(self) -> usize {
         (self.end - self.start) as usize
     }
@@ -367,6 +371,9 @@ impl HeadParser {
                 }
                 State::ValueStart => {
                     at = skip(bytes, at, OWS);
+                    if at == bytes.len() {
+                        break;
+                    }
                     self.line.value = Span::new(at, at);
                     State::Value
                 }
@@ -378,7 +385,7 @@ impl HeadParser {
                     let text = &bytes[start..at];
                     if let Some(last) = text.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'))
                     {
-                        self.line.value.end = Span::new(0, start + last + 1).end;
+                        self.line.value.extend_to(start + last + 1);
                     }
                     match bytes.get(at) {
                         None => break,

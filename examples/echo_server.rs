@@ -1,0 +1,94 @@
+//! Echoes every message: the server that the Autobahn suite and the benchmarks talk to.
+//!
+//! ```text
+//! cargo run --release --example echo_server -- --listen 127.0.0.1:9001
+//! ```
+//! `--listen ADDR` (port 0 takes a free one), `--max-message BYTES` (64 MiB), `--workers N` (1).
+
+use std::process::ExitCode;
+
+use sockeye::proto::{Config, Message};
+use sockeye::server::{Handler, Server, Socket};
+
+struct Echo;
+
+impl Handler for Echo {
+    type State = ();
+
+    fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+        let _ = socket.send(message);
+    }
+}
+
+struct Options {
+    listen: String,
+    max_message: usize,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        listen: "127.0.0.1:9001".into(),
+        max_message: 64 * 1024 * 1024,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{name} needs a value"));
+        match name.as_str() {
+            "--listen" => options.listen = value()?,
+            "--max-message" => {
+                let bytes = value()?;
+                options.max_message = bytes
+                    .parse()
+                    .map_err(|_| format!("--max-message {bytes}: not a number of bytes"))?;
+            }
+            "--workers" => {
+                if value()? != "1" {
+                    return Err("--workers: this version runs one worker".into());
+                }
+            }
+            _ => {
+                return Err(format!(
+                    "{name}: unknown; there are --listen ADDR, --max-message BYTES, --workers N"
+                ));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let options = options()?;
+    let mut config = Config::default();
+    config.max_message_size = options.max_message;
+    let page = "<!doctype html><title>Sockeye echo</title>\
+        <p>This server echoes WebSocket messages. Connect to it with a WebSocket client.";
+    let server = Server::builder()
+        .config(config)
+        // Room for the echo of the longest message behind that of another.
+        .max_backpressure(
+            options
+                .max_message
+                .saturating_mul(2)
+                .saturating_add(1 << 20),
+        )
+        .route("/", Echo)
+        .route("/{*path}", Echo)
+        .page("/", "text/html; charset=utf-8", page)
+        .listen(&options.listen)?;
+    let handle = server.handle();
+    // SIGINT and SIGTERM.
+    ctrlc::set_handler(move || handle.shut_down())?;
+    println!("listening on {}", server.local_addr());
+    server.run()?;
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Between the core and the operating system: transports and the bytes that wait to be written.
+
+#[cfg(any(feature = "server", feature = "client"))]
+mod transport;
+#[cfg(feature = "server")]
+mod write_queue;
+
+pub(crate) use transport::{Clock, Transport};
+#[cfg(feature = "server")]
+pub(crate) use write_queue::WriteQueue;

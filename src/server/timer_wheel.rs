@@ -1,0 +1,163 @@
+//! When which session is due, in coarse ticks.
+//!
+//! Owns the schedule. A session has at most one entry that counts: it knows its tick, and an
+//! entry for another tick is stale and skipped. So a deadline that moves back costs nothing, and
+//! one that moves forward one more entry.
+
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+
+use mio::Token;
+
+/// A quarter of a second: deadlines are seconds, and a late sweep of many sessions is cheaper
+/// than many early ones. Nothing is ever due early.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A bit over a minute of ticks; what is further off is looked at again then.
+const SLOTS: u64 = 256;
+
+/// A point in time, in ticks.
+pub(super) type Tick = u64;
+
+#[derive(Debug)]
+pub(super) struct TimerWheel {
+    slots: Vec<Vec<Token>>,
+    /// The next tick to expire.
+    current: Tick,
+    entries: usize,
+}
+
+impl TimerWheel {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            slots: (0..SLOTS).map(|_| Vec::new()).collect(),
+            current: ticks(now) + 1,
+            entries: 0,
+        }
+    }
+
+    /// Schedules `token` for `deadline` unless `scheduled`, its current entry, comes first.
+    /// Answers the entry that counts from now on.
+    pub(super) fn schedule(
+        &mut self,
+        token: Token,
+        deadline: Option<Duration>,
+        scheduled: Option<Tick>,
+    ) -> Option<Tick> {
+        let Some(deadline) = deadline else {
+            return scheduled;
+        };
+        // The first tick at or after the deadline, within the wheel's horizon.
+        let tick = ticks(deadline.saturating_add(TICK - Duration::from_nanos(1)))
+            .clamp(self.current, self.current + SLOTS - 1);
+        if scheduled.is_some_and(|scheduled| scheduled <= tick) {
+            return scheduled;
+        }
+        self.slots[(tick % SLOTS) as usize].push(token);
+        self.entries += 1;
+        Some(tick)
+    }
+
+    /// How long until the next tick with an entry.
+    pub(super) fn next(&self, now: Duration) -> Option<Duration> {
+        if self.entries == 0 {
+            return None;
+        }
+        let tick = (self.current..self.current + SLOTS)
+            .find(|tick| !self.slots[(tick % SLOTS) as usize].is_empty())?;
+        let due = TICK.saturating_mul(u32::try_from(tick).unwrap_or(u32::MAX));
+        Some(due.saturating_sub(now))
+    }
+
+    /// Takes the entries of the next tick if it is due; call it until it answers None.
+    pub(super) fn expire(&mut self, now: Duration) -> Option<(Tick, Vec<Token>)> {
+        if self.current > ticks(now) {
+            return None;
+        }
+        if self.entries == 0 {
+            self.current = ticks(now) + 1;
+            return None;
+        }
+        let tick = self.current;
+        self.current += 1;
+        let due = mem::take(&mut self.slots[(tick % SLOTS) as usize]);
+        self.entries -= due.len();
+        Some((tick, due))
+    }
+}
+
+fn ticks(time: Duration) -> Tick {
+    (time.as_nanos() / TICK.as_nanos()) as Tick
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Expires all that is due; entries with their ticks.
+    fn due(wheel: &mut TimerWheel, now: Duration) -> Vec<(Tick, Token)> {
+        let mut all = Vec::new();
+        while let Some((tick, tokens)) = wheel.expire(now) {
+            all.extend(tokens.into_iter().map(|token| (tick, token)));
+        }
+        all
+    }
+
+    #[test]
+    fn nothing_is_due_early_nor_more_than_a_tick_late() {
+        for deadline in [1, 249, 250, 251, 9_999, 10_000, 63_000] {
+            let mut wheel = TimerWheel::new(ms(0));
+            wheel.schedule(Token(1), Some(ms(deadline)), None);
+            for now in 0..deadline {
+                assert!(due(&mut wheel, ms(now)).is_empty(), "{deadline} at {now}");
+            }
+            assert_eq!(due(&mut wheel, ms(deadline + 250)).len(), 1);
+        }
+    }
+
+    #[test]
+    fn the_next_wait_ends_when_an_entry_is_due() {
+        let mut wheel = TimerWheel::new(ms(0));
+        assert_eq!(wheel.next(ms(0)), None);
+        wheel.schedule(Token(1), Some(ms(700)), None);
+        let wait = wheel.next(ms(100)).unwrap();
+        assert_eq!(wait, ms(650));
+        assert_eq!(due(&mut wheel, ms(100) + wait).len(), 1);
+        assert_eq!(wheel.next(ms(750)), None);
+    }
+
+    #[test]
+    fn a_later_deadline_keeps_its_entry_and_an_earlier_one_adds_one() {
+        let mut wheel = TimerWheel::new(ms(0));
+        let first = wheel.schedule(Token(1), Some(ms(1000)), None);
+        assert_eq!(wheel.schedule(Token(1), Some(ms(5000)), first), first);
+        let earlier = wheel.schedule(Token(1), Some(ms(500)), first);
+        assert!(earlier < first);
+        assert_eq!(wheel.entries, 2);
+    }
+
+    #[test]
+    fn a_deadline_beyond_the_horizon_is_looked_at_again_within_it() {
+        let mut wheel = TimerWheel::new(ms(0));
+        let far = Duration::from_secs(3600);
+        let tick = wheel.schedule(Token(1), Some(far), None).unwrap();
+        assert!(tick < SLOTS + 1);
+        assert_eq!(due(&mut wheel, ms(250) * 300).len(), 1);
+    }
+
+    #[test]
+    fn a_long_sleep_expires_each_entry_once() {
+        let mut wheel = TimerWheel::new(ms(0));
+        for token in 0..1000 {
+            wheel.schedule(Token(token), Some(ms(token as u64 * 50)), None);
+        }
+        let all = due(&mut wheel, Duration::from_secs(600));
+        assert_eq!(all.len(), 1000);
+        assert!(due(&mut wheel, Duration::from_secs(601)).is_empty());
+    }
+}
