@@ -1,0 +1,188 @@
+//! Memory of the opening handshake, counted by the allocator: CASES.md H16 and H17, DESIGN.md
+//! section 2, invariants 2 and 3.
+
+#![allow(
+    unsafe_code,
+    reason = "only an allocator can count, and it is unsafe to be one"
+)]
+#![allow(clippy::std_instead_of_core, reason = "tests have std")]
+
+mod handshake_util;
+
+use core::cell::Cell;
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use handshake_util::*;
+use sockeye::error::{HandshakeError, HttpError};
+use sockeye::proto::{Accept, Input, RequestKind, Response, ServerHandshake};
+
+/// Counts what the current thread allocates; a test has its thread to itself.
+struct Counting;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    live: isize,
+    peak: isize,
+    /// Bytes allocated in all, which bounds the bytes copied by growing.
+    total: isize,
+    calls: usize,
+}
+
+thread_local! {
+    static COUNT: Cell<Count> = const { Cell::new(Count { live: 0, peak: 0, total: 0, calls: 0 }) };
+}
+
+fn add(bytes: usize) {
+    let mut count = COUNT.get();
+    count.live += bytes as isize;
+    count.peak = count.peak.max(count.live);
+    count.total += bytes as isize;
+    count.calls += 1;
+    COUNT.set(count);
+}
+
+fn remove(bytes: usize) {
+    let mut count = COUNT.get();
+    count.live -= bytes as isize;
+    COUNT.set(count);
+}
+
+// SAFETY: all is passed on to the system's allocator; the cell needs no allocation and no
+// destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        add(layout.size());
+        // SAFETY: as the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        remove(layout.size());
+        // SAFETY: as the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // As if both were there at once, which is the worst case.
+        add(size);
+        remove(layout.size());
+        // SAFETY: as the caller's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `work` allocates: peak and live count from 0 on.
+fn counted<T>(work: impl FnOnce() -> T) -> (T, Count) {
+    COUNT.set(Count::default());
+    let result = work();
+    (result, COUNT.get())
+}
+
+const HEAD: isize = 16 * 1024;
+
+#[test]
+fn a_handshake_that_waits_owns_no_buffer() {
+    let config = config();
+    let (handshake, count) = counted(|| ServerHandshake::new(config, START));
+    assert_eq!(count.calls, 0);
+    drop(handshake);
+}
+
+#[test]
+fn h16_an_endless_head_in_one_piece_takes_no_more_than_the_limit() {
+    let mut bytes = upgrade().add("X", "x".repeat(4 << 20)).bytes();
+    let mut handshake = ServerHandshake::new(config(), START);
+    let mut out = Vec::with_capacity(4096);
+    let (result, count) = counted(|| handshake.recv(&mut Input::new(&mut bytes), &mut out));
+    let error = HandshakeError::Head(HttpError::HeadTooLarge);
+    assert_eq!(result, Err(error));
+    assert!(count.peak < 2 * HEAD, "{count:?}");
+    assert!(
+        count.live < 4096,
+        "a refused peer's head is let go: {count:?}"
+    );
+}
+
+#[test]
+fn h16_an_endless_head_byte_by_byte_takes_no_more_than_the_limit() {
+    let mut bytes = upgrade().add("X", "x".repeat(20_000)).bytes();
+    let mut handshake = ServerHandshake::new(config(), START);
+    let mut out = Vec::with_capacity(4096);
+    let (failed, count) = counted(|| {
+        bytes.iter_mut().any(|byte| {
+            let mut input = Input::new(core::slice::from_mut(byte));
+            handshake.recv(&mut input, &mut out).is_err()
+        })
+    });
+    assert!(failed);
+    // Twice the limit, and what it grew from.
+    assert!(count.peak < 4 * HEAD, "{count:?}");
+}
+
+#[test]
+fn h16_memory_follows_the_bytes_received() {
+    for length in [1, 100, 1000, 10_000] {
+        let bytes = upgrade().add("X", "x".repeat(20_000)).bytes();
+        let mut bytes = bytes[..length].to_vec();
+        let mut handshake = ServerHandshake::new(config(), START);
+        let mut out = Vec::new();
+        let (result, count) = counted(|| handshake.recv(&mut Input::new(&mut bytes), &mut out));
+        assert_eq!(result, Ok(None));
+        // The lines' positions besides: 16 of them at once.
+        assert!(count.peak <= 2 * length as isize + 300, "{count:?}");
+    }
+}
+
+#[test]
+fn h17_a_16_kib_head_byte_by_byte_is_copied_a_constant_number_of_times() {
+    let short = upgrade().add("X", "").head().len();
+    let mut bytes = upgrade().add("X", "x".repeat(16384 - short)).bytes();
+    let mut handshake = ServerHandshake::new(config(), START);
+    let mut out = Vec::new();
+    let (kinds, count) = counted(|| {
+        let one = |byte| handshake.recv(&mut Input::new(core::slice::from_mut(byte)), &mut out);
+        bytes
+            .iter_mut()
+            .map(one)
+            .filter(|it| *it != Ok(None))
+            .count()
+    });
+    assert_eq!(kinds, 1);
+    // Doubling copies each byte about once more; growing by a constant would be 16 KiB squared.
+    assert!(count.total < 6 * HEAD, "{count:?}");
+    assert!(count.calls < 32, "{count:?}");
+}
+
+#[test]
+fn an_accepted_connection_that_is_idle_owns_no_buffer() {
+    let mut bytes = upgrade().add("X", "x".repeat(10_000)).bytes();
+    let mut out = Vec::with_capacity(4096);
+    let config = config();
+    let (connection, count) = counted(|| {
+        let mut handshake = ServerHandshake::new(config, START);
+        let kind = handshake.recv(&mut Input::new(&mut bytes), &mut out);
+        assert_eq!(kind, Ok(Some(RequestKind::Upgrade)));
+        handshake
+            .accept(&Accept::default(), &mut out, START)
+            .unwrap()
+    });
+    assert_eq!(count.live, 0, "{count:?}");
+    drop(connection);
+}
+
+#[test]
+fn a_kept_transport_that_waits_owns_no_head() {
+    let mut bytes = plain("GET / HTTP/1.1").add("X", "x".repeat(10_000)).bytes();
+    let mut out = Vec::with_capacity(4096);
+    let mut handshake = ServerHandshake::new(config(), START);
+    let (kept, count) = counted(|| {
+        let kind = handshake.recv(&mut Input::new(&mut bytes), &mut out);
+        assert_eq!(kind, Ok(Some(RequestKind::Plain)));
+        handshake.respond(&Response::status(200), &mut out, START)
+    });
+    assert_eq!(kept, Ok(true));
+    assert!(count.live < 1024, "{count:?}");
+}
