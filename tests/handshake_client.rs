@@ -2,8 +2,6 @@
 //! runs whole, byte by byte and at random splits (see `handshake_util`). The request is in
 //! `handshake_client_request.rs`, the randomness of keys in `handshake_keys.rs`.
 
-#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
-
 mod handshake_util;
 
 use core::time::Duration;

@@ -1,8 +1,6 @@
 //! What a client asks for: the request's exact bytes, what it refuses to send, and CASES.md C8,
 //! the URL.
 
-#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
-
 mod handshake_util;
 
 use std::sync::Arc;

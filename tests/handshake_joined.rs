@@ -1,7 +1,5 @@
 //! A client and a server joined agree on everything, whatever is asked for. The seed is fixed.
 
-#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
-
 mod handshake_util;
 
 use std::collections::HashSet;

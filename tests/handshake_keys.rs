@@ -2,8 +2,6 @@
 //! comes from the source, fresh, whole and once. What the source draws is logged and compared
 //! with the wire.
 
-#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
-
 mod handshake_util;
 
 use std::collections::HashSet;

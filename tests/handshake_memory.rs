@@ -5,8 +5,6 @@
     unsafe_code,
     reason = "only an allocator can count, and it is unsafe to be one"
 )]
-#![allow(clippy::std_instead_of_core, reason = "tests have std")]
-
 mod handshake_util;
 
 use core::cell::Cell;

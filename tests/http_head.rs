@@ -934,7 +934,7 @@ proptest! {
         request(&bytes);
         response(&bytes);
         let _ = is_host(&bytes);
-        if let Ok(text) = std::str::from_utf8(&bytes) {
+        if let Ok(text) = core::str::from_utf8(&bytes) {
             let _ = Target::parse(text);
         }
     }

@@ -188,7 +188,8 @@ impl Client {
                 Ok(Some(Event::Message(message))) => break message.detach(),
                 Ok(Some(Event::Closed(closed))) => {
                     self.closed = Some(closed);
-                    self.tear_down()?;
+                    // Nothing more is owed by either side, so nothing can go wrong any more.
+                    let _ = self.tear_down();
                     return Ok(None);
                 }
                 Ok(Some(_)) => {}

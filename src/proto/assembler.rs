@@ -32,6 +32,8 @@ pub(crate) struct Assembler {
     /// Bytes of the message so far, decoded.
     length: usize,
     utf8: Utf8Validator,
+    /// Found behind the streamed piece that was handed over last.
+    fault: Option<Fault>,
     /// Empty, or `HEADROOM` bytes and then the message so far (whole delivery).
     buffer: Vec<u8>,
     /// A buffer given back for the next message, empty of content.
@@ -47,6 +49,7 @@ impl Assembler {
             frames: 0,
             length: 0,
             utf8: Utf8Validator::new(),
+            fault: None,
             buffer: Vec::new(),
             spare: Vec::new(),
         }
@@ -80,15 +83,19 @@ impl Assembler {
         config: &Config,
     ) -> Result<Option<Event<'b>>, Fault> {
         if piece.is_first() {
-            self.begin_frame(piece.header(), extension.as_deref(), config)?;
+            self.begin_frame(piece.header(), config)?;
         }
         let end = piece.is_last() && piece.header().fin;
         match extension {
             Some(extension) if self.extended => self.decode(&piece, end, extension, config),
             _ => {
                 let length = piece.payload().len();
-                if self.kind == MessageKind::Text {
-                    validate(&mut self.utf8, piece.payload(), end)?;
+                if self.kind == MessageKind::Text
+                    && let Err(valid) = validate(&mut self.utf8, piece.payload(), end)
+                {
+                    let (bytes, start) = piece.into_parts();
+                    let valid = Payload::borrowed(&mut bytes[..start + valid], start);
+                    return self.fault_behind(valid, ProtocolError::Utf8.into(), config);
                 }
                 let before = self.length;
                 self.length += length;
@@ -98,6 +105,7 @@ impl Assembler {
                         let (bytes, start) = piece.into_parts();
                         Ok(Some(self.message(Payload::borrowed(bytes, start))))
                     }
+                    Delivery::Whole if length == 0 && !end => Ok(None),
                     Delivery::Whole => {
                         self.open_buffer();
                         self.buffer.extend_from_slice(piece.payload());
@@ -114,19 +122,13 @@ impl Assembler {
 
     /// Checks what the header of a data frame announces against the limits, before any payload.
     #[inline]
-    fn begin_frame(
-        &mut self,
-        header: &FrameHeader,
-        extension: Option<&PerMessage>,
-        config: &Config,
-    ) -> Result<(), Fault> {
+    fn begin_frame(&mut self, header: &FrameHeader, config: &Config) -> Result<(), Fault> {
         if header.opcode != Opcode::Continuation {
             self.kind = match header.opcode {
                 Opcode::Text => MessageKind::Text,
                 _ => MessageKind::Binary,
             };
-            self.extended = extension
-                .is_some_and(|extension| !header.rsv.is_empty() && header.rsv == extension.rsv);
+            self.extended = !header.rsv.is_empty();
             self.at_start = true;
             self.frames = 0;
             self.length = 0;
@@ -160,28 +162,39 @@ impl Assembler {
         extension: &mut PerMessage,
         config: &Config,
     ) -> Result<Option<Event<'static>>, Fault> {
+        if piece.payload().is_empty() && !end {
+            return Ok(None);
+        }
         self.open_buffer();
         let start = self.buffer.len();
         let limit = config.max_message_size;
-        let decoded =
-            extension
-                .decoder
-                .decode(piece.payload(), end, limit - self.length, &mut self.buffer);
+        let room = limit - self.length;
+        let mut decoded = extension
+            .decoder
+            .decode(piece.payload(), end, room, &mut self.buffer);
+        // Also with a decoder that takes no notice of its limit.
+        if self.buffer.len() - start > room {
+            self.buffer.truncate(start + room);
+            decoded = Err(DecodeError::TooLong);
+        }
+        let mut fault = match decoded {
+            Ok(()) => None,
+            Err(DecodeError::TooLong) => Some(LimitError::MessageSize { limit }.into()),
+            Err(DecodeError::Invalid(text)) => Some(ProtocolError::Extension(text).into()),
+        };
         // What was decoded before a fault counts first: the fault found must not depend on how
         // the bytes were split.
         if self.kind == MessageKind::Text {
-            let end = end && decoded.is_ok();
-            validate(&mut self.utf8, &self.buffer[start..], end)?;
-        }
-        match decoded {
-            Ok(()) => {}
-            Err(DecodeError::TooLong) => return Err(LimitError::MessageSize { limit }.into()),
-            Err(DecodeError::Invalid(text)) => return Err(ProtocolError::Extension(text).into()),
+            let end = end && fault.is_none();
+            if let Err(valid) = validate(&mut self.utf8, &self.buffer[start..], end) {
+                self.buffer.truncate(start + valid);
+                fault = Some(ProtocolError::Utf8.into());
+            }
         }
         self.length += self.buffer.len() - start;
-        // The limit is the connection's promise; an extension that went over it is not trusted.
-        if self.length > limit {
-            return Err(LimitError::MessageSize { limit }.into());
+        if let Some(fault) = fault {
+            let decoded = Payload::owned(mem::take(&mut self.buffer), HEADROOM);
+            return self.fault_behind(decoded, fault, config);
         }
         Ok(match config.delivery {
             Delivery::Whole => end.then(|| self.assembled()),
@@ -190,6 +203,27 @@ impl Assembler {
                 self.streamed(payload, end)
             }
         })
+    }
+
+    /// A fault was found behind `valid`: a streamed message hands these bytes over first, so that
+    /// what is delivered doesn't depend on how the bytes were split.
+    #[cold]
+    fn fault_behind<'b>(
+        &mut self,
+        valid: Payload<'b>,
+        fault: Fault,
+        config: &Config,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        if config.delivery == Delivery::Whole || valid.is_empty() {
+            return Err(fault);
+        }
+        self.fault = Some(fault);
+        Ok(self.streamed(valid, false))
+    }
+
+    /// The fault that stands behind the last streamed piece.
+    pub(crate) fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
     }
 
     fn open_buffer(&mut self) {
@@ -228,11 +262,12 @@ impl Assembler {
 
 /// RFC 6455 section 8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that
 /// the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket
-/// Connection_."
+/// Connection_." The error is how many bytes of the piece were good.
 #[inline]
-fn validate(utf8: &mut Utf8Validator, piece: &[u8], end: bool) -> Result<(), ProtocolError> {
+fn validate(utf8: &mut Utf8Validator, piece: &[u8], end: bool) -> Result<(), usize> {
     match utf8.validate(piece) {
-        Ok(()) if !end || utf8.is_complete() => Ok(()),
-        _ => Err(ProtocolError::Utf8),
+        Ok(()) if end && !utf8.is_complete() => Err(piece.len()),
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.offset()),
     }
 }

@@ -116,17 +116,12 @@ impl Closed {
 
 /// Reads as much of a Close payload as has arrived; fails at the first byte that proves it bad.
 ///
-/// `length` is the payload's length from the frame header. The answer counts once
-/// `received.len() == length`: the code, None when the payload is empty, and the reason.
+/// `length` is the payload's length from the frame header, which is never 1. The answer counts
+/// once `received.len() == length`: the code, None when the payload is empty, and the reason.
 pub(crate) fn parse(
     received: &[u8],
     length: u64,
 ) -> Result<(Option<CloseCode>, &str), ProtocolError> {
-    // RFC 6455 section 5.5.1: "If there is a body, the first two bytes of the body MUST be a
-    // 2-byte unsigned integer".
-    if length == 1 {
-        return Err(ProtocolError::CloseTruncated);
-    }
     let Some((code, reason)) = received.split_first_chunk() else {
         return Ok((None, ""));
     };

@@ -127,8 +127,8 @@ impl FrameDecoder {
         Self::with_rsv(role, Rsv::NONE)
     }
 
-    /// As [`new`](Self::new), and the bits of `rsv` may be set on the first frame of a message,
-    /// as a negotiated extension has it (RFC 6455 section 5.2).
+    /// As [`new`](Self::new), and the first frame of a message may have the bits of `rsv` set, all
+    /// of them and no others, as a negotiated extension has it (RFC 6455 section 5.2).
     #[must_use]
     pub const fn with_rsv(role: Role, rsv: Rsv) -> Self {
         Self {

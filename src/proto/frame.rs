@@ -142,7 +142,7 @@ pub struct FrameHeader {
 pub(crate) struct HeaderRules {
     /// Whether frames must be masked, or must not be (RFC 6455 section 5.1).
     pub(crate) masked: Option<bool>,
-    /// The reserved bits allowed on a message's first frame.
+    /// The reserved bits that a message's first frame may have set: all of them or none.
     pub(crate) rsv: Rsv,
     /// Whether a fragmented message is under way (RFC 6455 section 5.4).
     pub(crate) fragmented: Option<bool>,
@@ -157,13 +157,14 @@ impl FrameHeader {
     ///
     /// # Errors
     /// At the first byte that proves it: a reserved opcode, a length that is not minimal or has
-    /// its top bit set, a control frame that is fragmented or longer than 125 bytes.
+    /// its top bit set, a control frame that is fragmented or longer than 125 bytes, a Close of
+    /// one byte.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         Self::decode_with(
             bytes,
             &HeaderRules {
                 masked: None,
-                rsv: Rsv::ALL,
+                rsv: Rsv::NONE,
                 fragmented: None,
             },
         )
@@ -197,8 +198,15 @@ impl FrameHeader {
             _ => {}
         }
         let length = second & !MASK;
-        if opcode.is_control() && usize::from(length) > MAX_CONTROL_PAYLOAD {
-            return Err(ProtocolError::ControlTooLong);
+        if opcode.is_control() {
+            if usize::from(length) > MAX_CONTROL_PAYLOAD {
+                return Err(ProtocolError::ControlTooLong);
+            }
+            // RFC 6455 section 5.5.1: "If there is a body, the first two bytes of the body MUST
+            // be a 2-byte unsigned integer".
+            if opcode == Opcode::Close && length == 1 {
+                return Err(ProtocolError::CloseTruncated);
+            }
         }
         let Some((payload_length, key_at)) = decode_length(length, bytes)? else {
             return Ok(None);
@@ -298,14 +306,13 @@ fn check_first_byte(
     // RFC 6455 section 5.2: "MUST be 0 unless an extension is negotiated that defines meanings
     // for non-zero values." A per-message extension marks a message on its first frame only
     // (RFC 7692 section 6.1).
-    if !rsv.is_empty() {
-        let first_of_message = matches!(opcode, Opcode::Text | Opcode::Binary);
-        let pure_form = rules.fragmented.is_none();
-        if !(rules.rsv.contains(rsv) && (first_of_message || pure_form)) {
-            return Err(ProtocolError::ReservedBits);
-        }
+    let form_only = rules.fragmented.is_none();
+    let marked = rsv == rules.rsv && matches!(opcode, Opcode::Text | Opcode::Binary);
+    if rsv.is_empty() || marked || form_only {
+        Ok(())
+    } else {
+        Err(ProtocolError::ReservedBits)
     }
-    Ok(())
 }
 
 /// The payload length and where the bytes behind it begin.

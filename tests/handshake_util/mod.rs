@@ -2,8 +2,6 @@
 //! drivers that compare them, and a naive reader, SHA-1 and base64 that owe nothing to the crate.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::std_instead_of_alloc, reason = "tests have std")]
-
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 

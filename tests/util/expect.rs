@@ -1,4 +1,4 @@
-//! The two assertions that the rows of CASES.md about bytes are made of.
+//! The assertions that the rows of CASES.md about bytes are made of.
 
 extern crate alloc;
 
@@ -82,4 +82,31 @@ pub(crate) fn assert_delivers(
     assert_eq!(seen.fault, None);
     assert_eq!(seen.events, events);
     frames_from(role, &seen.output)
+}
+
+/// What holds for the answer to any bytes whatever: invariants 5 and 6.
+#[track_caller]
+pub(crate) fn assert_lawful(role: Role, seen: &Transcript) {
+    let mut frames = frames_from(role, &seen.output);
+    let ended = matches!(seen.events.last(), Some(Seen::Closed(_)));
+    assert!(!(ended && seen.fault.is_some()), "two endings: {seen:?}");
+    let closed = |it: &&Seen| matches!(it, Seen::Closed(_));
+    assert_eq!(
+        seen.events.iter().filter(closed).count(),
+        usize::from(ended)
+    );
+    if ended || seen.fault.is_some() {
+        let close = frames.pop().expect("a Close");
+        if let Some(fault) = seen.fault {
+            assert_eq!(close.close_code(), Some(fault.close_code().0), "{fault:?}");
+        }
+        assert_eq!(close.opcode, CLOSE);
+    }
+    // What remains are pongs, one for each ping, in order.
+    let pings = seen.events.iter().filter_map(|event| match event {
+        Seen::Ping(payload) => Some((PONG, payload)),
+        _ => None,
+    });
+    let pongs = frames.iter().map(|it| (it.opcode, &it.payload));
+    assert!(pings.eq(pongs), "{seen:?}");
 }

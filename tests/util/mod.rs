@@ -1,6 +1,6 @@
 //! What the suites of the sans-io core share: frames built and read by hand, the ways to split
-//! input, a driver that keeps an owned transcript, and (in `expect.rs`, `pair.rs`, `runs.rs`) assertions, two endpoints on
-//! a virtual clock and an extension.
+//! input, a driver that keeps an owned transcript, and beside them assertions (`expect.rs`), two
+//! endpoints on a virtual clock (`pair.rs`) and an extension (`runs.rs`).
 //!
 //! Nothing here uses the crate's own encoder or decoder: a fault in it can't hide itself.
 #![allow(dead_code, reason = "each suite uses a part of it")]

@@ -60,6 +60,8 @@ pub enum Teardown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
+    /// A streamed piece was handed over and behind it there is a fault, which is next.
+    Failing(Fault),
     /// This endpoint's Close is sent, the peer's has not come.
     Closing,
     /// Closed or failed; the fault sticks.
@@ -171,7 +173,7 @@ impl Connection {
     pub fn teardown(&self) -> Option<Teardown> {
         match self.state {
             State::Over(teardown, _) => Some(teardown),
-            State::Open | State::Closing => None,
+            State::Open | State::Failing(_) | State::Closing => None,
         }
     }
 
@@ -180,7 +182,7 @@ impl Connection {
     pub fn fault(&self) -> Option<Fault> {
         match self.state {
             State::Over(_, fault) => fault,
-            State::Open | State::Closing => None,
+            State::Open | State::Failing(_) | State::Closing => None,
         }
     }
 
@@ -197,8 +199,9 @@ impl Connection {
         }
     }
 
-    /// Acts on the deadlines that have passed: sends a keep-alive ping, or gives up. Calling it
-    /// early does nothing.
+    /// Acts on the earliest deadline if it has passed: sends a keep-alive ping, or gives up.
+    /// Calling it early does nothing. A caller that slept past several asks `poll_timeout` again
+    /// and calls again, so a peer is always pinged before it is given up.
     ///
     /// # Errors
     /// [`LimitError::Idle`] and [`LimitError::Pong`] fail the connection as a fault of
@@ -237,7 +240,7 @@ impl Connection {
     pub fn handle_eof(&mut self) -> Option<Closed> {
         let fault = self.fault();
         let closed = match self.state {
-            State::Open => Some(Closed::abnormal(false)),
+            State::Open | State::Failing(_) => Some(Closed::abnormal(false)),
             State::Closing => Some(Closed::abnormal(true)),
             State::Over(..) => None,
         };
@@ -273,7 +276,7 @@ impl Connection {
     /// dropped.
     #[cold]
     fn fail(&mut self, fault: Fault, out: &mut Vec<u8>, now: Duration) -> Fault {
-        let teardown = if self.is_open() {
+        let teardown = if matches!(self.state, State::Open | State::Failing(_)) {
             let code = fault.close_code();
             self.write_close(Some(code), fault.close_reason(), out, now);
             Teardown::HalfClose

@@ -28,9 +28,16 @@ impl Connection {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
-        if let State::Over(_, fault) = self.state {
-            input.discard();
-            return fault.map_or(Ok(None), Err);
+        match self.state {
+            State::Open | State::Closing => {}
+            State::Failing(fault) => {
+                input.discard();
+                return Err(self.fail(fault, out, now));
+            }
+            State::Over(_, fault) => {
+                input.discard();
+                return fault.map_or(Ok(None), Err);
+            }
         }
         if !input.is_empty() {
             self.timers.received(now);
@@ -62,8 +69,15 @@ impl Connection {
         if piece.header().opcode.is_control() {
             self.control(piece, out, now)
         } else if self.state == State::Open {
-            self.assembler
-                .push(piece, self.extension.as_deref_mut(), &self.config)
+            let event = self
+                .assembler
+                .push(piece, self.extension.as_deref_mut(), &self.config)?;
+            if let Some(Event::Piece(_)) = event
+                && let Some(fault) = self.assembler.take_fault()
+            {
+                self.state = State::Failing(fault);
+            }
+            Ok(event)
         } else {
             // After this endpoint's Close, data are parsed but not delivered.
             Ok(None)

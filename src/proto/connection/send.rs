@@ -104,13 +104,22 @@ impl Connection {
         message: Message<'b>,
         out: &mut Vec<u8>,
     ) -> Result<Option<Frame<'b>>, Misuse> {
-        let header = self.send_header(message.kind(), message.len() as u64)?;
+        self.check_start()?;
+        let mut header = FrameHeader {
+            fin: true,
+            rsv: Rsv::NONE,
+            opcode: message.kind().opcode(),
+            // Drawn once it is used: for now only its length counts.
+            masking_key: self.random.is_some().then_some([0; 4]),
+            payload_length: message.len() as u64,
+        };
         let length = header.encoded_length();
         let one_frame = self
             .config
             .fragment_size
             .is_none_or(|size| message.len() <= size.get());
         if self.extension.is_none() && one_frame && message.payload().has_room(length) {
+            header.masking_key = self.masking_key();
             // From here on the bytes are a frame and no longer text.
             let mut frame = message.into_payload();
             let (front, payload) = frame.extend_front(length).split_at_mut(length);

@@ -50,12 +50,19 @@ pub struct PerMessage {
 
 impl PerMessage {
     /// An extension whose messages are marked by `rsv` on their first frame.
+    ///
+    /// # Panics
+    /// When `rsv` has no bit set: the receiver could not tell which messages to decode.
     #[must_use]
     pub fn new(
         rsv: Rsv,
         encoder: Box<dyn PerMessageEncode>,
         decoder: Box<dyn PerMessageDecode>,
     ) -> Self {
+        assert!(
+            !rsv.is_empty(),
+            "an extension marks its messages by a reserved bit"
+        );
         Self {
             rsv,
             encoder,

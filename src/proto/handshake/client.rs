@@ -72,11 +72,14 @@ impl ClientHandshake {
                 return Err(Misuse::Subprotocol((*name).into()));
             }
         }
-        if request
-            .origin
-            .is_some_and(|it| !it.is_ascii() || !is_header_value(it.as_bytes()))
-        {
-            return Err(Misuse::Header("Origin".into()));
+        if let Some(origin) = request.origin {
+            if !origin.is_ascii() || !is_header_value(origin.as_bytes()) {
+                return Err(Misuse::Header("Origin".into()));
+            }
+            let named = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case("origin");
+            if let Some((name, _)) = request.headers.iter().find(named) {
+                return Err(Misuse::Header((*name).into()));
+            }
         }
         let mut nonce = [0; KEY_LENGTH];
         random.fill(&mut nonce);

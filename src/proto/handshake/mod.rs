@@ -117,7 +117,8 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The status that a server answers with; None where it can't answer.
+    /// The status that a server answers such a request with; None where no answer helps. A
+    /// client has nothing to answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -189,7 +190,8 @@ pub enum RequestError {
     KeyMissing,
     /// More than one `Sec-WebSocket-Key`.
     KeyRepeated,
-    /// `Sec-WebSocket-Key` is not 24 characters long, the length of 16 bytes in base64.
+    /// `Sec-WebSocket-Key` does not have the length of 16 bytes in base64: 22 characters and two
+    /// of padding.
     KeyLength,
     /// `Sec-WebSocket-Key` has 24 characters but is no base64 of 16 bytes.
     KeyEncoding,
@@ -239,8 +241,8 @@ impl fmt::Display for RequestError {
                 "Sec-WebSocket-Key is there more than once (RFC 6455 section 11.3.1)"
             }
             Self::KeyLength => {
-                "Sec-WebSocket-Key must be 16 bytes in base64, 24 characters (RFC 6455 section \
-                 4.2.1); its length is another"
+                "Sec-WebSocket-Key must be 16 bytes in base64, 22 characters and two of padding (RFC \
+                 6455 section 4.2.1); its length is another"
             }
             Self::KeyEncoding => {
                 "Sec-WebSocket-Key must be 16 bytes in base64, 24 characters (RFC 6455 section \

@@ -92,10 +92,11 @@ impl<'a> Request<'a> {
         core::str::from_utf8(self.headers().get(name)?).ok()
     }
 
-    /// The host the client means, with its port if it sent one. HTTP/1.0 may have none.
+    /// The host the client means, with its port if it sent one. HTTP/1.0 may have none. That of
+    /// an absolute request target goes before the header (RFC 9112 section 3.2.2).
     #[must_use]
     pub fn host(&self) -> Option<&'a str> {
-        self.header("host")
+        self.target.authority.or_else(|| self.header("host"))
     }
 
     /// The origin of the page that connects (RFC 6454); clients other than browsers have none.

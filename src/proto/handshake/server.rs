@@ -225,10 +225,9 @@ impl ServerHandshake {
         let headers = request.headers();
         let keep_alive = !request.is_upgrade()
             && !has_body(headers)
-            && match request.version() {
-                Version::Http11 => !headers.contains_token("connection", "close"),
-                Version::Http10 => headers.contains_token("connection", "keep-alive"),
-            };
+            && !headers.contains_token("connection", "close")
+            && (request.version() == Version::Http11
+                || headers.contains_token("connection", "keep-alive"));
         response.write(keep_alive, request.method() == "HEAD", out);
         if keep_alive {
             self.head.clear();
@@ -280,7 +279,8 @@ impl ServerHandshake {
             },
             body: text.as_bytes(),
         };
-        response.write(false, false, out);
+        let head_only = self.head.request().is_some_and(|it| it.method == "HEAD");
+        response.write(false, head_only, out);
         self.head.clear();
         self.state = State::Failed(error.clone());
         error

@@ -1,0 +1,161 @@
+//! The server's opening handshake, over several plain requests up to an upgrade: whole and in
+//! pieces, the answers and the output are the same, and the output is responses. Input: limits,
+//! flags, cuts, bytes.
+#![no_main]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arbitrary::Unstructured;
+use libfuzzer_sys::fuzz_target;
+use sockeye::proto::http::{HeadLimits, HeadParser, content_length};
+use sockeye::proto::{
+    Accept, Config, Input, Origins, Request, RequestKind, Response, ServerHandshake,
+};
+use sockeye_fuzz::rle::Rle;
+use sockeye_fuzz::{Cuts, byte, head, rest};
+
+#[derive(Debug, PartialEq)]
+struct Run {
+    /// Method and target of each request, and its answer's status.
+    requests: Vec<(String, u16)>,
+    out: Vec<u8>,
+    /// The bytes behind an accepted request; None if it never came to that.
+    behind: Option<Vec<u8>>,
+}
+
+fn run(config: &Arc<Config>, flags: u8, pieces: Vec<Vec<u8>>) -> Run {
+    let now = Duration::ZERO;
+    let mut handshake = ServerHandshake::new(Arc::clone(config), now);
+    let mut run = Run {
+        requests: Vec::new(),
+        out: Vec::new(),
+        behind: None,
+    };
+    let mut done = false;
+    for mut piece in pieces {
+        let mut input = Input::new(&mut piece);
+        if let Some(behind) = &mut run.behind {
+            behind.extend(input.as_slice());
+        }
+        while !done {
+            assert!(run.behind.is_none());
+            match handshake.recv(&mut input, &mut run.out) {
+                Ok(None) => {
+                    assert!(input.is_empty() && handshake.request().is_none());
+                    break;
+                }
+                Ok(Some(kind)) => {
+                    assert_eq!(handshake.poll_timeout(), None);
+                    let request = handshake.request().expect("a request");
+                    assert_eq!(request.is_upgrade(), kind == RequestKind::Upgrade);
+                    look_at(&request);
+                    let name = format!("{} {}", request.method(), request.target());
+                    let wanted = request.choose_subprotocol(&["chat", "soap"]);
+                    let wanted = wanted.map(ToString::to_string);
+                    if kind == RequestKind::Upgrade && flags & 1 == 0 {
+                        let accept = Accept {
+                            subprotocol: wanted.as_deref(),
+                            ..Accept::default()
+                        };
+                        let connection = handshake
+                            .accept(&accept, &mut run.out, now)
+                            .expect("an upgrade");
+                        assert_eq!(connection.subprotocol(), wanted.as_deref());
+                        run.requests.push((name, 101));
+                        run.behind = Some(input.as_slice().to_vec());
+                        done = true;
+                    } else {
+                        let status = [200, 204, 404, 426][usize::from(flags >> 1 & 3)];
+                        let response = Response {
+                            status,
+                            headers: &[("X-Test", "1")],
+                            body: b"body",
+                        };
+                        let before = input.len();
+                        let keep = handshake.respond(&response, &mut run.out, now);
+                        assert_eq!(before, input.len());
+                        done = !keep.expect("a request to answer");
+                        assert!(!done || handshake.request().is_some());
+                        run.requests.push((name, status));
+                    }
+                }
+                Err(error) => {
+                    let _ = format!("{error} {error:?}");
+                    let status = error.status().expect("a status");
+                    run.requests.push((String::new(), status));
+                    let length = run.out.len();
+                    assert_eq!(handshake.recv(&mut input, &mut run.out), Err(error));
+                    assert_eq!(run.out.len(), length, "the answer is written once");
+                    assert_eq!(handshake.poll_timeout(), None);
+                    done = true;
+                }
+            }
+        }
+    }
+    if let Some(deadline) = handshake.poll_timeout() {
+        let early = deadline - Duration::from_nanos(1);
+        assert_eq!(handshake.handle_timeout(early, &mut run.out), Ok(()));
+        let before = run.out.len();
+        let late = handshake.handle_timeout(deadline, &mut run.out);
+        assert!(late.is_err() && handshake.poll_timeout().is_none());
+        if run.out.len() > before {
+            run.requests.push((String::new(), 408));
+        }
+    }
+    run
+}
+
+/// Calls every reader.
+fn look_at(request: &Request<'_>) {
+    assert!(request.path().starts_with('/'));
+    for (name, value) in request.query_params() {
+        assert!(request.query_param(&name).is_some() && value.len() <= request.target().len() * 3);
+    }
+    for extension in request.extensions() {
+        let _ = extension.to_string();
+    }
+    let _ = Origins::only(["https://example.com"]).allow(request);
+    let _ = (request.version(), request.host(), request.origin());
+    let _ = request.subprotocols().count();
+    let _ = format!("{request:?}");
+}
+
+/// The output is one response for each request, and nothing else.
+fn check_output(run: &Run) {
+    let mut out = &*run.out;
+    for (request, status) in &run.requests {
+        let mut parser = HeadParser::response(HeadLimits::default());
+        let length = parser.parse(out).expect("a head").expect("a whole one");
+        let response = parser.response_head(out).expect("a response");
+        assert_eq!(response.status, *status);
+        let headers = response.headers;
+        let body = content_length(headers).expect("a good length").unwrap_or(0);
+        let bodyless = request.starts_with("HEAD ") || matches!(status, 101 | 204);
+        let body = if bodyless { 0 } else { body as usize };
+        assert_eq!(
+            headers.contains_token("upgrade", "websocket"),
+            matches!(status, 101 | 426)
+        );
+        out = &out[length + body..];
+    }
+    assert!(out.is_empty(), "more than the responses");
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut u = Unstructured::new(data);
+    let mut config = Config::default();
+    config.head = head::limits(&mut u);
+    let flags = byte(&mut u);
+    if flags & 0x80 != 0 {
+        config.extensions.push(Rle::shared());
+    }
+    let config = Arc::new(config);
+    let cuts = Cuts::read(&mut u);
+    let bytes = rest(&mut u);
+
+    let whole = run(&config, flags, vec![bytes.to_vec()]);
+    let pieces = run(&config, flags, cuts.pieces(bytes));
+    assert_eq!(whole, pieces, "the cuts matter");
+    check_output(&whole);
+});
