@@ -16,7 +16,7 @@ impl Handler for Echo {
     type State = ();
 
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
-        let _ = socket.send(message);
+        socket.send(message);
     }
 }
 

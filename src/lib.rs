@@ -1,4 +1,106 @@
-//! Sockeye.
+//! WebSocket (RFC 6455): a sans-io protocol core, and on it a mio server and a blocking client.
+//!
+//! ```text
+//!                         ┌──────────────────────────────┐
+//!      your application   │  Handler · Socket · Client   │
+//!                         └──────┬────────────────┬──────┘
+//!                     server     │                │    client
+//!        ┌───────────────────────▼──┐   ┌─────────▼───────────────┐
+//!        │ Worker ─ Session, Router │   │ connect ─ Client        │
+//!        └───────────────────────┬──┘   └─────────┬───────────────┘
+//!                         net    │                │
+//!                         ┌──────▼────────────────▼──────┐
+//!                         │  transports, write queue     │
+//!                         └──────────────┬───────────────┘
+//!     - - - - - - - - - - - - - - - - - -│- - - - - - - - - - - - below: no sockets, no clock
+//!                         proto          │
+//!        ┌───────────────────────────────▼────────────────────────┐
+//!        │ ServerHandshake · ClientHandshake ──► Connection       │
+//!        │ http · FrameDecoder · FrameHeader · Utf8Validator · mask│
+//!        └────────────────────────────────────────────────────────┘
+//! ```
+//! Calls go down; a lower ring returns values and never calls up.
+//!
+//! # Three ways in
+//!
+//! **Run a server** ([`server`]): routes to handlers, over a mio event loop.
+//!
+//! ```no_run
+//! # #[cfg(feature = "server")] {
+//! use sockeye::proto::Message;
+//! use sockeye::server::{Handler, Server, Socket};
+//!
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     type State = ();
+//!
+//!     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+//!         socket.send(message);
+//!     }
+//! }
+//!
+//! Server::builder().route("/", Echo).listen("127.0.0.1:9001")?.run()?;
+//! # }
+//! # Ok::<(), sockeye::Error>(())
+//! ```
+//!
+//! **Connect to one** ([`client`]):
+//!
+//! ```no_run
+//! # #[cfg(feature = "client")] {
+//! let mut client = sockeye::client::connect("ws://127.0.0.1:9001/")?;
+//! client.send("Hello")?;
+//! if let Some(message) = client.recv()? {
+//!     println!("{:?}", message.as_text());
+//! }
+//! client.close(sockeye::proto::CloseCode::NORMAL, "")?;
+//! # }
+//! # Ok::<(), sockeye::Error>(())
+//! ```
+//!
+//! **Embed the core** ([`proto`]), under an event loop, a runtime or a network stack of yours:
+//! bytes in, events and bytes out.
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//! use sockeye::proto::{Config, Connection, Event, Input};
+//!
+//! let now = Duration::ZERO; // since any fixed origin of yours
+//! let mut connection = Connection::server(Arc::new(Config::default()), now);
+//!
+//! // A masked text frame, "Hello", as it comes from a socket (RFC 6455 section 5.7).
+//! let mut received = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+//! let mut out = Vec::new(); // to be written to the socket
+//! let mut input = Input::new(&mut received);
+//! while let Some(event) = connection.recv(&mut input, &mut out, now)? {
+//!     if let Event::Message(message) = event {
+//!         connection.send(&message, &mut out)?;
+//!     }
+//! }
+//! assert_eq!(out, b"\x81\x05Hello");
+//! # Ok::<(), sockeye::Error>(())
+//! ```
+//!
+//! The layers of the core are useful alone, too: [`proto::mask`], [`proto::Utf8Validator`],
+//! [`proto::FrameHeader`], [`proto::FrameDecoder`], [`proto::http`].
+//!
+//! # Errors
+//!
+//! One [`Error`], sorted by who is at fault: the peer broke the protocol ([`Error::Protocol`]), it
+//! went over a limit ([`Error::Limit`]), the opening handshake failed ([`Error::Handshake`]), the
+//! application asked for what can't be ([`Error::Misuse`]), the transport broke (`Error::Io`).
+//!
+//! # Features
+//!
+//! | feature | adds | default |
+//! |---|---|---|
+//! | `server` | [`server`], on mio | yes |
+//! | `client` | [`client`], and the operating system's random source | yes |
+//! | `simd` | simdutf8 under the UTF-8 validator, with the same results; servers want it | no |
+//!
+//! Without any, the crate is [`proto`] and [`error`], `no_std` with `alloc`, on sha1_smol and
+//! base64 alone.
 #![no_std]
 
 extern crate alloc;
@@ -15,3 +117,8 @@ pub mod proto;
 pub mod server;
 
 pub use error::Error;
+
+/// The examples of the README compile and hold.
+#[cfg(all(doctest, feature = "server", feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

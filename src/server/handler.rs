@@ -121,7 +121,6 @@ impl End {
 
 /// What became of a message given to [`Socket::send`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub enum Sent {
     /// It leaves with this turn's write; nothing waits before it.
     Sent,
