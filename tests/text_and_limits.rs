@@ -8,7 +8,7 @@ mod util;
 use core::time::Duration;
 
 use sockeye::error::{Fault, LimitError, ProtocolError};
-use sockeye::proto::{MessageKind, Role};
+use sockeye::proto::{Delivery, Event, Input, MessageKind, Role};
 use util::expect::*;
 use util::*;
 
@@ -238,5 +238,34 @@ fn d3_one_byte_and_empty_fragments_end_at_the_default_limit_of_100_000() {
         );
         let frames = frames_from(Role::Server, &seen.output);
         assert_eq!(frames[0].close_code(), Some(1008));
+    }
+}
+
+/// What an application may do with a streamed piece doesn't depend on whether the bad byte behind
+/// it arrived with it.
+#[test]
+fn f15_a_streamed_piece_before_a_bad_byte_can_be_answered() {
+    let config = config(|it| it.delivery = Delivery::Streamed);
+    let now = Duration::ZERO;
+    for role in ROLES {
+        for close in [false, true] {
+            let mut connection = endpoint(role, &config);
+            let mut bytes = frame_to(role, true, TEXT, b"good\xFF");
+            let mut input = Input::new(&mut bytes);
+            let mut out = Vec::new();
+            let event = connection.recv(&mut input, &mut out, now).unwrap();
+            assert!(matches!(event, Some(Event::Piece(piece)) if *piece.payload == *b"good"));
+            assert!(connection.is_open());
+            connection.send("answer", &mut out).unwrap();
+            if close {
+                connection.close(None, "", &mut out, now).unwrap();
+                // A fault in data that nobody will see is none.
+                assert_eq!(connection.recv(&mut input, &mut out, now), Ok(None));
+                assert_eq!(connection.teardown(), None);
+            } else {
+                let fault = connection.recv(&mut input, &mut out, now).unwrap_err();
+                assert_eq!(fault, Fault::Protocol(ProtocolError::Utf8));
+            }
+        }
     }
 }

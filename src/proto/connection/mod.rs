@@ -165,7 +165,7 @@ impl Connection {
     /// failed.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.state == State::Open
+        matches!(self.state, State::Open | State::Failing(_))
     }
 
     /// What to do with the transport, None while the connection needs it.
@@ -276,7 +276,7 @@ impl Connection {
     /// dropped.
     #[cold]
     fn fail(&mut self, fault: Fault, out: &mut Vec<u8>, now: Duration) -> Fault {
-        let teardown = if matches!(self.state, State::Open | State::Failing(_)) {
+        let teardown = if self.is_open() {
             let code = fault.close_code();
             self.write_close(Some(code), fault.close_reason(), out, now);
             Teardown::HalfClose
