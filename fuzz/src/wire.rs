@@ -75,7 +75,7 @@ fn frame(bytes: &[u8], rules: Rules, inside: bool) -> Result<Option<(Frame, usiz
     } else {
         0
     };
-    if rsv & !allowed != 0 {
+    if rsv != 0 && rsv != allowed {
         return Err("reserved bits");
     }
     let Some(&second) = bytes.get(1) else {
