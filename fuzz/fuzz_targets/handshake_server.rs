@@ -131,7 +131,9 @@ fn check_output(run: &Run) {
         assert_eq!(response.status, *status);
         let headers = response.headers;
         let body = content_length(headers).expect("a good length").unwrap_or(0);
-        let bodyless = request.starts_with("HEAD ") || matches!(status, 101 | 204);
+        // A refused HEAD has no name here; its answer is the last and ends with the head.
+        let head_only = request.is_empty() && out.len() == length;
+        let bodyless = head_only || request.starts_with("HEAD ") || matches!(status, 101 | 204);
         let body = if bodyless { 0 } else { body as usize };
         assert_eq!(
             headers.contains_token("upgrade", "websocket"),

@@ -89,6 +89,9 @@ fn frame(bytes: &[u8], rules: Rules, inside: bool) -> Result<Option<(Frame, usiz
     if control && short > 125 {
         return Err("long control frame");
     }
+    if opcode == 8 && short == 1 {
+        return Err("half a close code");
+    }
     let (width, least) = match short {
         126 => (2, 126_u64),
         127 => (8, 65536),
