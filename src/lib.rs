@@ -104,7 +104,7 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(any(feature = "server", feature = "client", test))]
+#[cfg(any(feature = "server", feature = "client", feature = "deflate", test))]
 extern crate std;
 
 #[cfg(feature = "client")]

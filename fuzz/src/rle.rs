@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use sockeye::proto::{
-    DecodeError, Extension, ExtensionOffer, PerMessage, PerMessageDecode, PerMessageEncode,
+    DecodeError, Encoding, Extension, ExtensionOffer, PerMessage, PerMessageDecode, PerMessageEncode,
     PerMessageExtension, Rsv,
 };
 
@@ -52,7 +52,7 @@ struct Encoder {
 
 impl PerMessageEncode for Encoder {
     /// A message whose first piece is empty or begins with an even byte is left as it is.
-    fn encode(&mut self, payload: &[u8], fin: bool, out: &mut Vec<u8>) -> bool {
+    fn encode(&mut self, payload: &[u8], fin: bool, _: Encoding, out: &mut Vec<u8>) -> bool {
         if !self.inside && payload.first().is_none_or(|byte| byte % 2 == 0) {
             return false;
         }

@@ -88,6 +88,7 @@ pub(crate) mod handshake;
 pub mod http;
 mod mask;
 mod message;
+mod prepared;
 mod random;
 mod timer;
 pub(crate) mod url;
@@ -98,9 +99,12 @@ pub use config::{Config, Delivery};
 pub use connection::{Connection, Event, Frame, Teardown};
 pub use decoder::{FrameDecoder, FramePiece, Input};
 pub use extension::{
-    DecodeError, Extension, ExtensionOffer, ExtensionOffers, ExtensionParam, ExtensionParams,
-    PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension, parse_extensions,
+    DecodeError, Encoding, Extension, ExtensionOffer, ExtensionOffers, ExtensionParam,
+    ExtensionParams, PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension,
+    PreparedKey, PreparedUse, parse_extensions,
 };
+#[cfg(feature = "deflate")]
+pub use extension::{Deflate, Level, WindowBits};
 pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv,
 };
@@ -110,6 +114,7 @@ pub use handshake::{
 };
 pub use mask::mask;
 pub use message::{Message, MessageKind, MessagePiece, MessageRef, Payload};
+pub use prepared::PreparedMessage;
 pub use random::RandomSource;
 pub use url::Url;
 pub use utf8::{Utf8Error, Utf8Validator, validate};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use sockeye::error::{HandshakeError, Misuse};
 use sockeye::proto::{
-    Accept, ClientHandshake, Config, Connection, Event, Extension, ExtensionOffer, Input,
+    Accept, ClientHandshake, Config, Connection, Encoding, Event, Extension, ExtensionOffer, Input,
     PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension, RequestKind, Response,
     Rsv, ServerHandshake,
 };
@@ -614,7 +614,7 @@ impl PerMessageExtension for Xor {
 struct XorCodec;
 
 impl PerMessageEncode for XorCodec {
-    fn encode(&mut self, payload: &[u8], _: bool, out: &mut Vec<u8>) -> bool {
+    fn encode(&mut self, payload: &[u8], _: bool, _: Encoding, out: &mut Vec<u8>) -> bool {
         out.extend(payload.iter().map(|byte| byte ^ 0x5A));
         true
     }

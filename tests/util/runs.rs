@@ -10,8 +10,8 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use sockeye::proto::{
-    DecodeError, Extension, ExtensionOffer, PerMessage, PerMessageDecode, PerMessageEncode,
-    PerMessageExtension, Rsv,
+    DecodeError, Encoding, Extension, ExtensionOffer, PerMessage, PerMessageDecode,
+    PerMessageEncode, PerMessageExtension, Rsv,
 };
 
 pub(crate) const TRUNCATED: &str = "x-runs: cut short";
@@ -74,7 +74,7 @@ struct Encoder {
 }
 
 impl PerMessageEncode for Encoder {
-    fn encode(&mut self, payload: &[u8], fin: bool, out: &mut Vec<u8>) -> bool {
+    fn encode(&mut self, payload: &[u8], fin: bool, _: Encoding, out: &mut Vec<u8>) -> bool {
         if !self.under_way && payload.first() == Some(&b'!') {
             return false;
         }

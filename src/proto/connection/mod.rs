@@ -218,6 +218,9 @@ impl Connection {
                 return Ok(());
             }
             (_, Timer::Ping) => {
+                if let Some(extension) = &mut self.extension {
+                    extension.encoder.idle();
+                }
                 let payload = self.timers.ping_sent(now);
                 self.write_frame(true, Rsv::NONE, Opcode::Ping, &payload, out);
                 return Ok(());

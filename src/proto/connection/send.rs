@@ -1,14 +1,17 @@
 //! Sending: messages, fragments, control frames, and the two ways to send without a copy.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Connection, State};
 use crate::error::Misuse;
 use crate::proto::close::{self, CloseCode};
-use crate::proto::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Rsv};
+use crate::proto::extension::Encoding;
+use crate::proto::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
 use crate::proto::mask::mask;
 use crate::proto::message::{Message, MessageKind, MessageRef, Payload};
+use crate::proto::prepared::PreparedMessage;
 
 impl Connection {
     /// Sends a message: appends its frame to `out`, or its frames where
@@ -23,19 +26,84 @@ impl Connection {
         message: impl Into<MessageRef<'m>>,
         out: &mut Vec<u8>,
     ) -> Result<(), Misuse> {
+        self.send_with(message, Encoding::Auto, out)
+    }
+
+    /// As [`send`](Self::send), and says whether the message passes the negotiated extension.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn send_with<'m>(
+        &mut self,
+        message: impl Into<MessageRef<'m>>,
+        encoding: Encoding,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
         let message = message.into();
         self.check_start()?;
-        let (kind, payload) = (message.kind(), message.as_bytes());
+        self.write_message(message.kind(), message.as_bytes(), encoding, out);
+        Ok(())
+    }
+
+    /// Sends a message that was prepared for many connections, all of the same bytes where that
+    /// can be: its frame, however long, is appended to `out`. A client masks each frame for
+    /// itself, so for it this is [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(
+        &mut self,
+        message: &PreparedMessage,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        if let Some(frame) = self.share_prepared(message, out)? {
+            out.extend_from_slice(frame);
+        }
+        Ok(())
+    }
+
+    /// As [`send_prepared`](Self::send_prepared) without the copy: the answer is the frame, to be
+    /// written after `out`, or None where this connection needed one of its own, which was
+    /// appended.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn share_prepared<'p>(
+        &mut self,
+        message: &'p PreparedMessage,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<&'p Arc<[u8]>>, Misuse> {
+        self.check_start()?;
+        let shared = match (self.role(), &mut self.extension) {
+            (Role::Client, _) => None,
+            (Role::Server, None) => Some(message.plain()),
+            (Role::Server, Some(extension)) => message.choose(extension),
+        };
+        if shared.is_none() {
+            self.write_message(message.kind(), message.payload(), Encoding::Auto, out);
+        }
+        Ok(shared)
+    }
+
+    #[inline]
+    fn write_message(
+        &mut self,
+        kind: MessageKind,
+        payload: &[u8],
+        encoding: Encoding,
+        out: &mut Vec<u8>,
+    ) {
         match self.config.fragment_size {
             Some(size) if payload.len() > size.get() => {
                 let count = payload.len().div_ceil(size.get());
                 for (at, fragment) in payload.chunks(size.get()).enumerate() {
-                    self.write_data(kind, at == 0, at + 1 == count, fragment, out);
+                    let (first, fin) = (at == 0, at + 1 == count);
+                    self.write_data(kind, first, fin, fragment, encoding, out);
                 }
             }
-            _ => self.write_data(kind, true, true, payload, out),
+            _ => self.write_data(kind, true, true, payload, encoding, out),
         }
-        Ok(())
     }
 
     /// Sends one fragment of a message; the first call begins the message, the one with `fin`
@@ -60,7 +128,7 @@ impl Connection {
         }
         let first = self.sending.is_none();
         self.sending = (!fin).then_some(kind);
-        self.write_data(kind, first, fin, fragment.as_bytes(), out);
+        self.write_data(kind, first, fin, fragment.as_bytes(), Encoding::Auto, out);
         Ok(())
     }
 
@@ -227,6 +295,7 @@ impl Connection {
         first: bool,
         fin: bool,
         payload: &[u8],
+        encoding: Encoding,
         out: &mut Vec<u8>,
     ) {
         let opcode = if first {
@@ -238,10 +307,12 @@ impl Connection {
             // The encoder appends behind room for the longest header.
             let start = out.len();
             out.resize(start + MAX_HEADER_LENGTH, 0);
-            if first || extension.encoding {
-                let taken = extension.encoder.encode(payload, fin, out);
-                extension.encoding = taken || !first;
-            }
+            let asked = match first {
+                true => encoding != Encoding::Plain,
+                false => extension.encoding,
+            };
+            extension.encoding =
+                asked && (extension.encoder.encode(payload, fin, encoding, out) || !first);
             let encoded = extension.encoding;
             let rsv = match encoded && first {
                 true => extension.rsv,

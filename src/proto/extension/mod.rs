@@ -4,8 +4,10 @@
 //! implements: [`PerMessageExtension`] to be negotiated, [`PerMessageEncode`] and
 //! [`PerMessageDecode`] to transform messages. These two see payload bytes and a limit, never
 //! frames: frames, fragments and limits stay with the connection. A connection has at most one
-//! extension.
+//! extension. permessage-deflate is in `deflate/`, behind the feature `deflate`.
 
+#[cfg(feature = "deflate")]
+mod deflate;
 mod grammar;
 
 use alloc::boxed::Box;
@@ -14,6 +16,8 @@ use core::fmt;
 
 use super::frame::Rsv;
 
+#[cfg(feature = "deflate")]
+pub use deflate::{Deflate, Level, WindowBits};
 pub use grammar::{
     Extension, ExtensionOffer, ExtensionOffers, ExtensionParam, ExtensionParams, GrammarError,
     parse_extensions,
@@ -37,6 +41,49 @@ pub trait PerMessageExtension: fmt::Debug + Send + Sync {
     /// # Errors
     /// What is wrong with the response: the client fails the connection (RFC 6455 section 4.1).
     fn confirm(&self, response: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>>;
+
+    /// The server's encoding of a message for all connections that can take it, each of which is
+    /// asked by [`PerMessageEncode::use_prepared`]. None, also the default: there is none.
+    fn prepare(&self, payload: &[u8]) -> Option<(PreparedKey, Vec<u8>)> {
+        let _ = payload;
+        None
+    }
+}
+
+/// What a payload was encoded by, for an encoder to know whether its peer can decode it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PreparedKey {
+    /// The extension's name.
+    pub extension: &'static str,
+    /// The reserved bits that mark the message. A connection whose extension has others is not
+    /// asked.
+    pub rsv: Rsv,
+    /// The extension's own, such as the window that was used.
+    pub key: u32,
+}
+
+/// How a connection sends a [`PreparedMessage`](super::PreparedMessage).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PreparedUse {
+    /// The bytes that were encoded once for all.
+    Shared,
+    /// As it is, which also are bytes for all.
+    Plain,
+    /// Encoded by this connection's own encoder.
+    Each,
+}
+
+/// Whether a message that is sent passes the negotiated extension, if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Encoding {
+    /// As the extension thinks best: compression leaves out what is short or doesn't shrink.
+    #[default]
+    Auto,
+    /// Never: for what is compressed or encrypted already, or mixes secrets with what an attacker
+    /// may choose (RFC 7692 section 9).
+    Plain,
+    /// Always, where the extension can.
+    Always,
 }
 
 /// The two halves of a negotiated extension, for one connection.
@@ -88,7 +135,23 @@ pub trait PerMessageEncode: Send {
     /// False on a message's first piece, with nothing appended, sends the whole message as it
     /// is, unmarked: the encoder is not asked again before the next message. On a later piece
     /// the answer doesn't count.
-    fn encode(&mut self, payload: &[u8], fin: bool, out: &mut Vec<u8>) -> bool;
+    ///
+    /// `encoding` is what the sender asked for, on each piece of a message the same, and never
+    /// [`Encoding::Plain`].
+    fn encode(&mut self, payload: &[u8], fin: bool, encoding: Encoding, out: &mut Vec<u8>) -> bool;
+
+    /// Nothing has arrived for a [`ping_interval`](super::Config::ping_interval), which may come
+    /// again: free what can be made anew. By default nothing.
+    fn idle(&mut self) {}
+
+    /// How to send a message that was encoded as `prepared` says; None where it was not, by this
+    /// extension. [`PreparedUse::Shared`] is a promise that the peer can decode it, and that
+    /// what is encoded after it takes it into account; it means nothing as an answer to None.
+    /// By default [`PreparedUse::Each`].
+    fn use_prepared(&mut self, prepared: Option<PreparedKey>) -> PreparedUse {
+        let _ = prepared;
+        PreparedUse::Each
+    }
 }
 
 /// Decodes the received messages that are marked with the extension's reserved bits.

@@ -1,0 +1,143 @@
+//! Inflating what is received (RFC 7692 section 7.2.2).
+
+use alloc::vec::Vec;
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::encode::TAIL;
+use super::pool;
+use crate::proto::extension::{DecodeError, PerMessageDecode};
+
+/// The most that the output is grown by at once before it doubles.
+const STEP: usize = 16 * 1024;
+
+/// The least that it is grown by, also beyond the limit.
+const SPARE: usize = 256;
+
+/// An empty last block: fed behind a message, a stream that is at a block's end then ends.
+const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xFF, 0xFF];
+
+const EMPTY: &str = "compressed message without data (RFC 7692 section 7.2.3.6)";
+const CORRUPT: &str = "message is not valid DEFLATE data (RFC 7692 section 7.2.2)";
+const CUT_SHORT: &str = "compressed message is cut short (RFC 7692 section 7.2.1)";
+
+/// The receiving half of one connection.
+///
+/// The window is zlib-rs's of 32 KiB whatever was agreed on: a smaller one saves it nothing, and
+/// it can't tell a distance beyond the agreed window in all cases. One beyond the data is found.
+pub(super) struct Decoder {
+    takeover: bool,
+    /// With context takeover from the first compressed message on, else only inside a message.
+    inflate: Option<Decompress>,
+    /// The message had data.
+    begun: bool,
+    /// The last block of a stream ended with the last byte seen.
+    ended: bool,
+}
+
+impl Decoder {
+    pub(super) fn new(takeover: bool) -> Self {
+        Self {
+            takeover,
+            inflate: None,
+            begun: false,
+            ended: false,
+        }
+    }
+}
+
+impl PerMessageDecode for Decoder {
+    fn decode(
+        &mut self,
+        piece: &[u8],
+        fin: bool,
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DecodeError> {
+        if !self.begun && piece.is_empty() {
+            return match fin {
+                true => Err(DecodeError::Invalid(EMPTY)),
+                false => Ok(()),
+            };
+        }
+        let end = out.len().saturating_add(limit);
+        let takeover = self.takeover;
+        let inflate = self.inflate.get_or_insert_with(|| match takeover {
+            true => Decompress::new(false),
+            false => pool::take_inflater(),
+        });
+        if !piece.is_empty() {
+            self.begun = true;
+            self.ended = inflate_piece(inflate, piece, end, out)?;
+        }
+        if !fin {
+            return Ok(());
+        }
+        if !self.ended {
+            finish(inflate, !takeover, out)?;
+        }
+        (self.begun, self.ended) = (false, false);
+        if !takeover && let Some(inflate) = self.inflate.take() {
+            pool::give_inflater(inflate);
+        }
+        Ok(())
+    }
+}
+
+/// Appends what the bytes inflate to, until `out` has `end` bytes and there would be more.
+/// Answers whether a stream ended with the last of them.
+fn inflate_piece(
+    inflate: &mut Decompress,
+    mut piece: &[u8],
+    end: usize,
+    out: &mut Vec<u8>,
+) -> Result<bool, DecodeError> {
+    loop {
+        if out.len() == out.capacity() {
+            grow(out, piece.len(), end);
+        }
+        let (consumed, written) = (inflate.total_in(), out.len());
+        let result = inflate.decompress_vec(piece, out, FlushDecompress::Sync);
+        piece = &piece[(inflate.total_in() - consumed) as usize..];
+        // First, since what is behind a fault in the input was not inflated.
+        if out.len() > end {
+            out.truncate(end);
+            return Err(DecodeError::TooLong);
+        }
+        match result {
+            // RFC 7692 section 7.2.3.4: a block with BFINAL set may end a message, and begin the
+            // next stream. The window goes with the stream.
+            Ok(Status::StreamEnd) => {
+                inflate.reset(false);
+                if piece.is_empty() {
+                    return Ok(true);
+                }
+            }
+            Ok(_) if piece.is_empty() && out.len() < out.capacity() => return Ok(false),
+            // More output waits for room.
+            Ok(_) if out.len() > written || !piece.is_empty() && consumed < inflate.total_in() => {}
+            Ok(_) | Err(_) => return Err(DecodeError::Invalid(CORRUPT)),
+        }
+    }
+}
+
+/// RFC 7692 section 7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload
+/// of the message." They are the length of an empty block, so they inflate to nothing. An inflater
+/// that is not needed again can be asked whether that was a block's end.
+fn finish(inflate: &mut Decompress, last: bool, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let end = out.len();
+    let cut_short = |_| DecodeError::Invalid(CUT_SHORT);
+    let ended = inflate_piece(inflate, &TAIL, end, out).map_err(cut_short)?;
+    if ended || last && !inflate_piece(inflate, &LAST_BLOCK, end, out).map_err(cut_short)? {
+        return Err(DecodeError::Invalid(CUT_SHORT));
+    }
+    Ok(())
+}
+
+/// Makes room for more, by no more than `SPARE` beyond `end`.
+fn grow(out: &mut Vec<u8>, input: usize, end: usize) {
+    let wanted = input.saturating_mul(4).clamp(SPARE, STEP).max(out.len());
+    // A byte more than may come shows whether it does come.
+    let most = (end - out.len()).saturating_add(SPARE);
+    out.reserve_exact(wanted.min(most));
+}

@@ -1,0 +1,192 @@
+//! permessage-deflate (RFC 7692 section 7).
+//!
+//! Here are the settings, [`Deflate`], and their place in the hook. What the two endpoints agree
+//! on is in `negotiate.rs`, the two directions in `encode.rs` and `decode.rs`, contexts that
+//! connections share in `pool.rs`. Frames, fragments and UTF-8 are the connection's.
+
+mod decode;
+mod encode;
+mod negotiate;
+mod pool;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::{Extension, ExtensionOffer, PerMessage, PerMessageExtension, PreparedKey, PreparedUse};
+use crate::proto::frame::Rsv;
+use decode::Decoder;
+use encode::Encoder;
+use negotiate::{Agreed, NAME};
+
+/// The size of an LZ77 sliding window as a power of two: 9 to 15 for 512 to 32,768 bytes
+/// (RFC 7692 section 7.1.2).
+///
+/// The RFC also has 8, at which zlib can't compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowBits(u8);
+
+impl WindowBits {
+    /// 9 bits, 512 bytes.
+    pub const MIN: Self = Self(9);
+    /// 15 bits, 32,768 bytes: what holds where nothing is negotiated.
+    pub const MAX: Self = Self(15);
+
+    /// None outside 9 to 15.
+    #[must_use]
+    pub const fn new(bits: u8) -> Option<Self> {
+        match bits {
+            9..=15 => Some(Self(bits)),
+            _ => None,
+        }
+    }
+
+    /// The number, 9 to 15.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for WindowBits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How hard to compress: zlib's levels 1 to 9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Level(u8);
+
+impl Level {
+    /// 1, the fastest.
+    pub const FASTEST: Self = Self(1);
+    /// 9, the smallest output.
+    pub const SMALLEST: Self = Self(9);
+
+    /// None outside 1 to 9.
+    #[must_use]
+    pub const fn new(level: u8) -> Option<Self> {
+        match level {
+            1..=9 => Some(Self(level)),
+            _ => None,
+        }
+    }
+
+    /// The number, 1 to 9.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+/// The permessage-deflate extension (RFC 7692), to be put into
+/// [`Config::extensions`](crate::proto::Config::extensions).
+///
+/// ```
+/// use std::sync::Arc;
+/// use sockeye::proto::{Config, Deflate};
+///
+/// let mut config = Config::default();
+/// config.extensions.push(Arc::new(Deflate::shared()));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Deflate {
+    /// The server compresses each message for itself (RFC 7692 section 7.1.1.1). A server that
+    /// has it set answers so to every offer; a client asks for it and fails a handshake whose
+    /// response leaves it out. Default false.
+    pub server_no_context_takeover: bool,
+    /// The client compresses each message for itself (RFC 7692 section 7.1.1.2). Default false.
+    pub client_no_context_takeover: bool,
+    /// The most the server's window may have (RFC 7692 section 7.1.2.1). Default 15.
+    pub server_max_window_bits: WindowBits,
+    /// The most the client's window may have (RFC 7692 section 7.1.2.2). A client that doesn't
+    /// offer the parameter can't be told and uses 15. Default 15.
+    pub client_max_window_bits: WindowBits,
+    /// How hard to compress.
+    pub level: Level,
+    /// Messages of fewer bytes are sent as they are.
+    pub threshold: usize,
+    /// How a connection with context takeover sends a
+    /// [`PreparedMessage`](crate::proto::PreparedMessage). Without context takeover the shared
+    /// compressed bytes are sent.
+    pub prepared: PreparedUse,
+}
+
+impl Default for Deflate {
+    fn default() -> Self {
+        Self {
+            server_no_context_takeover: false,
+            client_no_context_takeover: false,
+            server_max_window_bits: WindowBits::MAX,
+            client_max_window_bits: WindowBits::MAX,
+            level: Level(1),
+            threshold: 128,
+            prepared: PreparedUse::Shared,
+        }
+    }
+}
+
+impl Deflate {
+    /// No context takeover in either direction: connections hold no context between messages, and
+    /// those of one thread share a few.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self {
+            server_no_context_takeover: true,
+            client_no_context_takeover: true,
+            ..Self::default()
+        }
+    }
+
+    fn codec(&self, sends: Direction, receives: Direction) -> PerMessage {
+        let encoder = Encoder::new(self, sends);
+        let decoder = Decoder::new(receives.takeover);
+        PerMessage::new(Rsv::RSV1, Box::new(encoder), Box::new(decoder))
+    }
+}
+
+/// What was agreed on for the messages of one endpoint.
+#[derive(Clone, Copy)]
+struct Direction {
+    takeover: bool,
+    /// None for the window of 8 bits.
+    window: Option<WindowBits>,
+}
+
+impl PerMessageExtension for Deflate {
+    fn offers(&self) -> Vec<Extension> {
+        self.offer().into_iter().collect()
+    }
+
+    fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {
+        if offer.name() != NAME {
+            return None;
+        }
+        let agreed = self.judge_offer(offer)?;
+        let codec = self.codec(agreed.server, agreed.client);
+        Some((agreed.response?, codec))
+    }
+
+    fn confirm(&self, response: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>> {
+        (response.name() == NAME).then(|| {
+            let Agreed { client, server, .. } = self.judge_response(response)?;
+            Ok(self.codec(client, server))
+        })
+    }
+
+    fn prepare(&self, payload: &[u8]) -> Option<(PreparedKey, Vec<u8>)> {
+        if payload.len() < self.threshold {
+            return None;
+        }
+        let window = self.server_max_window_bits;
+        let payload = encode::compress_once(payload, self.level, window)?;
+        let key = PreparedKey {
+            extension: NAME,
+            rsv: Rsv::RSV1,
+            key: window.bits().into(),
+        };
+        Some((key, payload))
+    }
+}
