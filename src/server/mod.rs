@@ -15,8 +15,12 @@
 mod builder;
 mod handle;
 mod handler;
+#[allow(dead_code, unused_imports)]
+mod limits;
 mod router;
 mod session;
+#[allow(dead_code)]
+mod shards;
 mod slab;
 mod timer_wheel;
 mod worker;
@@ -26,3 +30,4 @@ use builder::Settings;
 pub use builder::{Builder, Server};
 pub use handle::Handle;
 pub use handler::{End, Handler, Outgoing, Reject, Sent, Socket};
+pub use limits::{Excess, Rate, RateLimit};

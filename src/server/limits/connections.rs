@@ -1,0 +1,197 @@
+//! How many connections there are, in all and per address.
+
+use alloc::sync::Arc;
+use core::net::IpAddr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+
+use super::keyed::network;
+use crate::server::shards::Shards;
+
+/// Which limit a connection or a handshake is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Refused {
+    /// The one for all.
+    Total,
+    /// The one for its address.
+    Address,
+}
+
+/// The connections there are. An address is an IPv4 address or an IPv6 /64.
+///
+/// Memory follows the connections: an address without any has no entry.
+pub(in crate::server) struct ConnectionCounts {
+    max_total: usize,
+    max_per_address: usize,
+    total: AtomicUsize,
+    addresses: Shards<HashMap<IpAddr, usize>>,
+}
+
+impl ConnectionCounts {
+    /// `usize::MAX` is no limit.
+    pub(in crate::server) fn new(max_total: usize, max_per_address: usize) -> Self {
+        Self {
+            max_total,
+            max_per_address,
+            total: AtomicUsize::new(0),
+            addresses: Shards::new(HashMap::new),
+        }
+    }
+
+    /// Counts one more connection, before its address is known: behind a proxy, the peer's says
+    /// nothing, and [`Permit::assign`] follows the head.
+    pub(in crate::server) fn admit(self: &Arc<Self>) -> Result<Permit, Refused> {
+        // Never above the limit, not even for a moment in which another would be refused.
+        let admit = |total| (total < self.max_total).then_some(total + 1);
+        match self
+            .total
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, admit)
+        {
+            Ok(_) => Ok(Permit {
+                counts: self.clone(),
+                address: None,
+            }),
+            Err(_) => Err(Refused::Total),
+        }
+    }
+
+    /// How many there are now.
+    pub(in crate::server) fn total(&self) -> usize {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    fn release(&self, address: IpAddr) {
+        let mut addresses = self.addresses.of(&address);
+        let Some(count) = addresses.get_mut(&address) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            addresses.remove(&address);
+            // What a flood made it grow to is given back; by halves, so that it costs nothing on
+            // average.
+            if addresses.capacity() > 64 && addresses.len() < addresses.capacity() / 4 {
+                let keep = addresses.len() * 2;
+                addresses.shrink_to(keep);
+            }
+        }
+    }
+}
+
+/// One counted connection; it counts until it is dropped.
+#[must_use]
+pub(in crate::server) struct Permit {
+    counts: Arc<ConnectionCounts>,
+    address: Option<IpAddr>,
+}
+
+impl Permit {
+    /// Counts the connection for this address, and for no other it was counted for before. When
+    /// the address has too many, nothing changes.
+    pub(in crate::server) fn assign(&mut self, address: IpAddr) -> Result<(), Refused> {
+        let address = network(address);
+        if self.address == Some(address) {
+            return Ok(());
+        }
+        {
+            let mut addresses = self.counts.addresses.of(&address);
+            let count = addresses.get(&address).copied().unwrap_or(0);
+            if count >= self.counts.max_per_address {
+                return Err(Refused::Address);
+            }
+            addresses.insert(address, count + 1);
+        }
+        if let Some(previous) = self.address.replace(address) {
+            self.counts.release(previous);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(address) = self.address {
+            self.counts.release(address);
+        }
+        self.counts.total.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use core::net::Ipv4Addr;
+
+    fn ip(number: u32) -> IpAddr {
+        Ipv4Addr::from(number).into()
+    }
+
+    fn open(counts: &Arc<ConnectionCounts>, address: IpAddr) -> Result<Permit, Refused> {
+        let mut permit = counts.admit()?;
+        permit.assign(address)?;
+        Ok(permit)
+    }
+
+    fn entries(counts: &ConnectionCounts) -> usize {
+        counts.addresses.iter().map(|shard| shard.len()).sum()
+    }
+
+    #[test]
+    fn both_limits_hold_and_a_dropped_permit_frees_its_place() {
+        let counts = Arc::new(ConnectionCounts::new(3, 2));
+        let first = open(&counts, ip(1)).ok().unwrap();
+        let second = open(&counts, ip(1)).ok().unwrap();
+        assert_eq!(open(&counts, ip(1)).err(), Some(Refused::Address));
+        assert_eq!(counts.total(), 2, "a refused one leaves nothing behind");
+        let third = open(&counts, ip(2)).ok().unwrap();
+        assert_eq!(open(&counts, ip(3)).err(), Some(Refused::Total));
+        drop(first);
+        drop(open(&counts, ip(1)).ok().unwrap());
+        drop((second, third));
+        assert_eq!((counts.total(), entries(&counts)), (0, 0));
+    }
+
+    #[test]
+    fn an_address_found_later_replaces_the_peers() {
+        let counts = Arc::new(ConnectionCounts::new(usize::MAX, 1));
+        let mut permit = open(&counts, ip(1)).ok().unwrap();
+        assert_eq!(permit.assign(ip(1)), Ok(()));
+        assert_eq!(permit.assign(ip(2)), Ok(()));
+        let mut other = open(&counts, ip(1)).ok().unwrap();
+        assert_eq!(other.assign(ip(2)), Err(Refused::Address));
+        drop(permit);
+        assert_eq!(other.assign(ip(2)), Ok(()));
+        assert_eq!(entries(&counts), 1);
+    }
+
+    #[test]
+    fn the_memory_of_a_flood_is_given_back() {
+        let counts = Arc::new(ConnectionCounts::new(usize::MAX, 1));
+        let permits: Vec<Permit> = (0..100_000)
+            .map(|number| open(&counts, ip(number)).ok().unwrap())
+            .collect();
+        assert_eq!(entries(&counts), 100_000);
+        drop(permits);
+        let capacity: usize = counts.addresses.iter().map(|shard| shard.capacity()).sum();
+        assert!(capacity < 5000, "{capacity}");
+    }
+
+    #[test]
+    fn threads_never_admit_more_than_the_limit() {
+        let counts = Arc::new(ConnectionCounts::new(10, usize::MAX));
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let counts = &counts;
+                scope.spawn(move || {
+                    for _ in 0..10_000 {
+                        let permit = open(counts, ip(thread));
+                        assert!(counts.total() <= 10);
+                        drop(permit);
+                    }
+                });
+            }
+        });
+        assert_eq!((counts.total(), entries(&counts)), (0, 0));
+    }
+}
