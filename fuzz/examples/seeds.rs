@@ -253,6 +253,68 @@ const REQUESTS: [(&str, &str); 12] = [
     ("tls", "\x16\x03\x01\x02"),
 ];
 
+const BODIES: [(&str, &str); 14] = [
+    (
+        "length",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ),
+    (
+        "chunked",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+         5\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ),
+    (
+        "extensions",
+        "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+         1;a\r\nx\r\n01;b=\"c;d\"\r\ny\r\n0;e\r\n\r\n",
+    ),
+    (
+        "trailers",
+        "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+         1\r\nx\r\n0\r\nA: b\r\nC:\r\n\r\nDELETE / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ),
+    (
+        "continue",
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+    ),
+    (
+        "expectation",
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 2\r\n\r\nhi",
+    ),
+    (
+        "http10",
+        "POST / HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi",
+    ),
+    (
+        "http10-chunked",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "both",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "gzip",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "prefix",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x10\r\n",
+    ),
+    (
+        "overflow",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\nffffffffffffffff\r\n",
+    ),
+    (
+        "zeros",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n00000000000000001\r\n",
+    ),
+    (
+        "lf",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\n0\n\n",
+    ),
+];
+
 const RESPONSES: [(&str, &str); 11] = [
     (
         "accepted",
@@ -357,6 +419,10 @@ fn main() {
         ),
     ]);
     write("request_head", heads);
+    let mut bodies = cut(&[0], texts(&BODIES));
+    let limited = cut(&[4], texts(&BODIES[..2]));
+    bodies.extend(limited.into_iter().map(|(name, it)| (name + "-limit", it)));
+    write("request_body", bodies);
     write("response_head", cut(&[0; 3], texts(&RESPONSES)));
     write(
         "extensions",

@@ -79,7 +79,7 @@ impl ConnectOptions<'_> {
         let timeout = config.handshake_timeout;
         let mut handshake =
             ClientHandshake::new(&url, &self.request, config, random, &mut out, clock.now())?;
-        let stream = reach((url.host(), url.port()), timeout)?;
+        let stream = reach((url.host(), url.port()), &clock, timeout)?;
         stream.set_nodelay(true)?;
         let mut wire = Wire {
             stream,
@@ -112,11 +112,15 @@ impl ConnectOptions<'_> {
     }
 }
 
-/// Tries the host's addresses in turn.
-fn reach(host: (&str, u16), timeout: Duration) -> io::Result<TcpStream> {
+/// Tries the host's addresses in turn; `timeout` is for all together.
+fn reach(host: (&str, u16), clock: &Clock, timeout: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in host.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, timeout) {
+        let left = timeout.saturating_sub(clock.now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }

@@ -7,4 +7,4 @@ mod write_queue;
 
 pub(crate) use transport::{Clock, Transport};
 #[cfg(feature = "server")]
-pub(crate) use write_queue::WriteQueue;
+pub(crate) use write_queue::{Keep, WriteQueue};

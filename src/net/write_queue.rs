@@ -1,11 +1,12 @@
 //! The bytes of a session that are accepted and not yet written.
 //!
-//! Owns their order and their count. When to write, and what to do when there are too many, is
-//! the session's.
+//! Owns their order, their count, and what of them may still be given up. When to write, and
+//! what to do when there are too many, is the session's.
 
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::vec::Vec;
 
 use super::Transport;
 
@@ -16,18 +17,55 @@ const MAX_SLICES: usize = 32;
 /// buffer and a large one is not moved again and again.
 const CHUNK: usize = 64 * 1024;
 
+/// A shared frame up to this size is copied behind what waits: cheaper than a slice of its own
+/// in the vectored write, and than keeping the frame alive.
+const COPY_UP_TO: usize = 1024;
+
 /// A session without a backlog owns no buffer here.
 #[derive(Debug, Default)]
 pub(crate) struct WriteQueue {
-    chunks: VecDeque<Chunk>,
+    items: VecDeque<Item>,
     length: usize,
+    /// The transport did not take all at the last write.
+    blocked: bool,
+}
+
+/// One or more whole frames; the first one of the queue may be written in part.
+#[derive(Debug)]
+struct Item {
+    bytes: Bytes,
+    /// Where the unwritten part begins.
+    start: usize,
+    /// Some of it is written.
+    started: bool,
+    keep: Keep,
 }
 
 #[derive(Debug)]
-struct Chunk {
-    bytes: Vec<u8>,
-    /// Where the unwritten part begins.
-    start: usize,
+enum Bytes {
+    Owned(Vec<u8>),
+    Shared(Arc<[u8]>),
+}
+
+/// What may become of a message before it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// It is written, in its order.
+    Always,
+    /// It may be dropped to make room for later ones.
+    UntilFull,
+    /// A later one of the same key replaces it.
+    UntilNext(Arc<str>),
+}
+
+impl Item {
+    fn rest(&self) -> &[u8] {
+        let bytes = match &self.bytes {
+            Bytes::Owned(bytes) => bytes,
+            Bytes::Shared(bytes) => &**bytes,
+        };
+        &bytes[self.start..]
+    }
 }
 
 impl WriteQueue {
@@ -40,23 +78,84 @@ impl WriteQueue {
         self.length == 0
     }
 
-    /// Queues `bytes` from `start` on, without a copy.
-    pub(crate) fn push(&mut self, bytes: Vec<u8>, start: usize) {
-        if start < bytes.len() {
-            self.length += bytes.len() - start;
-            self.chunks.push_back(Chunk { bytes, start });
+    /// Whether the transport did not take all at the last write: there is a backlog, and not just
+    /// what this turn has queued.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Queues `bytes` from `start` on, without a copy: whole frames.
+    pub(crate) fn push(&mut self, bytes: Vec<u8>, start: usize, keep: Keep) {
+        self.push_item(Bytes::Owned(bytes), start, keep);
+    }
+
+    /// Queues a frame whose bytes other queues may hold, too.
+    pub(crate) fn push_shared(&mut self, frame: &Arc<[u8]>, keep: Keep) {
+        if keep == Keep::Always && frame.len() <= COPY_UP_TO {
+            self.extend(frame);
+        } else {
+            self.push_item(Bytes::Shared(Arc::clone(frame)), 0, keep);
         }
     }
 
-    /// Queues a copy of `bytes`.
+    /// Queues a copy of `bytes`: whole frames.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        match self.chunks.back_mut() {
-            Some(last) if last.bytes.len() + bytes.len() <= CHUNK => {
-                last.bytes.extend_from_slice(bytes);
+        match self.items.back_mut() {
+            Some(Item {
+                bytes: Bytes::Owned(last),
+                keep: Keep::Always,
+                ..
+            }) if last.len() + bytes.len() <= CHUNK => {
+                last.extend_from_slice(bytes);
                 self.length += bytes.len();
             }
-            _ => self.push(bytes.to_vec(), 0),
+            _ => self.push(bytes.to_vec(), 0, Keep::Always),
         }
+    }
+
+    fn push_item(&mut self, bytes: Bytes, start: usize, keep: Keep) {
+        let item = Item {
+            bytes,
+            start,
+            started: false,
+            keep,
+        };
+        let length = item.rest().len();
+        if length > 0 {
+            self.length += length;
+            self.items.push_back(item);
+        }
+    }
+
+    /// Drops the oldest messages that may be dropped until at most `length` bytes wait; answers
+    /// how many.
+    pub(crate) fn shrink_to(&mut self, length: usize) -> usize {
+        self.drop_where(|waiting, item| waiting > length && item.keep != Keep::Always)
+    }
+
+    /// Drops the message of this key; answers how many there were, 0 or 1.
+    pub(crate) fn drop_key(&mut self, key: &str) -> usize {
+        self.drop_where(|_, item| matches!(&item.keep, Keep::UntilNext(it) if **it == *key))
+    }
+
+    /// Drops everything behind the frames that are written in part.
+    pub(crate) fn clear_unwritten(&mut self) {
+        self.drop_where(|_, _| true);
+    }
+
+    /// Drops the items of which nothing is written and for which `test`, given the bytes that
+    /// wait, holds.
+    fn drop_where(&mut self, test: impl Fn(usize, &Item) -> bool) -> usize {
+        let before = self.items.len();
+        let length = &mut self.length;
+        self.items.retain(|item| {
+            let drop = !item.started && test(*length, item);
+            if drop {
+                *length -= item.rest().len();
+            }
+            !drop
+        });
+        before - self.items.len()
     }
 
     /// Writes what waits and then `fresh`, in as few system calls as it takes, and queues what
@@ -73,11 +172,13 @@ impl WriteQueue {
         let mut fresh_at = 0;
         while self.length > 0 || fresh_at < fresh.len() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let waiting = self.chunks.iter().map(|it| &it.bytes[it.start..]);
             // `fresh` goes along only when everything before it does.
-            let last = (self.chunks.len() < MAX_SLICES).then_some(&fresh[fresh_at..]);
+            let last = (self.items.len() < MAX_SLICES).then_some(&fresh[fresh_at..]);
             let mut count = 0;
-            for (slice, bytes) in slices.iter_mut().zip(waiting.chain(last)) {
+            for (slice, bytes) in slices
+                .iter_mut()
+                .zip(self.items.iter().map(Item::rest).chain(last))
+            {
                 *slice = IoSlice::new(bytes);
                 count += 1;
             }
@@ -87,29 +188,37 @@ impl WriteQueue {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.extend(&fresh[fresh_at..]);
+                    if fresh_at > 0
+                        && let Some(item) = self.items.back_mut()
+                    {
+                        item.started = true;
+                    }
                     fresh.clear();
+                    self.blocked = true;
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
             }
         }
         fresh.clear();
-        self.chunks = VecDeque::new();
+        self.blocked = false;
+        self.items = VecDeque::new();
         Ok(true)
     }
 
     /// Removes `written` bytes from the front; answers how many were written beyond the queue.
     fn advance(&mut self, mut written: usize) -> usize {
-        while let Some(first) = self.chunks.front_mut() {
-            let waiting = first.bytes.len() - first.start;
+        while let Some(first) = self.items.front_mut() {
+            let waiting = first.rest().len();
             if written < waiting {
                 first.start += written;
+                first.started |= written > 0;
                 self.length -= written;
                 return 0;
             }
             written -= waiting;
             self.length -= waiting;
-            self.chunks.pop_front();
+            self.items.pop_front();
         }
         written
     }
@@ -169,7 +278,7 @@ mod tests {
                     fresh.clear();
                     let moved = vec_of(turn + 1, 6);
                     expected.extend_from_slice(&moved[2..]);
-                    queue.push(moved, 2);
+                    queue.push(moved, 2, Keep::Always);
                 }
                 narrow.room = turn % 13;
                 let drained = queue.write(&mut narrow, &mut fresh).unwrap();
@@ -186,8 +295,8 @@ mod tests {
     #[test]
     fn writes_a_backlog_and_fresh_bytes_in_one_call() {
         let mut queue = WriteQueue::default();
-        queue.push(vec_of(1, 10), 0);
-        queue.push(vec_of(2, 10), 0);
+        queue.push(vec_of(1, 10), 0, Keep::Always);
+        queue.push(vec_of(2, 10), 0, Keep::Always);
         let mut narrow = Narrow {
             taken: Vec::new(),
             step: 1000,
@@ -204,7 +313,7 @@ mod tests {
         let mut expected = Vec::new();
         for at in 0..100 {
             expected.extend_from_slice(&vec_of(at, 3));
-            queue.push(vec_of(at, 3), 0);
+            queue.push(vec_of(at, 3), 0, Keep::Always);
         }
         let mut fresh = vec_of(7, 9);
         expected.extend_from_slice(&fresh);
@@ -216,6 +325,34 @@ mod tests {
         };
         assert!(queue.write(&mut narrow, &mut fresh).unwrap());
         assert_eq!(narrow.taken, expected);
+    }
+
+    #[test]
+    fn only_what_is_not_under_way_is_given_up() {
+        let mut queue = WriteQueue::default();
+        let mut narrow = Narrow {
+            taken: Vec::new(),
+            step: 1000,
+            room: 2,
+            calls: 0,
+        };
+        let price = || Keep::UntilNext("price".into());
+        let mut fresh = b"fresh".to_vec();
+        assert!(!queue.write(&mut narrow, &mut fresh).unwrap());
+        queue.push(b"a".to_vec(), 0, Keep::UntilFull);
+        queue.push(b"old".to_vec(), 0, price());
+        queue.push(b"b".to_vec(), 0, Keep::UntilFull);
+        assert_eq!(queue.drop_key("price"), 1);
+        assert_eq!(queue.drop_key("price"), 0);
+        queue.push_shared(&Arc::from(&b"new"[..]), price());
+        assert_eq!(queue.len(), 3 + 1 + 1 + 3);
+        assert_eq!(queue.shrink_to(7), 1);
+        assert_eq!(queue.shrink_to(0), 2);
+        queue.push(b"c".to_vec(), 0, Keep::Always);
+        queue.clear_unwritten();
+        narrow.room = 1000;
+        assert!(queue.write(&mut narrow, &mut Vec::new()).unwrap());
+        assert_eq!(narrow.taken, b"fresh");
     }
 
     fn vec_of(seed: usize, length: usize) -> Vec<u8> {

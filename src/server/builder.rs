@@ -1,74 +1,102 @@
 //! Putting a server together.
 
-use alloc::collections::BTreeMap;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::fmt;
-use core::time::Duration;
+use std::boxed::Box;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::format;
+use std::io;
+use std::mem;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
+use std::string::String;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+use std::time::Duration;
+use std::vec::Vec;
 
-use super::handle::Handle;
-use super::handler::{Handler, Reject, make_application};
-use super::router::{Page, Route, Router};
-use super::worker::Worker;
+use mio::{Poll, Waker};
+
+use super::handle::{Handle, Inbox};
+use super::handler::Handler;
+use super::http::{HttpResponse, Methods, Request};
+use super::limits::RateLimit;
+use super::reject::Reject;
+use super::route::{Guard, Options, Route, option_methods};
+use super::router::{Entry, Router};
+use super::shared::{Settings, Shared};
+use super::socket::Overflow;
+use super::topics::{Directory, TopicLimits};
+use super::worker::{WAKER, Worker};
 use crate::error::Error;
-use crate::proto::{Config, Origins, Request};
-
-/// What all sessions of a server share.
-pub(super) struct Settings {
-    pub(super) config: Arc<Config>,
-    pub(super) router: Router,
-    pub(super) origins: Origins,
-    pub(super) subprotocols: Vec<String>,
-    pub(super) max_backpressure: usize,
-    pub(super) pause_reading_at: usize,
-    pub(super) send_timeout: Duration,
-}
+use crate::net::Clock;
+use crate::proto::{Config, Origins};
 
 /// Makes a [`Server`].
 #[must_use]
 pub struct Builder {
-    config: Config,
-    routes: BTreeMap<String, Route>,
-    origins: Origins,
-    subprotocols: Vec<String>,
-    max_backpressure: usize,
-    pause_reading_at: usize,
-    send_timeout: Duration,
+    workers: Option<NonZeroUsize>,
+    options: Options,
+    guards: Vec<Box<dyn Guard>>,
+    routes: Vec<Route>,
+    methods: BTreeMap<String, Methods>,
+    max_body: usize,
+    topic_limits: TopicLimits,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
-            config: Config::default(),
-            routes: BTreeMap::new(),
-            origins: Origins::any(),
-            subprotocols: Vec::new(),
-            max_backpressure: 16 * 1024 * 1024,
-            pause_reading_at: 1024 * 1024,
-            send_timeout: Duration::from_secs(60),
+            workers: None,
+            options: Options::default(),
+            guards: Vec::new(),
+            routes: Vec::new(),
+            methods: BTreeMap::new(),
+            max_body: 1024 * 1024,
+            topic_limits: TopicLimits::default(),
         }
     }
 
-    /// The limits and times of the connections. Default [`Config::default`].
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
+    /// How many threads serve, each with its own connections; new ones go to the worker that has
+    /// the fewest. Default as many as there are processors, at most 128.
+    pub fn workers(mut self, count: NonZeroUsize) -> Self {
+        self.workers = Some(count);
         self
+    }
+
+    option_methods!();
+
+    pub(super) fn option(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Adds a guard in front of all WebSocket routes, which runs after those there are.
+    pub fn guard(mut self, guard: impl Guard) -> Self {
+        self.guards.push(Box::new(guard));
+        self
+    }
+
+    /// The web pages that may connect; others are answered with 403. Default any. The same as
+    /// [`guard`](Self::guard) with them.
+    pub fn origins(self, origins: Origins) -> Self {
+        self.guard(origins)
     }
 
     /// Answers WebSocket connections on `path` with `handler`; each connection's state begins as
     /// its type's default.
     ///
-    /// A path is fixed (`/chat`), has parameters (`/rooms/{room}`, one segment each), or ends in
-    /// a catch-all (`/files/{*rest}`, at least one byte). Fixed segments win over parameters,
-    /// whatever the order of the calls. Paths are compared as they are sent, percent-encoded.
+    /// A path is fixed (`/chat`), has parameters (`/rooms/{room}`, one segment each), ends in an
+    /// optional one (`/rooms/{room?}`) or in a catch-all (`/files/{*rest}`, at least one byte).
+    /// Fixed segments win over parameters, whatever the order of the calls. Paths are compared as
+    /// they are sent, percent-encoded; [`Request::param`](super::Request::param) decodes.
     pub fn route<H>(self, path: &str, handler: H) -> Self
     where
         H: Handler,
         H::State: Default,
     {
-        self.route_with(path, handler, |_| Ok(H::State::default()))
+        self.add(Route::new(path, handler))
     }
 
     /// As [`route`](Self::route), with the state made from the request. Refusing here refuses the
@@ -91,63 +119,81 @@ impl Builder {
     /// });
     /// # let _ = server;
     /// ```
-    pub fn route_with<H, F>(mut self, path: &str, handler: H, make_state: F) -> Self
+    pub fn route_with<H, F>(self, path: &str, handler: H, make_state: F) -> Self
     where
         H: Handler,
         F: Fn(&Request<'_>) -> Result<H::State, Reject> + Send + Sync + 'static,
     {
-        let route = self.routes.entry(path.into()).or_default();
-        route.application = Some(make_application(handler, make_state));
+        self.add(Route::with(path, handler, make_state))
+    }
+
+    /// Adds a route that has settings of its own.
+    pub fn add(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Answers plain GET requests on `path`, and HEAD. The same path may also be a WebSocket
+    /// route.
+    ///
+    /// ```
+    /// use sockeye::server::{HttpResponse, Server};
+    ///
+    /// let server = Server::builder().get("/health", |_| HttpResponse::text("ok"));
+    /// # let _ = server;
+    /// ```
+    pub fn get<F>(self, path: &str, handler: F) -> Self
+    where
+        F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static,
+    {
+        self.methods(path, |it| it.get(handler))
+    }
+
+    /// Answers plain POST requests on `path`; [`Request::body`](super::Request::body) is what was
+    /// posted.
+    pub fn post<F>(self, path: &str, handler: F) -> Self
+    where
+        F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static,
+    {
+        self.methods(path, |it| it.post(handler))
+    }
+
+    /// Answers plain requests on `path` by the methods that `add` adds.
+    ///
+    /// ```
+    /// use sockeye::server::{HttpResponse, Server};
+    ///
+    /// let server = Server::builder().methods("/rooms/{room}", |methods| {
+    ///     methods
+    ///         .on("PUT", |_| HttpResponse::status(201))
+    ///         .on("DELETE", |_| HttpResponse::status(204))
+    /// });
+    /// # let _ = server;
+    /// ```
+    pub fn methods(mut self, path: &str, add: impl FnOnce(Methods) -> Methods) -> Self {
+        let methods = self.methods.entry(path.into()).or_default();
+        *methods = add(mem::take(methods));
         self
     }
 
     /// Answers plain GET and HEAD requests on `path` with a fixed page. The same path may also be
     /// a WebSocket route.
-    pub fn page(mut self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        let route = self.routes.entry(path.into()).or_default();
-        route.page = Some(Page {
-            content_type: content_type.into(),
-            body: body.into(),
-        });
-        self
+    pub fn page(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let page = HttpResponse::ok(content_type, body.into());
+        self.get(path, move |_| page.clone())
     }
 
-    /// The web pages that may connect; others are answered with 403. Default any.
-    pub fn origins(mut self, origins: Origins) -> Self {
-        self.origins = origins;
-        self
-    }
-
-    /// The subprotocols that are spoken; the first of the client's offers that is among them is
-    /// agreed on. Default none.
-    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.subprotocols = names.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// The most bytes that may wait to be written to one connection: a message that would go over
-    /// is [`Dropped`](super::Sent::Dropped).
+    /// The longest body of a plain request in bytes; a longer one is answered with 413.
     ///
-    /// Default 16 MiB: sixteen of the longest messages that are received by default.
-    pub fn max_backpressure(mut self, bytes: usize) -> Self {
-        self.max_backpressure = bytes;
+    /// Default 1 MiB, as nginx.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
         self
     }
 
-    /// Above this many waiting bytes a connection is not read from until they are written, so
-    /// that a peer that sends and never reads fills its own buffers and not the server's.
-    ///
-    /// Default 1 MiB: well over what a live peer leaves unread.
-    pub fn pause_reading_at(mut self, bytes: usize) -> Self {
-        self.pause_reading_at = bytes;
-        self
-    }
-
-    /// A connection that takes nothing of what waits for this long is dropped.
-    ///
-    /// Default 60 s: a phone in a tunnel comes back before.
-    pub fn send_timeout(mut self, timeout: Duration) -> Self {
-        self.send_timeout = timeout;
+    /// What bounds topics and subscriptions.
+    pub fn topic_limits(mut self, limits: TopicLimits) -> Self {
+        self.topic_limits = limits;
         self
     }
 
@@ -161,33 +207,74 @@ impl Builder {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let settings = Settings {
-            config: Arc::new(self.config),
-            router: Router::new(self.routes)?,
-            origins: self.origins,
-            subprotocols: self.subprotocols,
-            max_backpressure: self.max_backpressure,
-            pause_reading_at: self.pause_reading_at,
-            send_timeout: self.send_timeout,
-        };
-        let listener = mio::net::TcpListener::from_std(listener);
-        let worker = Worker::new(Arc::new(settings), listener)?;
-        Ok(Server { worker, address })
+        let count = self.workers.map_or_else(processors, NonZeroUsize::get);
+        let count = count.min(MAX_WORKERS);
+        let mut polls = Vec::with_capacity(count);
+        let mut inboxes = Vec::with_capacity(count);
+        for _ in 0..count {
+            let poll = Poll::new()?;
+            inboxes.push(Inbox::new(Waker::new(poll.registry(), WAKER)?));
+            polls.push(poll);
+        }
+        let shared = Arc::new(self.shared(inboxes)?);
+        let mut listener = Some(mio::net::TcpListener::from_std(listener));
+        let workers = polls
+            .into_iter()
+            .enumerate()
+            .map(|(index, poll)| Worker::new(index, &shared, poll, listener.take()))
+            .collect::<Result<_, _>>()?;
+        Ok(Server {
+            workers,
+            shared,
+            address,
+        })
     }
+
+    /// What the workers with these inboxes share.
+    pub(super) fn shared(self, inboxes: Vec<Inbox>) -> io::Result<Shared> {
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        for route in self.routes {
+            let (path, endpoint) = route.into_endpoint(&self.options);
+            entries.entry(path).or_default().endpoint = Some(endpoint);
+        }
+        for (path, methods) in self.methods {
+            entries.entry(path).or_default().methods = methods;
+        }
+        Ok(Shared {
+            settings: Settings {
+                options: self.options,
+                guards: self.guards,
+                router: Router::new(entries)?,
+                max_body: self.max_body,
+            },
+            clock: Clock::start(),
+            loads: inboxes.iter().map(|_| AtomicUsize::new(0)).collect(),
+            inboxes,
+            directory: Directory::new(self.topic_limits),
+        })
+    }
+}
+
+/// A worker's number has to fit into a [`ConnectionId`](super::ConnectionId).
+const MAX_WORKERS: usize = 128;
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("config", &self.config)
-            .field("routes", &self.routes.keys())
+            .field("config", &self.options.config)
+            .field("routes", &self.routes)
             .finish_non_exhaustive()
     }
 }
 
 /// A server that listens. It accepts connections once it [runs](Self::run).
 pub struct Server {
-    worker: Worker,
+    workers: Vec<Worker>,
+    shared: Arc<Shared>,
     address: SocketAddr,
 }
 
@@ -206,16 +293,42 @@ impl Server {
     /// A handle that reaches the server from any thread while it runs.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.worker.inbox())
+        Handle::new(&self.shared)
     }
 
-    /// Serves on this thread, until [`Handle::shut_down`].
+    /// Serves, on this thread and one more for each further worker, until
+    /// [`Handle::shut_down`].
     ///
     /// # Errors
-    /// [`Error::Io`] when the operating system's event queue fails. Errors of single connections
-    /// end these only.
+    /// [`Error::Io`] when the operating system's event queue fails or has no more threads. Errors
+    /// of single connections end these only.
     pub fn run(self) -> Result<(), Error> {
-        Ok(self.worker.run()?)
+        let mut workers = self.workers.into_iter();
+        let Some(first) = workers.next() else {
+            return Ok(());
+        };
+        thread::scope(|scope| {
+            let mut others = Vec::new();
+            for (index, worker) in workers.enumerate() {
+                let name = format!("sockeye-{}", index + 1);
+                let spawned = thread::Builder::new()
+                    .name(name)
+                    .spawn_scoped(scope, || worker.run());
+                match spawned {
+                    Ok(other) => others.push(other),
+                    Err(error) => {
+                        Handle::new(&self.shared).shut_down();
+                        return Err(error.into());
+                    }
+                }
+            }
+            let mut result = first.run();
+            for other in others {
+                let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+                result = result.and(other);
+            }
+            Ok(result?)
+        })
     }
 }
 
@@ -223,6 +336,7 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("address", &self.address)
+            .field("workers", &self.workers.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,28 +1,264 @@
-//! Reaching a running server from other threads.
+//! Reaching a running server from any thread.
+//!
+//! A [`Handle`] puts commands into the workers' inboxes and reads what the workers share. None of
+//! its methods waits for a worker, so handlers may call them, too.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::fmt;
-use core::mem;
-use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::boxed::Box;
+use std::fmt;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::vec::Vec;
 
-/// A running server, from any thread.
+use mio::Token;
+use mio::net::TcpStream;
+
+use super::handler::Application;
+use super::reject::Reject;
+use super::route::Accepted;
+use super::shared::Shared;
+use crate::proto::{CloseCode, MessageRef, PreparedMessage};
+
+/// A connection of this server, for as long as it lives and never again after it.
+///
+/// It is no secret: don't use it where only its owner may know it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(u64);
+
+/// The top bits name the worker, the rest is its token.
+const WORKER_SHIFT: u32 = 56;
+
+impl ConnectionId {
+    pub(super) fn new(worker: usize, token: Token) -> Self {
+        Self((worker as u64) << WORKER_SHIFT | token.0 as u64)
+    }
+
+    pub(super) fn worker(self) -> usize {
+        (self.0 >> WORKER_SHIFT) as usize
+    }
+
+    pub(super) fn token(self) -> Token {
+        Token((self.0 & ((1 << WORKER_SHIFT) - 1)) as usize)
+    }
+
+    /// The id as a number, for logs and messages.
+    #[must_use]
+    pub const fn to_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The id that [`to_u64`](Self::to_u64) was called on. A number that never was one names no
+    /// connection.
+    #[must_use]
+    pub const fn from_u64(id: u64) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionId({self})")
+    }
+}
+
+/// A command was not taken, and will have no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandleError {
+    /// The worker's inbox holds [`MAX_COMMANDS`] commands: whoever fills it has to slow down.
+    Busy,
+    /// The server has stopped, or never had the connection's worker.
+    Stopped,
+}
+
+impl fmt::Display for HandleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => write!(
+                f,
+                "a worker has {MAX_COMMANDS} commands waiting: send more slowly"
+            ),
+            Self::Stopped => f.write_str("the server has stopped"),
+        }
+    }
+}
+
+impl std::error::Error for HandleError {}
+
+/// Commands that may wait for one worker. A worker takes all of them each turn, so more are a
+/// sign of a producer that is faster than the network.
+pub const MAX_COMMANDS: usize = 65_536;
+
+/// A running server, from any thread. Clones reach the same server.
+///
+/// Commands are carried out in the order they were given, by the connection's or each worker,
+/// soon and not at once. One for a connection that has gone meanwhile does nothing.
 #[derive(Clone)]
 pub struct Handle {
-    inbox: Arc<Inbox>,
+    shared: Arc<Shared>,
 }
 
 impl Handle {
-    pub(super) fn new(inbox: Arc<Inbox>) -> Self {
-        Self { inbox }
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+        }
     }
 
-    /// Stops the server: it accepts no more connections, sends Close 1001 to those it has, gives
-    /// them [`close_timeout`](crate::proto::Config::close_timeout) and returns from
-    /// [`Server::run`](super::Server::run). Calling it again, or later, does nothing.
+    /// Sends a message to one connection.
+    ///
+    /// # Errors
+    /// [`HandleError`]; the message is not sent then.
+    pub fn send<'m>(
+        &self,
+        to: ConnectionId,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<(), HandleError> {
+        self.send_prepared(to, &self.prepare(message))
+    }
+
+    /// Sends a message that was prepared once to one connection.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_prepared(
+        &self,
+        to: ConnectionId,
+        message: &PreparedMessage,
+    ) -> Result<(), HandleError> {
+        self.to(to, |token| Command::Send(token, message.clone()))
+    }
+
+    /// Prepares a message for many connections, with the server's configuration.
+    #[must_use]
+    pub fn prepare<'m>(&self, message: impl Into<MessageRef<'m>>) -> PreparedMessage {
+        PreparedMessage::new(message, &self.shared.settings.options.config)
+    }
+
+    /// Begins the closing handshake of a connection. A code or reason that may not be sent
+    /// (RFC 6455 section 7.4) is sent as 1000 without a reason.
+    ///
+    /// # Errors
+    /// [`HandleError`]; nothing happens then.
+    pub fn close(
+        &self,
+        id: ConnectionId,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), HandleError> {
+        self.to(id, |token| Command::Close(token, code, reason.into()))
+    }
+
+    /// Drops a connection's transport at once, without a closing handshake.
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub fn terminate(&self, id: ConnectionId) -> Result<(), HandleError> {
+        self.to(id, Command::Terminate)
+    }
+
+    /// Publishes a message to all subscribers of a topic; answers how many there were when it
+    /// was called. Messages that one thread publishes arrive in its order.
+    ///
+    /// # Errors
+    /// [`HandleError`] when a worker didn't take it; others may have.
+    pub fn publish<'m>(
+        &self,
+        topic: &str,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<usize, HandleError> {
+        self.publish_prepared(topic, &self.prepare(message))
+    }
+
+    /// As [`publish`](Self::publish), with a message that was prepared once.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_prepared(
+        &self,
+        topic: &str,
+        message: &PreparedMessage,
+    ) -> Result<usize, HandleError> {
+        let count = self.shared.directory.count(topic);
+        let topic: Arc<str> = topic.into();
+        self.shared.remember(&topic, message);
+        if count > 0 {
+            for inbox in &self.shared.inboxes {
+                inbox.send(Command::Publish(Arc::clone(&topic), message.clone()))?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Subscribes a connection to a topic, as
+    /// [`Socket::subscribe`](super::Socket::subscribe) does.
+    ///
+    /// # Errors
+    /// [`HandleError`]; whether the subscription was allowed is told to the connection's
+    /// [`on_subscribe`](super::Handler::on_subscribe).
+    pub fn subscribe(&self, id: ConnectionId, topic: &str) -> Result<(), HandleError> {
+        self.to(id, |token| Command::Subscribe(token, topic.into()))
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    /// [`HandleError`].
+    pub fn unsubscribe(&self, id: ConnectionId, topic: &str) -> Result<(), HandleError> {
+        self.to(id, |token| Command::Unsubscribe(token, topic.into()))
+    }
+
+    /// How many subscribers a topic has, over all workers.
+    #[must_use]
+    pub fn subscriber_count(&self, topic: &str) -> usize {
+        self.shared.directory.count(topic)
+    }
+
+    /// The subscribers of a topic, over all workers.
+    #[must_use]
+    pub fn subscribers(&self, topic: &str) -> Vec<ConnectionId> {
+        self.shared.directory.list(topic)
+    }
+
+    /// All topics that have subscribers, with their counts, in no order.
+    #[must_use]
+    pub fn topics(&self) -> Vec<(Arc<str>, usize)> {
+        self.shared.directory.topics()
+    }
+
+    /// Stops the server as [`shut_down_within`](Self::shut_down_within) does, with the
+    /// configuration's [`close_timeout`](crate::proto::Config::close_timeout).
     pub fn shut_down(&self) {
-        self.inbox.send(Command::ShutDown);
+        self.shut_down_within(self.shared.settings.options.config.close_timeout);
+    }
+
+    /// Stops the server: it accepts no more connections, sends Close 1001 to those it has, drops
+    /// at the deadline those that haven't closed, and returns from
+    /// [`Server::run`](super::Server::run). Calling it again, or later, does nothing.
+    pub fn shut_down_within(&self, deadline: Duration) {
+        for inbox in &self.shared.inboxes {
+            inbox.push(Command::ShutDown(deadline));
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn to(
+        &self,
+        id: ConnectionId,
+        command: impl FnOnce(Token) -> Command,
+    ) -> Result<(), HandleError> {
+        let inbox = self.shared.inboxes.get(id.worker());
+        inbox.ok_or(HandleError::Stopped)?.send(command(id.token()))
     }
 }
 
@@ -33,37 +269,81 @@ impl fmt::Debug for Handle {
 }
 
 /// What other threads ask of a worker.
-#[derive(Debug)]
 pub(super) enum Command {
-    ShutDown,
+    /// A connection that another worker accepted.
+    Adopt(TcpStream, SocketAddr),
+    Send(Token, PreparedMessage),
+    Close(Token, CloseCode, Arc<str>),
+    Terminate(Token),
+    Publish(Arc<str>, PreparedMessage),
+    Subscribe(Token, Arc<str>),
+    Unsubscribe(Token, Arc<str>),
+    /// A deferred upgrade is decided.
+    Decide(Token, Result<Accepted<Box<dyn Application>>, Reject>),
+    ShutDown(Duration),
 }
 
 /// Commands on their way to a worker.
 pub(super) struct Inbox {
-    commands: Mutex<Vec<Command>>,
+    commands: Mutex<Commands>,
     waker: mio::Waker,
 }
 
+#[derive(Default)]
+struct Commands {
+    waiting: Vec<Command>,
+    /// The worker has stopped: nobody will take them.
+    stopped: bool,
+}
+
 impl Inbox {
-    pub(super) fn new(poll: &mio::Poll, token: mio::Token) -> io::Result<Self> {
-        Ok(Self {
-            commands: Mutex::new(Vec::new()),
-            waker: mio::Waker::new(poll.registry(), token)?,
-        })
+    pub(super) fn new(waker: mio::Waker) -> Self {
+        Self {
+            commands: Mutex::default(),
+            waker,
+        }
     }
 
-    fn send(&self, command: Command) {
-        self.lock().push(command);
-        // It fails only when the worker's poll is gone, and with it the worker.
-        let _ = self.waker.wake();
+    /// Gives a command to the worker, unless too many wait.
+    pub(super) fn send(&self, command: Command) -> Result<(), HandleError> {
+        if self.lock().waiting.len() >= MAX_COMMANDS {
+            return Err(HandleError::Busy);
+        }
+        match self.push(command) {
+            true => Ok(()),
+            false => Err(HandleError::Stopped),
+        }
+    }
+
+    /// Gives a command to the worker; false when it has stopped.
+    pub(super) fn push(&self, command: Command) -> bool {
+        let mut commands = self.lock();
+        if commands.stopped {
+            return false;
+        }
+        let first = commands.waiting.is_empty();
+        commands.waiting.push(command);
+        drop(commands);
+        if first {
+            // It fails only when the worker's poll is gone, and with it the worker.
+            let _ = self.waker.wake();
+        }
+        true
     }
 
     pub(super) fn take(&self) -> Vec<Command> {
-        mem::take(&mut self.lock())
+        mem::take(&mut self.lock().waiting)
+    }
+
+    /// Takes no more commands.
+    pub(super) fn stop(&self) {
+        let mut commands = self.lock();
+        commands.stopped = true;
+        commands.waiting = Vec::new();
     }
 
     /// A push or a take leaves the list whole, so a panic elsewhere doesn't poison it.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Command>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Commands> {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

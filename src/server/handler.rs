@@ -1,24 +1,27 @@
-//! What the application implements, and what it is given to answer with.
+//! What an application implements, and how a connection ended.
 
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::fmt;
-use core::time::Duration;
+use std::boxed::Box;
 use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::error::{Fault, Misuse};
-use crate::net::WriteQueue;
-use crate::proto::{
-    CloseCode, Closed, Connection, Message, MessagePiece, MessageRef, Request, Response,
-};
+use super::handle::{ConnectionId, Handle};
+use super::http::Request;
+use super::reject::Reject;
+use super::route::Accepted;
+use super::socket::{Socket, SocketIo};
+use super::topics::SubscribeError;
+use crate::error::{Fault, LimitError};
+use crate::proto::{CloseCode, Closed, Message, MessagePiece};
 
 /// An application: one value for a route, shared by its connections.
 ///
 /// The methods run on the worker's thread. They only append what they send; it is written after
 /// they return, a burst of replies in one system call. A method that waits keeps its worker's
-/// other connections waiting.
+/// other connections waiting: what takes long is given to another thread, which answers through
+/// the [`Handle`](super::Handle).
+///
+/// A panic in a method closes its connection with 1011 and leaves the others alone, where panics
+/// unwind (with `panic = "abort"` it ends the process).
 ///
 /// ```no_run
 /// use sockeye::proto::Message;
@@ -65,13 +68,29 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// All that waited is written, after a [`send`](Socket::send) answered
-    /// [`Sent::Queued`] or [`Sent::Dropped`].
+    /// [`Sent::Queued`](super::Sent::Queued) or [`Sent::Dropped`](super::Sent::Dropped).
     fn on_drain(&self, socket: &mut Socket<'_, Self::State>) {
         let _ = socket;
     }
 
+    /// The connection was subscribed to a topic, which has `count` subscribers now; or the
+    /// subscription that was asked for through a [`Handle`](super::Handle) was refused.
+    fn on_subscribe(
+        &self,
+        socket: &mut Socket<'_, Self::State>,
+        topic: &str,
+        count: Result<usize, SubscribeError>,
+    ) {
+        let _ = (socket, topic, count);
+    }
+
+    /// The connection's subscription ended before the connection; `count` are left.
+    fn on_unsubscribe(&self, socket: &mut Socket<'_, Self::State>, topic: &str, count: usize) {
+        let _ = (socket, topic, count);
+    }
+
     /// The connection is over: called once for each connection that opened. Nothing can be sent
-    /// any more.
+    /// any more; its subscriptions end after this.
     fn on_close(&self, socket: &mut Socket<'_, Self::State>, end: &End) {
         let _ = (socket, end);
     }
@@ -90,6 +109,55 @@ pub enum End {
     /// The peer took nothing of what was sent to it for
     /// [`send_timeout`](super::Builder::send_timeout).
     Stalled,
+    /// What waited for the peer went over the limit, and the policy was to
+    /// [close](super::Overflow::Close).
+    Backpressure,
+    /// It sent more than its [rate limit](super::RateLimit) allows, and that said to close.
+    RateLimit(CloseCode),
+    /// Its [maximum lifetime](super::Route::max_lifetime) was over.
+    Lifetime,
+    /// [`Socket::terminate`] or [`Handle::terminate`](super::Handle::terminate).
+    Terminated,
+    /// The server was stopped, and the peer didn't answer its Close in time.
+    ShutDown,
+    /// A method of the handler panicked.
+    Panicked,
+}
+
+/// What brought a connection to its end, for statistics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The peer closed.
+    Peer,
+    /// This endpoint closed: the application, a shutdown, the connection's lifetime.
+    Local,
+    /// A deadline passed.
+    Timeout,
+    /// The peer went over a limit.
+    Limit,
+    /// The peer broke the protocol.
+    Protocol,
+    /// The transport broke or ended without a closing handshake.
+    Transport,
+    /// The application panicked.
+    Panic,
+}
+
+impl Cause {
+    /// The cause's name in lower case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Local => "local",
+            Self::Timeout => "timeout",
+            Self::Limit => "limit",
+            Self::Protocol => "protocol",
+            Self::Transport => "transport",
+            Self::Panic => "panic",
+        }
+    }
 }
 
 impl End {
@@ -99,7 +167,13 @@ impl End {
         match self {
             Self::Closed(closed) => closed.code,
             Self::Failed(fault) => fault.close_code(),
-            Self::Broken(_) | Self::Stalled => CloseCode::ABNORMAL,
+            Self::Broken(_) | Self::Stalled | Self::Terminated | Self::ShutDown => {
+                CloseCode::ABNORMAL
+            }
+            Self::Backpressure => CloseCode::TRY_AGAIN_LATER,
+            Self::RateLimit(code) => *code,
+            Self::Lifetime => CloseCode::GOING_AWAY,
+            Self::Panicked => CloseCode::INTERNAL_ERROR,
         }
     }
 
@@ -112,6 +186,24 @@ impl End {
         }
     }
 
+    /// What brought it about.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Closed(closed) if closed.local => Cause::Local,
+            Self::Closed(closed) if closed.clean => Cause::Peer,
+            Self::Failed(Fault::Protocol(_)) => Cause::Protocol,
+            Self::Failed(Fault::Limit(
+                LimitError::Idle { .. } | LimitError::Pong { .. } | LimitError::Close { .. },
+            ))
+            | Self::Stalled => Cause::Timeout,
+            Self::Failed(Fault::Limit(_)) | Self::Backpressure | Self::RateLimit(_) => Cause::Limit,
+            Self::Closed(_) | Self::Broken(_) => Cause::Transport,
+            Self::Lifetime | Self::Terminated | Self::ShutDown => Cause::Local,
+            Self::Panicked => Cause::Panic,
+        }
+    }
+
     /// Whether both endpoints sent a Close (RFC 6455 section 7.1.4).
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -119,226 +211,22 @@ impl End {
     }
 }
 
-/// What became of a message given to [`Socket::send`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// It leaves with this turn's write; nothing waits before it.
-    Sent,
-    /// It waits behind a backlog; [`Handler::on_drain`] follows.
-    Queued,
-    /// It was not sent: the connection is closing, or the backlog would go over
-    /// [`max_backpressure`](super::Builder::max_backpressure). [`Handler::on_drain`] follows in
-    /// the second case.
-    Dropped,
-}
-
-/// A message to send: borrowed text or bytes, or a received message itself.
-///
-/// Giving a received message by value, as an echo or a relay does, lets a large one leave in the
-/// buffer it came in.
-#[derive(Debug)]
-pub enum Outgoing<'m> {
-    /// Text or bytes from anywhere.
-    Ref(MessageRef<'m>),
-    /// A received message.
-    Message(Message<'m>),
-}
-
-impl<'m, T: Into<MessageRef<'m>>> From<T> for Outgoing<'m> {
-    fn from(message: T) -> Self {
-        Self::Ref(message.into())
-    }
-}
-
-impl<'m> From<Message<'m>> for Outgoing<'m> {
-    fn from(message: Message<'m>) -> Self {
-        Self::Message(message)
-    }
-}
-
-/// A connection in the hands of its handler, with the application's state.
-pub struct Socket<'a, S> {
-    io: SocketIo<'a>,
-    state: &'a mut S,
-}
-
-impl<S> Socket<'_, S> {
-    /// The application's state of this connection.
-    #[must_use]
-    pub fn state(&self) -> &S {
-        self.state
-    }
-
-    /// The application's state of this connection.
-    #[must_use]
-    pub fn state_mut(&mut self) -> &mut S {
-        self.state
-    }
-
-    /// The peer's address.
-    #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.io.peer
-    }
-
-    /// The agreed subprotocol.
-    #[must_use]
-    pub fn subprotocol(&self) -> Option<&str> {
-        self.io.connection.subprotocol()
-    }
-
-    /// Whether messages can be sent.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.io.connection.is_open()
-    }
-
-    /// Bytes that wait to be written, frame headers included.
-    #[must_use]
-    pub fn buffered(&self) -> usize {
-        self.io.buffered()
-    }
-
-    /// The round trip of the last keep-alive ping that was answered.
-    #[must_use]
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.io.connection.round_trip()
-    }
-
-    /// Sends a message: text from `&str`, binary from byte slices, or a received [`Message`]. It
-    /// is written when the handler has returned.
-    pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Sent {
-        self.io.send(message.into())
-    }
-
-    /// Sends a ping of at most 125 bytes; [`Handler::on_pong`] follows.
-    ///
-    /// # Errors
-    /// As [`Connection::send_ping`].
-    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Misuse> {
-        self.io.connection.send_ping(payload, self.io.cork)
-    }
-
-    /// Begins the closing handshake; [`Handler::on_close`] follows.
-    ///
-    /// # Errors
-    /// As [`Connection::close`].
-    pub fn close(
-        &mut self,
-        code: impl Into<Option<CloseCode>>,
-        reason: &str,
-    ) -> Result<(), Misuse> {
-        let now = self.io.now;
-        self.io.connection.close(code, reason, self.io.cork, now)
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Socket<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket")
-            .field("peer", &self.io.peer)
-            .field("connection", &self.io.connection)
-            .field("state", &self.state)
-            .finish()
-    }
-}
-
-/// A socket without the application's state.
-pub(super) struct SocketIo<'a> {
-    pub(super) connection: &'a mut Connection,
-    /// What this turn has appended.
-    pub(super) cork: &'a mut Vec<u8>,
-    pub(super) queue: &'a mut WriteQueue,
-    /// The session waits for its backlog to be written.
-    pub(super) draining: &'a mut bool,
-    pub(super) max_backpressure: usize,
-    pub(super) peer: SocketAddr,
-    pub(super) now: Duration,
-}
-
-/// From here on an assembled message leaves in its own buffer instead of being copied behind
-/// the turn's other output.
-const IN_PLACE_FROM: usize = 16 * 1024;
-
-impl SocketIo<'_> {
-    fn buffered(&self) -> usize {
-        self.queue.len() + self.cork.len()
-    }
-
-    fn send(&mut self, message: Outgoing<'_>) -> Sent {
-        let length = match &message {
-            Outgoing::Ref(message) => message.as_bytes().len(),
-            Outgoing::Message(message) => message.len(),
-        };
-        if self.buffered().saturating_add(length) > self.max_backpressure {
-            *self.draining = true;
-            return Sent::Dropped;
-        }
-        let backlog = !self.queue.is_empty();
-        let sent = match message {
-            Outgoing::Message(message) if length >= IN_PLACE_FROM && !message.is_borrowed() => {
-                self.send_in_place(message)
-            }
-            Outgoing::Message(message) => self.connection.send(&message, self.cork),
-            Outgoing::Ref(message) => self.connection.send(message, self.cork),
-        };
-        match sent {
-            Err(_) => Sent::Dropped,
-            Ok(()) if backlog => {
-                *self.draining = true;
-                Sent::Queued
-            }
-            Ok(()) => Sent::Sent,
-        }
-    }
-
-    /// The queue keeps the order: first what the cork holds, then the frame in its own buffer.
-    fn send_in_place(&mut self, message: Message<'_>) -> Result<(), Misuse> {
-        if let Some(frame) = self.connection.send_in_place(message, self.cork)? {
-            self.queue.extend(self.cork);
-            self.cork.clear();
-            let (buffer, start) = frame.into_parts();
-            self.queue.push(buffer, start);
-        }
-        Ok(())
-    }
-}
-
-/// What [`Builder::route_with`](super::Builder::route_with) answers to refuse a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reject {
-    /// The status, 400 to 599 as a rule.
-    pub status: u16,
-    /// The body, as plain text.
-    pub body: Box<str>,
-}
-
-impl Reject {
-    /// Refuses with a status and a text for the person who reads it.
-    pub fn new(status: u16, body: impl Into<Box<str>>) -> Self {
-        Self {
-            status,
-            body: body.into(),
-        }
-    }
-
-    pub(super) fn response(&self) -> Response<'_> {
-        Response {
-            body: self.body.as_bytes(),
-            ..Response::status(self.status)
-        }
-    }
-}
-
 /// The application of one connection, whatever its state's type.
 pub(super) trait Application: Send {
-    fn on_open(&mut self, io: SocketIo<'_>);
-    fn on_message(&mut self, io: SocketIo<'_>, message: Message<'_>);
-    fn on_piece(&mut self, io: SocketIo<'_>, piece: MessagePiece<'_>);
-    fn on_ping(&mut self, io: SocketIo<'_>, payload: &[u8]);
-    fn on_pong(&mut self, io: SocketIo<'_>, payload: &[u8]);
-    fn on_drain(&mut self, io: SocketIo<'_>);
-    fn on_close(&mut self, io: SocketIo<'_>, end: &End);
+    fn on_open<'a>(&'a mut self, io: SocketIo<'a>);
+    fn on_message<'a>(&'a mut self, io: SocketIo<'a>, message: Message<'_>);
+    fn on_piece<'a>(&'a mut self, io: SocketIo<'a>, piece: MessagePiece<'_>);
+    fn on_ping<'a>(&'a mut self, io: SocketIo<'a>, payload: &[u8]);
+    fn on_pong<'a>(&'a mut self, io: SocketIo<'a>, payload: &[u8]);
+    fn on_drain<'a>(&'a mut self, io: SocketIo<'a>);
+    fn on_subscribe<'a>(
+        &'a mut self,
+        io: SocketIo<'a>,
+        topic: &str,
+        count: Result<usize, SubscribeError>,
+    );
+    fn on_unsubscribe<'a>(&'a mut self, io: SocketIo<'a>, topic: &str, count: usize);
+    fn on_close<'a>(&'a mut self, io: SocketIo<'a>, end: &End);
 }
 
 struct Instance<H: Handler> {
@@ -347,10 +235,10 @@ struct Instance<H: Handler> {
 }
 
 macro_rules! forward {
-    ($($method:ident($($argument:ident: $type:ty)?);)*) => {$(
-        fn $method(&mut self, io: SocketIo<'_>, $($argument: $type)?) {
-            let mut socket = Socket { io, state: &mut self.state };
-            self.handler.$method(&mut socket, $($argument)?);
+    ($($method:ident($($argument:ident: $type:ty),*);)*) => {$(
+        fn $method<'a>(&'a mut self, io: SocketIo<'a>, $($argument: $type),*) {
+            let mut socket = Socket::new(io, &mut self.state);
+            self.handler.$method(&mut socket, $($argument),*);
         }
     )*};
 }
@@ -363,24 +251,26 @@ impl<H: Handler> Application for Instance<H> {
         on_ping(payload: &[u8]);
         on_pong(payload: &[u8]);
         on_drain();
+        on_subscribe(topic: &str, count: Result<usize, SubscribeError>);
+        on_unsubscribe(topic: &str, count: usize);
         on_close(end: &End);
     }
 }
 
-/// Makes the application of a connection from its request, or refuses it.
-pub(super) type MakeApplication =
-    Box<dyn Fn(&Request<'_>) -> Result<Box<dyn Application>, Reject> + Send + Sync>;
+/// What is decided about an opening handshake.
+pub(super) enum Decision {
+    Accept(Accepted<Box<dyn Application>>),
+    Reject(Reject),
+    /// Later, by a command.
+    Deferred,
+}
 
-pub(super) fn make_application<H, F>(handler: H, make_state: F) -> MakeApplication
-where
-    H: Handler,
-    F: Fn(&Request<'_>) -> Result<H::State, Reject> + Send + Sync + 'static,
-{
-    let handler = Arc::new(handler);
-    Box::new(move |request| {
-        Ok(Box::new(Instance {
-            state: make_state(request)?,
-            handler: Arc::clone(&handler),
-        }))
+pub(super) fn instance<H: Handler>(handler: &Arc<H>, state: H::State) -> Box<dyn Application> {
+    Box::new(Instance {
+        handler: Arc::clone(handler),
+        state,
     })
 }
+
+/// Decides about the opening handshake of the connection that will have this id.
+pub(super) type Decide = dyn Fn(&Request<'_>, &Handle, ConnectionId) -> Decision + Send + Sync;

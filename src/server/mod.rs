@@ -15,19 +15,29 @@
 mod builder;
 mod handle;
 mod handler;
+mod http;
+mod hub;
 #[allow(dead_code, unused_imports)]
 mod limits;
+mod reject;
+mod route;
 mod router;
 mod session;
 #[allow(dead_code)]
 mod shards;
+mod shared;
 mod slab;
+mod socket;
 mod timer_wheel;
+mod topics;
 mod worker;
 
-use builder::Settings;
-
 pub use builder::{Builder, Server};
-pub use handle::Handle;
-pub use handler::{End, Handler, Outgoing, Reject, Sent, Socket};
+pub use handle::{ConnectionId, Handle, HandleError, MAX_COMMANDS};
+pub use handler::{Cause, End, Handler};
+pub use http::{HttpHandler, HttpResponse, Methods, Request};
 pub use limits::{Excess, Rate, RateLimit};
+pub use reject::Reject;
+pub use route::{Accepted, Deferred, Guard, Route};
+pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
+pub use topics::{SubscribeError, TopicLimits};

@@ -1,69 +1,92 @@
 //! From a request's path to what answers there.
 
-use alloc::collections::BTreeMap;
-use alloc::string::String;
-use alloc::vec::Vec;
+use std::collections::BTreeMap;
+use std::format;
 use std::io;
+use std::string::{String, ToString};
+use std::vec;
+use std::vec::Vec;
 
-use super::handler::MakeApplication;
-use crate::proto::Response;
+use matchit::Params;
+
+use super::http::{HttpResponse, Methods, Request};
+use super::route::Endpoint;
+use crate::proto::http::is_token;
 
 /// What answers on one path.
 #[derive(Default)]
-pub(super) struct Route {
-    pub(super) application: Option<MakeApplication>,
-    pub(super) page: Option<Page>,
-}
-
-/// A fixed page for plain GET requests.
-pub(super) struct Page {
-    pub(super) content_type: String,
-    pub(super) body: Vec<u8>,
+pub(super) struct Entry {
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) methods: Methods,
 }
 
 pub(super) struct Router {
-    routes: matchit::Router<Route>,
+    entries: Vec<Entry>,
+    /// The pattern's place in `entries`: one with an optional parameter is there twice.
+    patterns: matchit::Router<usize>,
 }
 
 impl Router {
     /// # Errors
     /// A path that is no pattern, or two that match the same requests.
-    pub(super) fn new(routes: BTreeMap<String, Route>) -> io::Result<Self> {
-        let mut router = matchit::Router::new();
-        for (path, route) in routes {
-            router.insert(path.as_str(), route).map_err(|error| {
-                let text = alloc::format!("route {path:?}: {error}");
+    pub(super) fn new(entries: BTreeMap<String, Entry>) -> io::Result<Self> {
+        let mut router = Self {
+            entries: Vec::with_capacity(entries.len()),
+            patterns: matchit::Router::new(),
+        };
+        for (path, entry) in entries {
+            router.insert(&path, entry).map_err(|text| {
+                let text = format!("route {path:?}: {text}");
                 io::Error::new(io::ErrorKind::InvalidInput, text)
             })?;
         }
-        Ok(Self { routes: router })
+        Ok(router)
     }
 
-    /// What answers on this path, as it was sent (percent-encoded).
-    pub(super) fn find(&self, path: &str) -> Option<&Route> {
-        self.routes.at(path).ok().map(|found| found.value)
+    fn insert(&mut self, path: &str, entry: Entry) -> Result<(), String> {
+        if let Some(method) = entry.methods.names().find(|it| !is_token(it.as_bytes())) {
+            return Err(format!("{method:?} is no method"));
+        }
+        for pattern in patterns(path)? {
+            self.patterns
+                .insert(pattern, self.entries.len())
+                .map_err(|error| error.to_string())?;
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// What answers on this path, as it was sent (percent-encoded), and what its parameters stand
+    /// for.
+    pub(super) fn at<'a>(&'a self, path: &'a str) -> Option<(&'a Entry, Params<'a, 'a>)> {
+        let found = self.patterns.at(path).ok()?;
+        Some((&self.entries[*found.value], found.params))
     }
 }
 
-impl Route {
-    /// The answer to a plain request with this method.
-    pub(super) fn respond(&self, method: &str, answer: impl FnOnce(&Response<'_>)) {
-        let Some(page) = &self.page else {
-            return answer(&Response {
-                body: b"this is a WebSocket endpoint: connect with a WebSocket client",
-                ..Response::status(426)
-            });
-        };
-        if !matches!(method, "GET" | "HEAD") {
-            return answer(&Response {
-                headers: &[("Allow", "GET, HEAD")],
-                ..Response::status(405)
-            });
+impl Entry {
+    /// The answer to a plain request.
+    pub(super) fn answer(&self, request: &Request<'_>) -> HttpResponse {
+        if self.methods.is_empty() {
+            let text = "this is a WebSocket endpoint: connect with a WebSocket client";
+            return HttpResponse::text(text).with_status(426);
         }
-        answer(&Response {
-            status: 200,
-            headers: &[("Content-Type", &page.content_type)],
-            body: &page.body,
-        });
+        self.methods.answer(request)
+    }
+}
+
+/// The patterns that a path stands for: `/rooms/{room?}` is `/rooms/{room}` and `/rooms`, any
+/// other itself.
+fn patterns(path: &str) -> Result<Vec<String>, String> {
+    let optional = path.strip_suffix("?}").and_then(|it| it.rsplit_once("/{"));
+    let patterns = match optional {
+        Some(("", name)) => vec![format!("/{{{name}}}"), "/".into()],
+        Some((before, name)) => vec![format!("{before}/{{{name}}}"), before.into()],
+        None => vec![path.into()],
+    };
+    // A path never has a `?`.
+    match patterns[0].contains('?') {
+        true => Err("only a whole last segment can be optional, as in /rooms/{room?}".into()),
+        false => Ok(patterns),
     }
 }

@@ -5,19 +5,29 @@
 //! reads, lets the core and the application answer, and writes once for each read. The clock and
 //! the buffers are the worker's.
 
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::mem;
-use core::time::Duration;
+use std::boxed::Box;
+use std::collections::BTreeSet;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::string::ToString;
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
 
-use super::handler::{Application, End, Reject, SocketIo};
-use super::{Settings, timer_wheel::Tick};
-use crate::net::{Transport, WriteQueue};
+use super::handle::{ConnectionId, Handle};
+use super::handler::{Application, Decision, End};
+use super::http::HttpResponse;
+use super::reject::Reject;
+use super::route::{Accepted, Endpoint, Options};
+use super::shared::Shared;
+use super::socket::{Link, Peers, Sent, SocketIo, StoredRequest, Told};
+use super::timer_wheel::Tick;
+use crate::error::Misuse;
+use crate::net::{Keep, Transport, WriteQueue};
 use crate::proto::{
-    Accept, CloseCode, Connection, Event, Input, Payload, RequestKind, Response, ServerHandshake,
+    self, Accept, CloseCode, Event, Input, PreparedMessage, RequestKind, Response, ServerHandshake,
     Teardown,
 };
 
@@ -37,24 +47,25 @@ const CORK_LIMIT: usize = 96 * 1024;
 pub(super) struct Session<T> {
     transport: T,
     peer: SocketAddr,
+    id: ConnectionId,
     phase: Phase,
     queue: WriteQueue,
     /// Received bytes that a pause has left, at most one read's worth.
     unread: Vec<u8>,
-    /// When the transport last took bytes while some waited.
+    /// When the backlog began, or the transport last took some of it.
     progress: Duration,
     /// The transport may have bytes to read.
     readable: bool,
     /// The end of the peer's stream was signalled: read up to it.
     read_closed: bool,
-    /// `on_drain` is owed once the queue is empty.
-    draining: bool,
+    /// It waits to be driven without an event.
+    pub(super) queued: bool,
     /// The entry of the timer wheel that counts.
     pub(super) scheduled: Option<Tick>,
 }
 
 enum Phase {
-    Handshake(Box<ServerHandshake>),
+    Opening(Box<Opening>),
     Open(Box<Open>),
     /// Only what is queued is written; then the sending side is shut down and what comes is
     /// dropped, until the peer's end of the stream or the deadline.
@@ -67,19 +78,27 @@ enum Phase {
     },
 }
 
+/// A connection before it is open: requests, until one of them is an opening handshake.
+struct Opening {
+    handshake: ServerHandshake,
+    /// The application decides later, until then.
+    deferred_until: Option<Duration>,
+}
+
 struct Open {
-    connection: Connection,
+    link: Link,
     application: Box<dyn Application>,
 }
 
 /// What a worker lends to the session it drives.
 pub(super) struct Turn<'w> {
-    pub(super) settings: &'w Arc<Settings>,
+    pub(super) shared: &'w Arc<Shared>,
     pub(super) now: Duration,
     /// Where reads go; one for the worker.
     pub(super) buffer: &'w mut [u8],
     /// Where output gathers; empty between sessions.
     pub(super) cork: &'w mut Vec<u8>,
+    pub(super) peers: &'w mut (dyn Peers + 'w),
 }
 
 /// What the worker does with a session that was driven.
@@ -97,18 +116,28 @@ pub(super) enum Next {
 struct Gone;
 
 impl<T: Transport> Session<T> {
-    pub(super) fn new(transport: T, peer: SocketAddr, settings: &Settings, now: Duration) -> Self {
-        let handshake = ServerHandshake::new(Arc::clone(&settings.config), now);
+    pub(super) fn new(
+        transport: T,
+        peer: SocketAddr,
+        id: ConnectionId,
+        shared: &Shared,
+        now: Duration,
+    ) -> Self {
+        let config = Arc::clone(&shared.settings.options.config);
         Self {
             transport,
             peer,
-            phase: Phase::Handshake(Box::new(handshake)),
+            id,
+            phase: Phase::Opening(Box::new(Opening {
+                handshake: ServerHandshake::new(config, now),
+                deferred_until: None,
+            })),
             queue: WriteQueue::default(),
             unread: Vec::new(),
             progress: now,
             readable: false,
             read_closed: false,
-            draining: false,
+            queued: false,
             scheduled: None,
         }
     }
@@ -123,15 +152,53 @@ impl<T: Transport> Session<T> {
         self.read_closed |= read_closed;
     }
 
+    /// The topics it is subscribed to, which end with it.
+    pub(super) fn take_subscriptions(&mut self) -> BTreeSet<Arc<str>> {
+        match &mut self.phase {
+            Phase::Open(open) => mem::take(&mut open.link.subscriptions),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// A message from another connection of the worker, or from another thread. It is written
+    /// when the session is driven.
+    pub(super) fn deliver(&mut self, message: &PreparedMessage, keep: Keep, now: Duration) -> Sent {
+        match &mut self.phase {
+            Phase::Open(open) => open.link.deliver(&mut self.queue, message, keep, now),
+            _ => Sent::Dropped,
+        }
+    }
+
+    fn options<'s>(&'s self, shared: &'s Shared) -> &'s Options {
+        match &self.phase {
+            Phase::Open(open) => &open.link.options,
+            _ => &shared.settings.options,
+        }
+    }
+
     /// When to drive the session if nothing happens before.
-    pub(super) fn deadline(&self, settings: &Settings) -> Option<Duration> {
-        let stalled =
-            (!self.queue.is_empty()).then(|| self.progress.saturating_add(settings.send_timeout));
+    pub(super) fn deadline(&self, shared: &Shared) -> Option<Duration> {
+        let options = self.options(shared);
+        let stalled = self
+            .queue
+            .is_blocked()
+            .then(|| self.progress.saturating_add(options.send_timeout));
         let own = match &self.phase {
-            Phase::Handshake(handshake) => handshake.poll_timeout(),
+            // The next request may wait until the last one's answer is written.
+            Phase::Opening(_) if self.queue.is_blocked() => None,
+            Phase::Opening(opening) => {
+                let handshake = opening.handshake.poll_timeout();
+                opening.deferred_until.or(handshake)
+            }
             // While reading is paused, silence says nothing about the peer.
-            Phase::Open(open) if open.connection.is_open() && self.is_paused(settings) => None,
-            Phase::Open(open) => open.connection.poll_timeout(),
+            Phase::Open(open) if open.link.connection.is_open() && self.is_paused(shared) => {
+                open.link.expires
+            }
+            Phase::Open(open) if open.link.connection.is_open() => {
+                let core = open.link.connection.poll_timeout();
+                core.into_iter().chain(open.link.expires).min()
+            }
+            Phase::Open(open) => open.link.connection.poll_timeout(),
             Phase::Lingering { deadline, .. } => Some(*deadline),
         };
         stalled.into_iter().chain(own).min()
@@ -150,39 +217,108 @@ impl<T: Transport> Session<T> {
 
     /// Begins the closing handshake, or drops what is no connection yet.
     pub(super) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
-        match &mut self.phase {
-            Phase::Handshake(_) => return Next::Drop,
-            Phase::Open(open) => {
-                let reason = "the server stops";
-                // An error says that it closes already.
-                let _ = open
-                    .connection
-                    .close(CloseCode::GOING_AWAY, reason, turn.cork, turn.now);
-            }
+        match &self.phase {
+            Phase::Opening(_) => return Next::Drop,
+            Phase::Open(_) => self.close(CloseCode::GOING_AWAY, "the server stops", turn),
             Phase::Lingering { .. } => {}
+        }
+        self.drive(turn)
+    }
+
+    /// Begins the closing handshake, if it hasn't begun.
+    pub(super) fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
+        if let Phase::Open(open) = &mut self.phase {
+            let connection = &mut open.link.connection;
+            if let Err(misuse) = connection.close(code, reason, turn.cork, turn.now)
+                && misuse != Misuse::Closed
+            {
+                let _ = connection.close(CloseCode::NORMAL, "", turn.cork, turn.now);
+            }
+        }
+    }
+
+    /// Drops the connection; `end` says why.
+    pub(super) fn terminate(&mut self, end: End, turn: &mut Turn<'_>) -> Next {
+        self.lost(end, turn);
+        Next::Drop
+    }
+
+    /// A subscription that another thread asked for.
+    pub(super) fn subscribe(&mut self, topic: &Arc<str>, turn: &mut Turn<'_>) -> Next {
+        if let Some(mut io) = self.io(turn)
+            && let Err(error) = io.subscribe(topic)
+        {
+            let refused = Told::Subscribed(Arc::clone(topic), Err(error));
+            io.link.told.push(refused);
+        }
+        self.tell_subscriptions(turn);
+        self.drive(turn)
+    }
+
+    pub(super) fn unsubscribe(&mut self, topic: &str, turn: &mut Turn<'_>) -> Next {
+        if let Some(mut io) = self.io(turn) {
+            io.unsubscribe(topic);
+        }
+        self.tell_subscriptions(turn);
+        self.drive(turn)
+    }
+
+    /// The application has decided about a deferred upgrade.
+    pub(super) fn decide(
+        &mut self,
+        decision: Result<Accepted<Box<dyn Application>>, Reject>,
+        turn: &mut Turn<'_>,
+    ) -> Next {
+        if let Phase::Opening(opening) = &mut self.phase
+            && opening.deferred_until.take().is_some()
+        {
+            let decision = decision.map_or_else(Decision::Reject, Decision::Accept);
+            match settle(&opening.handshake, decision, self.id, self.peer, turn) {
+                Some(open) => {
+                    if self.open(open, turn).is_err() {
+                        return Next::Drop;
+                    }
+                }
+                None => self.linger(turn),
+            }
         }
         self.drive(turn)
     }
 
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
         self.write(turn)?;
-        self.take_unread(turn)?;
-        let mut reads = 0;
-        while self.readable && !self.is_paused(turn.settings) {
-            if reads == READS_PER_TURN {
-                return Ok(Next::Again);
+        for _ in 0..READS_PER_TURN {
+            if !self.can_receive(turn.shared) {
+                break;
             }
-            reads += 1;
-            self.read(turn)?;
+            // What a pause has left comes before what is new.
+            match self.unread.is_empty() {
+                true => self.read(turn)?,
+                false => self.take_unread(turn)?,
+            }
         }
+        // A busy peer has its deadlines, too.
         self.handle_timeout(turn)?;
         self.finish(turn)?;
-        Ok(Next::Wait)
+        match self.can_receive(turn.shared) {
+            true => Ok(Next::Again),
+            false => Ok(Next::Wait),
+        }
     }
 
-    /// Reading waits while the peer doesn't take what was sent to it.
-    fn is_paused(&self, settings: &Settings) -> bool {
-        self.queue.len() > settings.pause_reading_at
+    fn can_receive(&self, shared: &Shared) -> bool {
+        (self.readable || !self.unread.is_empty()) && !self.is_paused(shared)
+    }
+
+    /// Reading waits while the peer doesn't take what was sent to it, while the application
+    /// decides, and while it says so.
+    fn is_paused(&self, shared: &Shared) -> bool {
+        match &self.phase {
+            Phase::Opening(opening) if opening.deferred_until.is_some() => true,
+            // A closing handshake is read to its end, whatever the application said before.
+            Phase::Open(open) if open.link.paused && open.link.connection.is_open() => true,
+            _ => self.queue.len() > self.options(shared).pause_reading_at,
+        }
     }
 
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
@@ -210,9 +346,6 @@ impl<T: Transport> Session<T> {
 
     /// Goes on with bytes that a pause has left.
     fn take_unread(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        if self.unread.is_empty() || self.is_paused(turn.settings) {
-            return Ok(());
-        }
         let mut bytes = mem::take(&mut self.unread);
         self.receive(&mut bytes, turn)
     }
@@ -220,11 +353,13 @@ impl<T: Transport> Session<T> {
     /// Bytes from the peer; what they lead to is written before the answer.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Result<(), Gone> {
         let mut input = Input::new(bytes);
-        if let Phase::Handshake(_) = self.phase {
-            self.handshake(&mut input, turn)?;
+        if let Phase::Opening(_) = self.phase {
+            self.requests(&mut input, turn)?;
         }
         match &mut self.phase {
-            Phase::Handshake(_) => {}
+            // Kept where a pause left it; not empty where the application decides later.
+            Phase::Opening(_) if !self.unread.is_empty() => {}
+            Phase::Opening(_) => self.unread = input.as_slice().to_vec(),
             Phase::Open(_) => self.messages(&mut input, turn)?,
             Phase::Lingering { discarded, .. } => {
                 *discarded += input.len();
@@ -236,32 +371,51 @@ impl<T: Transport> Session<T> {
         self.write(turn)
     }
 
-    /// The opening handshake, and plain requests before it.
-    fn handshake(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        while let Phase::Handshake(handshake) = &mut self.phase {
+    /// Plain requests, and the opening handshake.
+    fn requests(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        while let Phase::Opening(opening) = &mut self.phase {
+            let handshake = &mut opening.handshake;
             match handshake.recv(input, turn.cork) {
                 Ok(None) => return Ok(()),
                 Ok(Some(RequestKind::Plain)) => {
-                    if !respond(handshake, turn) {
-                        self.linger(turn);
+                    let limit = turn.shared.settings.max_body;
+                    match handshake.read_body(limit, input, turn.cork, turn.now) {
+                        Ok(false) => return Ok(()),
+                        Ok(true) if respond(handshake, self.peer, turn) => {
+                            if self.pauses(input, turn)? {
+                                return Ok(());
+                            }
+                        }
+                        Ok(true) | Err(_) => self.linger(turn),
                     }
                 }
-                Ok(Some(RequestKind::Upgrade)) => match upgrade(handshake, turn) {
-                    Some(open) => {
-                        // A peer that has gone again was never open.
-                        if self.read_closed {
-                            return Err(Gone);
-                        }
-                        self.write(turn)?;
-                        self.phase = Phase::Open(Box::new(open));
-                        self.tell(turn, |application, io| application.on_open(io));
+                Ok(Some(RequestKind::Upgrade)) => {
+                    let decision = decide(handshake, self.id, self.peer, turn);
+                    if let Decision::Deferred = decision {
+                        let timeout = turn.shared.settings.options.config.handshake_timeout;
+                        opening.deferred_until = Some(turn.now.saturating_add(timeout));
+                        return Ok(());
                     }
-                    None => self.linger(turn),
-                },
+                    match settle(handshake, decision, self.id, self.peer, turn) {
+                        Some(open) => self.open(open, turn)?,
+                        None => self.linger(turn),
+                    }
+                }
                 Err(_) => self.linger(turn),
             }
         }
         Ok(())
+    }
+
+    fn open(&mut self, open: Open, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        // A peer that has gone again was never open.
+        if self.read_closed {
+            return Err(Gone);
+        }
+        self.write(turn)?;
+        self.phase = Phase::Open(Box::new(open));
+        self.tell(turn, |application, io| application.on_open(io));
+        self.end_if_asked(turn)
     }
 
     /// Frames: each event goes to the application. Stops where the session has to pause.
@@ -270,64 +424,133 @@ impl<T: Transport> Session<T> {
             let Phase::Open(open) = &mut self.phase else {
                 return Ok(());
             };
-            let event = match open.connection.recv(input, turn.cork, turn.now) {
-                Ok(Some(event)) => event,
+            let event = open.link.connection.recv(input, turn.cork, turn.now);
+            match event {
                 Ok(None) => return Ok(()),
+                Ok(Some(Event::Message(message))) => {
+                    self.tell(turn, |application, io| application.on_message(io, message));
+                }
+                Ok(Some(Event::Piece(piece))) => {
+                    self.tell(turn, |application, io| application.on_piece(io, piece));
+                }
+                Ok(Some(Event::Ping(payload))) => {
+                    self.tell(turn, |application, io| application.on_ping(io, &payload));
+                }
+                Ok(Some(Event::Pong(payload))) => {
+                    self.tell(turn, |application, io| application.on_pong(io, &payload));
+                }
+                Ok(Some(Event::Closed(closed))) => {
+                    self.end(End::Closed(closed), turn);
+                    return Ok(());
+                }
                 Err(fault) => {
                     self.end(End::Failed(fault), turn);
                     return Ok(());
                 }
-            };
-            match event {
-                Event::Message(message) => {
-                    self.tell(turn, |application, io| application.on_message(io, message));
-                }
-                Event::Piece(piece) => {
-                    self.tell(turn, |application, io| application.on_piece(io, piece));
-                }
-                Event::Ping(payload) => self.on_control(payload, turn, |application, io, it| {
-                    application.on_ping(io, it);
-                }),
-                Event::Pong(payload) => self.on_control(payload, turn, |application, io, it| {
-                    application.on_pong(io, it);
-                }),
-                Event::Closed(closed) => {
-                    self.end(End::Closed(closed), turn);
-                    return Ok(());
-                }
             }
-            if turn.cork.len() > CORK_LIMIT || self.is_paused(turn.settings) {
-                self.write(turn)?;
-                if self.is_paused(turn.settings) {
-                    self.unread = input.as_slice().to_vec();
-                    return Ok(());
-                }
+            self.end_if_asked(turn)?;
+            if self.pauses(input, turn)? {
+                return Ok(());
             }
         }
     }
 
-    fn on_control(
-        &mut self,
-        payload: Payload<'_>,
-        turn: &mut Turn<'_>,
-        call: impl FnOnce(&mut dyn Application, SocketIo<'_>, &[u8]),
-    ) {
-        self.tell(turn, |application, io| call(application, io, &payload));
+    /// Writes if much has gathered. Whether the session has to pause; the rest of the input is
+    /// kept then.
+    #[inline]
+    fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
+        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(turn.shared) {
+            return Ok(false);
+        }
+        self.write(turn)?;
+        if !self.is_paused(turn.shared) {
+            return Ok(false);
+        }
+        self.unread = input.as_slice().to_vec();
+        Ok(true)
     }
 
-    /// Calls the application of an open session.
-    fn tell(&mut self, turn: &mut Turn<'_>, call: impl FnOnce(&mut dyn Application, SocketIo<'_>)) {
-        if let Phase::Open(open) = &mut self.phase {
-            let io = SocketIo {
-                connection: &mut open.connection,
+    fn io<'s>(&'s mut self, turn: &'s mut Turn<'_>) -> Option<SocketIo<'s>> {
+        match &mut self.phase {
+            Phase::Open(open) => Some(SocketIo {
+                link: &mut open.link,
                 cork: turn.cork,
                 queue: &mut self.queue,
-                draining: &mut self.draining,
-                max_backpressure: turn.settings.max_backpressure,
-                peer: self.peer,
+                peers: turn.peers,
+                shared: turn.shared,
                 now: turn.now,
-            };
-            call(&mut *open.application, io);
+            }),
+            _ => None,
+        }
+    }
+
+    /// Calls the application of an open session, and tells it of the subscriptions that its own
+    /// call brought about. A panic ends the connection.
+    #[inline]
+    fn tell(
+        &mut self,
+        turn: &mut Turn<'_>,
+        call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), SocketIo<'a>),
+    ) {
+        self.call(turn, call);
+        if let Phase::Open(open) = &self.phase
+            && !open.link.told.is_empty()
+        {
+            self.tell_subscriptions(turn);
+        }
+    }
+
+    #[inline]
+    fn call(
+        &mut self,
+        turn: &mut Turn<'_>,
+        call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), SocketIo<'a>),
+    ) {
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        let io = SocketIo {
+            link: &mut open.link,
+            cork: turn.cork,
+            queue: &mut self.queue,
+            peers: turn.peers,
+            shared: turn.shared,
+            now: turn.now,
+        };
+        let application = &mut *open.application;
+        // The session is whole after each of the calls it makes through the socket, and the
+        // application is not asked again but for its end.
+        if catch_unwind(AssertUnwindSafe(|| call(application, io))).is_err() {
+            open.link.panicked(turn.cork, turn.now);
+        }
+    }
+
+    #[cold]
+    fn tell_subscriptions(&mut self, turn: &mut Turn<'_>) {
+        // Bounded: each subscription can be made and ended by the calls that tell of others, but
+        // a handler that never stops doing so hangs in any loop.
+        while let Phase::Open(open) = &mut self.phase {
+            let told = mem::take(&mut open.link.told);
+            if told.is_empty() {
+                return;
+            }
+            for it in told {
+                self.call(turn, |application, io| match it {
+                    Told::Subscribed(topic, count) => application.on_subscribe(io, &topic, count),
+                    Told::Unsubscribed(topic, left) => application.on_unsubscribe(io, &topic, left),
+                });
+            }
+        }
+    }
+
+    /// Ends the connection where its application or a limit wants it dropped.
+    #[inline]
+    fn end_if_asked(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        match &mut self.phase {
+            Phase::Open(open) if matches!(open.link.end, Some(End::Terminated)) => {
+                Err(self.lost(End::Terminated, turn))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -337,41 +560,57 @@ impl<T: Transport> Session<T> {
             return Ok(());
         }
         let waiting = self.queue.len() + turn.cork.len();
-        let waited = !self.queue.is_empty();
+        let blocked = self.queue.is_blocked();
         match self.queue.write(&mut self.transport, turn.cork) {
             Ok(true) => {}
             Ok(false) => {
-                if !waited || self.queue.len() < waiting {
+                if !blocked || self.queue.len() < waiting {
                     self.progress = turn.now;
                 }
                 return Ok(());
             }
             Err(error) => return Err(self.lost(End::Broken(error), turn)),
         }
-        if mem::take(&mut self.draining) {
+        if let Phase::Open(open) = &mut self.phase
+            && mem::take(&mut open.link.draining)
+        {
             self.tell(turn, |application, io| application.on_drain(io));
+            self.end_if_asked(turn)?;
             return self.write(turn);
         }
         Ok(())
     }
 
     fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        if self.deadline(turn.settings).is_none_or(|at| turn.now < at) {
+        if self.deadline(turn.shared).is_none_or(|at| turn.now < at) {
             return Ok(());
         }
-        if !self.queue.is_empty()
-            && turn.now >= self.progress.saturating_add(turn.settings.send_timeout)
-        {
+        let send_timeout = self.options(turn.shared).send_timeout;
+        if self.queue.is_blocked() && turn.now >= self.progress.saturating_add(send_timeout) {
             return Err(self.lost(End::Stalled, turn));
         }
+        let expired = |link: &Link| {
+            link.connection.is_open() && link.expires.is_some_and(|at| turn.now >= at)
+        };
         match &mut self.phase {
-            Phase::Handshake(handshake) => {
+            Phase::Opening(opening) if opening.deferred_until.is_some() => {
+                let response = Response::status(503);
+                // The status is a good one and the request is there.
+                let _ = opening.handshake.reject(&response, turn.cork);
+                self.linger(turn);
+            }
+            Phase::Opening(opening) => {
+                let handshake = &mut opening.handshake;
                 if handshake.handle_timeout(turn.now, turn.cork).is_err() {
                     self.linger(turn);
                 }
             }
+            Phase::Open(open) if expired(&open.link) => {
+                open.link.end.get_or_insert(End::Lifetime);
+                self.close(CloseCode::GOING_AWAY, "the connection's time is over", turn);
+            }
             Phase::Open(open) => {
-                if let Err(fault) = open.connection.handle_timeout(turn.now, turn.cork) {
+                if let Err(fault) = open.link.connection.handle_timeout(turn.now, turn.cork) {
                     self.end(End::Failed(fault), turn);
                 }
             }
@@ -403,16 +642,23 @@ impl<T: Transport> Session<T> {
 
     /// The one call of `on_close`; from here on the session lingers or goes.
     fn end(&mut self, end: End, turn: &mut Turn<'_>) {
-        self.tell(turn, |application, io| application.on_close(io, &end));
+        if let Phase::Open(open) = &mut self.phase {
+            let end = open.link.end.take().unwrap_or(end);
+            self.call(turn, |application, io| application.on_close(io, &end));
+            let topics = self.take_subscriptions();
+            turn.shared.leave_topics(self.id, topics, turn.peers);
+            turn.shared.closed(self.id, &end);
+        }
         self.linger(turn);
     }
 
     fn linger(&mut self, turn: &mut Turn<'_>) {
-        let patience = turn.now.saturating_add(turn.settings.config.close_timeout);
+        let timeout = self.options(turn.shared).config.close_timeout;
+        let patience = turn.now.saturating_add(timeout);
         let deadline = match &self.phase {
-            Phase::Open(open) => match open.connection.teardown() {
+            Phase::Open(open) => match open.link.connection.teardown() {
                 Some(Teardown::Drop) => turn.now,
-                _ => open.connection.poll_timeout().unwrap_or(patience),
+                _ => open.link.connection.poll_timeout().unwrap_or(patience),
             },
             _ => patience,
         };
@@ -430,9 +676,9 @@ impl<T: Transport> Session<T> {
     fn eof(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.readable = false;
         match &mut self.phase {
-            Phase::Handshake(_) => Err(Gone),
+            Phase::Opening(_) => Err(Gone),
             Phase::Open(open) => {
-                if let Some(closed) = open.connection.handle_eof() {
+                if let Some(closed) = open.link.connection.handle_eof() {
                     self.end(End::Closed(closed), turn);
                 }
                 Err(Gone)
@@ -447,78 +693,131 @@ impl<T: Transport> Session<T> {
     /// The transport is of no more use, before the connection was over.
     fn lost(&mut self, end: End, turn: &mut Turn<'_>) -> Gone {
         if let Phase::Open(open) = &mut self.phase {
-            open.connection.handle_eof();
+            open.link.connection.handle_eof();
             self.end(end, turn);
         }
         Gone
     }
 }
 
+/// A panic in the application's code that looks at a request is the server's error.
+fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Reject> {
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| Reject::new(500, "the server failed to answer this request"))
+}
+
 /// Answers a plain request; whether the transport stays open for the next.
-fn respond(handshake: &mut ServerHandshake, turn: &mut Turn<'_>) -> bool {
+fn respond(handshake: &mut ServerHandshake, peer: SocketAddr, turn: &mut Turn<'_>) -> bool {
     let Some(request) = handshake.request() else {
         return false;
     };
-    let settings = Arc::clone(turn.settings);
-    let method = match request.method() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        _ => "",
+    let response = match turn.shared.settings.router.at(request.path()) {
+        Some((entry, params)) => {
+            let request = turn
+                .shared
+                .request(request, params, peer)
+                .with_body(handshake.body());
+            guarded(|| entry.answer(&request)).unwrap_or_else(|reject| *reject.0)
+        }
+        None => HttpResponse::text("there is nothing at this path").with_status(404),
     };
-    let mut keep_alive = false;
-    let route = settings.router.find(request.path());
-    let mut answer = |response: &Response<'_>| {
-        keep_alive = handshake
-            .respond(response, turn.cork, turn.now)
-            .unwrap_or(false);
-    };
-    match route {
-        Some(route) => route.respond(method, answer),
-        None => answer(&Response::status(404)),
-    }
-    keep_alive
+    let sent = response.as_response(|it| handshake.respond(it, turn.cork, turn.now));
+    sent.unwrap_or_else(|_| {
+        // The application's own response can't be sent.
+        let failed = handshake.respond(&Response::status(500), turn.cork, turn.now);
+        failed.unwrap_or(false)
+    })
+}
+
+/// What the guards and the route say to an opening handshake.
+fn decide(
+    handshake: &ServerHandshake,
+    id: ConnectionId,
+    peer: SocketAddr,
+    turn: &Turn<'_>,
+) -> Decision {
+    let decision = endpoint(handshake, turn.shared).and_then(|(request, params, endpoint)| {
+        let request = turn.shared.request(request, params, peer);
+        guarded(|| {
+            let server = turn.shared.settings.guards.iter();
+            for guard in server.chain(&endpoint.guards) {
+                if let Err(reject) = guard.check(&request) {
+                    return Decision::Reject(reject);
+                }
+            }
+            (endpoint.decide)(&request, &Handle::new(turn.shared), id)
+        })
+    });
+    decision.unwrap_or_else(Decision::Reject)
+}
+
+type Found<'a> = (proto::Request<'a>, matchit::Params<'a, 'a>, &'a Endpoint);
+
+fn endpoint<'a>(handshake: &'a ServerHandshake, shared: &'a Shared) -> Result<Found<'a>, Reject> {
+    let none = || Reject::new(404, "no WebSocket endpoint has this path");
+    let request = handshake.request().ok_or_else(none)?;
+    let (entry, params) = shared.settings.router.at(request.path()).ok_or_else(none)?;
+    let endpoint = entry.endpoint.as_ref().ok_or_else(none)?;
+    Ok((request, params, endpoint))
 }
 
 /// Accepts or rejects an opening handshake; the open session if it was accepted.
-fn upgrade(handshake: &ServerHandshake, turn: &mut Turn<'_>) -> Option<Open> {
-    let request = handshake.request()?;
-    let settings = turn.settings;
-    let decision = if settings.origins.allow(&request) {
-        settings
-            .router
-            .find(request.path())
-            .and_then(|route| route.application.as_ref())
-            .ok_or_else(|| Reject::new(404, "no WebSocket endpoint has this path"))
-            .and_then(|make| make(&request))
-    } else {
-        Err(Reject::new(403, "this origin is not allowed"))
+fn settle(
+    handshake: &ServerHandshake,
+    decision: Decision,
+    id: ConnectionId,
+    peer: SocketAddr,
+    turn: &mut Turn<'_>,
+) -> Option<Open> {
+    let accepted = match decision {
+        Decision::Accept(accepted) => accept(handshake, accepted, id, peer, turn),
+        Decision::Reject(reject) => Err(reject),
+        Decision::Deferred => return None,
     };
-    let supported: Vec<&str> = settings.subprotocols.iter().map(|it| &**it).collect();
-    let accept = Accept {
-        subprotocol: request.choose_subprotocol(&supported),
-        headers: &[],
+    let reject = match accepted {
+        Ok(open) => return Some(open),
+        Err(reject) => reject,
     };
-    let rejected = match decision {
-        Ok(application) => match handshake.accept(&accept, turn.cork, turn.now) {
-            Ok(connection) => {
-                return Some(Open {
-                    connection,
-                    application,
-                });
-            }
-            Err(misuse) => handshake.reject(
-                &Response {
-                    body: alloc::string::ToString::to_string(&misuse).as_bytes(),
-                    ..Response::status(500)
-                },
-                turn.cork,
-            ),
-        },
-        Err(reject) => handshake.reject(&reject.response(), turn.cork),
-    };
-    if rejected.is_err() {
-        // The application's own status can't be sent.
+    let sent = reject.0.as_response(|it| handshake.reject(it, turn.cork));
+    if sent.is_err() {
+        // The application's own response can't be sent.
         let _ = handshake.reject(&Response::status(500), turn.cork);
     }
     None
 }
+
+fn accept(
+    handshake: &ServerHandshake,
+    accepted: Accepted<Box<dyn Application>>,
+    id: ConnectionId,
+    peer: SocketAddr,
+    turn: &mut Turn<'_>,
+) -> Result<Open, Reject> {
+    let (request, _, endpoint) = endpoint(handshake, turn.shared)?;
+    let options = &endpoint.options;
+    let headers: Vec<_> = accepted
+        .headers
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    let accept = Accept {
+        subprotocol: accepted.subprotocol.as_deref().or_else(|| {
+            let supported: Vec<&str> = options.subprotocols.iter().map(|it| &**it).collect();
+            request.choose_subprotocol(&supported)
+        }),
+        headers: &headers,
+        config: Some(&options.config),
+    };
+    let connection = handshake
+        .accept(&accept, turn.cork, turn.now)
+        .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
+    let stored = options.keep_request.then(|| StoredRequest::new(&request));
+    let link = Link::new(id, peer, connection, options, stored, turn.now);
+    Ok(Open {
+        link,
+        application: accepted.state,
+    })
+}
+
+#[cfg(test)]
+mod tests;

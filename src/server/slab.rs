@@ -1,15 +1,16 @@
 //! The sessions of a worker, by token.
 
-use alloc::vec::Vec;
+use std::vec::Vec;
 
 use mio::Token;
 
-/// The lower half of a token is the slot, the upper half the slot's generation: an event of a
-/// closed connection never reaches the slot's next owner.
+/// The low bits of a token are the slot, the rest the slot's generation: an event of a closed
+/// connection never reaches the slot's next owner.
 const INDEX_BITS: u32 = usize::BITS / 2;
 
-/// The top generation is left out, so that the worker's own tokens can have it.
-const GENERATIONS: usize = (1 << INDEX_BITS) - 1;
+/// Together with the index this leaves the top eighth of a token free: for the worker in a
+/// [`ConnectionId`](super::ConnectionId), and for the worker's own tokens.
+const GENERATION_BITS: u32 = usize::BITS * 3 / 8;
 
 #[derive(Debug)]
 pub(super) struct Slab<T> {
@@ -20,6 +21,7 @@ pub(super) struct Slab<T> {
 #[derive(Debug)]
 struct Slot<T> {
     generation: usize,
+    /// None when the slot is free, and while its value is lent.
     value: Option<T>,
 }
 
@@ -31,11 +33,13 @@ impl<T> Slab<T> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len()
+    /// How many slots are taken, by values that are there or lent.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
-    pub(super) fn insert(&mut self, value: T) -> Token {
+    /// Takes a slot; the value is made with its token.
+    pub(super) fn insert(&mut self, make: impl FnOnce(Token) -> T) -> Token {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -44,23 +48,36 @@ impl<T> Slab<T> {
             self.slots.len() - 1
         });
         let slot = &mut self.slots[index];
-        slot.value = Some(value);
-        Token(slot.generation << INDEX_BITS | index)
+        let token = Token(slot.generation << INDEX_BITS | index);
+        slot.value = Some(make(token));
+        token
     }
 
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         self.slot_mut(token)?.value.as_mut()
     }
 
-    pub(super) fn remove(&mut self, token: Token) -> Option<T> {
-        let slot = self.slot_mut(token)?;
-        let value = slot.value.take()?;
-        slot.generation = (slot.generation + 1) % GENERATIONS;
-        self.free.push(token.0 & ((1 << INDEX_BITS) - 1));
-        Some(value)
+    /// Takes the value out of its slot, which stays taken: [`give_back`](Self::give_back) or
+    /// [`free`](Self::free) follows.
+    pub(super) fn lend(&mut self, token: Token) -> Option<T> {
+        self.slot_mut(token)?.value.take()
     }
 
-    /// The tokens of all sessions there are.
+    pub(super) fn give_back(&mut self, token: Token, value: T) {
+        if let Some(slot) = self.slot_mut(token) {
+            slot.value = Some(value);
+        }
+    }
+
+    /// Frees a slot whose value was lent.
+    pub(super) fn free(&mut self, token: Token) {
+        if let Some(slot) = self.slot_mut(token) {
+            slot.generation = (slot.generation + 1) % (1 << GENERATION_BITS);
+            self.free.push(token.0 & ((1 << INDEX_BITS) - 1));
+        }
+    }
+
+    /// The tokens of all values that are there.
     pub(super) fn tokens(&self) -> Vec<Token> {
         self.slots
             .iter()
@@ -81,26 +98,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_of_a_removed_value_never_reaches_the_slots_next_owner() {
+    fn a_token_of_a_freed_slot_never_reaches_the_slots_next_owner() {
         let mut slab = Slab::new();
-        let first = slab.insert('a');
-        assert_eq!(slab.remove(first), Some('a'));
-        let second = slab.insert('b');
+        let first = slab.insert(|_| 'a');
+        assert_eq!(slab.lend(first), Some('a'));
+        slab.free(first);
+        let second = slab.insert(|_| 'b');
         assert_eq!(first.0 & 0xFFFF, second.0 & 0xFFFF, "the slot is reused");
         assert_eq!(slab.get_mut(first), None);
-        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.lend(first), None);
+        slab.free(first);
+        slab.give_back(first, 'c');
         assert_eq!(slab.get_mut(second), Some(&mut 'b'));
-        assert_eq!(slab.tokens(), [second]);
+        assert_eq!(slab.len(), 1);
     }
 
     #[test]
-    fn is_empty_once_all_are_removed() {
+    fn a_lent_slot_is_not_given_to_another() {
         let mut slab = Slab::new();
-        let tokens: Vec<Token> = (0..10).map(|it| slab.insert(it)).collect();
-        for token in tokens {
-            assert!(!slab.is_empty());
-            slab.remove(token);
-        }
-        assert!(slab.is_empty());
+        let first = slab.insert(|_| 'a');
+        let value = slab.lend(first).unwrap();
+        assert_eq!(slab.get_mut(first), None);
+        assert_eq!(slab.tokens(), []);
+        assert_eq!(slab.len(), 1);
+        assert_ne!(slab.insert(|_| 'b'), first);
+        slab.give_back(first, value);
+        assert_eq!(slab.get_mut(first), Some(&mut 'a'));
+    }
+
+    #[test]
+    fn tokens_leave_their_top_bits_free_whatever_the_generation() {
+        let mut slab = Slab::new();
+        let mut token = slab.insert(|_| ());
+        slab.slots[0].generation = (1 << GENERATION_BITS) - 1;
+        token.0 = slab.slots[0].generation << INDEX_BITS;
+        assert!(token.0 < 1 << (usize::BITS - 8));
+        slab.lend(token).unwrap();
+        slab.free(token);
+        assert_eq!(slab.insert(|_| ()), Token(0));
     }
 }

@@ -26,6 +26,8 @@ use super::http::{HeadLimits, HeadParser, HttpError, RequestHead, ResponseHead};
 pub use client::{ClientHandshake, ClientRequest};
 pub use origin::Origins;
 pub use request::Request;
+#[cfg(feature = "server")]
+pub(crate) use request::percent_decode;
 pub use response::Response;
 pub use server::{Accept, RequestKind, ServerHandshake};
 
@@ -102,11 +104,14 @@ impl HeadReader {
 pub enum HandshakeError {
     /// The peer's head is no HTTP/1.1 head, or over a limit.
     Head(HttpError),
+    /// Server: the body of a plain request is malformed, over the limit, or announced in a way
+    /// that is not supported.
+    Body(HttpError),
     /// Server: the request is HTTP, but no proper opening handshake.
     Request(RequestError),
     /// Client: the server refused, or answered against RFC 6455.
     Response(Box<ResponseError>),
-    /// The handshake was not complete within
+    /// The handshake, or the body of a plain request, was not complete within
     /// [`handshake_timeout`](super::Config::handshake_timeout).
     Timeout {
         /// The time allowed.
@@ -122,7 +127,7 @@ impl HandshakeError {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Head(error) => Some(error.status()),
+            Self::Head(error) | Self::Body(error) => Some(error.status()),
             Self::Request(error) => Some(error.status()),
             Self::Timeout { .. } => Some(408),
             Self::Response(_) | Self::Eof => None,
@@ -133,12 +138,13 @@ impl HandshakeError {
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Head(error) => error.fmt(f),
+            Self::Head(error) | Self::Body(error) => error.fmt(f),
             Self::Request(error) => error.fmt(f),
             Self::Response(error) => error.fmt(f),
             Self::Timeout { timeout } => write!(
                 f,
-                "the opening handshake was not complete within handshake_timeout, {timeout:?}"
+                "the opening handshake or the request was not complete within handshake_timeout, \
+                 {timeout:?}"
             ),
             Self::Eof => {
                 f.write_str("the peer ended the stream before the opening handshake was complete")
@@ -150,7 +156,7 @@ impl fmt::Display for HandshakeError {
 impl core::error::Error for HandshakeError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Head(error) => Some(error),
+            Self::Head(error) | Self::Body(error) => Some(error),
             Self::Request(error) => Some(error),
             Self::Response(error) => Some(error),
             Self::Timeout { .. } | Self::Eof => None,

@@ -125,9 +125,21 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Undoes `application/x-www-form-urlencoded`; a `%` without two hexadecimal digits stays.
+/// Undoes `application/x-www-form-urlencoded`.
 fn form_decode(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
+    decode(text, true)
+}
+
+/// Undoes percent-encoding (RFC 3986 section 2.1), as paths have it.
+#[cfg(feature = "server")]
+pub(crate) fn percent_decode(text: &str) -> Cow<'_, str> {
+    decode(text, false)
+}
+
+/// A `%` without two hexadecimal digits stays; what is not UTF-8 once decoded becomes U+FFFD.
+fn decode(text: &str, plus_is_space: bool) -> Cow<'_, str> {
+    let encoded = |byte| byte == b'%' || (plus_is_space && byte == b'+');
+    if !text.bytes().any(encoded) {
         return Cow::Borrowed(text);
     }
     let hex = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
@@ -136,7 +148,7 @@ fn form_decode(text: &str) -> Cow<'_, str> {
     while let [first, after @ ..] = rest {
         rest = after;
         decoded.push(match (first, after) {
-            (b'+', _) => b' ',
+            (b'+', _) if plus_is_space => b' ',
             (b'%', [high, low, after @ ..]) => match (hex(high), hex(low)) {
                 (Some(high), Some(low)) => {
                     rest = after;

@@ -36,7 +36,8 @@ pub struct Response<'a> {
     /// `Sec-WebSocket-Version`, which are written by themselves. Without a `Content-Type`, a body
     /// is `text/plain; charset=utf-8`.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body.
+    /// The body. It is not sent with 204, 205 and 304, nor in answer to HEAD; its length then
+    /// still is `Content-Length` with 304, unless it is empty, and in answer to HEAD.
     pub body: &'a [u8],
 }
 
@@ -82,17 +83,34 @@ impl Response<'_> {
         for (name, value) in self.headers {
             write_header(out, name, value);
         }
+        // RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: no content; 1xx are no such responses.
+        let bodiless = matches!(self.status, 204 | 205 | 304);
         let typed = |(name, _): &(&str, &str)| name.eq_ignore_ascii_case("content-type");
-        if !self.body.is_empty() && !self.headers.iter().any(typed) {
+        if !bodiless && !self.body.is_empty() && !self.headers.iter().any(typed) {
             write_header(out, "Content-Type", "text/plain; charset=utf-8");
         }
-        // RFC 9110 section 8.6: no Content-Length with 204.
-        if self.status != 204 {
-            write_header(out, "Content-Length", &self.body.len().to_string());
+        if let Some(length) = self.content_length() {
+            write_header(out, "Content-Length", &length.to_string());
         }
         out.extend_from_slice(b"\r\n");
-        if !head_only && !matches!(self.status, 204 | 304) {
+        if !head_only && !bodiless {
             out.extend_from_slice(self.body);
+        }
+    }
+
+    /// What `Content-Length` says, where it may.
+    fn content_length(&self) -> Option<usize> {
+        match (self.status, self.body.len()) {
+            // RFC 9110 section 8.6: "A server MUST NOT send a Content-Length header field in any
+            // response with a status code of 1xx (Informational) or 204 (No Content)."
+            (204, _) => None,
+            // The same for a 304 "unless its field value equals the decimal number of octets that
+            // would have been sent in the content of a 200 (OK) response": an empty body here
+            // means that the application didn't say.
+            (304, 0) => None,
+            // RFC 9110 section 15.3.6: "a server MUST NOT generate content in a 205 response".
+            (205, _) => Some(0),
+            (_, length) => Some(length),
         }
     }
 }
@@ -117,6 +135,7 @@ fn reason_phrase(status: u16) -> &'static str {
         201 => "Created",
         202 => "Accepted",
         204 => "No Content",
+        205 => "Reset Content",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
@@ -134,6 +153,7 @@ fn reason_phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         414 => "URI Too Long",
         415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
         422 => "Unprocessable Content",
         426 => "Upgrade Required",
         429 => "Too Many Requests",

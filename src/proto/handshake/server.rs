@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
 use base64::alphabet;
@@ -20,7 +21,7 @@ use crate::proto::connection::Connection;
 use crate::proto::decoder::Input;
 use crate::proto::extension::{Extension, PerMessage, parse_extensions};
 use crate::proto::http::{
-    self, HeadParser, Headers, HttpError, RequestHead, Target, Version, is_token,
+    self, BodyReader, HeadParser, Headers, HttpError, RequestHead, Target, Version, is_token,
 };
 
 /// What a complete request asks for.
@@ -29,7 +30,8 @@ pub enum RequestKind {
     /// A proper opening handshake: [`accept`](ServerHandshake::accept) or
     /// [`reject`](ServerHandshake::reject) it.
     Upgrade,
-    /// A plain HTTP request: [`respond`](ServerHandshake::respond).
+    /// A plain HTTP request: [`respond`](ServerHandshake::respond), after
+    /// [`read_body`](ServerHandshake::read_body) if its body is wanted.
     Plain,
 }
 
@@ -40,13 +42,17 @@ pub struct Accept<'a> {
     pub subprotocol: Option<&'a str>,
     /// Further headers, such as cookies.
     pub headers: &'a [(&'a str, &'a str)],
+    /// The connection's configuration, its extensions included. Default the handshake's own.
+    pub config: Option<&'a Arc<Config>>,
 }
 
 /// Reads a request and answers it, on byte slices.
 ///
-/// Inputs: [`recv`](Self::recv), [`handle_timeout`](Self::handle_timeout). Outputs: bytes
-/// appended to `out`, [`poll_timeout`](Self::poll_timeout). Commands, once `recv` has answered a
-/// kind: [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond).
+/// Inputs: [`recv`](Self::recv), [`read_body`](Self::read_body),
+/// [`handle_timeout`](Self::handle_timeout). Outputs: bytes appended to `out`,
+/// [`poll_timeout`](Self::poll_timeout). Commands, once `recv` has answered a kind:
+/// [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond). Getters, from
+/// then on: [`request`](Self::request), [`body`](Self::body).
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -75,6 +81,7 @@ pub struct Accept<'a> {
 pub struct ServerHandshake {
     config: Arc<Config>,
     head: HeadReader,
+    body: Body,
     state: State,
     deadline: Duration,
 }
@@ -86,12 +93,27 @@ enum State {
     Failed(HandshakeError),
 }
 
+/// The body of a request whose head is complete.
+#[derive(Debug)]
+enum Body {
+    /// Nobody asked for it.
+    Unread,
+    Reading(BodyReader),
+    /// Whole; empty if there was none.
+    Read(Vec<u8>),
+}
+
+/// Bytes of a body that extend its deadline by a second: a fifth of what a GPRS modem uploads, so
+/// that no honest peer is too slow, and a body that drips in is bounded by its limit.
+const BODY_BYTES_PER_SECOND: u64 = 512;
+
 impl ServerHandshake {
     /// Waits for a request from `now` on.
     #[must_use]
     pub fn new(config: Arc<Config>, now: Duration) -> Self {
         Self {
             head: HeadReader::new(HeadParser::request(config.head), config.head),
+            body: Body::Unread,
             state: State::Reading,
             deadline: now.saturating_add(config.handshake_timeout),
             config,
@@ -144,6 +166,91 @@ impl ServerHandshake {
         Some(Request::new(head, target, kind == RequestKind::Upgrade))
     }
 
+    /// Reads the body of a plain request; answers whether it is complete. Call it again with more
+    /// input until it is; a request without a body is complete at once. What is left of `input`
+    /// then is the next request. Before [`recv`](Self::recv) has answered a kind there is nothing
+    /// to read, and the answer is false.
+    ///
+    /// The first call decides that the body is wanted, and counts: its `limit` is the most bytes
+    /// that the body may have once decoded, and it appends `100 Continue` to `out` if the client
+    /// waits for that, unless bytes of the body are there already. Its `now` begins the body's
+    /// time: [`handshake_timeout`](Config::handshake_timeout), and a second more for each 512
+    /// bytes received, so that a slow upload ends and a drip is cut off.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Body`], as early as the bytes prove it, a `Content-Length` over the limit
+    /// before any; `out` holds the response, to be written before the transport is closed. The
+    /// error sticks.
+    pub fn read_body(
+        &mut self,
+        limit: usize,
+        input: &mut Input<'_>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<bool, HandshakeError> {
+        match &self.state {
+            State::Reading => return Ok(false),
+            State::Read(_) => {}
+            State::Failed(error) => return Err(error.clone()),
+        }
+        let result = match self.body {
+            Body::Unread => self.begin_body(limit, input.is_empty(), out, now),
+            _ => Ok(()),
+        };
+        let result = result.and_then(|()| match &mut self.body {
+            Body::Reading(reader) => reader.recv(input),
+            _ => Ok(true),
+        });
+        let complete = result.map_err(|error| self.fail(HandshakeError::Body(error), out))?;
+        if complete {
+            self.body = match mem::replace(&mut self.body, Body::Unread) {
+                Body::Reading(reader) => Body::Read(reader.into_body()),
+                body => body,
+            };
+        }
+        Ok(complete)
+    }
+
+    fn begin_body(
+        &mut self,
+        limit: usize,
+        nothing_came: bool,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<(), HttpError> {
+        let Some(RequestHead {
+            headers, version, ..
+        }) = self.head.request()
+        else {
+            return Ok(());
+        };
+        let expects_continue = http::expects_continue(headers, version)?;
+        self.body = match BodyReader::new(headers, version, limit)? {
+            None => Body::Read(Vec::new()),
+            Some(reader) => {
+                // RFC 9110 section 10.1.1: "A server MAY omit sending a 100 (Continue) response
+                // if it has already received some or all of the content".
+                if expects_continue && nothing_came {
+                    out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                }
+                Body::Reading(reader)
+            }
+        };
+        self.deadline = now.saturating_add(self.config.handshake_timeout);
+        Ok(())
+    }
+
+    /// The body of the request, or what [`read_body`](Self::read_body) has read of it; empty if
+    /// there is none.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        match &self.body {
+            Body::Unread => &[],
+            Body::Reading(reader) => reader.body(),
+            Body::Read(body) => body,
+        }
+    }
+
     /// Accepts the opening handshake (RFC 6455 section 4.2.2): appends the 101 to `out` and
     /// answers the connection. The first of the client's extension offers that one of
     /// [`Config::extensions`] accepts is agreed on.
@@ -167,7 +274,8 @@ impl ServerHandshake {
         {
             return Err(Misuse::Subprotocol(name.into()));
         }
-        let (response, extension) = self.negotiate(&request).unzip();
+        let config = accept.config.unwrap_or(&self.config);
+        let (response, extension) = negotiate(config, &request).unzip();
 
         let key = request.headers().get("sec-websocket-key").unwrap_or(b"");
         out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
@@ -186,7 +294,7 @@ impl ServerHandshake {
         out.extend_from_slice(b"\r\n");
         let subprotocol = accept.subprotocol.map(Into::into);
         Ok(Connection::new(
-            Arc::clone(&self.config),
+            Arc::clone(config),
             None,
             extension,
             subprotocol,
@@ -209,8 +317,8 @@ impl ServerHandshake {
 
     /// Answers a plain request: appends the response to `out`. True when the transport stays
     /// open (RFC 9112 section 9.3) and the next request is waited for; else close it once the
-    /// response is written. A request with a body is answered but its transport is not kept,
-    /// since the body isn't read here.
+    /// response is written. A body that [`read_body`](Self::read_body) has not read to its end
+    /// costs the transport, since nobody knows where the next request begins.
     ///
     /// # Errors
     /// As [`reject`](Self::reject).
@@ -223,12 +331,18 @@ impl ServerHandshake {
         let request = self.request().ok_or(Misuse::HandshakeState)?;
         response.check()?;
         let headers = request.headers();
+        let at_end = match self.body {
+            Body::Unread => !has_body(headers),
+            Body::Reading(_) => false,
+            Body::Read(_) => true,
+        };
         let keep_alive = !request.is_upgrade()
-            && !has_body(headers)
+            && at_end
             && !headers.contains_token("connection", "close")
             && (request.version() == Version::Http11
                 || headers.contains_token("connection", "keep-alive"));
         response.write(keep_alive, request.method() == "HEAD", out);
+        self.body = Body::Unread;
         if keep_alive {
             self.head.clear();
             self.state = State::Reading;
@@ -237,14 +351,23 @@ impl ServerHandshake {
         Ok(keep_alive)
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) if no complete request has come.
+    /// When to call [`handle_timeout`](Self::handle_timeout) if no complete request has come, or
+    /// the body that is being read isn't complete.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        matches!(self.state, State::Reading).then_some(self.deadline)
+        match (&self.state, &self.body) {
+            (State::Reading, _) => Some(self.deadline),
+            (State::Read(_), Body::Reading(reader)) => {
+                let earned = reader.body().len() as u64 / BODY_BYTES_PER_SECOND;
+                Some(self.deadline.saturating_add(Duration::from_secs(earned)))
+            }
+            _ => None,
+        }
     }
 
     /// Fails the handshake if its time is over: the deadline is for the whole head, not for each
-    /// read. A peer that sent part of a request is answered with 408, a silent one with nothing.
+    /// read; for a body see [`read_body`](Self::read_body). A peer that sent part of a request is
+    /// answered with 408, a silent one with nothing.
     ///
     /// # Errors
     /// [`HandshakeError::Timeout`].
@@ -282,6 +405,7 @@ impl ServerHandshake {
         let head_only = self.head.request().is_some_and(|it| it.method == "HEAD");
         response.write(false, head_only, out);
         self.head.clear();
+        self.body = Body::Unread;
         self.state = State::Failed(error.clone());
         error
     }
@@ -310,14 +434,11 @@ impl ServerHandshake {
         Ok(RequestKind::Upgrade)
     }
 
-    fn negotiate(&self, request: &Request<'_>) -> Option<(Extension, PerMessage)> {
-        request.extensions().find_map(|offer| {
-            self.config
-                .extensions
-                .iter()
-                .find_map(|it| it.accept(&offer))
-        })
-    }
+}
+
+fn negotiate(config: &Config, request: &Request<'_>) -> Option<(Extension, PerMessage)> {
+    let mut offers = request.extensions();
+    offers.find_map(|offer| config.extensions.iter().find_map(|it| it.accept(&offer)))
 }
 
 fn has_body(headers: Headers<'_>) -> bool {

@@ -1,8 +1,8 @@
-//! What can be wrong with a head, and which status says so.
+//! What can be wrong with a head or a body, and which status says so.
 
 use core::fmt;
 
-/// A message head that breaks HTTP, or exceeds a limit.
+/// A message head or body that breaks HTTP, or exceeds a limit.
 ///
 /// Which error it is depends on the bytes alone, never on how they were split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,20 +51,45 @@ pub enum HttpError {
     HostRepeated,
     /// `Host` is not a host with an optional port.
     HostInvalid,
+    /// The length of the body is in doubt: both `Content-Length` and `Transfer-Encoding` are
+    /// there, or a `Transfer-Encoding` that doesn't end in `chunked`, or one in HTTP/1.0.
+    BodyLength,
+    /// `Transfer-Encoding` lists more than `chunked`.
+    TransferCoding,
+    /// The body is, or by a length it announced would become, longer than the server takes.
+    BodyTooLarge,
+    /// A chunk does not begin with its size in 1 to 16 hexadecimal digits, or a byte behind it is
+    /// not allowed there.
+    ChunkSize,
+    /// A chunk's data are not followed by CR LF.
+    ChunkEnd,
+    /// The chunk extensions of the body are longer than [`BodyReader`](super::BodyReader) takes.
+    ChunkExtensionsTooLarge,
+    /// The trailers of the body are longer, or have more lines, than
+    /// [`BodyReader`](super::BodyReader) takes.
+    TrailersTooLarge,
+    /// `Expect` holds something else than `100-continue`.
+    Expectation,
 }
 
 impl HttpError {
     /// The status code a server answers with before it closes the connection.
     ///
-    /// One of 400, 414, 431 and 505. For a response head it has no use: a client fails the
+    /// One of 400, 413, 414, 417, 431, 501 and 505. For a response head it has no use: a client fails the
     /// connection.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
+            // RFC 9110 section 15.5.14; RFC 9112 section 7.1.1 asks for "an appropriate 4xx".
+            Self::BodyTooLarge | Self::ChunkExtensionsTooLarge => 413,
             // RFC 9110 section 15.5.15.
             Self::TargetTooLong => 414,
+            // RFC 9110 section 10.1.1.
+            Self::Expectation => 417,
             // RFC 6585 section 5.
-            Self::HeadTooLarge | Self::TooManyLines => 431,
+            Self::HeadTooLarge | Self::TooManyLines | Self::TrailersTooLarge => 431,
+            // RFC 9112 section 6.1.
+            Self::TransferCoding => 501,
             // RFC 9110 section 15.6.6.
             Self::UnsupportedVersion => 505,
             _ => 400,
@@ -150,6 +175,37 @@ impl fmt::Display for HttpError {
             Self::HostInvalid => {
                 "Host is not a host with an optional port (RFC 9110 section 7.2): \
                  send `example.com`, `example.com:8080` or `[::1]:8080`"
+            }
+            Self::BodyLength => {
+                "the length of the body is in doubt (RFC 9112 section 6.3): send either \
+                 Content-Length or, in HTTP/1.1, `Transfer-Encoding: chunked`"
+            }
+            Self::TransferCoding => {
+                "a transfer coding other than chunked is not implemented (RFC 9112 section 6.1): \
+                 send `Transfer-Encoding: chunked`, or Content-Length"
+            }
+            Self::BodyTooLarge => {
+                "the body is larger than the limit (RFC 9110 section 15.5.14): send less"
+            }
+            Self::ChunkSize => {
+                "a chunk's first line is not its size in 1 to 16 hexadecimal digits and its \
+                 extensions (RFC 9112 section 7.1): send the digits without a sign, a prefix or \
+                 white space"
+            }
+            Self::ChunkEnd => {
+                "a chunk's data are not followed by CR LF (RFC 9112 section 7.1): \
+                 send as many bytes as its size says"
+            }
+            Self::ChunkExtensionsTooLarge => {
+                "the chunk extensions are larger than the limit (RFC 9112 section 7.1.1): \
+                 leave them out"
+            }
+            Self::TrailersTooLarge => {
+                "the trailers are larger than the limit (RFC 9112 section 7.1.2): \
+                 leave them out"
+            }
+            Self::Expectation => {
+                "Expect is not 100-continue (RFC 9110 section 10.1.1): send that, or leave it out"
             }
         })
     }

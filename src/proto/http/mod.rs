@@ -1,8 +1,10 @@
-//! The HTTP/1.1 message head (RFC 9112): what stands before the first frame.
+//! HTTP/1.1 messages (RFC 9112): the head, which stands before the first frame, and the body of a
+//! request that leads to no frames.
 //!
 //! Owns: the bytes of a request or response head, from the first byte to the empty line — where
 //! they end, whether they are well formed, which header lines they hold — and the small grammars
-//! that every reader of a head needs (tokens, `Host`, `Content-Length`, the request target).
+//! that every reader of a head needs (tokens, `Host`, `Content-Length`, the request target); and
+//! the bytes of a request's body, in [`BodyReader`].
 //!
 //! Leaves to the opening handshake: what a head *means* for an upgrade (method, `Connection`,
 //! `Sec-WebSocket-*`, duplicates of headers it cares about) and the answer to it. Leaves to the
@@ -23,12 +25,14 @@
 //! # Ok::<(), sockeye::proto::http::HttpError>(())
 //! ```
 
+mod body;
 mod error;
 mod headers;
 mod parser;
 mod syntax;
 mod target;
 
+pub use body::{BodyReader, expects_continue};
 pub use error::HttpError;
 pub use headers::{HeaderIter, Headers, content_length, host};
 pub use parser::HeadParser;

@@ -1,0 +1,335 @@
+//! The sessions of one worker and what they share, apart from the operating system's event queue.
+//!
+//! Generic over the transport, with the clock as data, so that a whole server also runs in
+//! simulation. Who polls and accepts is the [`Worker`](super::worker::Worker).
+
+use std::boxed::Box;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec;
+use std::vec::Vec;
+
+use mio::Token;
+
+use super::handle::{Command, ConnectionId};
+use super::handler::End;
+use super::session::{Next, Session, Turn};
+use super::shared::Shared;
+use super::slab::Slab;
+use super::socket::{Peers, Published, Sent};
+use super::timer_wheel::TimerWheel;
+use super::topics::Topics;
+use crate::net::{Keep, Transport};
+use crate::proto::PreparedMessage;
+
+/// One for the worker, so its size is no cost per connection; 64, 256 and 512 KiB make no
+/// measurable difference.
+const RECEIVE_BUFFER: usize = 64 * 1024;
+
+/// Sessions driven without an event of theirs before the others get their turn: writing to this
+/// many takes a few milliseconds, which is what a published message may delay a ping's answer.
+const AGAIN_PER_TURN: usize = 512;
+
+pub(super) struct Hub<T> {
+    shared: Arc<Shared>,
+    worker: usize,
+    sessions: Slab<Box<Session<T>>>,
+    wheel: TimerWheel,
+    topics: Topics,
+    /// Sessions to be driven without an event of theirs.
+    again: VecDeque<Token>,
+    buffer: Vec<u8>,
+    cork: Vec<u8>,
+    /// The server stops; what is left then is dropped.
+    stop_at: Option<Duration>,
+}
+
+impl<T: Transport> Hub<T> {
+    pub(super) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
+        Self {
+            shared,
+            worker,
+            sessions: Slab::new(),
+            wheel: TimerWheel::new(now),
+            topics: Topics::default(),
+            again: VecDeque::new(),
+            buffer: vec![0; RECEIVE_BUFFER],
+            cork: Vec::new(),
+            stop_at: None,
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Whether it was told to stop.
+    pub(super) fn stops(&self) -> bool {
+        self.stop_at.is_some()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.len() == 0
+    }
+
+    /// How long nothing is to be done without an event; None for ever.
+    pub(super) fn patience(&self, now: Duration) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let stop = self.stop_at.map(|at| at.saturating_sub(now));
+        stop.into_iter().chain(self.wheel.next(now)).min()
+    }
+
+    /// Takes a connection; `register` makes its events known under its token.
+    pub(super) fn insert(
+        &mut self,
+        transport: T,
+        peer: SocketAddr,
+        now: Duration,
+        register: impl FnOnce(&mut T, Token) -> bool,
+    ) {
+        let (shared, worker) = (&self.shared, self.worker);
+        let token = self.sessions.insert(|token| {
+            let id = ConnectionId::new(worker, token);
+            Box::new(Session::new(transport, peer, id, shared, now))
+        });
+        let session = self.sessions.get_mut(token);
+        if session.is_some_and(|it| register(it.transport_mut(), token)) {
+            // Its deadline runs also if it never sends a byte.
+            self.drive(token, now);
+        } else if let Some(session) = self.sessions.lend(token) {
+            self.drop_session(token, session);
+        }
+    }
+
+    /// The transport of a session can be read (up to its end, if `read_closed`) or written.
+    pub(super) fn ready(&mut self, token: Token, readable: bool, read_closed: bool, now: Duration) {
+        // An event of a session that is gone has a token that is gone.
+        if let Some(session) = self.sessions.get_mut(token) {
+            if readable {
+                session.set_readable(read_closed);
+            }
+            self.drive(token, now);
+        }
+    }
+
+    /// Drives the sessions whose deadline may have passed.
+    pub(super) fn expire(&mut self, now: Duration) {
+        while let Some((tick, tokens)) = self.wheel.expire(now) {
+            for token in tokens {
+                let Some(session) = self.sessions.get_mut(token) else {
+                    continue;
+                };
+                if session.scheduled == Some(tick) {
+                    session.scheduled = None;
+                    self.drive(token, now);
+                }
+            }
+        }
+        if self.stop_at.is_some_and(|at| now >= at) {
+            for token in self.sessions.tokens() {
+                self.drive_by(token, now, |session, turn| {
+                    session.terminate(End::ShutDown, turn)
+                });
+            }
+        }
+    }
+
+    /// Drives sessions that wait for their turn without an event.
+    pub(super) fn drive_again(&mut self, now: Duration) {
+        for _ in 0..self.again.len().min(AGAIN_PER_TURN) {
+            let Some(token) = self.again.pop_front() else {
+                return;
+            };
+            if let Some(session) = self.sessions.get_mut(token) {
+                session.queued = false;
+                self.drive(token, now);
+            }
+        }
+    }
+
+    /// Carries a command out; a connection that another worker accepted is the caller's.
+    pub(super) fn obey(&mut self, command: Command, now: Duration) {
+        match command {
+            Command::Adopt(..) => {}
+            Command::Send(token, message) => {
+                self.deliver(token, &message, Keep::Always, now);
+            }
+            Command::Publish(topic, message) => {
+                self.publish(&topic, &message, None, now);
+            }
+            Command::Close(token, code, reason) => self.drive_by(token, now, |session, turn| {
+                session.close(code, &reason, turn);
+                session.drive(turn)
+            }),
+            Command::Terminate(token) => self.drive_by(token, now, |session, turn| {
+                session.terminate(End::Terminated, turn)
+            }),
+            Command::Subscribe(token, topic) => {
+                self.drive_by(token, now, |session, turn| session.subscribe(&topic, turn))
+            }
+            Command::Unsubscribe(token, topic) => self.drive_by(token, now, |session, turn| {
+                session.unsubscribe(&topic, turn)
+            }),
+            Command::Decide(token, decision) => {
+                self.drive_by(token, now, |session, turn| session.decide(decision, turn))
+            }
+            Command::ShutDown(within) => {
+                if self.stop_at.is_some() {
+                    return;
+                }
+                self.stop_at = Some(now.saturating_add(within));
+                for token in self.sessions.tokens() {
+                    self.drive_by(token, now, Session::shut_down);
+                }
+            }
+        }
+    }
+
+    fn drive(&mut self, token: Token, now: Duration) {
+        self.drive_by(token, now, Session::drive);
+    }
+
+    fn drive_by(
+        &mut self,
+        token: Token,
+        now: Duration,
+        how: impl FnOnce(&mut Session<T>, &mut Turn<'_>) -> Next,
+    ) {
+        // Lent, so that what it publishes reaches the others.
+        let Some(mut session) = self.sessions.lend(token) else {
+            return;
+        };
+        let mut peers = Others {
+            sessions: &mut self.sessions,
+            topics: &mut self.topics,
+            again: &mut self.again,
+            shared: &self.shared,
+            now,
+        };
+        let mut turn = Turn {
+            shared: &self.shared,
+            now,
+            buffer: &mut self.buffer,
+            cork: &mut self.cork,
+            peers: &mut peers,
+        };
+        match how(&mut session, &mut turn) {
+            Next::Drop => return self.drop_session(token, session),
+            Next::Again => {
+                if !session.queued {
+                    session.queued = true;
+                    self.again.push_back(token);
+                }
+            }
+            Next::Wait => {}
+        }
+        let deadline = session.deadline(&self.shared);
+        session.scheduled = self.wheel.schedule(token, deadline, session.scheduled);
+        self.sessions.give_back(token, session);
+    }
+
+    /// Closing the transport takes it out of the poll as well.
+    fn drop_session(&mut self, token: Token, session: Box<Session<T>>) {
+        drop(session);
+        self.sessions.free(token);
+        self.shared.left(self.worker);
+    }
+
+    fn others(&mut self, now: Duration) -> Others<'_, T> {
+        Others {
+            sessions: &mut self.sessions,
+            topics: &mut self.topics,
+            again: &mut self.again,
+            shared: &self.shared,
+            now,
+        }
+    }
+
+    fn deliver(&mut self, token: Token, message: &PreparedMessage, keep: Keep, now: Duration) {
+        self.others(now).deliver(token, message, keep);
+    }
+
+    fn publish(
+        &mut self,
+        topic: &str,
+        message: &PreparedMessage,
+        except: Option<Token>,
+        now: Duration,
+    ) {
+        self.others(now).publish_here(topic, message, except);
+    }
+}
+
+/// The sessions of the worker that are not being driven.
+struct Others<'h, T> {
+    sessions: &'h mut Slab<Box<Session<T>>>,
+    topics: &'h mut Topics,
+    again: &'h mut VecDeque<Token>,
+    shared: &'h Arc<Shared>,
+    now: Duration,
+}
+
+impl<T: Transport> Others<'_, T> {
+    /// Gives a message to a session and has it driven, which writes it.
+    fn deliver(&mut self, token: Token, message: &PreparedMessage, keep: Keep) -> Sent {
+        let Some(session) = self.sessions.get_mut(token) else {
+            return Sent::Dropped;
+        };
+        let sent = session.deliver(message, keep, self.now);
+        if !session.queued {
+            session.queued = true;
+            self.again.push_back(token);
+        }
+        sent
+    }
+
+    fn publish_here(
+        &mut self,
+        topic: &str,
+        message: &PreparedMessage,
+        except: Option<Token>,
+    ) -> Published {
+        let mut published = Published::default();
+        let Some(subscribers) = self.topics.subscribers(topic) else {
+            return published;
+        };
+        let keep = self.shared.keep(topic);
+        for &token in subscribers {
+            if Some(token) == except {
+                continue;
+            }
+            let Some(session) = self.sessions.get_mut(token) else {
+                continue;
+            };
+            published.count(session.deliver(message, keep.clone(), self.now));
+            if !session.queued {
+                session.queued = true;
+                self.again.push_back(token);
+            }
+        }
+        published
+    }
+}
+
+impl<T: Transport> Peers for Others<'_, T> {
+    fn publish(
+        &mut self,
+        topic: &str,
+        message: &PreparedMessage,
+        except: Option<Token>,
+    ) -> Published {
+        self.publish_here(topic, message, except)
+    }
+
+    fn subscribe(&mut self, topic: &Arc<str>, token: Token) {
+        self.topics.insert(topic, token);
+    }
+
+    fn unsubscribe(&mut self, topic: &str, token: Token) {
+        self.topics.remove(topic, token);
+    }
+}

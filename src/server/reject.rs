@@ -1,0 +1,44 @@
+//! Refusing a request.
+
+use std::boxed::Box;
+use std::string::String;
+
+use super::http::HttpResponse;
+
+/// What a guard or a route answers to refuse a request: any response. `?` makes one from an
+/// [`HttpResponse`].
+///
+/// ```
+/// use sockeye::server::Reject;
+///
+/// let reject = Reject::new(401, "sign in first").with_header("WWW-Authenticate", "Bearer");
+/// assert_eq!(reject.status(), 401);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject(pub(super) Box<HttpResponse>);
+
+impl Reject {
+    /// Refuses with a status, 400 to 599 as a rule, and a text for the person who reads it.
+    pub fn new(status: u16, text: impl Into<String>) -> Self {
+        HttpResponse::text(text).with_status(status).into()
+    }
+
+    /// The same with a further header.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        *self.0 = self.0.with_header(name, value);
+        self
+    }
+
+    /// The response's status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.0.status
+    }
+}
+
+impl From<HttpResponse> for Reject {
+    fn from(response: HttpResponse) -> Self {
+        Self(Box::new(response))
+    }
+}

@@ -1,0 +1,463 @@
+//! Sessions on a simulated transport and a virtual clock: CASES E2, F16, F18, D7, D8.
+//!
+//! The wire is as an edge-triggered socket is: readiness is told once for bytes that arrive and
+//! for room that comes back, and never again. So a session that forgets what it may do is stuck.
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::string::String;
+use std::sync::Mutex;
+use std::vec;
+
+use mio::Token;
+
+use super::super::builder::Builder;
+use super::super::handler::Handler;
+use super::super::socket::{Published, Socket};
+use super::*;
+use crate::proto::{Config, Connection, Message, MessageKind, RandomSource};
+
+mod deadlines;
+mod faults;
+
+// ---- the application ------------------------------------------------------------------------
+
+/// What the handler was told, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    Open,
+    Message(MessageKind, Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Sent(Sent),
+    Drain,
+    Close(String),
+}
+
+/// Echoes, and keeps what it was told.
+#[derive(Clone, Default)]
+struct Echo {
+    told: Arc<Mutex<Vec<Told>>>,
+}
+
+impl Echo {
+    fn tell(&self, told: Told) {
+        self.told.lock().unwrap().push(told);
+    }
+}
+
+impl Handler for Echo {
+    type State = ();
+
+    fn on_open(&self, _: &mut Socket<'_, ()>) {
+        self.tell(Told::Open);
+    }
+
+    fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+        self.tell(Told::Message(message.kind(), message.as_bytes().to_vec()));
+        let sent = socket.send(message);
+        self.tell(Told::Sent(sent));
+    }
+
+    fn on_ping(&self, _: &mut Socket<'_, ()>, payload: &[u8]) {
+        self.tell(Told::Ping(payload.to_vec()));
+    }
+
+    fn on_pong(&self, _: &mut Socket<'_, ()>, payload: &[u8]) {
+        self.tell(Told::Pong(payload.to_vec()));
+    }
+
+    fn on_drain(&self, socket: &mut Socket<'_, ()>) {
+        assert_eq!(socket.buffered(), 0);
+        self.tell(Told::Drain);
+    }
+
+    fn on_close(&self, socket: &mut Socket<'_, ()>, end: &End) {
+        assert!(!socket.is_open());
+        assert_eq!(socket.send("too late"), Sent::Dropped);
+        let end = match end {
+            End::Stalled => "stalled".into(),
+            End::Broken(error) => error.kind().to_string(),
+            end => end.code().to_string(),
+        };
+        self.tell(Told::Close(end));
+    }
+}
+
+/// An echo on `/chat` and a page on `/`.
+fn shared(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Arc<Shared> {
+    let (mut options, mut config) = (Options::default(), Config::default());
+    change(&mut options, &mut config);
+    options.config = Arc::new(config);
+    let builder = Builder::new()
+        .option(|it| *it = options)
+        .route("/chat", echo.clone())
+        .page("/", "text/plain", vec![b'p'; 5000]);
+    Arc::new(builder.shared(Vec::new()).unwrap())
+}
+
+/// There are no others.
+struct Alone;
+
+impl Peers for Alone {
+    fn publish(&mut self, _: &str, _: &PreparedMessage, _: Option<Token>) -> Published {
+        Published::default()
+    }
+
+    fn subscribe(&mut self, _: &Arc<str>, _: Token) {}
+
+    fn unsubscribe(&mut self, _: &str, _: Token) {}
+}
+
+// ---- the wire -------------------------------------------------------------------------------
+
+/// SplitMix64.
+#[derive(Clone)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ z >> 31
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+
+    /// A number of bytes, as often small as large.
+    fn bytes(&mut self) -> usize {
+        let most = 1 << self.below(15);
+        1 + self.below(most)
+    }
+}
+
+impl RandomSource for Random {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.fill_with(|| self.next() as u8);
+    }
+}
+
+#[derive(Default)]
+struct Wire {
+    /// All that the peer will send; `arrived` of it has, and `read` of that was read.
+    input: Vec<u8>,
+    arrived: usize,
+    read: usize,
+    /// The peer's end of the stream comes behind the input, and has arrived.
+    fin: bool,
+    /// Both directions answer with this.
+    broken: Option<io::ErrorKind>,
+    output: Vec<u8>,
+    /// Bytes that are taken before writes block.
+    room: usize,
+    /// The server has ended its sending side.
+    half_closed: bool,
+    /// A write blocked and no room has come since.
+    blocked: bool,
+    /// Readiness that is to be told.
+    readable: bool,
+    writable: bool,
+    /// What goes wrong; None for ideal input and output.
+    faults: Option<Random>,
+    /// Reads and writes so far.
+    calls: usize,
+    /// After so many of them the peer resets.
+    reset_after: Option<usize>,
+}
+
+impl Wire {
+    fn arrive(&mut self, count: usize) {
+        self.arrived = (self.arrived + count).min(self.input.len());
+        self.readable = true;
+    }
+
+    fn end(&mut self) {
+        self.fin = true;
+        self.readable = true;
+    }
+
+    fn reset(&mut self) {
+        self.broken = Some(io::ErrorKind::ConnectionReset);
+        self.readable = true;
+    }
+
+    fn give_room(&mut self, count: usize) {
+        self.room = self.room.saturating_add(count);
+        self.writable |= mem::take(&mut self.blocked);
+    }
+
+    /// What may happen before any call.
+    fn fault(&mut self) -> io::Result<()> {
+        self.calls += 1;
+        if self.reset_after.is_some_and(|it| self.calls > it) {
+            self.reset();
+        }
+        if let Some(kind) = self.broken {
+            return Err(kind.into());
+        }
+        let interrupted = self.faults.as_mut().is_some_and(|it| it.one_in(8));
+        match interrupted {
+            true => Err(io::ErrorKind::Interrupted.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Sim(Rc<RefCell<Wire>>);
+
+impl Transport for Sim {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        let wire = &mut *wire;
+        wire.fault()?;
+        if let Some(random) = &mut wire.faults {
+            // Bytes arrive at any moment.
+            if random.one_in(4) && wire.arrived < wire.input.len() {
+                let count = random.bytes();
+                wire.arrive(count);
+            }
+        }
+        let waiting = &wire.input[wire.read..wire.arrived];
+        if waiting.is_empty() {
+            return match wire.fin && wire.read == wire.input.len() {
+                true => Ok(0),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            };
+        }
+        let count = waiting.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&waiting[..count]);
+        wire.read += count;
+        Ok(count)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        let wire = &mut *wire;
+        wire.fault()?;
+        assert!(!wire.half_closed, "written after the end");
+        let mut most = usize::MAX;
+        if let Some(random) = &mut wire.faults {
+            most = random.bytes();
+            // The peer reads at any moment.
+            if random.one_in(4) {
+                let count = random.bytes();
+                wire.give_room(count);
+            }
+        }
+        if wire.room == 0 {
+            wire.blocked = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut count = 0;
+        for slice in slices {
+            let taken = slice.len().min(wire.room.min(most) - count);
+            wire.output.extend_from_slice(&slice[..taken]);
+            count += taken;
+        }
+        assert_ne!(count, 0, "a write of nothing");
+        wire.room -= count;
+        Ok(count)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        let mut wire = self.0.borrow_mut();
+        assert!(!mem::replace(&mut wire.half_closed, true), "twice");
+        Ok(())
+    }
+}
+
+// ---- a session and what drives it -----------------------------------------------------------
+
+struct Rig {
+    session: Session<Sim>,
+    sim: Sim,
+    shared: Arc<Shared>,
+    echo: Echo,
+    now: Duration,
+    buffer: Vec<u8>,
+    cork: Vec<u8>,
+}
+
+impl Rig {
+    /// A session that was just accepted; its wire takes all and is given nothing.
+    fn new(change: impl FnOnce(&mut Options, &mut Config)) -> Self {
+        let (echo, sim) = (Echo::default(), Sim::default());
+        let shared = shared(&echo, change);
+        sim.0.borrow_mut().room = usize::MAX;
+        let peer = ([127, 0, 0, 1], 1).into();
+        let id = ConnectionId::from_u64(0);
+        Self {
+            session: Session::new(sim.clone(), peer, id, &shared, Duration::ZERO),
+            sim,
+            shared,
+            echo,
+            now: Duration::ZERO,
+            buffer: vec![0; 64 * 1024],
+            cork: Vec::new(),
+        }
+    }
+
+    /// An open session; what it has written is dropped.
+    fn open(change: impl FnOnce(&mut Options, &mut Config)) -> Self {
+        let mut rig = Self::new(change);
+        assert_eq!(rig.receive(upgrade()), Next::Wait);
+        assert_eq!(rig.told(), [Told::Open]);
+        rig.wire(|wire| wire.output.clear());
+        rig
+    }
+
+    fn wire<R>(&self, use_it: impl FnOnce(&mut Wire) -> R) -> R {
+        use_it(&mut self.sim.0.borrow_mut())
+    }
+
+    /// Drives the session as the worker does for an event.
+    fn drive(&mut self) -> Next {
+        let (readable, ended) = self.wire(|wire| {
+            wire.writable = false;
+            let ended = wire.fin && wire.arrived == wire.input.len() || wire.broken.is_some();
+            (mem::take(&mut wire.readable), ended)
+        });
+        if readable {
+            self.session.set_readable(ended);
+        }
+        self.turn(Session::drive)
+    }
+
+    fn turn(&mut self, how: fn(&mut Session<Sim>, &mut Turn<'_>) -> Next) -> Next {
+        let mut turn = Turn {
+            shared: &self.shared,
+            now: self.now,
+            buffer: &mut self.buffer,
+            cork: &mut self.cork,
+            peers: &mut Alone,
+        };
+        let next = how(&mut self.session, &mut turn);
+        assert!(self.cork.is_empty(), "the cork is for one session's turn");
+        next
+    }
+
+    /// Lets bytes arrive.
+    fn arrive(&mut self, bytes: &[u8]) {
+        self.wire(|wire| {
+            wire.input.extend_from_slice(bytes);
+            wire.arrive(bytes.len());
+        });
+    }
+
+    /// Lets bytes arrive, and drives until the session waits.
+    fn receive(&mut self, bytes: impl AsRef<[u8]>) -> Next {
+        self.arrive(bytes.as_ref());
+        self.settle()
+    }
+
+    fn settle(&mut self) -> Next {
+        loop {
+            match self.drive() {
+                Next::Again => {}
+                next => return next,
+            }
+        }
+    }
+
+    /// Sets the clock to the session's deadline and drives it, as the timer does.
+    fn expire(&mut self) -> Next {
+        let deadline = self.deadline().expect("a deadline");
+        assert!(deadline >= self.now, "in the past");
+        self.now = deadline;
+        self.settle()
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.session.deadline(&self.shared)
+    }
+
+    /// What the handler was told since the last call, without what [`Socket::send`] answered.
+    fn told(&self) -> Vec<Told> {
+        let mut told = mem::take(&mut *self.echo.told.lock().unwrap());
+        told.retain(|it| !matches!(it, Told::Sent(_)));
+        told
+    }
+
+    /// What [`Socket::send`] answered since the last call, and the calls of `on_drain`.
+    fn answers(&self) -> Vec<Told> {
+        let mut told = mem::take(&mut *self.echo.told.lock().unwrap());
+        told.retain(|it| matches!(it, Told::Sent(_) | Told::Drain));
+        told
+    }
+
+    fn output(&self) -> Vec<u8> {
+        self.wire(|wire| mem::take(&mut wire.output))
+    }
+}
+
+/// The peer's bytes of an opening handshake.
+fn upgrade() -> Vec<u8> {
+    b"GET /chat HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        .to_vec()
+}
+
+/// A client that only sends; the bytes gather in its second field.
+struct Client(Connection, Vec<u8>);
+
+impl Client {
+    fn new() -> Self {
+        let config = Arc::new(Config::default());
+        let connection = Connection::client(config, Box::new(Random(1)), Duration::ZERO);
+        Self(connection, Vec::new())
+    }
+
+    fn text(mut self, text: &str) -> Self {
+        self.0.send(text, &mut self.1).unwrap();
+        self
+    }
+
+    fn binary(mut self, length: usize) -> Self {
+        let bytes = noise(length);
+        self.0.send(&bytes, &mut self.1).unwrap();
+        self
+    }
+
+    /// A message in fragments of this size with pings between.
+    fn fragments(mut self, length: usize, size: usize) -> Self {
+        let bytes = noise(length);
+        for fragment in bytes.chunks(size) {
+            self.0.send_fragment(fragment, false, &mut self.1).unwrap();
+            self.0.send_ping(&fragment[..1], &mut self.1).unwrap();
+        }
+        self.0.send_fragment(b"", true, &mut self.1).unwrap();
+        self
+    }
+
+    fn pong(mut self) -> Self {
+        self.0.send_pong(b"unsolicited", &mut self.1).unwrap();
+        self
+    }
+
+    fn close(mut self, code: u16) -> Self {
+        let (code, now) = (CloseCode(code), Duration::ZERO);
+        self.0.close(code, "bye", &mut self.1, now).unwrap();
+        self
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.1.extend_from_slice(bytes);
+        self
+    }
+}
+
+fn noise(length: usize) -> Vec<u8> {
+    let (mut random, mut bytes) = (Random(length as u64), vec![0; length]);
+    random.fill(&mut bytes);
+    bytes
+}
