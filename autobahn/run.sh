@@ -15,8 +15,8 @@
 #                     subgroup of 12 and 13 (compression)
 #   --cases LIST      only these, e.g. '1.*,6.4.*,7.1.6'; a group's or
 #                     subgroup's number alone (7 or 7.1) means all of it
-#   --deflate         run our programs with --deflate
-#   --no-deflate      run them without
+#   --deflate         run our programs with --deflate (the default)
+#   --no-deflate      run them without; expected.json is about a run with it
 #   --timeout SECONDS limit for one role's run, building not counted
 #   --help            print this text
 #
@@ -36,7 +36,7 @@ set -euo pipefail
 
 # Whether our programs are run with permessage-deflate when neither --deflate
 # nor --no-deflate is given; expected.json says what is expected in this mode.
-deflate=no
+deflate=yes
 
 agent=Sockeye
 suite_version=25.10.1
@@ -328,7 +328,7 @@ start_suite() { # MODE SPEC LOG [DOCKER-OPTION...]: in the background, as suite_
 build_program() { # EXAMPLE
     cd "$root"
     command -v cargo >/dev/null || give_up "cargo is not on PATH" 2
-    step cargo build --release --example "$1" || give_up "building the example $1 failed"
+    step cargo build --release --features deflate --example "$1" || give_up "building the example $1 failed"
 }
 
 cases_begun() { grep -c '^Running test case ID ' "$1" || true; }

@@ -4,6 +4,7 @@
 //! cargo run --release --example echo_server -- --listen 127.0.0.1:9001
 //! ```
 //! `--listen ADDR` (port 0 takes a free one), `--max-message BYTES` (64 MiB), `--workers N` (1).
+//! `--deflate` accepts permessage-deflate; build with `--features deflate` for it.
 
 use std::process::ExitCode;
 
@@ -23,12 +24,14 @@ impl Handler for Echo {
 struct Options {
     listen: String,
     max_message: usize,
+    deflate: bool,
 }
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
         listen: "127.0.0.1:9001".into(),
         max_message: 64 * 1024 * 1024,
+        deflate: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -46,9 +49,11 @@ fn options() -> Result<Options, String> {
                     return Err("--workers: this version runs one worker".into());
                 }
             }
+            "--deflate" => options.deflate = true,
             _ => {
                 return Err(format!(
-                    "{name}: unknown; there are --listen ADDR, --max-message BYTES, --workers N"
+                    "{name}: unknown; there are --listen ADDR, --max-message BYTES, --workers N, \
+                     --deflate"
                 ));
             }
         }
@@ -56,10 +61,27 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
+#[cfg(feature = "deflate")]
+fn add_deflate(config: &mut Config) -> Result<(), String> {
+    use sockeye::proto::Deflate;
+    config
+        .extensions
+        .push(std::sync::Arc::new(Deflate::default()));
+    Ok(())
+}
+
+#[cfg(not(feature = "deflate"))]
+fn add_deflate(_: &mut Config) -> Result<(), String> {
+    Err("--deflate: this was built without it; build with --features deflate".into())
+}
+
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = options()?;
     let mut config = Config::default();
     config.max_message_size = options.max_message;
+    if options.deflate {
+        add_deflate(&mut config)?;
+    }
     let page = "<!doctype html><title>Sockeye echo</title>\
         <p>This server echoes WebSocket messages. Connect to it with a WebSocket client.";
     let server = Server::builder()
