@@ -74,8 +74,8 @@ pub(crate) fn json(length: usize, random: &mut Seeded) -> Vec<u8> {
             n % 97,
             n % 5000,
             n % 100,
-            if n % 2 == 0 { "buy" } else { "sell" },
-            n % 4 == 0
+            if n & 1 == 0 { "buy" } else { "sell" },
+            n & 2 == 0
         );
     }
     text.truncate(length);
@@ -100,7 +100,9 @@ pub(crate) fn mixture(count: usize, random: &mut Seeded) -> Vec<Vec<u8>> {
             24..=27 => vec![random.next() as u8; length],
             28..=33 if !messages.is_empty() => messages[random.below(messages.len())].clone(),
             34..=38 => [json(length, random), noise(length, random)].concat(),
-            39 => [json(30_000, random), noise(9_000, random), vec![7; 40_000]].concat(),
+            39 if random.below(4) == 0 => {
+                [json(30_000, random), noise(9_000, random), vec![7; 40_000]].concat()
+            }
             _ => json(random.below(4000), random),
         });
     }

@@ -85,32 +85,84 @@ impl Level {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sockeye::proto::{Config, Deflate};
+/// use sockeye::proto::{Config, Deflate, Level};
 ///
+/// let mut deflate = Deflate::shared();
+/// deflate.level = Level::new(6).unwrap();
 /// let mut config = Config::default();
-/// config.extensions.push(Arc::new(Deflate::shared()));
+/// config.extensions.push(Arc::new(deflate));
 /// ```
+///
+/// # Memory
+/// With context takeover a connection keeps what it needs to refer to earlier messages: small
+/// messages that resemble each other shrink to a third instead of four fifths, and each connection
+/// has contexts of its own from its first compressed message on. The heap that a server's
+/// connection holds, in bytes (`tests/deflate_memory.rs`):
+///
+/// | agreed on                         | compressed messages received | and sent |
+/// |-----------------------------------|------------------------------|----------|
+/// | takeover both ways, 15 bits       | 48,000                       | 428,000  |
+/// | the same, server's window 12 bits | 48,000                       | 313,000  |
+/// | the same, server's window 9 bits  | 48,000                       | 299,000  |
+/// | `client_no_context_takeover`      | 168                          | 380,000  |
+/// | `server_no_context_takeover`      | 48,000                       | 48,000   |
+/// | both ([`shared`](Self::shared))   | 168                          | 168      |
+///
+/// A connection to which nothing came for a
+/// [`ping_interval`](crate::proto::Config::ping_interval), and which compressed nothing since the
+/// one before, frees its compressor: one that begins anew fits any peer. The inflater must stay,
+/// since the peer may refer to what it sent.
+///
+/// Without takeover the connections of a thread share contexts: at most eight idle ones each way
+/// stay with it. The inflater has a window of 32 KiB whatever was agreed on, so a small
+/// `client_max_window_bits` spares a server nothing here.
+///
+/// # Secrets
+/// RFC 7692 section 9: the length of a compressed message tells of its content. Send what mixes a
+/// secret with what an attacker may choose by [`Encoding::Plain`](crate::proto::Encoding::Plain).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Deflate {
     /// The server compresses each message for itself (RFC 7692 section 7.1.1.1). A server that
-    /// has it set answers so to every offer; a client asks for it and fails a handshake whose
-    /// response leaves it out. Default false.
+    /// has it set answers so to every offer; a client that has it set asks for it, and fails a
+    /// handshake whose response leaves it out. Default false.
     pub server_no_context_takeover: bool,
-    /// The client compresses each message for itself (RFC 7692 section 7.1.1.2). Default false.
+    /// The client compresses each message for itself (RFC 7692 section 7.1.1.2). A server that
+    /// has it set demands it, a client that has it set does so unasked. Default false.
     pub client_no_context_takeover: bool,
     /// The most the server's window may have (RFC 7692 section 7.1.2.1). Default 15.
     pub server_max_window_bits: WindowBits,
     /// The most the client's window may have (RFC 7692 section 7.1.2.2). A client that doesn't
-    /// offer the parameter can't be told and uses 15. Default 15.
+    /// offer the parameter can't be told and may use 15. Default 15.
     pub client_max_window_bits: WindowBits,
     /// How hard to compress.
+    ///
+    /// Default 1. Microseconds, and what is left of JSON, on one core:
+    ///
+    /// | message | takeover 1   | 2            | 6             | shared 1     | 2            | 6             |
+    /// |---------|--------------|--------------|---------------|--------------|--------------|---------------|
+    /// | 200 B   | 0.8 µs, 31 % | 5.7 µs, 30 % | 6.4 µs, 27 %  | 5.2 µs, 80 % | 12 µs, 72 %  | 12 µs, 72 %   |
+    /// | 1 KiB   | 3.5 µs, 29 % | 12 µs, 24 %  | 17 µs, 22 %   | 7.5 µs, 44 % | 17 µs, 34 %  | 19 µs, 33 %   |
+    /// | 16 KiB  | 56 µs, 28 %  | 86 µs, 21 %  | 164 µs, 19 %  | 55 µs, 32 %  | 84 µs, 22 %  | 137 µs, 21 %  |
+    ///
+    /// Level 1 saves seven to nine tenths of what level 6 saves, in a ninth to less than half of
+    /// the time. Where the network costs more than the processor, or messages are large or
+    /// [prepared](crate::proto::PreparedMessage) for many, take 2 or 6.
     pub level: Level,
     /// Messages of fewer bytes are sent as they are.
+    ///
+    /// Default 128: without takeover JSON of 100 bytes keeps 93 % of them, for 5 µs; with it
+    /// some 60 bytes would be saved of a packet that has 40 and more of headers.
     pub threshold: usize,
     /// How a connection with context takeover sends a
-    /// [`PreparedMessage`](crate::proto::PreparedMessage). Without context takeover the shared
-    /// compressed bytes are sent.
+    /// [`PreparedMessage`](crate::proto::PreparedMessage); one without takes the shared bytes. A
+    /// window smaller than `server_max_window_bits` takes the plain ones, where not
+    /// [`Each`](PreparedUse::Each).
+    ///
+    /// Default [`Shared`](PreparedUse::Shared): one compression for all, however many. The
+    /// connection's next message of its own then refers to nothing before it. `Each` compresses
+    /// once per connection, for the smallest output; `Plain` keeps the context for messages of the
+    /// connection's own.
     pub prepared: PreparedUse,
 }
 
@@ -130,7 +182,7 @@ impl Default for Deflate {
 
 impl Deflate {
     /// No context takeover in either direction: connections hold no context between messages, and
-    /// those of one thread share a few.
+    /// those of one thread share a few. The defaults otherwise.
     #[must_use]
     pub fn shared() -> Self {
         Self {
