@@ -30,7 +30,7 @@ failed=0
 for target in "$@"; do
     mkdir -p "corpus/$target"
     case $target in
-        *head | *body | handshake_* | extensions) dictionary=-dict=http.dict ;;
+        *head | *body | handshake_* | extensions | deflate_negotiation) dictionary=-dict=http.dict ;;
         *) dictionary= ;;
     esac
     # Large inputs find nothing that smaller ones don't, and are slow; a single run takes far

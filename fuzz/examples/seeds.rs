@@ -460,4 +460,79 @@ fn main() {
         .concat(),
     ));
     write("differential", both);
+
+    let settings = [&[0, 0, 0], &[1, 0, 0], &[2, 9, 6], &[3, 0, 0]];
+    let seeds = DEFLATE.iter().enumerate();
+    let seeds = seeds.map(|(at, (name, text))| {
+        let bytes = [settings[at % 4], text.as_bytes()].concat();
+        (name.to_string(), bytes)
+    });
+    write("deflate_negotiation", seeds.collect());
+
+    let inflate = |settings: [u8; 3], payloads: &[&[u8]]| {
+        let mut seed = [&settings[..], &[3, 2, 0, 5]].concat();
+        for payload in payloads {
+            seed.extend((payload.len() as u16).to_le_bytes());
+            seed.extend_from_slice(payload);
+        }
+        seed
+    };
+    let seeds = INFLATE.iter().enumerate().map(|(at, (name, payloads))| {
+        let settings = [[0, 0, 0], [1, 0, 3], [2, 3, 0], [3, 2, 1]][at % 4];
+        (name.to_string(), inflate(settings, payloads))
+    });
+    write("inflate", seeds.collect());
 }
+
+/// Offers and responses of permessage-deflate.
+const DEFLATE: [(&str, &str); 8] = [
+    ("plain", "permessage-deflate"),
+    ("browser", "permessage-deflate; client_max_window_bits"),
+    (
+        "everything",
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+         server_max_window_bits=10; client_max_window_bits=12",
+    ),
+    ("quoted", "permessage-deflate; server_max_window_bits=\"9\""),
+    (
+        "fallback",
+        "permessage-deflate; server_max_window_bits=8, permessage-deflate; bogus, permessage-deflate",
+    ),
+    (
+        "twice",
+        "permessage-deflate; client_max_window_bits; client_max_window_bits=9",
+    ),
+    ("zeroes", "permessage-deflate; server_max_window_bits=08"),
+    (
+        "flag-with-value",
+        "permessage-deflate; server_no_context_takeover=1",
+    ),
+];
+
+/// Compressed messages, from RFC 7692 section 7.2.3 and faulty.
+const INFLATE: [(&str, &[&[u8]]); 8] = [
+    (
+        "takeover",
+        &[b"\xF2\x48\xCD\xC9\xC9\x07\x00", b"\xF2\x00\x11\x00\x00"],
+    ),
+    ("stored", &[b"\x00\x05\x00\xFA\xFFHello\x00", b"\x00"]),
+    (
+        "two-blocks",
+        &[b"\xF2\x48\x05\x00\x00\x00\xFF\xFF\xCA\xC9\xC9\x07\x00"],
+    ),
+    (
+        "last-block",
+        &[
+            b"\xF3\x48\xCD\xC9\xC9\x07\x00\x00",
+            b"\xF3\x48\xCD\xC9\xC9\x07\x00\xF2\x48\xCD\xC9\xC9\x07\x00",
+        ],
+    ),
+    ("cut-short", &[b"\xF2\x48\xCD"]),
+    ("too-far", &[b"\xF2\x00\x11\x00\x00"]),
+    ("bad-block", &[b"\x06\x00"]),
+    // A hundred zeros, then as many again and again.
+    (
+        "zeros",
+        &[b"\x62\x60\xA0\x3D\x00", b"\x02\x61\x00", b"\x00"],
+    ),
+];

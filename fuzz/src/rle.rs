@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use sockeye::proto::{
-    DecodeError, Encoding, Extension, ExtensionOffer, PerMessage, PerMessageDecode, PerMessageEncode,
-    PerMessageExtension, Rsv,
+    DecodeError, Encoding, Extension, ExtensionOffer, PerMessage, PerMessageDecode,
+    PerMessageEncode, PerMessageExtension, Rsv,
 };
 
 #[derive(Debug)]
