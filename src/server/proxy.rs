@@ -1,0 +1,206 @@
+//! Who the peer is, behind a proxy: by headers of the request, or by the PROXY protocol.
+//!
+//! Owns whom to believe and how to read it. Anyone can send these headers; they count only from
+//! proxies that are trusted.
+
+mod header;
+mod protocol;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+use crate::proto::http::Headers;
+
+pub(super) use protocol::{ProxyError, ProxyHeader};
+
+/// The proxies whose word on the client's address is taken, and the headers they give it in.
+///
+/// The default trusts none: the client is the peer of the TCP connection, as it must be for a
+/// server that is reached directly.
+///
+/// The header is read from its right end, where the nearest proxy wrote, and each address is
+/// believed only if the one after it is trusted; so what a client puts there itself never counts.
+/// The client is the first address that is not trusted. (Express's `trust proxy` and nginx's
+/// `real_ip_recursive` do the same. Taking the leftmost, as many do, lets clients choose.)
+///
+/// ```
+/// use sockeye::server::TrustedProxies;
+///
+/// let proxies = TrustedProxies::new(["10.0.0.0/8", "2001:db8:7::/48", "192.0.2.1"])?;
+/// assert!(proxies.contains("10.1.2.3".parse().unwrap()));
+/// # Ok::<(), sockeye::server::NetworkError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    networks: Vec<Network>,
+    header: ForwardedHeader,
+}
+
+/// The header in which proxies say who the client is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `Forwarded` (RFC 7239) if the request has it, else `X-Forwarded-For`. The default.
+    ///
+    /// Right where each proxy writes, or removes, both. A proxy that appends to
+    /// `X-Forwarded-For` only and lets a client's own `Forwarded` through, as nginx does unless
+    /// told otherwise, would let clients choose their address: name its header then.
+    #[default]
+    Either,
+    /// Only `Forwarded`.
+    Forwarded,
+    /// Only `X-Forwarded-For`.
+    XForwardedFor,
+}
+
+impl TrustedProxies {
+    /// Trusts these networks, as `10.0.0.0/8` or `2001:db8::/32`, and these addresses.
+    ///
+    /// # Errors
+    /// [`NetworkError`] for the first that is neither, or that has bits set behind its prefix,
+    /// which is mostly a mistyped prefix.
+    pub fn new<S: AsRef<str>>(networks: impl IntoIterator<Item = S>) -> Result<Self, NetworkError> {
+        let networks = networks
+            .into_iter()
+            .map(|network| {
+                let network = network.as_ref();
+                Network::parse(network).ok_or_else(|| NetworkError(network.into()))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            networks,
+            header: ForwardedHeader::default(),
+        })
+    }
+
+    /// Which header is read. Default [`ForwardedHeader::Either`].
+    #[must_use]
+    pub fn header(mut self, header: ForwardedHeader) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// Whether this address is trusted. IPv4 mapped into IPv6 is IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks
+            .iter()
+            .any(|network| network.contains(address))
+    }
+
+    /// The client's address, for a request that came from `peer`.
+    ///
+    /// Where an element is malformed, hidden (`unknown`, `_name`) or missing, it is the last
+    /// trusted proxy's address: that is who answers for it. Takes one pass over the header.
+    pub(super) fn client_ip(&self, peer: IpAddr, headers: Headers<'_>) -> IpAddr {
+        let peer = peer.to_canonical();
+        if !self.contains(peer) {
+            return peer;
+        }
+        let forwarded = match self.header {
+            ForwardedHeader::Either => headers.get("forwarded").is_some(),
+            ForwardedHeader::Forwarded => true,
+            ForwardedHeader::XForwardedFor => false,
+        };
+        if forwarded {
+            let lines: Vec<_> = headers.get_all("forwarded").collect();
+            self.walk(peer, lines.into_iter().rev().flat_map(header::forwarded))
+        } else {
+            let lines: Vec<_> = headers.get_all("x-forwarded-for").collect();
+            self.walk(
+                peer,
+                lines.into_iter().rev().flat_map(header::x_forwarded_for),
+            )
+        }
+    }
+
+    /// From the nearest hop on, over the trusted ones.
+    fn walk(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
+        let mut client = peer;
+        for hop in hops {
+            let Some(hop) = hop else {
+                break;
+            };
+            client = hop.to_canonical();
+            if !self.contains(client) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// A range of addresses: those that are the same in the first bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix: u32 = match prefix {
+            None => bits,
+            // u32's own parser takes a sign and leading zeros.
+            Some(text) if text.starts_with(|first: char| !first.is_ascii_digit()) => return None,
+            Some(text) if text.len() > 1 && text.starts_with('0') => return None,
+            Some(text) => text.parse().ok().filter(|&prefix| prefix <= bits)?,
+        };
+        // Mapped IPv4 addresses are compared as IPv4.
+        let (address, prefix) = match address.to_canonical() {
+            canonical @ IpAddr::V4(_) if bits == 128 => (canonical, prefix.checked_sub(96)?),
+            same => (same, prefix),
+        };
+        let network = Self { address, prefix };
+        (network.host_bits(address) == 0).then_some(network)
+    }
+
+    fn contains(self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4()
+            && bits(address) ^ self.host_bits(address) == bits(self.address)
+    }
+
+    /// The bits behind the prefix.
+    fn host_bits(self, address: IpAddr) -> u128 {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        match length - self.prefix {
+            128 => bits(address),
+            host => bits(address) & ((1 << host) - 1),
+        }
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
+    }
+}
+
+/// A text that is neither an address nor a network; it is given as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkError(pub Box<str>);
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is no address or network such as 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32, with \
+             all bits behind the prefix zero",
+            self.0
+        )
+    }
+}
+
+impl core::error::Error for NetworkError {}
+
+#[cfg(test)]
+mod tests;
