@@ -1,0 +1,215 @@
+//! The numbers as JSON, and as Prometheus reads them.
+
+use alloc::string::String;
+use core::fmt::Write as _;
+
+use super::{Counts, Label, Stats};
+
+/// What a number is to Prometheus.
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+use Kind::{Counter, Gauge};
+
+impl Stats {
+    /// The numbers without labels: name in JSON, what it is, value.
+    fn numbers(&self) -> [(&'static str, Kind, &'static str, u64); 12] {
+        [
+            (
+                "connections",
+                Gauge,
+                "Connections open now.",
+                self.connections,
+            ),
+            (
+                "connections_opened",
+                Counter,
+                "Connections that ever opened.",
+                self.connections_opened,
+            ),
+            (
+                "messages_received",
+                Counter,
+                "Data messages received.",
+                self.messages_received,
+            ),
+            (
+                "messages_sent",
+                Counter,
+                "Data messages sent.",
+                self.messages_sent,
+            ),
+            (
+                "bytes_received",
+                Counter,
+                "Bytes read from transports.",
+                self.bytes_received,
+            ),
+            (
+                "bytes_sent",
+                Counter,
+                "Bytes written to transports.",
+                self.bytes_sent,
+            ),
+            (
+                "topics",
+                Gauge,
+                "Topics with a subscriber now.",
+                self.topics,
+            ),
+            (
+                "subscriptions",
+                Gauge,
+                "Subscriptions now.",
+                self.subscriptions,
+            ),
+            (
+                "queued_bytes",
+                Gauge,
+                "Bytes that wait to be written now.",
+                self.queued_bytes,
+            ),
+            (
+                "dropped",
+                Counter,
+                "Messages not sent because of a backlog.",
+                self.dropped,
+            ),
+            (
+                "rate_limited",
+                Counter,
+                "Messages over a rate limit.",
+                self.rate_limited,
+            ),
+            (
+                "reconnections",
+                Counter,
+                "Connections to other services made again.",
+                self.reconnections,
+            ),
+        ]
+    }
+
+    /// As one JSON object, without white space:
+    /// `{"uptime_seconds":3.5,"connections":2,…,"errors":{"frame":0,…},"closes":{"1000":1,…},
+    /// "handshake_failures":{…}}`.
+    ///
+    /// Names are those of the fields. Numbers above 2^53, as bytes may become, are whole; a
+    /// reader with floating point numbers (JavaScript) rounds them.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = String::with_capacity(2048);
+        json.push('{');
+        json_member(&mut json, "uptime_seconds", self.uptime.as_secs_f64());
+        for (name, _, _, value) in self.numbers() {
+            json_member(&mut json, name, value);
+        }
+        json_counts(&mut json, "errors", &self.errors);
+        json_counts(&mut json, "closes", &self.closes);
+        json_counts(&mut json, "handshake_failures", &self.handshake_failures);
+        json.push('}');
+        json
+    }
+
+    /// In the text format of Prometheus, version 0.0.4, to be served as
+    /// [`PROMETHEUS_CONTENT_TYPE`](Self::PROMETHEUS_CONTENT_TYPE).
+    ///
+    /// Names begin with `sockeye_`, those of counters end in `_total`. Errors have the label
+    /// `cause`, closes `code`, handshake failures `reason`; each of its values is always there,
+    /// so that a first one is seen as an increase.
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        let mut text = String::with_capacity(8192);
+        family(
+            &mut text,
+            "uptime_seconds",
+            Gauge,
+            "Since the server began to run.",
+        );
+        sample(&mut text, "uptime_seconds", self.uptime.as_secs_f64());
+        for (name, kind, help, value) in self.numbers() {
+            let suffix = match kind {
+                Counter => "_total",
+                Gauge => "",
+            };
+            let mut full = String::from(name);
+            full.push_str(suffix);
+            family(&mut text, &full, kind, help);
+            sample(&mut text, &full, value);
+        }
+        labelled(
+            &mut text,
+            "errors_total",
+            "What connections failed of.",
+            "cause",
+            &self.errors,
+        );
+        labelled(
+            &mut text,
+            "closes_total",
+            "Connections ended, by close code.",
+            "code",
+            &self.closes,
+        );
+        labelled(
+            &mut text,
+            "handshake_failures_total",
+            "Why opening handshakes failed.",
+            "reason",
+            &self.handshake_failures,
+        );
+        text
+    }
+}
+
+/// Writing to a String doesn't fail. No name here, of a number or a label, has a character that
+/// JSON or Prometheus would have escaped; a test holds them to it.
+macro_rules! push {
+    ($to:expr, $($format:tt)*) => {
+        write!($to, $($format)*).unwrap_or_default()
+    };
+}
+
+fn json_member(json: &mut String, name: &str, value: impl core::fmt::Display) {
+    if !json.ends_with('{') {
+        json.push(',');
+    }
+    push!(json, "\"{name}\":{value}");
+}
+
+fn json_counts<L: Label>(json: &mut String, name: &str, counts: &Counts<L>) {
+    push!(json, ",\"{name}\":{{");
+    for (label, count) in counts.iter() {
+        json_member(json, label.name(), count);
+    }
+    json.push('}');
+}
+
+fn family(text: &mut String, name: &str, kind: Kind, help: &str) {
+    let kind = match kind {
+        Counter => "counter",
+        Gauge => "gauge",
+    };
+    push!(
+        text,
+        "# HELP sockeye_{name} {help}\n# TYPE sockeye_{name} {kind}\n"
+    );
+}
+
+fn sample(text: &mut String, name: &str, value: impl core::fmt::Display) {
+    push!(text, "sockeye_{name} {value}\n");
+}
+
+fn labelled<L: Label>(text: &mut String, name: &str, help: &str, key: &str, counts: &Counts<L>) {
+    family(text, name, Counter, help);
+    for (label, count) in counts.iter() {
+        push!(
+            text,
+            "sockeye_{name}{{{key}=\"{}\"}} {count}\n",
+            label.name()
+        );
+    }
+}

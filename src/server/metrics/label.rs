@@ -1,0 +1,239 @@
+//! What is counted apart. Each label has a fixed set of values: what a peer sends never adds one,
+//! since each is a time series for ever where the numbers are stored.
+
+use core::fmt::Debug;
+
+use crate::error::{Fault, HandshakeError, HttpError, LimitError, ProtocolError, RequestError};
+use crate::proto::CloseCode;
+
+/// The values of a label.
+pub(in crate::server) trait Label: Copy + Debug + 'static {
+    const ALL: &'static [Self];
+
+    fn index(self) -> usize;
+
+    /// As it is shown: of letters, digits and `_`.
+    fn name(self) -> &'static str;
+}
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident: $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl $name {
+            /// The name it has in JSON and for Prometheus.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                Label::name(self)
+            }
+        }
+    };
+}
+
+labels! {
+    /// What a connection failed of.
+    ErrorCause:
+    /// A frame that breaks RFC 6455, but for the causes below.
+    Frame = "frame",
+    /// A frame that is not masked.
+    Unmasked = "unmasked",
+    /// A Close frame with a code that may not be sent, or malformed.
+    CloseFrame = "close_frame",
+    /// Text that is not UTF-8.
+    Utf8 = "utf8",
+    /// A payload that its extension can't decode.
+    Extension = "extension",
+    /// A frame or message over its size limit.
+    TooBig = "too_big",
+    /// A message in too many frames.
+    Fragments = "fragments",
+    /// Nothing arrived for the idle timeout.
+    Idle = "idle",
+    /// No answer to a ping.
+    PingTimeout = "ping_timeout",
+    /// No answer to a Close.
+    CloseTimeout = "close_timeout",
+    /// The transport broke.
+    Transport = "transport",
+    /// The peer took nothing of what was sent to it.
+    Stalled = "stalled",
+    /// The application closed for a backlog over its limit.
+    Backpressure = "backpressure",
+    /// A handler panicked.
+    Panic = "panic",
+    /// Accepting a connection failed.
+    Accept = "accept",
+}
+
+impl From<Fault> for ErrorCause {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Protocol(error) => match error {
+                ProtocolError::Unmasked => Self::Unmasked,
+                ProtocolError::CloseTruncated
+                | ProtocolError::CloseCode(_)
+                | ProtocolError::CloseReasonUtf8 => Self::CloseFrame,
+                ProtocolError::Utf8 => Self::Utf8,
+                ProtocolError::Extension(_) => Self::Extension,
+                _ => Self::Frame,
+            },
+            Fault::Limit(error) => match error {
+                LimitError::FrameSize { .. } | LimitError::MessageSize { .. } => Self::TooBig,
+                LimitError::Fragments { .. } => Self::Fragments,
+                LimitError::Idle { .. } => Self::Idle,
+                LimitError::Pong { .. } => Self::PingTimeout,
+                LimitError::Close { .. } => Self::CloseTimeout,
+            },
+        }
+    }
+}
+
+labels! {
+    /// The close code that a connection ended with: the registered ones by themselves, those of
+    /// libraries and applications by the thousand, since the peer chooses them.
+    CloseLabel:
+    /// 1000, normal.
+    Normal = "1000",
+    /// 1001, going away.
+    GoingAway = "1001",
+    /// 1002, protocol error.
+    ProtocolError = "1002",
+    /// 1003, unsupported data.
+    UnsupportedData = "1003",
+    /// 1005, a Close without a code.
+    NoStatus = "1005",
+    /// 1006, no Close came.
+    Abnormal = "1006",
+    /// 1007, data that doesn't fit its type.
+    InvalidPayload = "1007",
+    /// 1008, policy violation.
+    PolicyViolation = "1008",
+    /// 1009, message too big.
+    MessageTooBig = "1009",
+    /// 1010, a mandatory extension is missing.
+    MandatoryExtension = "1010",
+    /// 1011, internal error.
+    InternalError = "1011",
+    /// 1012, service restart.
+    ServiceRestart = "1012",
+    /// 1013, try again later.
+    TryAgainLater = "1013",
+    /// 1014, bad gateway.
+    BadGateway = "1014",
+    /// 3000–3999, of libraries and frameworks.
+    Library = "3xxx",
+    /// 4000–4999, of applications.
+    Application = "4xxx",
+    /// Any other.
+    Other = "other",
+}
+
+impl From<CloseCode> for CloseLabel {
+    fn from(code: CloseCode) -> Self {
+        match code {
+            CloseCode::NORMAL => Self::Normal,
+            CloseCode::GOING_AWAY => Self::GoingAway,
+            CloseCode::PROTOCOL_ERROR => Self::ProtocolError,
+            CloseCode::UNSUPPORTED_DATA => Self::UnsupportedData,
+            CloseCode::NO_STATUS => Self::NoStatus,
+            CloseCode::ABNORMAL => Self::Abnormal,
+            CloseCode::INVALID_PAYLOAD => Self::InvalidPayload,
+            CloseCode::POLICY_VIOLATION => Self::PolicyViolation,
+            CloseCode::MESSAGE_TOO_BIG => Self::MessageTooBig,
+            CloseCode::MANDATORY_EXTENSION => Self::MandatoryExtension,
+            CloseCode::INTERNAL_ERROR => Self::InternalError,
+            CloseCode::SERVICE_RESTART => Self::ServiceRestart,
+            CloseCode::TRY_AGAIN_LATER => Self::TryAgainLater,
+            CloseCode::BAD_GATEWAY => Self::BadGateway,
+            CloseCode(3000..=3999) => Self::Library,
+            CloseCode(4000..=4999) => Self::Application,
+            _ => Self::Other,
+        }
+    }
+}
+
+labels! {
+    /// Why an opening handshake failed.
+    HandshakeFailure:
+    /// The head is not HTTP.
+    Malformed = "malformed",
+    /// The head, its target or its number of lines is over a limit.
+    TooLarge = "too_large",
+    /// HTTP is right, but it is no proper upgrade.
+    Request = "request",
+    /// The method is not GET.
+    Method = "method",
+    /// Another version of the WebSocket protocol, or none.
+    Version = "version",
+    /// `Sec-WebSocket-Key` is missing or wrong.
+    Key = "key",
+    /// The head was not complete in time.
+    Timeout = "timeout",
+    /// The peer left before the head was complete, or before it was answered.
+    Eof = "eof",
+    /// There is no such route.
+    NotFound = "not_found",
+    /// The page's origin is not let in.
+    Origin = "origin",
+    /// The application refused.
+    Rejected = "rejected",
+    /// Too many handshakes.
+    RateLimited = "rate_limited",
+    /// Too many connections.
+    TooManyConnections = "too_many_connections",
+    /// A bad PROXY header, or one from a peer that is not trusted.
+    Proxy = "proxy",
+    /// The TLS handshake failed.
+    Tls = "tls",
+    /// The transport broke.
+    Transport = "transport",
+    /// The server is stopping.
+    Stopping = "stopping",
+    /// Anything else.
+    Other = "other",
+}
+
+impl From<&HandshakeError> for HandshakeFailure {
+    fn from(error: &HandshakeError) -> Self {
+        match error {
+            HandshakeError::Head(
+                HttpError::HeadTooLarge | HttpError::TooManyLines | HttpError::TargetTooLong,
+            ) => Self::TooLarge,
+            HandshakeError::Head(_) => Self::Malformed,
+            HandshakeError::Request(error) => match error {
+                RequestError::Method => Self::Method,
+                RequestError::VersionUnsupported
+                | RequestError::VersionMalformed
+                | RequestError::VersionRepeated => Self::Version,
+                RequestError::KeyMissing
+                | RequestError::KeyRepeated
+                | RequestError::KeyLength
+                | RequestError::KeyEncoding => Self::Key,
+                _ => Self::Request,
+            },
+            HandshakeError::Timeout { .. } => Self::Timeout,
+            HandshakeError::Eof => Self::Eof,
+            // A client's.
+            HandshakeError::Response(_) => Self::Other,
+        }
+    }
+}
