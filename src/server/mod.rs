@@ -15,10 +15,17 @@
 mod builder;
 mod handle;
 mod handler;
+mod history;
 mod http;
 mod hub;
 #[allow(dead_code, unused_imports)]
 mod limits;
+#[allow(dead_code)]
+mod metrics;
+mod pattern;
+mod presence;
+#[allow(dead_code, unused_imports)]
+mod proxy;
 mod reject;
 mod route;
 mod router;
@@ -35,8 +42,13 @@ mod worker;
 pub use builder::{Builder, Server};
 pub use handle::{ConnectionId, Handle, HandleError, MAX_COMMANDS};
 pub use handler::{Cause, End, Handler};
+pub use history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
 pub use http::{HttpHandler, HttpResponse, Methods, Request};
 pub use limits::{Excess, Rate, RateLimit};
+pub use metrics::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
+pub use pattern::{PatternError, TopicPattern};
+pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
+pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use reject::Reject;
 pub use route::{Accepted, Deferred, Guard, Route};
 pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};

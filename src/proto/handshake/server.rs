@@ -433,7 +433,6 @@ impl ServerHandshake {
         check_upgrade(&head, length)?;
         Ok(RequestKind::Upgrade)
     }
-
 }
 
 fn negotiate(config: &Config, request: &Request<'_>) -> Option<(Extension, PerMessage)> {
