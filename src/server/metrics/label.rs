@@ -230,6 +230,7 @@ impl From<&HandshakeError> for HandshakeFailure {
                 | RequestError::KeyEncoding => Self::Key,
                 _ => Self::Request,
             },
+            HandshakeError::Body(_) => Self::Request,
             HandshakeError::Timeout { .. } => Self::Timeout,
             HandshakeError::Eof => Self::Eof,
             // A client's.
