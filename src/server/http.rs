@@ -532,9 +532,9 @@ mod tests {
 
     #[test]
     fn a_path_without_methods_asks_for_an_upgrade() {
-        use crate::server::router::Route;
-        let mut route = Route::default();
-        let answered = |route: &Route| with("GET /", b"", |request| route.answer(&request).status);
+        use crate::server::router::Entry;
+        let mut route = Entry::default();
+        let answered = |entry: &Entry| with("GET /", b"", |request| entry.answer(&request).status);
         assert_eq!(answered(&route), 426);
         route.methods = Methods::new().post(named("post"));
         assert_eq!(answered(&route), 405);

@@ -40,7 +40,10 @@ fn check(history: &MemoryHistory) {
             assert_eq!(shard.by_use.get(&topic.used), Some(name));
             bytes + name.len()
         };
-        assert_eq!(shard.bytes, shard.topics.iter().map(of_topic).sum());
+        assert_eq!(
+            shard.bytes,
+            shard.topics.iter().map(of_topic).sum::<usize>()
+        );
         assert_eq!(shard.by_use.len(), shard.topics.len());
     }
 }
