@@ -178,6 +178,7 @@ fn joined(case: &Case) {
     let accept = Accept {
         subprotocol: chosen,
         headers: &response_headers,
+        config: None,
     };
     let mut wire = Vec::new();
     let mut server = served.handshake.accept(&accept, &mut wire, START).unwrap();

@@ -40,10 +40,8 @@ fn check(history: &MemoryHistory) {
             assert_eq!(shard.by_use.get(&topic.used), Some(name));
             bytes + name.len()
         };
-        assert_eq!(
-            shard.bytes,
-            shard.topics.iter().map(of_topic).sum::<usize>()
-        );
+        let bytes: usize = shard.topics.iter().map(of_topic).sum();
+        assert_eq!(shard.bytes, bytes);
         assert_eq!(shard.by_use.len(), shard.topics.len());
     }
 }
