@@ -97,6 +97,7 @@
 //! |---|---|---|
 //! | `server` | [`server`], on mio | yes |
 //! | `client` | [`client`], and the operating system's random source | yes |
+//! | `json` | `server::json`: named events with data typed by serde, and acknowledgements | no |
 //! | `simd` | simdutf8 under the UTF-8 validator, with the same results; servers want it | no |
 //!
 //! Without any, the crate is [`proto`] and [`error`], `no_std` with `alloc`, on sha1_smol and

@@ -18,6 +18,8 @@ mod handler;
 mod history;
 mod http;
 mod hub;
+#[cfg(feature = "json")]
+pub mod json;
 #[allow(dead_code, unused_imports)]
 mod limits;
 #[allow(dead_code)]
