@@ -501,6 +501,7 @@ fn bad_subprotocol(name: &str) {
     let accept = Accept {
         subprotocol: Some(name),
         headers: &[],
+        config: None,
     };
     misused(&accept, Misuse::Subprotocol(name.into()));
 }
@@ -512,6 +513,7 @@ fn bad_header(name: &str, value: &str) {
     let accept = Accept {
         subprotocol: Some("chat"),
         headers: &headers,
+        config: None,
     };
     misused(&accept, misuse.clone());
 
@@ -567,6 +569,7 @@ fn h22_good_headers_are_sent_as_they_are() {
     let accept = Accept {
         subprotocol: None,
         headers: &headers,
+        config: None,
     };
     let mut out = Vec::new();
     let handshake = accepted(&upgrade());
