@@ -11,8 +11,8 @@
 #                                    that role by what a full run gives
 #
 # Options:
-#   --quick           groups 1 to 10 whole, and two small cases of each
-#                     subgroup of 12 and 13 (compression)
+#   --quick           groups 1 to 10 whole, and three small cases of each
+#                     subgroup of 12 and 13 (compression): about a minute
 #   --cases LIST      only these, e.g. '1.*,6.4.*,7.1.6'; a group's or
 #                     subgroup's number alone (7 or 7.1) means all of it
 #   --deflate         run our programs with --deflate (the default)

@@ -182,6 +182,14 @@ fuzz_target!(|data: &[u8]| {
         if !takeover {
             state = InflateState::new_boxed(DataFormat::Raw);
         }
-        assert_eq!(oracle(&mut state, payload).as_ref(), Some(message));
+        match oracle(&mut state, payload) {
+            Some(expected) => assert_eq!(*message, expected),
+            // Cut short, inside a block's header: the tail has made it a faulty one, which zlib
+            // finds later. Only without takeover are messages known to be complete.
+            None => {
+                assert!(takeover);
+                break;
+            }
+        }
     }
 });
