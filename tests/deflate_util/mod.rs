@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 use sockeye::proto::{Config, Connection, Deflate, Encoding, Role, WindowBits};
 
 use super::util::*;
+use zlib::Zlib;
 
 /// "Hello", and the same again that refers to the first (RFC 7692 section 7.2.3.2).
 pub(crate) const HELLO: [u8; 7] = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
@@ -61,6 +62,55 @@ pub(crate) fn sent_compressed(conn: &mut Connection, message: &[u8]) -> Vec<u8> 
     let frame = frames.pop().expect("a frame");
     assert!(frames.is_empty() && frame.fin && frame.rsv == RSV1);
     frame.payload
+}
+
+/// zlib's inflater of an endpoint's peer.
+pub(crate) struct Peer {
+    role: Role,
+    takeover: bool,
+    zlib: Zlib,
+}
+
+impl Peer {
+    pub(crate) fn new(role: Role, takeover: bool, bits: u8) -> Self {
+        let zlib = Zlib::inflater(bits);
+        Self {
+            role,
+            takeover,
+            zlib,
+        }
+    }
+
+    /// Reads the frames of whole messages as the endpoint of this role sent them. Checks what
+    /// RFC 7692 section 6.1 asks of frames, and section 7.2.1 of payloads.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let (mut messages, mut open) = (Vec::new(), None);
+        for frame in frames_from(self.role, bytes) {
+            let first = open.is_none();
+            assert!(first || frame.rsv == 0, "RSV1 on a continuation");
+            let (compressed, mut payload) = open.take().unwrap_or((frame.rsv == RSV1, Vec::new()));
+            payload.extend(frame.payload);
+            if !frame.fin {
+                open = Some((compressed, payload));
+                continue;
+            }
+            messages.push(match compressed {
+                true => {
+                    assert!(!payload.is_empty(), "RFC 7692 section 7.2.3.6");
+                    assert!(!payload.ends_with(&[0, 0, 0xFF, 0xFF]), "the tail is sent");
+                    if !self.takeover {
+                        self.zlib.reset();
+                    }
+                    self.zlib
+                        .inflate_message(&payload)
+                        .expect("valid, and within the window")
+                }
+                false => payload,
+            });
+        }
+        assert!(open.is_none());
+        messages
+    }
 }
 
 /// Text as an application sends it, in its ids and numbers different from seed to seed.
