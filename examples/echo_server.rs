@@ -4,8 +4,10 @@
 //! cargo run --release --example echo_server -- --listen 127.0.0.1:9001
 //! ```
 //! `--listen ADDR` (port 0 takes a free one), `--max-message BYTES` (64 MiB), `--workers N` (1).
+//! `--fanout` sends each message to all connections, the sender included, through a topic.
 //! `--deflate` accepts permessage-deflate; build with `--features deflate` for it.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use sockeye::proto::{Config, Message};
@@ -21,9 +23,29 @@ impl Handler for Echo {
     }
 }
 
+/// The topic of all connections.
+const ALL: &str = "all";
+
+struct Fanout;
+
+impl Handler for Fanout {
+    type State = ();
+
+    fn on_open(&self, socket: &mut Socket<'_, ()>) {
+        // A single topic is within all limits.
+        let _ = socket.subscribe(ALL);
+    }
+
+    fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+        socket.publish_to_all(ALL, &message);
+    }
+}
+
 struct Options {
     listen: String,
     max_message: usize,
+    workers: NonZeroUsize,
+    fanout: bool,
     deflate: bool,
 }
 
@@ -31,6 +53,8 @@ fn options() -> Result<Options, String> {
     let mut options = Options {
         listen: "127.0.0.1:9001".into(),
         max_message: 64 * 1024 * 1024,
+        workers: NonZeroUsize::MIN,
+        fanout: false,
         deflate: false,
     };
     let mut arguments = std::env::args().skip(1);
@@ -45,15 +69,17 @@ fn options() -> Result<Options, String> {
                     .map_err(|_| format!("--max-message {bytes}: not a number of bytes"))?;
             }
             "--workers" => {
-                if value()? != "1" {
-                    return Err("--workers: this version runs one worker".into());
-                }
+                let count = value()?;
+                options.workers = count
+                    .parse()
+                    .map_err(|_| format!("--workers {count}: not a number of workers"))?;
             }
+            "--fanout" => options.fanout = true,
             "--deflate" => options.deflate = true,
             _ => {
                 return Err(format!(
                     "{name}: unknown; there are --listen ADDR, --max-message BYTES, --workers N, \
-                     --deflate"
+                     --fanout, --deflate"
                 ));
             }
         }
@@ -84,7 +110,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     let page = "<!doctype html><title>Sockeye echo</title>\
         <p>This server echoes WebSocket messages. Connect to it with a WebSocket client.";
-    let server = Server::builder()
+    let builder = Server::builder()
+        .workers(options.workers)
         .config(config)
         // Room for the echo of the longest message behind that of another.
         .max_backpressure(
@@ -93,10 +120,12 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
                 .saturating_mul(2)
                 .saturating_add(1 << 20),
         )
-        .route("/", Echo)
-        .route("/{*path}", Echo)
-        .page("/", "text/html; charset=utf-8", page)
-        .listen(&options.listen)?;
+        .page("/", "text/html; charset=utf-8", page);
+    let builder = match options.fanout {
+        true => builder.route("/", Fanout).route("/{*path}", Fanout),
+        false => builder.route("/", Echo).route("/{*path}", Echo),
+    };
+    let server = builder.listen(&options.listen)?;
     let handle = server.handle();
     // SIGINT and SIGTERM.
     ctrlc::set_handler(move || handle.shut_down())?;

@@ -103,7 +103,7 @@ fn it_echoes_serves_a_page_and_stops_cleanly_when_told() {
 
 #[test]
 fn the_longest_message_is_echoed_and_a_longer_one_refused() {
-    let example = Example::start(&["--max-message", "2000000", "--workers", "1"]);
+    let example = Example::start(&["--max-message", "2000000", "--workers", "2"]);
     let mut peer = Peer::connect(example.address);
     peer.upgrade(&upgrade().target("/any/path"));
     let message = vec![5; 2_000_000];
@@ -121,7 +121,7 @@ fn bad_options_are_refused_with_what_is_wrong() {
             &["--max-message", "many"],
             "--max-message many: not a number",
         ),
-        (&["--workers", "2"], "--workers"),
+        (&["--workers", "0"], "--workers 0: not a number"),
         (&["--port", "1"], "--port: unknown; there are --listen"),
         (&["--listen", "nowhere"], "echo_server: "),
     ] {

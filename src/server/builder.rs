@@ -21,12 +21,18 @@ use mio::{Poll, Waker};
 use super::handle::{Handle, Inbox};
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Request};
-use super::limits::RateLimit;
+use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
+use super::metrics::Metrics;
+use super::observer::Observer;
+use super::pattern::TopicPattern;
+use super::presence::{MemoryPresence, Presence};
+use super::proxy::TrustedProxies;
 use super::reject::Reject;
-use super::route::{Guard, Options, Route, option_methods};
+use super::route::{Guard, MAX_KEYS, Options, RateByKey, Route, option_methods};
 use super::router::{Entry, Router};
 use super::shared::{Settings, Shared};
 use super::socket::Overflow;
+use super::topic_options::TopicOptions;
 use super::topics::{Directory, TopicLimits};
 use super::worker::{WAKER, Worker};
 use crate::error::Error;
@@ -43,6 +49,15 @@ pub struct Builder {
     methods: BTreeMap<String, Methods>,
     max_body: usize,
     topic_limits: TopicLimits,
+    topics: Vec<(String, TopicOptions)>,
+    presence: Arc<dyn Presence>,
+    observers: Vec<Box<dyn Observer>>,
+    max_connections: usize,
+    max_per_address: usize,
+    handshake_rates: (Option<Rate>, Option<Rate>),
+    by_address: Option<RateLimit>,
+    trusted_proxies: TrustedProxies,
+    proxy_protocol: TrustedProxies,
 }
 
 impl Builder {
@@ -55,6 +70,15 @@ impl Builder {
             methods: BTreeMap::new(),
             max_body: 1024 * 1024,
             topic_limits: TopicLimits::default(),
+            topics: Vec::new(),
+            presence: Arc::new(MemoryPresence::new()),
+            observers: Vec::new(),
+            max_connections: usize::MAX,
+            max_per_address: usize::MAX,
+            handshake_rates: (None, None),
+            by_address: None,
+            trusted_proxies: TrustedProxies::default(),
+            proxy_protocol: TrustedProxies::default(),
         }
     }
 
@@ -197,6 +221,70 @@ impl Builder {
         self
     }
 
+    /// What holds for the topics of a pattern: `prices/*` (one more segment), `rooms/**` (any
+    /// rest), or a topic itself. The first of the calls whose pattern matches counts.
+    pub fn topic(mut self, pattern: &str, options: TopicOptions) -> Self {
+        self.topics.push((pattern.into(), options));
+        self
+    }
+
+    /// Where it is kept who is present in which topic. Default in memory, [`MemoryPresence`].
+    pub fn presence(mut self, store: Arc<dyn Presence>) -> Self {
+        self.presence = store;
+        self
+    }
+
+    /// Tells `observer` of all connections; those that were added before are told, too.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// The most connections at once, plain HTTP included; more are answered with 503 and closed.
+    ///
+    /// Default none: the file descriptors are the limit. When they run out, accepting waits.
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.max_connections = count;
+        self
+    }
+
+    /// The most connections at once of one address (an IPv6 address counts by its /64); a further
+    /// upgrade is answered with 429. Behind a proxy the address is the client's.
+    ///
+    /// Default none: many people share an address behind a carrier's or a company's NAT.
+    pub fn max_connections_per_address(mut self, count: usize) -> Self {
+        self.max_per_address = count;
+        self
+    }
+
+    /// How many opening handshakes are taken up over time, from one address and in all; others
+    /// are answered with 429. Default no limit.
+    pub fn handshake_rate(mut self, per_address: Option<Rate>, total: Option<Rate>) -> Self {
+        self.handshake_rates = (per_address, total);
+        self
+    }
+
+    /// How much the connections of one address may send together, and what happens when they send
+    /// more. Default no limit.
+    pub fn rate_limit_by_address(mut self, limit: RateLimit) -> Self {
+        self.by_address = Some(limit);
+        self
+    }
+
+    /// The proxies whose `Forwarded` or `X-Forwarded-For` header tells a client's address.
+    /// Default none: anyone could write such a header.
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.trusted_proxies = proxies;
+        self
+    }
+
+    /// The proxies that begin each connection with a PROXY header, version 1 or 2, which tells
+    /// the client's address. Theirs must have one; others' must not. Default none.
+    pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
+        self.proxy_protocol = proxies;
+        self
+    }
+
     /// Binds the address and listens; port 0 takes a free one, which
     /// [`Server::local_addr`] tells.
     ///
@@ -240,17 +328,36 @@ impl Builder {
         for (path, methods) in self.methods {
             entries.entry(path).or_default().methods = methods;
         }
+        let topics = self.topics.into_iter().map(|(pattern, options)| {
+            let pattern = TopicPattern::new(&pattern)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+            Ok((pattern, options))
+        });
+        let (per_address, total) = self.handshake_rates;
+        let workers = 0..inboxes.len().max(1);
         Ok(Shared {
             settings: Settings {
                 options: self.options,
                 guards: self.guards,
                 router: Router::new(entries)?,
                 max_body: self.max_body,
+                topics: topics.collect::<io::Result<_>>()?,
+                observers: self.observers,
+                trusted_proxies: self.trusted_proxies,
+                proxy_protocol: self.proxy_protocol,
             },
             clock: Clock::start(),
-            loads: inboxes.iter().map(|_| AtomicUsize::new(0)).collect(),
+            loads: workers.clone().map(|_| AtomicUsize::new(0)).collect(),
+            metrics: workers.map(|_| Metrics::default()).collect(),
             inboxes,
             directory: Directory::new(self.topic_limits),
+            presence: self.presence,
+            connections: Arc::new(ConnectionCounts::new(
+                self.max_connections,
+                self.max_per_address,
+            )),
+            handshake_rates: HandshakeRates::new(per_address, total, MAX_KEYS),
+            by_address: self.by_address.map(|limit| Keyed::new(limit, MAX_KEYS)),
         })
     }
 }

@@ -15,6 +15,11 @@ use mio::Token;
 use mio::net::TcpStream;
 
 use super::handler::Application;
+use super::history::HistoryEntry;
+use super::limits::Permit;
+use super::metrics::Stats;
+use super::observer::ConnectionStats;
+use super::presence::Member;
 use super::reject::Reject;
 use super::route::Accepted;
 use super::shared::Shared;
@@ -233,6 +238,47 @@ impl Handle {
         self.shared.directory.topics()
     }
 
+    /// The users who are present in a topic, in the order they came.
+    #[must_use]
+    pub fn members(&self, topic: &str) -> Vec<Member> {
+        self.shared.presence.members(topic)
+    }
+
+    /// The last messages of a topic that keeps a [history](super::TopicOptions::history), at most
+    /// `limit`, the oldest first.
+    #[must_use]
+    pub fn history(&self, topic: &str, limit: usize) -> Vec<HistoryEntry> {
+        self.shared.history(topic, limit)
+    }
+
+    /// The server in numbers.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.shared.stats().connections as usize
+    }
+
+    /// Lists the open connections: `receive` is called once by each worker, on its thread, with
+    /// those that it has. So this waits for nobody, also when a handler asks.
+    ///
+    /// # Errors
+    /// [`HandleError`] when a worker didn't take it; others may have.
+    pub fn connections<F>(&self, receive: F) -> Result<(), HandleError>
+    where
+        F: Fn(Vec<ConnectionStats>) + Send + Sync + 'static,
+    {
+        let receive: Arc<Inspect> = Arc::new(receive);
+        for inbox in &self.shared.inboxes {
+            inbox.send(Command::Inspect(Arc::clone(&receive)))?;
+        }
+        Ok(())
+    }
+
     /// Stops the server as [`shut_down_within`](Self::shut_down_within) does, with the
     /// configuration's [`close_timeout`](crate::proto::Config::close_timeout).
     pub fn shut_down(&self) {
@@ -268,10 +314,13 @@ impl fmt::Debug for Handle {
     }
 }
 
+/// Receives a worker's connections.
+pub(super) type Inspect = dyn Fn(Vec<ConnectionStats>) + Send + Sync;
+
 /// What other threads ask of a worker.
 pub(super) enum Command {
     /// A connection that another worker accepted.
-    Adopt(TcpStream, SocketAddr),
+    Adopt(TcpStream, SocketAddr, Permit),
     Send(Token, PreparedMessage),
     Close(Token, CloseCode, Arc<str>),
     Terminate(Token),
@@ -280,6 +329,7 @@ pub(super) enum Command {
     Unsubscribe(Token, Arc<str>),
     /// A deferred upgrade is decided.
     Decide(Token, Result<Accepted<Box<dyn Application>>, Reject>),
+    Inspect(Arc<Inspect>),
     ShutDown(Duration),
 }
 

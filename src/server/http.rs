@@ -7,12 +7,16 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 use std::net::{IpAddr, SocketAddr};
 
 use matchit::Params;
+
+use super::handle::Handle;
+use super::shared::Shared;
 
 use crate::proto::handshake::percent_decode;
 use crate::proto::{self, Response};
@@ -26,6 +30,7 @@ pub struct Request<'a> {
     peer: SocketAddr,
     client_ip: IpAddr,
     body: &'a [u8],
+    shared: &'a Arc<Shared>,
 }
 
 impl<'a> Request<'a> {
@@ -34,6 +39,7 @@ impl<'a> Request<'a> {
         request: proto::Request<'a>,
         params: Params<'a, 'a>,
         peer: SocketAddr,
+        shared: &'a Arc<Shared>,
     ) -> Self {
         Self {
             request,
@@ -41,6 +47,7 @@ impl<'a> Request<'a> {
             peer,
             client_ip: peer.ip(),
             body: &[],
+            shared,
         }
     }
 
@@ -50,7 +57,6 @@ impl<'a> Request<'a> {
     }
 
     /// With the client's address as a trusted proxy tells it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no proxy layer yet"))]
     pub(super) fn with_client_ip(self, client_ip: IpAddr) -> Self {
         Self { client_ip, ..self }
     }
@@ -64,6 +70,12 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn param(&self, name: &str) -> Option<Cow<'a, str>> {
         self.params.get(name).map(percent_decode)
+    }
+
+    /// A handle to the server: to publish, to count, to take to another thread.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared)
     }
 
     /// The other end of the transport.
@@ -345,6 +357,11 @@ impl Methods {
         self.handlers.iter().map(|(method, _)| method.as_str())
     }
 
+    /// Whether a request with this method reaches a handler.
+    pub(super) fn handles(&self, method: &str) -> bool {
+        self.find(method).is_some()
+    }
+
     fn find(&self, method: &str) -> Option<&dyn HttpHandler> {
         let found = self.handlers.iter().find(|(known, _)| known == method);
         found.map(|(_, handler)| &**handler)
@@ -359,12 +376,12 @@ impl fmt::Debug for Methods {
 
 #[cfg(test)]
 mod tests {
-    use alloc::sync::Arc;
     use alloc::vec;
     use core::time::Duration;
 
     use super::*;
     use crate::proto::{Config, Input, ServerHandshake};
+    use crate::server::builder::Builder;
 
     const PEER: &str = "192.0.2.1:4000";
 
@@ -388,7 +405,13 @@ mod tests {
             Ok(found) => found.params,
             Err(_) => Params::new(),
         };
-        look(Request::new(request, params, PEER.parse().unwrap()))
+        let shared = Arc::new(Builder::new().shared(Vec::new()).unwrap());
+        look(Request::new(
+            request,
+            params,
+            PEER.parse().unwrap(),
+            &shared,
+        ))
     }
 
     #[test]

@@ -15,6 +15,8 @@ use mio::Token;
 
 use super::handle::{Command, ConnectionId};
 use super::handler::End;
+use super::limits::Permit;
+use super::metrics::Metrics;
 use super::session::{Next, Session, Turn};
 use super::shared::Shared;
 use super::slab::Slab;
@@ -88,13 +90,14 @@ impl<T: Transport> Hub<T> {
         &mut self,
         transport: T,
         peer: SocketAddr,
+        permit: Permit,
         now: Duration,
         register: impl FnOnce(&mut T, Token) -> bool,
     ) {
         let (shared, worker) = (&self.shared, self.worker);
         let token = self.sessions.insert(|token| {
             let id = ConnectionId::new(worker, token);
-            Box::new(Session::new(transport, peer, id, shared, now))
+            Box::new(Session::new(transport, peer, id, permit, shared, now))
         });
         let session = self.sessions.get_mut(token);
         if session.is_some_and(|it| register(it.transport_mut(), token)) {
@@ -177,6 +180,14 @@ impl<T: Transport> Hub<T> {
             Command::Decide(token, decision) => {
                 self.drive_by(token, now, |session, turn| session.decide(decision, turn))
             }
+            Command::Inspect(receive) => {
+                let mut all = Vec::new();
+                for token in self.sessions.tokens() {
+                    let session = self.sessions.get_mut(token);
+                    all.extend(session.and_then(|it| it.stats(now)));
+                }
+                receive(all);
+            }
             Command::ShutDown(within) => {
                 if self.stop_at.is_some() {
                     return;
@@ -208,6 +219,7 @@ impl<T: Transport> Hub<T> {
             topics: &mut self.topics,
             again: &mut self.again,
             shared: &self.shared,
+            metrics: &self.shared.metrics[self.worker],
             now,
         };
         let mut turn = Turn {
@@ -217,7 +229,11 @@ impl<T: Transport> Hub<T> {
             cork: &mut self.cork,
             peers: &mut peers,
         };
-        match how(&mut session, &mut turn) {
+        let queued = session.queued_bytes();
+        let next = how(&mut session, &mut turn);
+        let gauge = &self.shared.metrics[self.worker].queued_bytes;
+        gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
+        match next {
             Next::Drop => return self.drop_session(token, session),
             Next::Again => {
                 if !session.queued {
@@ -234,6 +250,8 @@ impl<T: Transport> Hub<T> {
 
     /// Closing the transport takes it out of the poll as well.
     fn drop_session(&mut self, token: Token, session: Box<Session<T>>) {
+        let gauge = &self.shared.metrics[self.worker].queued_bytes;
+        gauge.set(gauge.value() - session.queued_bytes() as u64);
         drop(session);
         self.sessions.free(token);
         self.shared.left(self.worker);
@@ -245,6 +263,7 @@ impl<T: Transport> Hub<T> {
             topics: &mut self.topics,
             again: &mut self.again,
             shared: &self.shared,
+            metrics: &self.shared.metrics[self.worker],
             now,
         }
     }
@@ -270,7 +289,27 @@ struct Others<'h, T> {
     topics: &'h mut Topics,
     again: &'h mut VecDeque<Token>,
     shared: &'h Arc<Shared>,
+    metrics: &'h Metrics,
     now: Duration,
+}
+
+/// Delivers to a session that is not being driven, and counts.
+fn deliver<T: Transport>(
+    metrics: &Metrics,
+    session: &mut Session<T>,
+    message: &PreparedMessage,
+    keep: Keep,
+    now: Duration,
+) -> Sent {
+    let queued = session.queued_bytes();
+    let sent = session.deliver(message, keep, now);
+    let gauge = &metrics.queued_bytes;
+    gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
+    match sent {
+        Sent::Dropped => metrics.dropped.add(1),
+        Sent::Sent | Sent::Queued => metrics.messages_sent.add(1),
+    }
+    sent
 }
 
 impl<T: Transport> Others<'_, T> {
@@ -279,7 +318,7 @@ impl<T: Transport> Others<'_, T> {
         let Some(session) = self.sessions.get_mut(token) else {
             return Sent::Dropped;
         };
-        let sent = session.deliver(message, keep, self.now);
+        let sent = deliver(self.metrics, session, message, keep, self.now);
         if !session.queued {
             session.queued = true;
             self.again.push_back(token);
@@ -305,7 +344,8 @@ impl<T: Transport> Others<'_, T> {
             let Some(session) = self.sessions.get_mut(token) else {
                 continue;
             };
-            published.count(session.deliver(message, keep.clone(), self.now));
+            let sent = deliver(self.metrics, session, message, keep.clone(), self.now);
+            published.count(sent);
             if !session.queued {
                 session.queued = true;
                 self.again.push_back(token);

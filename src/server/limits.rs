@@ -19,7 +19,7 @@ use crate::proto::CloseCode;
 pub use bucket::Rate;
 pub(super) use bucket::TokenBucket;
 pub(super) use connections::{ConnectionCounts, Permit, Refused};
-pub(super) use keyed::{Key, Keyed};
+pub(super) use keyed::Keyed;
 
 /// What happens to a message that is over a [`RateLimit`].
 ///

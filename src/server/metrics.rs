@@ -191,7 +191,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Messages that were over a rate limit, and pauses for it.
     pub rate_limited: u64,
-    /// Connections to other services (a broker) that were lost and made again.
+    /// Connections of clients that came back: whose request said which connection they had, by
+    /// `previous-connection` in its query.
     pub reconnections: u64,
     /// What connections failed of.
     pub errors: Counts<ErrorCause>,

@@ -20,24 +20,22 @@ mod http;
 mod hub;
 #[cfg(feature = "json")]
 pub mod json;
-#[allow(dead_code, unused_imports)]
 mod limits;
-#[allow(dead_code)]
 mod metrics;
+mod observer;
 mod pattern;
 mod presence;
-#[allow(dead_code, unused_imports)]
 mod proxy;
 mod reject;
 mod route;
 mod router;
 mod session;
-#[allow(dead_code)]
 mod shards;
 mod shared;
 mod slab;
 mod socket;
 mod timer_wheel;
+mod topic_options;
 mod topics;
 mod worker;
 
@@ -48,10 +46,12 @@ pub use history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
 pub use http::{HttpHandler, HttpResponse, Methods, Request};
 pub use limits::{Excess, Rate, RateLimit};
 pub use metrics::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
+pub use observer::{ConnectionStats, Observer};
 pub use pattern::{PatternError, TopicPattern};
 pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
 pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use reject::Reject;
 pub use route::{Accepted, Deferred, Guard, Route};
 pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
+pub use topic_options::TopicOptions;
 pub use topics::{SubscribeError, TopicLimits};

@@ -13,7 +13,7 @@ use core::net::IpAddr;
 
 use crate::proto::http::Headers;
 
-pub(super) use protocol::{ProxyError, ProxyHeader};
+pub(super) use protocol::ProxyHeader;
 
 /// The proxies whose word on the client's address is taken, and the headers they give it in.
 ///

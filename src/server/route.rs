@@ -10,7 +10,7 @@ use std::vec::Vec;
 use super::handle::{Command, ConnectionId, Handle};
 use super::handler::{Application, Decide, Decision, Handler, instance};
 use super::http::Request;
-use super::limits::RateLimit;
+use super::limits::{Keyed, RateLimit};
 use super::reject::Reject;
 use super::socket::Overflow;
 use crate::proto::Config;
@@ -58,6 +58,13 @@ pub(super) struct Options {
     pub(super) max_lifetime: Option<Duration>,
     pub(super) keep_request: bool,
     pub(super) rate_limit: RateLimit,
+    pub(super) rate_by_key: Option<Arc<RateByKey>>,
+}
+
+/// A limit that the application's own key counts under.
+pub(super) struct RateByKey {
+    pub(super) table: Keyed<str>,
+    pub(super) key: Box<dyn Fn(&Request<'_>) -> Option<String> + Send + Sync>,
 }
 
 impl Default for Options {
@@ -72,9 +79,13 @@ impl Default for Options {
             max_lifetime: None,
             keep_request: false,
             rate_limit: RateLimit::default(),
+            rate_by_key: None,
         }
     }
 }
+
+/// Keys or addresses whose rates are told apart: 4 MB once they are used.
+pub(super) const MAX_KEYS: usize = 100_000;
 
 /// The settings that a server has for all its routes, and a route for itself.
 macro_rules! option_methods {
@@ -143,6 +154,22 @@ macro_rules! option_methods {
         /// How much a connection may send, and what happens when it sends more. Default no limit.
         pub fn rate_limit(self, limit: RateLimit) -> Self {
             self.option(move |it| it.rate_limit = limit)
+        }
+
+        /// How much the connections of one key may send together, and what happens when they send
+        /// more: a user's, say, over all tabs. Those that `key` has none for are not limited by it.
+        /// Default no limit.
+        ///
+        /// Up to 100,000 keys are told apart; more of them at once may be let through with more.
+        pub fn rate_limit_by_key<F>(self, limit: RateLimit, key: F) -> Self
+        where
+            F: Fn(&Request<'_>) -> Option<String> + Send + Sync + 'static,
+        {
+            let limit = Arc::new(RateByKey {
+                table: Keyed::new(limit, MAX_KEYS),
+                key: Box::new(key),
+            });
+            self.option(move |it| it.rate_by_key = Some(limit))
         }
     };
 }

@@ -3,33 +3,32 @@
 //! Owns the transport, what waits to be written to it, and the phase it is in. A readable
 //! transport, a timer and a command from another thread all end in [`Session::drive`], which
 //! reads, lets the core and the application answer, and writes once for each read. The clock and
-//! the buffers are the worker's.
+//! the buffers are the worker's; how requests are answered is in `opening.rs`.
+
+mod opening;
 
 use std::boxed::Box;
-use std::collections::BTreeSet;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::string::ToString;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::handle::{ConnectionId, Handle};
-use super::handler::{Application, Decision, End};
-use super::http::HttpResponse;
-use super::reject::Reject;
-use super::route::{Accepted, Endpoint, Options};
+use self::opening::Opening;
+use super::handle::ConnectionId;
+use super::handler::{Application, End};
+use super::limits::{Permit, Verdict};
+use super::metrics::HandshakeFailure;
+use super::observer::ConnectionStats;
+use super::route::Options;
 use super::shared::Shared;
-use super::socket::{Link, Peers, Sent, SocketIo, StoredRequest, Told};
+use super::socket::{Link, Peers, Sent, SocketIo, Told};
 use super::timer_wheel::Tick;
 use crate::error::Misuse;
 use crate::net::{Keep, Transport, WriteQueue};
-use crate::proto::{
-    self, Accept, CloseCode, Event, Input, PreparedMessage, RequestKind, Response, ServerHandshake,
-    Teardown,
-};
+use crate::proto::{CloseCode, Event, Input, PreparedMessage, Response, ServerHandshake, Teardown};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 256 KiB.
@@ -48,6 +47,8 @@ pub(super) struct Session<T> {
     transport: T,
     peer: SocketAddr,
     id: ConnectionId,
+    /// Counts it as long as it lives.
+    permit: Permit,
     phase: Phase,
     queue: WriteQueue,
     /// Received bytes that a pause has left, at most one read's worth.
@@ -76,13 +77,6 @@ enum Phase {
         peer_ended: bool,
         discarded: usize,
     },
-}
-
-/// A connection before it is open: requests, until one of them is an opening handshake.
-struct Opening {
-    handshake: ServerHandshake,
-    /// The application decides later, until then.
-    deferred_until: Option<Duration>,
 }
 
 struct Open {
@@ -120,16 +114,20 @@ impl<T: Transport> Session<T> {
         transport: T,
         peer: SocketAddr,
         id: ConnectionId,
+        permit: Permit,
         shared: &Shared,
         now: Duration,
     ) -> Self {
+        let proxied = shared.settings.proxy_protocol.contains(peer.ip());
         let config = Arc::clone(&shared.settings.options.config);
         Self {
             transport,
             peer,
             id,
+            permit,
             phase: Phase::Opening(Box::new(Opening {
                 handshake: ServerHandshake::new(config, now),
+                proxy_header: proxied.then(Vec::new),
                 deferred_until: None,
             })),
             queue: WriteQueue::default(),
@@ -150,14 +148,6 @@ impl<T: Transport> Session<T> {
     pub(super) fn set_readable(&mut self, read_closed: bool) {
         self.readable = true;
         self.read_closed |= read_closed;
-    }
-
-    /// The topics it is subscribed to, which end with it.
-    pub(super) fn take_subscriptions(&mut self) -> BTreeSet<Arc<str>> {
-        match &mut self.phase {
-            Phase::Open(open) => mem::take(&mut open.link.subscriptions),
-            _ => BTreeSet::new(),
-        }
     }
 
     /// A message from another connection of the worker, or from another thread. It is written
@@ -190,13 +180,12 @@ impl<T: Transport> Session<T> {
                 let handshake = opening.handshake.poll_timeout();
                 opening.deferred_until.or(handshake)
             }
-            // While reading is paused, silence says nothing about the peer.
-            Phase::Open(open) if open.link.connection.is_open() && self.is_paused(shared) => {
-                open.link.expires
-            }
             Phase::Open(open) if open.link.connection.is_open() => {
-                let core = open.link.connection.poll_timeout();
-                core.into_iter().chain(open.link.expires).min()
+                let link = &open.link;
+                // While reading is paused, silence says nothing about the peer.
+                let core = (!self.is_paused(shared)).then(|| link.connection.poll_timeout());
+                let own = link.expires.into_iter().chain(link.resume_at);
+                core.flatten().into_iter().chain(own).min()
             }
             Phase::Open(open) => open.link.connection.poll_timeout(),
             Phase::Lingering { deadline, .. } => Some(*deadline),
@@ -263,28 +252,6 @@ impl<T: Transport> Session<T> {
         self.drive(turn)
     }
 
-    /// The application has decided about a deferred upgrade.
-    pub(super) fn decide(
-        &mut self,
-        decision: Result<Accepted<Box<dyn Application>>, Reject>,
-        turn: &mut Turn<'_>,
-    ) -> Next {
-        if let Phase::Opening(opening) = &mut self.phase
-            && opening.deferred_until.take().is_some()
-        {
-            let decision = decision.map_or_else(Decision::Reject, Decision::Accept);
-            match settle(&opening.handshake, decision, self.id, self.peer, turn) {
-                Some(open) => {
-                    if self.open(open, turn).is_err() {
-                        return Next::Drop;
-                    }
-                }
-                None => self.linger(turn),
-            }
-        }
-        self.drive(turn)
-    }
-
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
         self.write(turn)?;
         for _ in 0..READS_PER_TURN {
@@ -316,7 +283,12 @@ impl<T: Transport> Session<T> {
         match &self.phase {
             Phase::Opening(opening) if opening.deferred_until.is_some() => true,
             // A closing handshake is read to its end, whatever the application said before.
-            Phase::Open(open) if open.link.paused && open.link.connection.is_open() => true,
+            Phase::Open(open)
+                if (open.link.paused || open.link.resume_at.is_some())
+                    && open.link.connection.is_open() =>
+            {
+                true
+            }
             _ => self.queue.len() > self.options(shared).pause_reading_at,
         }
     }
@@ -327,6 +299,8 @@ impl<T: Transport> Session<T> {
         let result = match read {
             Ok(0) => self.eof(turn),
             Ok(count) => {
+                let metrics = turn.shared.metrics(self.id);
+                metrics.bytes_received.add(count as u64);
                 // A short read has drained the socket, unless its end waits behind.
                 self.readable = count == buffer.len() || self.read_closed;
                 self.receive(&mut buffer[..count], turn)
@@ -353,7 +327,14 @@ impl<T: Transport> Session<T> {
     /// Bytes from the peer; what they lead to is written before the answer.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Result<(), Gone> {
         let mut input = Input::new(bytes);
-        if let Phase::Opening(_) = self.phase {
+        if let Phase::Opening(opening) = &mut self.phase {
+            if let Some(header) = &mut opening.proxy_header {
+                header.extend_from_slice(input.as_slice());
+                let Some(mut behind) = self.proxy_header(turn)? else {
+                    return Ok(());
+                };
+                return self.receive(&mut behind, turn);
+            }
             self.requests(&mut input, turn)?;
         }
         match &mut self.phase {
@@ -371,53 +352,6 @@ impl<T: Transport> Session<T> {
         self.write(turn)
     }
 
-    /// Plain requests, and the opening handshake.
-    fn requests(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        while let Phase::Opening(opening) = &mut self.phase {
-            let handshake = &mut opening.handshake;
-            match handshake.recv(input, turn.cork) {
-                Ok(None) => return Ok(()),
-                Ok(Some(RequestKind::Plain)) => {
-                    let limit = turn.shared.settings.max_body;
-                    match handshake.read_body(limit, input, turn.cork, turn.now) {
-                        Ok(false) => return Ok(()),
-                        Ok(true) if respond(handshake, self.peer, turn) => {
-                            if self.pauses(input, turn)? {
-                                return Ok(());
-                            }
-                        }
-                        Ok(true) | Err(_) => self.linger(turn),
-                    }
-                }
-                Ok(Some(RequestKind::Upgrade)) => {
-                    let decision = decide(handshake, self.id, self.peer, turn);
-                    if let Decision::Deferred = decision {
-                        let timeout = turn.shared.settings.options.config.handshake_timeout;
-                        opening.deferred_until = Some(turn.now.saturating_add(timeout));
-                        return Ok(());
-                    }
-                    match settle(handshake, decision, self.id, self.peer, turn) {
-                        Some(open) => self.open(open, turn)?,
-                        None => self.linger(turn),
-                    }
-                }
-                Err(_) => self.linger(turn),
-            }
-        }
-        Ok(())
-    }
-
-    fn open(&mut self, open: Open, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        // A peer that has gone again was never open.
-        if self.read_closed {
-            return Err(Gone);
-        }
-        self.write(turn)?;
-        self.phase = Phase::Open(Box::new(open));
-        self.tell(turn, |application, io| application.on_open(io));
-        self.end_if_asked(turn)
-    }
-
     /// Frames: each event goes to the application. Stops where the session has to pause.
     fn messages(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         loop {
@@ -428,10 +362,14 @@ impl<T: Transport> Session<T> {
             match event {
                 Ok(None) => return Ok(()),
                 Ok(Some(Event::Message(message))) => {
-                    self.tell(turn, |application, io| application.on_message(io, message));
+                    if self.allows(1, message.len(), turn) {
+                        self.tell(turn, |application, io| application.on_message(io, message));
+                    }
                 }
                 Ok(Some(Event::Piece(piece))) => {
-                    self.tell(turn, |application, io| application.on_piece(io, piece));
+                    if self.allows(piece.first.into(), piece.payload.len(), turn) {
+                        self.tell(turn, |application, io| application.on_piece(io, piece));
+                    }
                 }
                 Ok(Some(Event::Ping(payload))) => {
                     self.tell(turn, |application, io| application.on_ping(io, &payload));
@@ -468,6 +406,87 @@ impl<T: Transport> Session<T> {
         }
         self.unread = input.as_slice().to_vec();
         Ok(true)
+    }
+
+    /// Counts what was received, and asks its rate limits.
+    #[inline]
+    fn allows(&mut self, messages: u32, bytes: usize, turn: &mut Turn<'_>) -> bool {
+        let Phase::Open(open) = &mut self.phase else {
+            return false;
+        };
+        let link = &mut open.link;
+        link.account.messages_received += u64::from(messages);
+        link.account.bytes_received += bytes as u64;
+        link.account.active = turn.now;
+        let metrics = turn.shared.metrics(self.id);
+        metrics.messages_received.add(messages.into());
+        if !link.limited && turn.shared.by_address.is_none() {
+            return true;
+        }
+        self.check_rate(messages, bytes, turn)
+    }
+
+    #[inline(never)]
+    fn check_rate(&mut self, messages: u32, bytes: usize, turn: &mut Turn<'_>) -> bool {
+        let Phase::Open(open) = &mut self.phase else {
+            return false;
+        };
+        let Link {
+            options,
+            rate,
+            rate_key,
+            client_ip,
+            connection,
+            resume_at,
+            end,
+            ..
+        } = &mut open.link;
+        let options = Arc::clone(options);
+        let now = turn.now;
+        let verdict = rate
+            .check(&options.rate_limit, messages, bytes, now)
+            .and(|| match &turn.shared.by_address {
+                Some(limit) => limit.check(client_ip, messages, bytes, now),
+                None => Verdict::Deliver,
+            })
+            .and(|| match (&options.rate_by_key, rate_key.as_deref()) {
+                (Some(limit), Some(key)) => limit.table.check(key, messages, bytes, now),
+                _ => Verdict::Deliver,
+            });
+        if verdict != Verdict::Deliver {
+            turn.shared.metrics(self.id).rate_limited.add(1);
+        }
+        match verdict {
+            Verdict::Deliver => true,
+            Verdict::DeliverThenPause(pause) => {
+                *resume_at = Some(now.saturating_add(pause));
+                true
+            }
+            Verdict::Drop => false,
+            Verdict::Reply(text) => {
+                // It fails while a fragmented message is sent: then the reply is dropped, too.
+                let _ = connection.send(text, turn.cork);
+                false
+            }
+            Verdict::Close(code, reason) => {
+                end.get_or_insert(End::RateLimit(code));
+                self.close(code, reason, turn);
+                false
+            }
+        }
+    }
+
+    /// The connection in numbers, once it has opened.
+    pub(super) fn stats(&self, now: Duration) -> Option<ConnectionStats> {
+        match &self.phase {
+            Phase::Open(open) => Some(open.link.stats(self.queue.len(), now)),
+            _ => None,
+        }
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queue.len()
     }
 
     fn io<'s>(&'s mut self, turn: &'s mut Turn<'_>) -> Option<SocketIo<'s>> {
@@ -562,8 +581,9 @@ impl<T: Transport> Session<T> {
         let waiting = self.queue.len() + turn.cork.len();
         let blocked = self.queue.is_blocked();
         match self.queue.write(&mut self.transport, turn.cork) {
-            Ok(true) => {}
+            Ok(true) => self.count_written(waiting, turn),
             Ok(false) => {
+                self.count_written(waiting - self.queue.len(), turn);
                 if !blocked || self.queue.len() < waiting {
                     self.progress = turn.now;
                 }
@@ -579,6 +599,10 @@ impl<T: Transport> Session<T> {
             return self.write(turn);
         }
         Ok(())
+    }
+
+    fn count_written(&self, bytes: usize, turn: &Turn<'_>) {
+        turn.shared.metrics(self.id).bytes_sent.add(bytes as u64);
     }
 
     fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
@@ -597,13 +621,18 @@ impl<T: Transport> Session<T> {
                 let response = Response::status(503);
                 // The status is a good one and the request is there.
                 let _ = opening.handshake.reject(&response, turn.cork);
+                self.failed(HandshakeFailure::Timeout, turn);
                 self.linger(turn);
             }
             Phase::Opening(opening) => {
                 let handshake = &mut opening.handshake;
-                if handshake.handle_timeout(turn.now, turn.cork).is_err() {
+                if let Err(error) = handshake.handle_timeout(turn.now, turn.cork) {
+                    self.failed((&error).into(), turn);
                     self.linger(turn);
                 }
+            }
+            Phase::Open(open) if open.link.resume_at.is_some_and(|at| turn.now >= at) => {
+                open.link.resume_at = None;
             }
             Phase::Open(open) if expired(&open.link) => {
                 open.link.end.get_or_insert(End::Lifetime);
@@ -645,11 +674,26 @@ impl<T: Transport> Session<T> {
         if let Phase::Open(open) = &mut self.phase {
             let end = open.link.end.take().unwrap_or(end);
             self.call(turn, |application, io| application.on_close(io, &end));
-            let topics = self.take_subscriptions();
-            turn.shared.leave_topics(self.id, topics, turn.peers);
-            turn.shared.closed(self.id, &end);
+            self.leave(turn);
+            if let Some(stats) = self.stats(turn.now) {
+                turn.shared.closed(&stats, &end);
+            }
         }
         self.linger(turn);
+    }
+
+    /// Ends its subscriptions and leaves where it is present.
+    fn leave(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        for topic in mem::take(&mut open.link.subscriptions) {
+            turn.shared.directory.remove(&topic, self.id);
+            turn.peers.unsubscribe(&topic, self.id.token());
+        }
+        for topic in mem::take(&mut open.link.joined) {
+            turn.shared.presence.leave(&topic, self.id.to_u64());
+        }
     }
 
     fn linger(&mut self, turn: &mut Turn<'_>) {
@@ -676,7 +720,10 @@ impl<T: Transport> Session<T> {
     fn eof(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.readable = false;
         match &mut self.phase {
-            Phase::Opening(_) => Err(Gone),
+            Phase::Opening(_) => {
+                self.failed(HandshakeFailure::Eof, turn);
+                Err(Gone)
+            }
             Phase::Open(open) => {
                 if let Some(closed) = open.link.connection.handle_eof() {
                     self.end(End::Closed(closed), turn);
@@ -698,125 +745,6 @@ impl<T: Transport> Session<T> {
         }
         Gone
     }
-}
-
-/// A panic in the application's code that looks at a request is the server's error.
-fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Reject> {
-    catch_unwind(AssertUnwindSafe(call))
-        .map_err(|_| Reject::new(500, "the server failed to answer this request"))
-}
-
-/// Answers a plain request; whether the transport stays open for the next.
-fn respond(handshake: &mut ServerHandshake, peer: SocketAddr, turn: &mut Turn<'_>) -> bool {
-    let Some(request) = handshake.request() else {
-        return false;
-    };
-    let response = match turn.shared.settings.router.at(request.path()) {
-        Some((entry, params)) => {
-            let request = turn
-                .shared
-                .request(request, params, peer)
-                .with_body(handshake.body());
-            guarded(|| entry.answer(&request)).unwrap_or_else(|reject| *reject.0)
-        }
-        None => HttpResponse::text("there is nothing at this path").with_status(404),
-    };
-    let sent = response.as_response(|it| handshake.respond(it, turn.cork, turn.now));
-    sent.unwrap_or_else(|_| {
-        // The application's own response can't be sent.
-        let failed = handshake.respond(&Response::status(500), turn.cork, turn.now);
-        failed.unwrap_or(false)
-    })
-}
-
-/// What the guards and the route say to an opening handshake.
-fn decide(
-    handshake: &ServerHandshake,
-    id: ConnectionId,
-    peer: SocketAddr,
-    turn: &Turn<'_>,
-) -> Decision {
-    let decision = endpoint(handshake, turn.shared).and_then(|(request, params, endpoint)| {
-        let request = turn.shared.request(request, params, peer);
-        guarded(|| {
-            let server = turn.shared.settings.guards.iter();
-            for guard in server.chain(&endpoint.guards) {
-                if let Err(reject) = guard.check(&request) {
-                    return Decision::Reject(reject);
-                }
-            }
-            (endpoint.decide)(&request, &Handle::new(turn.shared), id)
-        })
-    });
-    decision.unwrap_or_else(Decision::Reject)
-}
-
-type Found<'a> = (proto::Request<'a>, matchit::Params<'a, 'a>, &'a Endpoint);
-
-fn endpoint<'a>(handshake: &'a ServerHandshake, shared: &'a Shared) -> Result<Found<'a>, Reject> {
-    let none = || Reject::new(404, "no WebSocket endpoint has this path");
-    let request = handshake.request().ok_or_else(none)?;
-    let (entry, params) = shared.settings.router.at(request.path()).ok_or_else(none)?;
-    let endpoint = entry.endpoint.as_ref().ok_or_else(none)?;
-    Ok((request, params, endpoint))
-}
-
-/// Accepts or rejects an opening handshake; the open session if it was accepted.
-fn settle(
-    handshake: &ServerHandshake,
-    decision: Decision,
-    id: ConnectionId,
-    peer: SocketAddr,
-    turn: &mut Turn<'_>,
-) -> Option<Open> {
-    let accepted = match decision {
-        Decision::Accept(accepted) => accept(handshake, accepted, id, peer, turn),
-        Decision::Reject(reject) => Err(reject),
-        Decision::Deferred => return None,
-    };
-    let reject = match accepted {
-        Ok(open) => return Some(open),
-        Err(reject) => reject,
-    };
-    let sent = reject.0.as_response(|it| handshake.reject(it, turn.cork));
-    if sent.is_err() {
-        // The application's own response can't be sent.
-        let _ = handshake.reject(&Response::status(500), turn.cork);
-    }
-    None
-}
-
-fn accept(
-    handshake: &ServerHandshake,
-    accepted: Accepted<Box<dyn Application>>,
-    id: ConnectionId,
-    peer: SocketAddr,
-    turn: &mut Turn<'_>,
-) -> Result<Open, Reject> {
-    let (request, _, endpoint) = endpoint(handshake, turn.shared)?;
-    let options = &endpoint.options;
-    let headers: Vec<_> = accepted
-        .headers
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
-    let accept = Accept {
-        subprotocol: accepted.subprotocol.as_deref().or_else(|| {
-            let supported: Vec<&str> = options.subprotocols.iter().map(|it| &**it).collect();
-            request.choose_subprotocol(&supported)
-        }),
-        headers: &headers,
-        config: Some(&options.config),
-    };
-    let connection = handshake
-        .accept(&accept, turn.cork, turn.now)
-        .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
-    let stored = options.keep_request.then(|| StoredRequest::new(&request));
-    let link = Link::new(id, peer, connection, options, stored, turn.now);
-    Ok(Open {
-        link,
-        application: accepted.state,
-    })
 }
 
 #[cfg(test)]

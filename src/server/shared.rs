@@ -1,22 +1,28 @@
-//! What the workers of a server share, none of it on the way of a message.
+//! What the workers of a server share, none of it on the way of a message but counters that each
+//! worker has for itself.
 
 use std::boxed::Box;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 
-use matchit::Params;
-
 use super::handle::{ConnectionId, Inbox};
 use super::handler::End;
-use super::http::Request;
+use super::history::HistoryEntry;
+use super::limits::{ConnectionCounts, HandshakeRates, Keyed};
+use super::metrics::{HandshakeFailure, Metrics, Stats};
+use super::observer::{ConnectionStats, Observer};
+use super::pattern::TopicPattern;
+use super::presence::Presence;
+use super::proxy::TrustedProxies;
 use super::route::{Guard, Options};
 use super::router::Router;
-use super::socket::Peers;
+use super::topic_options::TopicOptions;
 use super::topics::{Directory, SubscribeError};
+use crate::error::Fault;
 use crate::net::{Clock, Keep};
-use crate::proto::{self, PreparedMessage};
+use crate::proto::{MessageKind, MessageRef, PreparedMessage, http::Headers};
 
 /// What does not change while the server runs.
 pub(super) struct Settings {
@@ -26,6 +32,13 @@ pub(super) struct Settings {
     pub(super) guards: Vec<Box<dyn Guard>>,
     pub(super) router: Router,
     pub(super) max_body: usize,
+    /// In the order they were added; the first that matches counts.
+    pub(super) topics: Vec<(TopicPattern, TopicOptions)>,
+    pub(super) observers: Vec<Box<dyn Observer>>,
+    /// Whose `Forwarded` headers are believed.
+    pub(super) trusted_proxies: TrustedProxies,
+    /// Who begins its connections with a PROXY header.
+    pub(super) proxy_protocol: TrustedProxies,
 }
 
 pub(super) struct Shared {
@@ -33,8 +46,14 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) inboxes: Vec<Inbox>,
     pub(super) directory: Directory,
+    pub(super) presence: Arc<dyn Presence>,
     /// Connections of each worker, open or not.
     pub(super) loads: Vec<AtomicUsize>,
+    pub(super) connections: Arc<ConnectionCounts>,
+    pub(super) handshake_rates: HandshakeRates,
+    pub(super) by_address: Option<Keyed<IpAddr>>,
+    /// Those of each worker.
+    pub(super) metrics: Vec<Metrics>,
 }
 
 impl Shared {
@@ -50,53 +69,109 @@ impl Shared {
     pub(super) fn left(&self, worker: usize) {
         self.loads[worker].fetch_sub(1, Ordering::Relaxed);
     }
-}
 
-impl Shared {
-    /// A request as the application sees it.
-    pub(super) fn request<'a>(
-        &self,
-        request: proto::Request<'a>,
-        params: Params<'a, 'a>,
-        peer: SocketAddr,
-    ) -> Request<'a> {
-        Request::new(request, params, peer)
+    /// The counters of a connection's worker.
+    #[inline]
+    pub(super) fn metrics(&self, id: ConnectionId) -> &Metrics {
+        &self.metrics[id.worker()]
     }
 
-    /// A connection that was open is over.
-    pub(super) fn closed(&self, id: ConnectionId, end: &End) {
-        let _ = (id, end);
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = Stats::sum(&self.metrics, self.clock.now());
+        let (topics, subscriptions) = self.directory.totals();
+        stats.topics = topics as u64;
+        stats.subscriptions = subscriptions as u64;
+        stats
     }
 
-    /// Ends the subscriptions of a connection that is over.
-    pub(super) fn leave_topics(
-        &self,
-        id: ConnectionId,
-        topics: impl IntoIterator<Item = Arc<str>>,
-        peers: &mut dyn Peers,
-    ) {
-        for topic in topics {
-            self.directory.remove(&topic, id);
-            peers.unsubscribe(&topic, id.token());
+    /// The client's address, as far as it is to be believed.
+    pub(super) fn client_ip(&self, peer: SocketAddr, headers: Headers<'_>) -> IpAddr {
+        self.settings.trusted_proxies.client_ip(peer.ip(), headers)
+    }
+
+    pub(super) fn opened(&self, connection: &ConnectionStats) {
+        let metrics = self.metrics(connection.id);
+        metrics.connections.add(1);
+        metrics.connections_opened.add(1);
+        for observer in &self.settings.observers {
+            observer.connected(connection);
         }
     }
 
+    /// A connection that was open is over.
+    pub(super) fn closed(&self, connection: &ConnectionStats, end: &End) {
+        let metrics = self.metrics(connection.id);
+        metrics.connections.set(metrics.connections.value() - 1);
+        metrics.closes.add(end.code().into(), 1);
+        if let End::Failed(fault) = end {
+            metrics.errors.add(Fault::into(*fault), 1);
+        }
+        for observer in &self.settings.observers {
+            observer.disconnected(connection, end);
+        }
+    }
+
+    pub(super) fn handshake_failed(
+        &self,
+        worker: usize,
+        peer: SocketAddr,
+        failure: HandshakeFailure,
+    ) {
+        self.metrics[worker].handshake_failures.add(failure, 1);
+        for observer in &self.settings.observers {
+            observer.handshake_failed(peer, failure);
+        }
+    }
+
+    fn topic(&self, topic: &str) -> Option<&TopicOptions> {
+        let mut topics = self.settings.topics.iter();
+        let (_, options) = topics.find(|(pattern, _)| pattern.matches(topic))?;
+        Some(options)
+    }
+
     pub(super) fn check_topic(&self, topic: &str, id: ConnectionId) -> Result<(), SubscribeError> {
-        let _ = (topic, id);
-        Ok(())
+        match self.topic(topic).and_then(|it| it.guard.as_ref()) {
+            Some(guard) => guard(id, topic).map_err(SubscribeError::Refused),
+            None => Ok(()),
+        }
     }
 
+    /// What may become of a message of this topic that waits.
     pub(super) fn keep(&self, topic: &str) -> Keep {
-        let _ = topic;
-        Keep::Always
+        match self.topic(topic) {
+            Some(options) if options.conflate => Keep::UntilNext(topic.into()),
+            _ => Keep::Always,
+        }
     }
 
+    /// Puts a message that is published into its topic's history.
     pub(super) fn remember(&self, topic: &str, message: &PreparedMessage) {
-        let _ = (topic, message);
+        if let Some((history, _)) = self.topic(topic).and_then(|it| it.history.as_ref()) {
+            let payload = message.payload().into();
+            history.push(topic, message.kind(), payload, self.clock.now());
+        }
     }
 
-    pub(super) fn recent(&self, topic: &str) -> Vec<PreparedMessage> {
-        let _ = topic;
-        Vec::new()
+    pub(super) fn history(&self, topic: &str, limit: usize) -> Vec<HistoryEntry> {
+        match self.topic(topic).and_then(|it| it.history.as_ref()) {
+            Some((history, _)) => history.recent(topic, limit, self.clock.now()),
+            None => Vec::new(),
+        }
+    }
+
+    /// What a new subscriber of the topic is sent.
+    pub(super) fn recent(&self, topic: &str, options: &Options) -> Vec<PreparedMessage> {
+        let Some((history, count)) = self.topic(topic).and_then(|it| it.history.as_ref()) else {
+            return Vec::new();
+        };
+        let entries = history.recent(topic, *count, self.clock.now());
+        let prepare = |message: MessageRef<'_>| PreparedMessage::new(message, &options.config);
+        let message = |entry: &HistoryEntry| match entry.kind {
+            MessageKind::Text => core::str::from_utf8(&entry.payload)
+                .ok()
+                .map(|text| prepare(text.into())),
+            MessageKind::Binary => Some(prepare((&*entry.payload).into())),
+        };
+        entries.iter().filter_map(message).collect()
     }
 }

@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
 use mio::Token;
 
-use super::handle::{ConnectionId, Handle};
+use super::handle::{Command, ConnectionId, Handle};
 use super::handler::End;
+use super::limits::RateState;
+use super::observer::ConnectionStats;
+use super::presence::{PresenceChange, PresenceError};
 use super::route::Options;
 use super::shared::Shared;
 use super::topics::SubscribeError;
@@ -150,6 +153,18 @@ impl<'a, S> Socket<'a, S> {
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.io.link.peer
+    }
+
+    /// The client's address: the peer's, or what a trusted proxy tells.
+    #[must_use]
+    pub fn client_ip(&self) -> IpAddr {
+        self.io.link.client_ip
+    }
+
+    /// The connection in numbers.
+    #[must_use]
+    pub fn stats(&self) -> ConnectionStats {
+        self.io.link.stats(self.buffered(), self.io.now)
     }
 
     /// The request of the opening handshake, where the route
@@ -292,6 +307,41 @@ impl<'a, S> Socket<'a, S> {
         self.io.unsubscribe(topic)
     }
 
+    /// Enters the presence of a topic as `user`, with the application's data; what to tell the
+    /// others, if anything changed for them. Being subscribed is another matter.
+    ///
+    /// The connection leaves when it ends, after
+    /// [`Handler::on_close`](super::Handler::on_close); one that wants to tell the others calls
+    /// [`leave`](Self::leave) there.
+    ///
+    /// # Errors
+    /// [`PresenceError`]; nothing changed then.
+    pub fn join(
+        &mut self,
+        topic: &str,
+        user: &str,
+        data: &str,
+    ) -> Result<PresenceChange, PresenceError> {
+        let link = &mut *self.io.link;
+        let id = link.id.to_u64();
+        let change = self.io.shared.presence.join(topic, id, user, data)?;
+        link.joined.insert(topic.into());
+        Ok(change)
+    }
+
+    /// Changes the data of the user this connection is in the topic as.
+    pub fn update(&mut self, topic: &str, data: &str) -> PresenceChange {
+        let id = self.io.link.id.to_u64();
+        self.io.shared.presence.update(topic, id, data)
+    }
+
+    /// Leaves the presence of a topic; what to tell the others.
+    pub fn leave(&mut self, topic: &str) -> PresenceChange {
+        let link = &mut *self.io.link;
+        link.joined.remove(topic);
+        self.io.shared.presence.leave(topic, link.id.to_u64())
+    }
+
     /// The topics it is subscribed to.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.io.link.subscriptions.iter().map(|it| &**it)
@@ -374,6 +424,29 @@ pub(super) struct Link {
     pub(super) end: Option<End>,
     /// When its lifetime is over.
     pub(super) expires: Option<Duration>,
+    /// It sent too fast: nothing is read until then.
+    pub(super) resume_at: Option<Duration>,
+    pub(super) client_ip: IpAddr,
+    /// A limit of messages or bytes over time holds for it.
+    pub(super) limited: bool,
+    /// How much of its rate limit is used up.
+    pub(super) rate: RateState,
+    /// What the route's limit by key counts it under.
+    pub(super) rate_key: Option<Box<str>>,
+    /// The topics in whose presence it is.
+    pub(super) joined: BTreeSet<Box<str>>,
+    pub(super) account: Account,
+}
+
+/// What a connection sent and received.
+#[derive(Default)]
+pub(super) struct Account {
+    pub(super) opened: Duration,
+    pub(super) active: Duration,
+    pub(super) messages_received: u64,
+    pub(super) bytes_received: u64,
+    pub(super) messages_sent: u64,
+    pub(super) bytes_sent: u64,
 }
 
 /// The request of an opening handshake, kept beyond it.
@@ -416,9 +489,9 @@ impl Link {
     pub(super) fn new(
         id: ConnectionId,
         peer: SocketAddr,
+        client_ip: IpAddr,
         connection: Connection,
         options: &Arc<Options>,
-        request: Option<StoredRequest>,
         now: Duration,
     ) -> Self {
         let expires = options.max_lifetime.map(|lifetime| {
@@ -431,7 +504,7 @@ impl Link {
             peer,
             connection,
             options: Arc::clone(options),
-            request: request.map(Box::new),
+            request: None,
             subscriptions: BTreeSet::new(),
             told: Vec::new(),
             held: Vec::new(),
@@ -440,7 +513,56 @@ impl Link {
             paused: false,
             end: None,
             expires,
+            resume_at: None,
+            client_ip,
+            limited: options.rate_limit.messages.is_some()
+                || options.rate_limit.bytes.is_some()
+                || options.rate_by_key.is_some(),
+            rate: RateState::default(),
+            rate_key: None,
+            joined: BTreeSet::new(),
+            account: Account {
+                opened: now,
+                active: now,
+                ..Account::default()
+            },
         }
+    }
+
+    pub(super) fn stats(&self, buffered: usize, now: Duration) -> ConnectionStats {
+        let account = &self.account;
+        ConnectionStats {
+            id: self.id,
+            peer_addr: self.peer,
+            client_ip: self.client_ip,
+            age: now.saturating_sub(account.opened),
+            idle: now.saturating_sub(account.active),
+            messages_received: account.messages_received,
+            bytes_received: account.bytes_received,
+            messages_sent: account.messages_sent,
+            bytes_sent: account.bytes_sent,
+            buffered,
+            subscriptions: self.subscriptions.len(),
+            round_trip: self.connection.round_trip(),
+            user_agent: self
+                .request
+                .as_ref()
+                .and_then(|it| it.header("user-agent"))
+                .map(Into::into),
+        }
+    }
+
+    /// A message of `length` bytes is on its way; what became of it.
+    #[inline]
+    fn sent(&mut self, queue: &WriteQueue, length: usize, now: Duration) -> Sent {
+        self.account.messages_sent += 1;
+        self.account.bytes_sent += length as u64;
+        self.account.active = now;
+        if queue.is_blocked() {
+            self.draining = true;
+            return Sent::Queued;
+        }
+        Sent::Sent
     }
 
     /// The application panicked.
@@ -488,15 +610,6 @@ impl Link {
         }
     }
 
-    /// What became of a message that is appended or queued.
-    fn sent(&mut self, queue: &WriteQueue) -> Sent {
-        if queue.is_blocked() {
-            self.draining = true;
-            return Sent::Queued;
-        }
-        Sent::Sent
-    }
-
     /// Takes a message from others of the worker.
     pub(super) fn deliver(
         &mut self,
@@ -532,7 +645,7 @@ impl Link {
             Ok(None) => queue.push(own, 0, keep),
             Err(_) => return Sent::Dropped,
         }
-        self.sent(queue)
+        self.sent(queue, message.payload().len(), now)
     }
 }
 
@@ -591,7 +704,7 @@ impl SocketIo<'_> {
             .link
             .make_room(self.queue, self.cork.len(), length, self.now)
         {
-            return Sent::Dropped;
+            return self.dropped();
         }
         if self.queue.is_blocked() && self.link.options.overflow == Overflow::DropOldest {
             let mut frame = Vec::new();
@@ -603,7 +716,18 @@ impl SocketIo<'_> {
         } else if encode(self.link, self.cork).is_err() {
             return Sent::Dropped;
         }
-        self.link.sent(self.queue)
+        self.count_sent(length)
+    }
+
+    #[inline]
+    fn count_sent(&mut self, length: usize) -> Sent {
+        self.shared.metrics(self.link.id).messages_sent.add(1);
+        self.link.sent(self.queue, length, self.now)
+    }
+
+    fn dropped(&self) -> Sent {
+        self.shared.metrics(self.link.id).dropped.add(1);
+        Sent::Dropped
     }
 
     /// What the cork holds goes first.
@@ -640,7 +764,7 @@ impl SocketIo<'_> {
                 self.link.deliver(self.queue, &message, keep, self.now);
             }
         }
-        Ok(self.link.sent(self.queue))
+        Ok(self.count_sent(fragment.as_bytes().len()))
     }
 
     pub(super) fn subscribe(&mut self, topic: &str) -> Result<usize, SubscribeError> {
@@ -660,7 +784,7 @@ impl SocketIo<'_> {
         link.subscriptions.insert(Arc::clone(&name));
         link.told
             .push(Told::Subscribed(Arc::clone(&name), Ok(count)));
-        for message in self.shared.recent(&name) {
+        for message in self.shared.recent(&name, &self.link.options) {
             self.send(Outgoing::Prepared(&message));
         }
         Ok(count)
@@ -679,11 +803,37 @@ impl SocketIo<'_> {
     fn publish(&mut self, topic: &str, message: &PreparedMessage, to_self: bool) -> Published {
         let subscribed = self.link.subscriptions.contains(topic);
         self.shared.remember(topic, message);
-        let token = self.link.id.token();
-        let mut published = self.peers.publish(topic, message, Some(token));
+        let id = self.link.id;
+        let mut published = self.peers.publish(topic, message, Some(id.token()));
+        if self.shared.inboxes.len() > 1 {
+            published.remote = self.publish_elsewhere(topic, message, published, subscribed);
+        }
         if to_self && subscribed {
             published.count(self.send(Outgoing::Prepared(message)));
         }
         published
+    }
+
+    /// Publishes on the other workers; answers how many subscribers they have.
+    fn publish_elsewhere(
+        &self,
+        topic: &str,
+        message: &PreparedMessage,
+        here: Published,
+        subscribed: bool,
+    ) -> usize {
+        let here = here.sent + here.queued + here.dropped + usize::from(subscribed);
+        let elsewhere = self.shared.directory.count(topic).saturating_sub(here);
+        if elsewhere == 0 {
+            return 0;
+        }
+        let topic: Arc<str> = topic.into();
+        for (worker, inbox) in self.shared.inboxes.iter().enumerate() {
+            if worker != self.link.id.worker() {
+                // Never refused: what a handler publishes is bounded by what it receives.
+                inbox.push(Command::Publish(Arc::clone(&topic), message.clone()));
+            }
+        }
+        elsewhere
     }
 }

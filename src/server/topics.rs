@@ -6,15 +6,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::hash::BuildHasher;
-use std::hash::RandomState;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 use mio::Token;
 
 use super::ConnectionId;
+use super::shards::Shards;
 
 /// What bounds topics and subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +102,10 @@ impl Topics {
     }
 }
 
-/// Locks are held for one lookup; more shards than workers keep them apart.
-const SHARDS: usize = 64;
-
 /// The subscribers of all workers.
 pub(super) struct Directory {
     limits: TopicLimits,
-    hasher: RandomState,
-    shards: Vec<Mutex<HashMap<Arc<str>, BTreeSet<ConnectionId>>>>,
+    shards: Shards<HashMap<Arc<str>, BTreeSet<ConnectionId>>>,
     topics: AtomicUsize,
     subscriptions: AtomicUsize,
 }
@@ -119,8 +114,7 @@ impl Directory {
     pub(super) fn new(limits: TopicLimits) -> Self {
         Self {
             limits,
-            hasher: RandomState::new(),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: Shards::new(HashMap::new),
             topics: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
         }
@@ -140,7 +134,7 @@ impl Directory {
         if subscribed >= self.limits.max_per_connection {
             return Err(SubscribeError::ConnectionFull);
         }
-        let mut shard = self.shard(topic);
+        let mut shard = self.shards.of(topic);
         let name = match shard.get_key_value(topic) {
             Some((name, subscribers)) => {
                 if subscribers.len() >= self.limits.max_subscribers {
@@ -165,7 +159,7 @@ impl Directory {
 
     /// Removes a subscriber; answers how many are left.
     pub(super) fn remove(&self, topic: &str, id: ConnectionId) -> usize {
-        let mut shard = self.shard(topic);
+        let mut shard = self.shards.of(topic);
         let Some(subscribers) = shard.get_mut(topic) else {
             return 0;
         };
@@ -181,19 +175,18 @@ impl Directory {
     }
 
     pub(super) fn count(&self, topic: &str) -> usize {
-        self.shard(topic).get(topic).map_or(0, BTreeSet::len)
+        self.shards.of(topic).get(topic).map_or(0, BTreeSet::len)
     }
 
     pub(super) fn list(&self, topic: &str) -> Vec<ConnectionId> {
-        let shard = self.shard(topic);
+        let shard = self.shards.of(topic);
         shard.get(topic).into_iter().flatten().copied().collect()
     }
 
     /// All topics and their counts, in no order.
     pub(super) fn topics(&self) -> Vec<(Arc<str>, usize)> {
         let mut all = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        for shard in self.shards.iter() {
             all.extend(shard.iter().map(|(name, it)| (Arc::clone(name), it.len())));
         }
         all
@@ -203,14 +196,6 @@ impl Directory {
     pub(super) fn totals(&self) -> (usize, usize) {
         let topics = self.topics.load(Ordering::Relaxed);
         (topics, self.subscriptions.load(Ordering::Relaxed))
-    }
-
-    /// Each change leaves the map whole, so a panic elsewhere doesn't poison it.
-    fn shard(&self, topic: &str) -> MutexGuard<'_, HashMap<Arc<str>, BTreeSet<ConnectionId>>> {
-        let at = self.hasher.hash_one(topic) as usize % SHARDS;
-        self.shards[at]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The event loop: one thread, one poll, one [`Hub`] of sessions.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::handle::Command;
 use super::hub::Hub;
+use super::limits::Permit;
+use super::metrics::HandshakeFailure;
 use super::shared::Shared;
 use crate::net::Clock;
 
@@ -122,7 +124,7 @@ impl Worker {
         for command in shared.inboxes[self.index].take() {
             match command {
                 Command::Adopt(..) if self.hub.stops() => shared.left(self.index),
-                Command::Adopt(stream, peer) => self.add(stream, peer, now),
+                Command::Adopt(stream, peer, permit) => self.add(stream, peer, permit, now),
                 Command::ShutDown(_) => {
                     self.listener = None;
                     self.acceptable = false;
@@ -167,19 +169,30 @@ impl Worker {
         // Where it can't be set, they are only slower.
         let _ = stream.set_nodelay(true);
         let shared = self.hub.shared();
+        let Ok(permit) = shared.connections.admit() else {
+            shared.handshake_failed(self.index, peer, HandshakeFailure::TooManyConnections);
+            return refuse(stream);
+        };
         let worker = shared.take_in();
         if worker == self.index {
-            self.add(stream, peer, now);
-        } else if !shared.inboxes[worker].push(Command::Adopt(stream, peer)) {
+            self.add(stream, peer, permit, now);
+        } else if !shared.inboxes[worker].push(Command::Adopt(stream, peer, permit)) {
             shared.left(worker);
         }
     }
 
-    fn add(&mut self, stream: TcpStream, peer: SocketAddr, now: Duration) {
+    fn add(&mut self, stream: TcpStream, peer: SocketAddr, permit: Permit, now: Duration) {
         let registry = self.poll.registry();
-        self.hub.insert(stream, peer, now, |stream, token| {
+        self.hub.insert(stream, peer, permit, now, |stream, token| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             registry.register(stream, token, interest).is_ok()
         });
     }
+}
+
+/// Tells a connection that is one too many, as far as its socket takes that at once.
+fn refuse(mut stream: TcpStream) {
+    let response = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+        Retry-After: 5\r\nContent-Length: 0\r\n\r\n";
+    let _ = stream.write(response);
 }

@@ -56,6 +56,7 @@ impl ConnectionCounts {
     }
 
     /// How many there are now.
+    #[cfg(test)]
     pub(in crate::server) fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::io::IoSlice;
 use std::rc::Rc;
-use std::string::String;
+use std::string::{String, ToString as _};
 use std::sync::Mutex;
 use std::vec;
 
@@ -297,7 +297,14 @@ impl Rig {
         let peer = ([127, 0, 0, 1], 1).into();
         let id = ConnectionId::from_u64(0);
         Self {
-            session: Session::new(sim.clone(), peer, id, &shared, Duration::ZERO),
+            session: Session::new(
+                sim.clone(),
+                peer,
+                id,
+                shared.connections.admit().unwrap(),
+                &shared,
+                Duration::ZERO,
+            ),
             sim,
             shared,
             echo,

@@ -1,0 +1,317 @@
+//! A connection before it is open: plain requests, and the opening handshake.
+//!
+//! Owns how requests are answered: by the application's functions, by limits and guards, by the
+//! route. Reading and writing are the session's.
+
+use std::boxed::Box;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::string::ToString;
+use std::time::Duration;
+use std::vec::Vec;
+
+use super::{Gone, Next, Open, Phase, Session, Turn};
+use crate::net::Transport;
+use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
+use crate::server::handle::{ConnectionId, Handle};
+use crate::server::handler::{Application, Decision};
+use crate::server::http::{HttpResponse, Request};
+use crate::server::limits::Permit;
+use crate::server::metrics::HandshakeFailure;
+use crate::server::proxy::ProxyHeader;
+use crate::server::reject::Reject;
+use crate::server::route::{Accepted, Endpoint};
+use crate::server::shared::Shared;
+use crate::server::socket::{Link, StoredRequest};
+
+/// A connection before it is open: requests, until one of them is an opening handshake.
+pub(super) struct Opening {
+    pub(super) handshake: ServerHandshake,
+    /// What has arrived of the PROXY header that comes first.
+    pub(super) proxy_header: Option<Vec<u8>>,
+    /// The application decides later, until then.
+    pub(super) deferred_until: Option<Duration>,
+}
+
+impl<T: Transport> Session<T> {
+    /// The application has decided about a deferred upgrade.
+    pub(in crate::server) fn decide(
+        &mut self,
+        decision: Result<Accepted<Box<dyn Application>>, Reject>,
+        turn: &mut Turn<'_>,
+    ) -> Next {
+        if let Phase::Opening(opening) = &mut self.phase
+            && opening.deferred_until.take().is_some()
+        {
+            let decision = decision.map_or_else(Decision::Reject, Decision::Accept);
+            if self.settle(decision, turn).is_err() {
+                return Next::Drop;
+            }
+        }
+        self.drive(turn)
+    }
+
+    /// The PROXY header that its proxy puts first; what came behind it, once it is complete.
+    #[cold]
+    pub(super) fn proxy_header(&mut self, turn: &mut Turn<'_>) -> Result<Option<Vec<u8>>, Gone> {
+        let Phase::Opening(opening) = &mut self.phase else {
+            return Ok(None);
+        };
+        let header = opening.proxy_header.take().unwrap_or_default();
+        match ProxyHeader::parse(&header) {
+            Ok(None) => {
+                opening.proxy_header = Some(header);
+                Ok(None)
+            }
+            Ok(Some((proxied, length))) => {
+                if let ProxyHeader::Proxied { source, .. } = proxied {
+                    self.peer = source;
+                }
+                Ok(Some(header[length..].to_vec()))
+            }
+            Err(_) => {
+                self.failed(HandshakeFailure::Proxy, turn);
+                Err(Gone)
+            }
+        }
+    }
+
+    /// Counts a connection that does not come to open.
+    #[cold]
+    pub(super) fn failed(&self, failure: HandshakeFailure, turn: &Turn<'_>) {
+        turn.shared
+            .handshake_failed(self.id.worker(), self.peer, failure);
+    }
+
+    /// Plain requests, and the opening handshake.
+    pub(super) fn requests(
+        &mut self,
+        input: &mut Input<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Gone> {
+        while let Phase::Opening(opening) = &mut self.phase {
+            let handshake = &mut opening.handshake;
+            match handshake.recv(input, turn.cork) {
+                Ok(None) => return Ok(()),
+                Ok(Some(RequestKind::Plain)) => {
+                    // The body of a request that nobody handles is not waited for.
+                    let limit = turn.shared.settings.max_body;
+                    let read = match handles(handshake, turn.shared) {
+                        true => handshake.read_body(limit, input, turn.cork, turn.now),
+                        false => Ok(true),
+                    };
+                    match read {
+                        Ok(false) => return Ok(()),
+                        Ok(true) if respond(handshake, self.peer, turn) => {
+                            if self.pauses(input, turn)? {
+                                return Ok(());
+                            }
+                        }
+                        Ok(true) => self.linger(turn),
+                        Err(error) => {
+                            self.failed((&error).into(), turn);
+                            self.linger(turn);
+                        }
+                    }
+                }
+                Ok(Some(RequestKind::Upgrade)) => {
+                    let decision = decide(handshake, &mut self.permit, self.id, self.peer, turn);
+                    if let Decision::Deferred = decision {
+                        let timeout = turn.shared.settings.options.config.handshake_timeout;
+                        opening.deferred_until = Some(turn.now.saturating_add(timeout));
+                        return Ok(());
+                    }
+                    self.settle(decision, turn)?;
+                }
+                Err(error) => {
+                    self.failed((&error).into(), turn);
+                    self.linger(turn);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts or rejects the opening handshake.
+    fn settle(&mut self, decision: Decision, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let Phase::Opening(opening) = &self.phase else {
+            return Ok(());
+        };
+        match settle(&opening.handshake, decision, self.id, self.peer, turn) {
+            Ok(open) => self.open(open, turn),
+            Err(failure) => {
+                self.failed(failure, turn);
+                self.linger(turn);
+                Ok(())
+            }
+        }
+    }
+
+    fn open(&mut self, open: Open, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        // A peer that has gone again was never open.
+        if self.read_closed {
+            return Err(Gone);
+        }
+        self.write(turn)?;
+        self.phase = Phase::Open(Box::new(open));
+        if let Some(stats) = self.stats(turn.now) {
+            turn.shared.opened(&stats);
+        }
+        self.tell(turn, |application, io| application.on_open(io));
+        self.end_if_asked(turn)
+    }
+}
+
+/// A panic in the application's code that looks at a request is the server's error.
+fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Reject> {
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| Reject::new(500, "the server failed to answer this request"))
+}
+
+/// Whether a plain request is handled by a function of the application's.
+fn handles(handshake: &ServerHandshake, shared: &Shared) -> bool {
+    handshake.request().is_some_and(|request| {
+        let found = shared.settings.router.at(request.path());
+        found.is_some_and(|(entry, _)| entry.methods.handles(request.method()))
+    })
+}
+
+/// Answers a plain request; whether the transport stays open for the next.
+fn respond(handshake: &mut ServerHandshake, peer: SocketAddr, turn: &mut Turn<'_>) -> bool {
+    let Some(request) = handshake.request() else {
+        return false;
+    };
+    let response = match turn.shared.settings.router.at(request.path()) {
+        Some((entry, params)) => {
+            let client_ip = turn.shared.client_ip(peer, request.headers());
+            let request = Request::new(request, params, peer, turn.shared)
+                .with_client_ip(client_ip)
+                .with_body(handshake.body());
+            guarded(|| entry.answer(&request)).unwrap_or_else(|reject| *reject.0)
+        }
+        None => HttpResponse::text("there is nothing at this path").with_status(404),
+    };
+    let sent = response.as_response(|it| handshake.respond(it, turn.cork, turn.now));
+    sent.unwrap_or_else(|_| {
+        // The application's own response can't be sent.
+        let failed = handshake.respond(&Response::status(500), turn.cork, turn.now);
+        failed.unwrap_or(false)
+    })
+}
+
+/// What the limits, the guards and the route say to an opening handshake.
+fn decide(
+    handshake: &ServerHandshake,
+    permit: &mut Permit,
+    id: ConnectionId,
+    peer: SocketAddr,
+    turn: &Turn<'_>,
+) -> Decision {
+    let shared = turn.shared;
+    let decision = endpoint(handshake, shared).and_then(|(request, params, endpoint)| {
+        let client_ip = shared.client_ip(peer, request.headers());
+        permit
+            .assign(client_ip)
+            .map_err(|_| Reject::new(429, "too many connections from this address"))?;
+        shared
+            .handshake_rates
+            .allow(client_ip, turn.now)
+            .map_err(|_| Reject::new(429, "too many handshakes: try again later"))?;
+        let request = Request::new(request, params, peer, shared).with_client_ip(client_ip);
+        guarded(|| {
+            let server = shared.settings.guards.iter();
+            for guard in server.chain(&endpoint.guards) {
+                if let Err(reject) = guard.check(&request) {
+                    return Decision::Reject(reject);
+                }
+            }
+            (endpoint.decide)(&request, &Handle::new(shared), id)
+        })
+    });
+    decision.unwrap_or_else(Decision::Reject)
+}
+
+/// The query parameter by which a client that comes back says which connection it had.
+const PREVIOUS: &str = "previous-connection";
+
+type Found<'a> = (proto::Request<'a>, matchit::Params<'a, 'a>, &'a Endpoint);
+
+fn endpoint<'a>(handshake: &'a ServerHandshake, shared: &'a Shared) -> Result<Found<'a>, Reject> {
+    let none = || Reject::new(404, "no WebSocket endpoint has this path");
+    let request = handshake.request().ok_or_else(none)?;
+    let (entry, params) = shared.settings.router.at(request.path()).ok_or_else(none)?;
+    let endpoint = entry.endpoint.as_ref().ok_or_else(none)?;
+    Ok((request, params, endpoint))
+}
+
+/// Accepts or rejects an opening handshake: the open session, or why there is none.
+fn settle(
+    handshake: &ServerHandshake,
+    decision: Decision,
+    id: ConnectionId,
+    peer: SocketAddr,
+    turn: &mut Turn<'_>,
+) -> Result<Open, HandshakeFailure> {
+    let accepted = match decision {
+        Decision::Accept(accepted) => accept(handshake, accepted, id, peer, turn),
+        Decision::Reject(reject) => Err(reject),
+        Decision::Deferred => return Err(HandshakeFailure::Other),
+    };
+    let reject = match accepted {
+        Ok(open) => return Ok(open),
+        Err(reject) => reject,
+    };
+    let sent = reject.0.as_response(|it| handshake.reject(it, turn.cork));
+    if sent.is_err() {
+        // The application's own response can't be sent.
+        let _ = handshake.reject(&Response::status(500), turn.cork);
+    }
+    Err(match reject.status() {
+        404 => HandshakeFailure::NotFound,
+        429 => HandshakeFailure::RateLimited,
+        _ => HandshakeFailure::Rejected,
+    })
+}
+
+fn accept(
+    handshake: &ServerHandshake,
+    accepted: Accepted<Box<dyn Application>>,
+    id: ConnectionId,
+    peer: SocketAddr,
+    turn: &mut Turn<'_>,
+) -> Result<Open, Reject> {
+    let (request, params, endpoint) = endpoint(handshake, turn.shared)?;
+    let options = &endpoint.options;
+    let headers: Vec<_> = accepted
+        .headers
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    let accept = Accept {
+        subprotocol: accepted.subprotocol.as_deref().or_else(|| {
+            let supported: Vec<&str> = options.subprotocols.iter().map(|it| &**it).collect();
+            request.choose_subprotocol(&supported)
+        }),
+        headers: &headers,
+        config: Some(&options.config),
+    };
+    let connection = handshake
+        .accept(&accept, turn.cork, turn.now)
+        .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
+    let client_ip = turn.shared.client_ip(peer, request.headers());
+    let mut link = Link::new(id, peer, client_ip, connection, options, turn.now);
+    if options.keep_request {
+        link.request = Some(Box::new(StoredRequest::new(&request)));
+    }
+    if let Some(limit) = &options.rate_by_key {
+        let request = Request::new(request, params, peer, turn.shared).with_client_ip(client_ip);
+        link.rate_key = guarded(|| (limit.key)(&request))?.map(Into::into);
+    }
+    if request.query_param(PREVIOUS).is_some() {
+        turn.shared.metrics(id).reconnections.add(1);
+    }
+    Ok(Open {
+        link,
+        application: accepted.state,
+    })
+}
