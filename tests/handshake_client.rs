@@ -430,3 +430,52 @@ fn c1_no_error_shows_a_credential() {
         "{error:?}"
     );
 }
+
+// ---- interim responses ----------------------------------------------------------------------
+
+#[test]
+fn interim_responses_are_read_over() {
+    let interim: [&[u8]; 4] = [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\nX: y\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n",
+        b"HTTP/1.1 199 \r\nUpgrade: other\r\nSec-WebSocket-Accept: wrong\r\n\r\n",
+    ];
+    for heads in [&interim[..1], &interim[2..], &interim[..]] {
+        let bytes = [&heads.concat()[..], &switching().bytes(), b"\x89\x00"].concat();
+        for pieces in cuts(&bytes) {
+            let judged = judge(asking_nothing(), &pieces);
+            assert!(matches!(judged.result, Ok(Some(_))), "{:?}", judged.result);
+            assert_eq!(judged.rest, b"\x89\x00");
+            assert_eq!(judged.handshake.response().unwrap().status, 101);
+        }
+    }
+    // The final one is judged as ever.
+    let bytes = [interim[0], b"HTTP/1.1 403 No\r\n\r\n"].concat();
+    let error = failed(asking_nothing, &bytes);
+    assert!(matches!(error, HandshakeError::Response(it) if it.status == 403));
+}
+
+#[test]
+fn interim_responses_without_end_are_over_the_limit_of_the_head_and_the_deadline() {
+    let bytes = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000);
+    let error = failed(asking_nothing, &bytes);
+    assert_eq!(error, HandshakeError::Head(HttpError::HeadTooLarge));
+    let mut judged = judge(asking_nothing(), &[bytes[..1000].to_vec()]);
+    let deadline = judged.handshake.poll_timeout().unwrap();
+    let late = judged.handshake.handle_timeout(deadline);
+    assert!(matches!(late, Err(HandshakeError::Timeout { .. })));
+}
+
+#[test]
+fn a_handshake_that_is_over_consumes_nothing_more() {
+    let mut judged = judge(asking_nothing(), &[switching().bytes()]);
+    assert!(matches!(judged.result, Ok(Some(_))));
+    let mut bytes = switching().bytes();
+    let mut input = Input::new(&mut bytes);
+    assert!(matches!(judged.handshake.recv(&mut input, START), Ok(None)));
+    assert_eq!(
+        (input.consumed(), judged.handshake.poll_timeout()),
+        (0, None)
+    );
+}

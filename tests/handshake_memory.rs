@@ -184,3 +184,71 @@ fn a_kept_transport_that_waits_owns_no_head() {
     assert_eq!(kept, Ok(true));
     assert!(count.live < 1024, "{count:?}");
 }
+
+/// What is behind a head is often another one, and may be many.
+#[test]
+fn of_pipelined_requests_each_byte_is_copied_once_however_many_come_at_once() {
+    let request = plain("GET / HTTP/1.1").head();
+    let requests = 64 * 1024 / request.len();
+    let mut out = Vec::with_capacity(requests * 256);
+    // Whole reads, and reads that cut a request at any place.
+    for cut in [0, 1, request.len() - 1] {
+        let mut bytes = request.repeat(requests);
+        let mut handshake = ServerHandshake::new(config(), START);
+        let (first, second) = bytes.split_at_mut(cut);
+        let ((), count) = counted(|| {
+            let mut input = Input::new(first);
+            assert_eq!(handshake.recv(&mut input, &mut out), Ok(None));
+            let mut input = Input::new(second);
+            for _ in 0..requests {
+                let kind = handshake.recv(&mut input, &mut out);
+                assert_eq!(kind, Ok(Some(RequestKind::Plain)));
+                let response = Response::status(204);
+                assert_eq!(handshake.respond(&response, &mut out, START), Ok(true));
+                out.clear();
+            }
+            assert!(input.is_empty());
+        });
+        // Each head and its lines, and the little text that writing a response takes.
+        let each = 2 * request.len() as isize + 512;
+        assert!(count.total <= requests as isize * each, "{count:?}");
+        assert!(count.peak <= each + 1024, "{count:?}");
+    }
+}
+
+#[test]
+fn a_kept_transport_that_waits_owns_no_buffer_at_all() {
+    let lines = (0..90).fold(plain("GET / HTTP/1.1"), |it, _| it.add("X", "y"));
+    let mut bytes = lines.bytes();
+    let mut out = Vec::with_capacity(4096);
+    let mut handshake = ServerHandshake::new(config(), START);
+    let (kept, count) = counted(|| {
+        let kind = handshake.recv(&mut Input::new(&mut bytes), &mut out);
+        assert_eq!(kind, Ok(Some(RequestKind::Plain)));
+        handshake.respond(&Response::status(200), &mut out, START)
+    });
+    assert_eq!((kept, count.live), (Ok(true), 0), "{count:?}");
+}
+
+#[test]
+fn what_a_head_holds_follows_its_own_length_and_not_what_comes_behind_it() {
+    let head = upgrade().bytes();
+    let mut bytes = [head.clone(), vec![0x81; 100_000]].concat();
+    for cut in [0, 1, 10, head.len() - 1] {
+        let mut handshake = ServerHandshake::new(config(), START);
+        let mut out = Vec::new();
+        let (first, second) = bytes.split_at_mut(cut);
+        let (rest, count) = counted(|| {
+            handshake.recv(&mut Input::new(first), &mut out).unwrap();
+            let mut input = Input::new(second);
+            handshake.recv(&mut input, &mut out).unwrap();
+            input.len()
+        });
+        assert_eq!(rest, 100_000);
+        // Its lines' positions, and what it grew by.
+        assert!(
+            count.peak <= 2 * head.len() as isize + 256 + 1024,
+            "{count:?}"
+        );
+    }
+}

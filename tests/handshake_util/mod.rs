@@ -332,7 +332,7 @@ pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 /// Proves that a server takes these bytes for an opening handshake and answers 101 with the
 /// right accept key, the same however they are cut, consuming the head and no more. Answers a
-/// handshake that was given the bytes whole.
+/// handshake that was given the bytes whole and has not answered yet.
 #[track_caller]
 pub(crate) fn accepted(text: &Text) -> ServerHandshake {
     accepted_by(&config(), text)
@@ -341,7 +341,6 @@ pub(crate) fn accepted(text: &Text) -> ServerHandshake {
 #[track_caller]
 pub(crate) fn accepted_by(config: &Arc<Config>, text: &Text) -> ServerHandshake {
     let (head, bytes) = (text.head(), text.bytes());
-    let mut whole = None;
     for pieces in cuts(&bytes) {
         let served = serve(config, &pieces);
         assert_eq!(
@@ -362,9 +361,8 @@ pub(crate) fn accepted_by(config: &Arc<Config>, text: &Text) -> ServerHandshake 
             .expect("a 101");
         assert!(connection.is_open());
         assert_proper_101(&out, &key_of(text));
-        whole.get_or_insert(served.handshake);
     }
-    whole.unwrap()
+    serve(config, &[bytes]).handshake
 }
 
 /// The key's line, read naively.

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use base64::Engine as _;
@@ -13,19 +14,23 @@ use base64::engine::general_purpose::STANDARD;
 use super::response::check_headers;
 use super::{
     HandshakeError, HeadReader, KEY_LENGTH, ResponseError, ResponseFault, VERSION, accept_key,
-    write_header,
+    header_names, write_header,
 };
 use crate::error::Misuse;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
 use crate::proto::decoder::Input;
 use crate::proto::extension::{PerMessage, parse_extensions};
-use crate::proto::http::{HeadParser, ResponseHead, Version, is_header_value, is_token};
+use crate::proto::http::{
+    HeadLimits, HeadParser, ResponseHead, Version, is_header_value, is_token,
+};
 use crate::proto::random::RandomSource;
 use crate::proto::url::Url;
 
 /// What a client asks for besides the URL.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// `Debug` shows the names of the headers only: values may be credentials.
+#[derive(Clone, Copy, Default)]
 pub struct ClientRequest<'a> {
     /// The subprotocols to offer, the preferred one first (RFC 6455 section 1.9).
     pub subprotocols: &'a [&'a str],
@@ -33,6 +38,16 @@ pub struct ClientRequest<'a> {
     pub origin: Option<&'a str>,
     /// Further headers, such as `Authorization`.
     pub headers: &'a [(&'a str, &'a str)],
+}
+
+impl fmt::Debug for ClientRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientRequest")
+            .field("subprotocols", &self.subprotocols)
+            .field("origin", &self.origin)
+            .field("headers", &header_names(self.headers))
+            .finish()
+    }
 }
 
 /// Writes a request and judges the response, on byte slices.
@@ -46,6 +61,8 @@ pub struct ClientHandshake {
     head: HeadReader,
     accept: String,
     subprotocols: Vec<String>,
+    /// What the head may still have, once interim responses were read over.
+    limits: HeadLimits,
     deadline: Duration,
     error: Option<HandshakeError>,
 }
@@ -112,13 +129,14 @@ impl ClientHandshake {
 
         Ok(Self {
             random: Some(random),
-            head: HeadReader::new(HeadParser::response(config.head), config.head),
+            head: HeadReader::new(HeadParser::response(config.head)),
             accept: accept_key(key.as_bytes()),
             subprotocols: request
                 .subprotocols
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            limits: config.head,
             deadline: now.saturating_add(config.handshake_timeout),
             error: None,
             config,
@@ -127,7 +145,11 @@ impl ClientHandshake {
 
     /// Reads up to the end of the response's head; answers the connection, or None while it is
     /// incomplete. What is left of `input` then are frames: give it to
-    /// [`Connection::recv`].
+    /// [`Connection::recv`]. The handshake is then over: a further call consumes nothing and
+    /// answers None.
+    ///
+    /// Interim responses, such as 103 Early Hints, are read over; all heads together have
+    /// [`max_head`](HeadLimits::max_head) bytes.
     ///
     /// # Errors
     /// [`HandshakeError`] when the server refused or broke RFC 6455 section 4.1, with its status
@@ -143,10 +165,16 @@ impl ClientHandshake {
         if self.random.is_none() {
             return Ok(None);
         }
-        let judged = match self.head.recv(input) {
-            Ok(true) => self.judge(),
-            Ok(false) => return Ok(None),
-            Err(error) => Err(error.into()),
+        let judged = loop {
+            match self.head.recv(input) {
+                // RFC 9110 section 15.2: "A client MUST be able to parse one or more 1xx
+                // responses received prior to a final response, even if the client does not
+                // expect one." 101 is the final one here.
+                Ok(true) if matches!(self.status(), Some(100 | 102..=199)) => self.read_over(),
+                Ok(true) => break self.judge(),
+                Ok(false) => return Ok(None),
+                Err(error) => break Err(error.into()),
+            }
         };
         match judged {
             Ok((extension, subprotocol)) => Ok(Some(Connection::new(
@@ -183,6 +211,16 @@ impl ClientHandshake {
         }
         let timeout = self.config.handshake_timeout;
         Err(self.fail(HandshakeError::Timeout { timeout }))
+    }
+
+    fn status(&self) -> Option<u16> {
+        Some(self.head.response()?.status)
+    }
+
+    /// Waits for the next response in what this one has left of the limit.
+    fn read_over(&mut self) {
+        self.limits.max_head -= self.head.bytes.len();
+        self.head = HeadReader::new(HeadParser::response(self.limits));
     }
 
     fn fail(&mut self, error: HandshakeError) -> HandshakeError {
@@ -275,8 +313,8 @@ impl ClientHandshake {
     }
 }
 
-impl core::fmt::Debug for ClientHandshake {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientHandshake")
             .field("error", &self.error)
             .finish_non_exhaustive()

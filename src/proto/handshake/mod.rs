@@ -21,7 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::decoder::Input;
 use super::extension::GrammarError;
-use super::http::{HeadLimits, HeadParser, HttpError, RequestHead, ResponseHead};
+use super::http::{HeadParser, HttpError, RequestHead, ResponseHead};
 
 pub use client::{ClientHandshake, ClientRequest};
 pub use origin::Origins;
@@ -53,35 +53,54 @@ fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 /// The bytes of a head so far, and how far they were parsed.
-#[derive(Debug)]
 struct HeadReader {
     parser: HeadParser,
     bytes: Vec<u8>,
-    max: usize,
 }
 
+/// The least that is copied at once to go on with a head: more than most heads lack, and little
+/// beside what one that came in parts already holds.
+const HEAD_STEP: usize = 512;
+
 impl HeadReader {
-    fn new(parser: HeadParser, limits: HeadLimits) -> Self {
+    fn new(parser: HeadParser) -> Self {
         Self {
             parser,
             bytes: Vec::new(),
-            max: limits.max_head,
         }
     }
 
     /// Consumes input up to the end of the head; answers whether the head is complete. On an
     /// error nothing is consumed.
+    ///
+    /// What is behind the head may be more than the head itself, such as further requests, each
+    /// of which is read by a call of its own: a call must cost no more than the head has bytes.
     fn recv(&mut self, input: &mut Input<'_>) -> Result<bool, HttpError> {
+        let arrived = input.as_slice();
+        if self.bytes.is_empty() {
+            // Parsed where it lies; only the head's own bytes are copied.
+            let end = self.parser.parse(arrived)?;
+            let length = end.unwrap_or(arrived.len());
+            self.bytes.extend_from_slice(&arrived[..length]);
+            input.take(length);
+            return Ok(end.is_some());
+        }
+        // Where the head ends is not known before it is parsed, and to be parsed it must lie in
+        // one piece: it grows by no more than what it has.
         let before = self.bytes.len();
-        // One byte over the limit is enough to fail on it.
-        let room = self.max.saturating_add(1).saturating_sub(before);
-        let count = input.len().min(room);
-        self.bytes.extend_from_slice(&input.as_slice()[..count]);
-        let end = self.parser.parse(&self.bytes)?;
-        let length = end.unwrap_or(self.bytes.len());
-        self.bytes.truncate(length);
-        input.take(length - before);
-        Ok(end.is_some())
+        let mut rest = arrived;
+        while !rest.is_empty() {
+            let (next, behind) = rest.split_at(rest.len().min(self.bytes.len().max(HEAD_STEP)));
+            rest = behind;
+            self.bytes.extend_from_slice(next);
+            if let Some(length) = self.parser.parse(&self.bytes)? {
+                self.bytes.truncate(length);
+                input.take(length - before);
+                return Ok(true);
+            }
+        }
+        input.take(arrived.len());
+        Ok(false)
     }
 
     fn request(&self) -> Option<RequestHead<'_>> {
@@ -92,10 +111,24 @@ impl HeadReader {
         self.parser.response_head(&self.bytes)
     }
 
+    /// Begins anew, and frees what is held: a transport that waits for a request owns no buffer.
     fn clear(&mut self) {
-        self.parser.reset();
-        self.bytes = Vec::new();
+        *self = Self::new(self.parser.renewed());
     }
+}
+
+impl fmt::Debug for HeadReader {
+    /// Shows the length only: a head may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadReader")
+            .field("length", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The names of headers, for `Debug`: values may be credentials.
+fn header_names<'a>(headers: &[(&'a str, &str)]) -> Vec<&'a str> {
+    headers.iter().map(|(name, _)| *name).collect()
 }
 
 /// The opening handshake failed; there is no connection.

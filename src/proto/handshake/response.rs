@@ -2,8 +2,9 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::fmt;
 
-use super::{VERSION, write_header};
+use super::{VERSION, header_names, write_header};
 use crate::error::Misuse;
 use crate::proto::http::{is_header_value, is_token};
 
@@ -28,7 +29,9 @@ const RESERVED: [&str; 6] = [
 ///     body: b"a token is needed",
 /// };
 /// ```
-#[derive(Clone, Copy, Debug)]
+///
+/// `Debug` shows the names of the headers and the body's length only: they may hold credentials.
+#[derive(Clone, Copy)]
 pub struct Response<'a> {
     /// The status code, 200 to 599.
     pub status: u16,
@@ -112,6 +115,16 @@ impl Response<'_> {
             (205, _) => Some(0),
             (_, length) => Some(length),
         }
+    }
+}
+
+impl fmt::Debug for Response<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &header_names(self.headers))
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
     }
 }
 

@@ -3,7 +3,9 @@
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use base64::alphabet;
@@ -13,7 +15,7 @@ use base64::{DecodeSliceError, Engine as _};
 use super::response::check_headers;
 use super::{
     HandshakeError, HeadReader, KEY_LENGTH, Request, RequestError, Response, VERSION, accept_key,
-    write_header,
+    header_names, write_header,
 };
 use crate::error::Misuse;
 use crate::proto::config::Config;
@@ -36,7 +38,9 @@ pub enum RequestKind {
 }
 
 /// What goes into the 101 besides what the handshake itself needs.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// `Debug` shows the names of the headers only: values may be credentials.
+#[derive(Clone, Copy, Default)]
 pub struct Accept<'a> {
     /// The subprotocol to speak, one of those offered.
     pub subprotocol: Option<&'a str>,
@@ -46,13 +50,33 @@ pub struct Accept<'a> {
     pub config: Option<&'a Arc<Config>>,
 }
 
+impl fmt::Debug for Accept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accept")
+            .field("subprotocol", &self.subprotocol)
+            .field("headers", &header_names(self.headers))
+            .field("config", &self.config)
+            .finish()
+    }
+}
+
 /// Reads a request and answers it, on byte slices.
 ///
 /// Inputs: [`recv`](Self::recv), [`read_body`](Self::read_body),
 /// [`handle_timeout`](Self::handle_timeout). Outputs: bytes appended to `out`,
 /// [`poll_timeout`](Self::poll_timeout). Commands, once `recv` has answered a kind:
-/// [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond). Getters, from
-/// then on: [`request`](Self::request), [`body`](Self::body).
+/// [`accept`](Self::accept), [`reject`](Self::reject), [`respond`](Self::respond); a request is
+/// answered once. Getters, from then on: [`request`](Self::request), [`body`](Self::body).
+///
+/// # The transport of a refused request
+///
+/// After an error, after `reject`, and after a `respond` that answers false, the transport is to
+/// be closed, but not at once. RFC 9112 section 9.6: "If a server performs an immediate close of a
+/// TCP connection, there is a significant risk that the client will not be able to read the last
+/// HTTP response": what the client still sends is answered by a reset, which can destroy the
+/// response on its way. So write `out`; shut the sending side down; read and drop what comes until
+/// the end of the stream; and give that a bound in time, of
+/// [`close_timeout`](Config::close_timeout) say, and in bytes. `examples/embed.rs` does it.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -83,6 +107,9 @@ pub struct ServerHandshake {
     head: HeadReader,
     body: Body,
     state: State,
+    /// The request was answered. Atomic, because an answer is given while the request is borrowed,
+    /// and a handshake may be shared between threads.
+    answered: AtomicBool,
     deadline: Duration,
 }
 
@@ -94,13 +121,34 @@ enum State {
 }
 
 /// The body of a request whose head is complete.
-#[derive(Debug)]
 enum Body {
     /// Nobody asked for it.
     Unread,
     Reading(BodyReader),
     /// Whole; empty if there was none.
     Read(Vec<u8>),
+}
+
+impl Body {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Unread => &[],
+            Self::Reading(reader) => reader.body(),
+            Self::Read(body) => body,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    /// Shows the length only: a body may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Unread => "Unread",
+            Self::Reading(_) => "Reading",
+            Self::Read(_) => "Read",
+        };
+        write!(f, "{name}({} bytes)", self.bytes().len())
+    }
 }
 
 /// Bytes of a body that extend its deadline by a second: a fifth of what a GPRS modem uploads, so
@@ -112,9 +160,10 @@ impl ServerHandshake {
     #[must_use]
     pub fn new(config: Arc<Config>, now: Duration) -> Self {
         Self {
-            head: HeadReader::new(HeadParser::request(config.head), config.head),
+            head: HeadReader::new(HeadParser::request(config.head)),
             body: Body::Unread,
             state: State::Reading,
+            answered: AtomicBool::new(false),
             deadline: now.saturating_add(config.handshake_timeout),
             config,
         }
@@ -130,7 +179,9 @@ impl ServerHandshake {
     ///
     /// # Errors
     /// [`HandshakeError`] for a malformed request, as early as its bytes prove it; `out` holds
-    /// the response, to be written before the transport is closed. The error sticks.
+    /// the response, to be written before the [transport is closed](Self#the-transport-of-a-refused-request).
+    /// The error sticks. A head that is none consumes nothing of this `input`, and neither does a
+    /// call after an error: drop it.
     pub fn recv(
         &mut self,
         input: &mut Input<'_>,
@@ -244,11 +295,15 @@ impl ServerHandshake {
     /// there is none.
     #[must_use]
     pub fn body(&self) -> &[u8] {
-        match &self.body {
-            Body::Unread => &[],
-            Body::Reading(reader) => reader.body(),
-            Body::Read(body) => body,
-        }
+        self.body.bytes()
+    }
+
+    /// The request, if it is not answered yet.
+    fn unanswered(&self) -> Result<Request<'_>, Misuse> {
+        let answered = self.answered.load(Ordering::Relaxed);
+        self.request()
+            .filter(|_| !answered)
+            .ok_or(Misuse::HandshakeState)
     }
 
     /// Accepts the opening handshake (RFC 6455 section 4.2.2): appends the 101 to `out` and
@@ -256,18 +311,19 @@ impl ServerHandshake {
     /// [`Config::extensions`] accepts is agreed on.
     ///
     /// # Errors
-    /// [`Misuse`] when there is no opening handshake to accept, the subprotocol was not offered,
-    /// or a header can't be sent (a CR or LF in it, say). Nothing is appended then.
+    /// [`Misuse`] when there is no opening handshake to accept or it was answered already, the
+    /// subprotocol was not offered, or a header can't be sent (a CR or LF in it, say). Nothing is
+    /// appended then, and the handshake can still be answered.
     pub fn accept(
         &self,
         accept: &Accept<'_>,
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Connection, Misuse> {
-        let request = self
-            .request()
-            .filter(Request::is_upgrade)
-            .ok_or(Misuse::HandshakeState)?;
+        let request = self.unanswered()?;
+        if !request.is_upgrade() {
+            return Err(Misuse::HandshakeState);
+        }
         check_headers(accept.headers)?;
         if let Some(name) = accept.subprotocol
             && !request.subprotocols().any(|offered| offered == name)
@@ -292,6 +348,7 @@ impl ServerHandshake {
             write_header(out, name, value);
         }
         out.extend_from_slice(b"\r\n");
+        self.answered.store(true, Ordering::Relaxed);
         let subprotocol = accept.subprotocol.map(Into::into);
         Ok(Connection::new(
             Arc::clone(config),
@@ -302,22 +359,24 @@ impl ServerHandshake {
         ))
     }
 
-    /// Refuses the request: appends the response to `out`. Close the transport once it is
-    /// written; bytes behind the request are not looked at.
+    /// Refuses the request: appends the response to `out`. Once it is written,
+    /// [close the transport](Self#the-transport-of-a-refused-request); bytes behind the request are
+    /// not looked at.
     ///
     /// # Errors
-    /// [`Misuse`] when there is no request to answer, or the response can't be sent. Nothing is
-    /// appended then.
+    /// [`Misuse`] when there is no request to answer or it was answered already, or the response
+    /// can't be sent. Nothing is appended then, and the request can still be answered.
     pub fn reject(&self, response: &Response<'_>, out: &mut Vec<u8>) -> Result<(), Misuse> {
-        let request = self.request().ok_or(Misuse::HandshakeState)?;
+        let request = self.unanswered()?;
         response.check()?;
+        self.answered.store(true, Ordering::Relaxed);
         response.write(false, request.method() == "HEAD", out);
         Ok(())
     }
 
     /// Answers a plain request: appends the response to `out`. True when the transport stays
-    /// open (RFC 9112 section 9.3) and the next request is waited for; else close it once the
-    /// response is written. A body that [`read_body`](Self::read_body) has not read to its end
+    /// open (RFC 9112 section 9.3) and the next request is waited for; else
+    /// [close it](Self#the-transport-of-a-refused-request) once the response is written. A body that [`read_body`](Self::read_body) has not read to its end
     /// costs the transport, since nobody knows where the next request begins.
     ///
     /// # Errors
@@ -328,7 +387,7 @@ impl ServerHandshake {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<bool, Misuse> {
-        let request = self.request().ok_or(Misuse::HandshakeState)?;
+        let request = self.unanswered()?;
         response.check()?;
         let headers = request.headers();
         let at_end = match self.body {
@@ -342,6 +401,7 @@ impl ServerHandshake {
             && (request.version() == Version::Http11
                 || headers.contains_token("connection", "keep-alive"));
         response.write(keep_alive, request.method() == "HEAD", out);
+        self.answered.store(!keep_alive, Ordering::Relaxed);
         self.body = Body::Unread;
         if keep_alive {
             self.head.clear();

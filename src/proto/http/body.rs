@@ -5,6 +5,7 @@
 //! fault. Leaves to the caller: everything behind the body.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::syntax::{TEXT, TOKEN, is_class};
 use super::{Headers, HttpError, Version, content_length};
@@ -49,7 +50,9 @@ const MAX_TRAILER_LINES: usize = 32;
 /// assert_eq!(input.as_slice(), b"GET"); // the next request
 /// # Ok::<(), sockeye::proto::http::HttpError>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows the length only: a body may hold credentials.
+#[derive(Clone)]
 pub struct BodyReader {
     body: Vec<u8>,
     limit: usize,
@@ -59,6 +62,16 @@ pub struct BodyReader {
     /// Bytes of the trailer section so far.
     trailers: usize,
     trailer_lines: usize,
+}
+
+impl fmt::Debug for BodyReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyReader")
+            .field("length", &self.body.len())
+            .field("limit", &self.limit)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the next byte belongs to. States ending in `Lf` have seen a CR.

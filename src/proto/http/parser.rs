@@ -158,6 +158,11 @@ impl HeadParser {
         };
     }
 
+    /// A new parser of the same kind and limits, which holds no storage.
+    pub(crate) fn renewed(&self) -> Self {
+        Self::new(self.kind, self.limits)
+    }
+
     /// Goes on parsing. `head` is all that was received so far, from the first byte of the head:
     /// each call passes the bytes of the call before, unchanged, and more behind them.
     ///
