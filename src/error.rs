@@ -126,7 +126,14 @@ pub enum LimitError {
         /// Frames allowed.
         limit: u32,
     },
-    /// Nothing arrived for `idle_timeout`.
+    /// An incomplete frame or message went on more slowly than `min_receive_rate`.
+    ReceiveRate {
+        /// Bytes asked for in each period.
+        bytes: u64,
+        /// The period.
+        period: Duration,
+    },
+    /// No data arrived for `idle_timeout`.
     Idle {
         /// The time allowed.
         timeout: Duration,
@@ -149,9 +156,11 @@ impl LimitError {
             Self::FrameSize { .. } => "frame too long",
             Self::MessageSize { .. } => "message too long",
             Self::Fragments { .. } => "message in too many frames",
+            Self::ReceiveRate { .. } => "message arrives too slowly",
             Self::Idle { .. } => "idle for too long",
             Self::Pong { .. } => "no answer to a ping",
-            Self::Close { .. } => "no answer to a close",
+            // No Close is sent after a Close.
+            Self::Close { .. } => "",
         }
     }
 }
@@ -172,8 +181,13 @@ impl fmt::Display for LimitError {
             Self::Fragments { limit } => {
                 write!(f, "a message came in more than max_fragments, {limit}")
             }
+            Self::ReceiveRate { bytes, period } => write!(
+                f,
+                "an incomplete frame or message went on more slowly than min_receive_rate, {bytes} \
+                 bytes in {period:?}"
+            ),
             Self::Idle { timeout } => {
-                write!(f, "nothing arrived for idle_timeout, {timeout:?}")
+                write!(f, "no data arrived for idle_timeout, {timeout:?}")
             }
             Self::Pong { timeout } => write!(
                 f,
@@ -214,7 +228,9 @@ impl Fault {
             Self::Limit(LimitError::FrameSize { .. } | LimitError::MessageSize { .. }) => {
                 CloseCode::MESSAGE_TOO_BIG
             }
-            Self::Limit(LimitError::Fragments { .. }) => CloseCode::POLICY_VIOLATION,
+            Self::Limit(LimitError::Fragments { .. } | LimitError::ReceiveRate { .. }) => {
+                CloseCode::POLICY_VIOLATION
+            }
             Self::Limit(LimitError::Idle { .. }) => CloseCode::GOING_AWAY,
             Self::Limit(LimitError::Pong { .. }) => CloseCode::INTERNAL_ERROR,
             Self::Limit(LimitError::Close { .. }) => CloseCode::ABNORMAL,

@@ -1,5 +1,6 @@
 //! The deadlines of a connection on a virtual clock: keep-alive ping, pong, idle and close. When
-//! exactly, what is sent, what sticks, and what postpones them. Misuse is in `misuse.rs`.
+//! exactly, what is sent, what sticks, and what postpones them. The rate of receiving and pauses
+//! are in `progress.rs`, misuse is in `misuse.rs`.
 
 mod util;
 
@@ -17,6 +18,11 @@ const NANOSECOND: Duration = Duration::from_nanos(1);
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// The defaults, and a frame may take as long as it likes.
+fn patient() -> Arc<Config> {
+    config(|it| it.min_receive_rate = None)
 }
 
 /// No keep-alive and no idle timeout.
@@ -105,7 +111,7 @@ fn an_answered_ping_measures_the_round_trip_and_the_next_one_follows_after_the_i
 #[test]
 fn any_byte_from_the_peer_postpones_the_ping() {
     for role in ROLES {
-        let mut pair = pair(role, &default_config());
+        let mut pair = pair(role, &patient());
         pair.end(other(role)).mute = true;
         pair.advance(secs(29));
         pair.inject(role, &frame_to(role, true, TEXT, b"alive")[..1]);
@@ -121,7 +127,7 @@ fn any_byte_from_the_peer_postpones_the_ping() {
 #[test]
 fn any_byte_after_a_ping_counts_as_life_and_only_the_last_pings_pong_as_round_trip() {
     for role in ROLES {
-        let mut pair = pair(role, &default_config());
+        let mut pair = pair(role, &patient());
         pair.end(other(role)).mute = true;
         pair.advance(secs(49));
         pair.inject(role, &frame_to(role, true, TEXT, b"alive")[..1]);
@@ -162,6 +168,32 @@ fn what_this_end_sends_postpones_nothing() {
                     .unwrap();
             }
             assert_eq!(pair.end(role).conn.poll_timeout(), Some(secs(at)));
+        }
+    }
+}
+
+#[test]
+fn a_pong_measures_the_round_trip_once_and_none_by_accident() {
+    for role in ROLES {
+        let mut pair = pair(role, &default_config());
+        pair.end(other(role)).mute = true;
+        pair.advance(secs(30));
+        // Heartbeats of the peer's own: counts, times, nothing.
+        for payload in [&[][..], &[0; 8], &[0, 0, 0, 0, 0, 0, 0, 1], b"30000000"] {
+            pair.inject(role, &frame_to(role, true, PONG, payload));
+        }
+        pair.inject(role, &frame_to(role, true, PONG, &30u64.to_be_bytes()));
+        let nanos = 30_000_000_000u64.to_be_bytes();
+        pair.inject(role, &frame_to(role, true, PONG, &nanos));
+        pair.advance(secs(1));
+        assert_eq!(pair.end(role).conn.round_trip(), None);
+
+        let ping = pair.end(role).frames()[0].1.payload.clone();
+        for _ in 0..3 {
+            pair.inject(role, &frame_to(role, true, PONG, &ping));
+            pair.advance(secs(1));
+            let seen = pair.end(role).conn.round_trip();
+            assert_eq!(seen, Some(secs(1)), "the first answer is the one");
         }
     }
 }
@@ -217,21 +249,50 @@ fn mask_len(role: Role) -> usize {
 // ---- idle -----------------------------------------------------------------------------------
 
 #[test]
-fn an_idle_peer_is_failed_with_1001_at_the_instant_and_data_postpone_it() {
+fn an_idle_peer_is_failed_with_1001_at_the_instant_and_only_data_postpone_it() {
     for role in ROLES {
         let mut pair = pair(role, &idle(100));
         pair.end(other(role)).mute = true;
-        for at in [40, 99] {
+        let message = frame_to(role, true, BINARY, b"");
+        let text = frame_to(role, true, TEXT, b"alive");
+        for (at, bytes) in [
+            (40, &message[..]),
+            (99, &text[..]),
+            (150, &text[..text.len() - 2]),
+        ] {
             pair.advance(secs(at) - pair.now);
-            pair.inject(role, &frame_to(role, true, PONG, b""));
+            pair.inject(role, bytes);
             pair.drive();
         }
+        pair.advance(secs(20));
+        pair.inject(role, &text[text.len() - 2..]);
+        for _ in 0..9 {
+            pair.advance(secs(10));
+            pair.inject(role, &frame_to(role, true, PONG, b"no data"));
+            pair.inject(role, &frame_to(role, true, PING, b""));
+            pair.drive();
+        }
+        assert!(pair.end(role).fault.is_none());
+        pair.end(role).written.clear();
         pair.advance(secs(1000));
-        assert_eq!(written(&mut pair, role), [(secs(199), CLOSE, Some(1001))]);
+        assert_eq!(written(&mut pair, role), [(secs(270), CLOSE, Some(1001))]);
         let fault = Fault::Limit(LimitError::Idle { timeout: secs(100) });
         let end = pair.end(role);
-        assert_eq!(end.fault, Some((secs(199), fault)));
-        assert_eq!(end.dropped, Some(secs(209)));
+        assert_eq!(end.fault, Some((secs(270), fault)));
+        assert_eq!(end.dropped, Some(secs(280)));
+    }
+}
+
+#[test]
+fn a_peer_that_only_answers_keep_alive_pings_is_idle_in_the_end() {
+    for role in ROLES {
+        let tested = config(|it| it.idle_timeout = Some(secs(300)));
+        let mut pair = pair(role, &tested);
+        pair.latency = Duration::from_millis(20);
+        pair.advance(secs(1000));
+        let fault = Fault::Limit(LimitError::Idle { timeout: secs(300) });
+        assert_eq!(pair.end(role).fault, Some((secs(300), fault)));
+        assert!(pair.end(role).conn.round_trip().is_some(), "it did answer");
     }
 }
 
@@ -495,8 +556,8 @@ fn bytes_that_arrive_at_the_very_deadline_count() {
             if conn.teardown().is_some() || name == "closing" {
                 continue;
             }
-            let pong = frame_to(role, true, PONG, b"");
-            drive_from(&mut conn, &pong, &[pong.len()], deadline);
+            let data = frame_to(role, true, BINARY, b"");
+            drive_from(&mut conn, &data, &[data.len()], deadline);
             let mut out = Vec::new();
             assert_eq!(conn.handle_timeout(deadline, &mut out), Ok(()), "{name}");
             assert_eq!((out.len(), conn.is_open()), (0, true), "{name}");

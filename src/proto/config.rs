@@ -18,6 +18,15 @@ pub enum Delivery {
     Streamed,
 }
 
+/// A rate of receiving: [`Config::min_receive_rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReceiveRate {
+    /// Bytes of payload of data frames, as sent.
+    pub bytes: u64,
+    /// The time they may take.
+    pub period: Duration,
+}
+
 /// What an endpoint allows and how long it waits. Shared by its connections in an [`Arc`].
 ///
 /// ```
@@ -50,20 +59,35 @@ pub struct Config {
     pub delivery: Delivery,
     /// Messages longer than this many bytes are sent in frames of at most this many.
     ///
-    /// Default none: one frame for each message, as peers handle best.
+    /// Default none: one frame for each message, as peers handle best. With an extension, the
+    /// message is cut before it is encoded, so the frames' own lengths may differ from this.
     pub fragment_size: Option<core::num::NonZeroUsize>,
     /// A ping is sent when nothing arrived for this long.
     ///
     /// Default 30 s: below the 60 s after which common proxies and NATs drop a silent connection.
     pub ping_interval: Option<Duration>,
+    /// How fast a frame or fragmented message that has begun must go on: while one is incomplete,
+    /// so many bytes of data must arrive in each period, or its end, else the connection is
+    /// failed with 1008. What arrives whole is never late.
+    ///
+    /// Default 1 KiB per 30 s: a peer that sends half a frame, or a message without end, and then
+    /// a byte now and then, would otherwise hold what it sent for as long as it likes. The slowest
+    /// honest upload, over GPRS, brings a hundred times that, also with a gap of 20 s. HTTP
+    /// servers ask for more (Apache 500 bytes a second after 20 s, Kestrel 240 after 5 s), but a
+    /// WebSocket message may be written as it comes into being. Where peers leave messages
+    /// unfinished on purpose: None.
+    pub min_receive_rate: Option<ReceiveRate>,
     /// After a keep-alive ping, anything must arrive within this time, else the connection is
     /// failed with 1011.
     ///
     /// Default 20 s, as Python's `websockets`: long enough for a mobile network's gap.
     pub pong_timeout: Duration,
-    /// The connection is failed with 1001 when nothing arrived for this long.
+    /// The connection is failed with 1001 when no data arrived for this long: no byte of a text or
+    /// binary message. Pings and pongs don't count; else a peer that answers keep-alive pings
+    /// would never be idle.
     ///
-    /// Default none: keep-alive pings find dead peers, and a live but silent one is welcome.
+    /// Default none: keep-alive pings find dead peers, and a live but silent one is welcome, such
+    /// as a subscriber who only listens.
     pub idle_timeout: Option<Duration>,
     /// How long the closing handshake may take, from this endpoint's Close to the end of the
     /// transport.
@@ -79,7 +103,9 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// What the head of the opening handshake may be.
     pub head: HeadLimits,
-    /// The extensions to offer or to accept, the preferred one first. Default none.
+    /// The extensions to offer or to accept. A client offers them in this order, the preferred one
+    /// first; a server goes by the client's order, and of its own takes the first that accepts an
+    /// offer. Default none.
     pub extensions: Vec<Arc<dyn PerMessageExtension>>,
 }
 
@@ -92,6 +118,10 @@ impl Default for Config {
             delivery: Delivery::Whole,
             fragment_size: None,
             ping_interval: Some(Duration::from_secs(30)),
+            min_receive_rate: Some(ReceiveRate {
+                bytes: 1024,
+                period: Duration::from_secs(30),
+            }),
             pong_timeout: Duration::from_secs(20),
             idle_timeout: None,
             close_timeout: Duration::from_secs(10),

@@ -189,6 +189,18 @@ impl FrameDecoder {
         }
     }
 
+    /// Whether a message has a frame to come that is not begun yet.
+    #[inline]
+    pub(crate) fn is_fragmented(&self) -> bool {
+        self.fragmented
+    }
+
+    /// Whether no frame and no fragmented message is incomplete.
+    #[inline]
+    pub(crate) fn is_between_messages(&self) -> bool {
+        !self.fragmented && matches!(self.state, State::Header { length: 0, .. })
+    }
+
     #[inline]
     fn rules(&self) -> HeaderRules {
         HeaderRules {

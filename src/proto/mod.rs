@@ -95,7 +95,7 @@ pub(crate) mod url;
 mod utf8;
 
 pub use close::{CloseCode, Closed, MAX_REASON_LENGTH};
-pub use config::{Config, Delivery};
+pub use config::{Config, Delivery, ReceiveRate};
 pub use connection::{Connection, Event, Frame, Teardown};
 pub use decoder::{FrameDecoder, FramePiece, Input};
 pub use extension::{

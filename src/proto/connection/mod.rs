@@ -72,7 +72,8 @@ enum State {
 ///
 /// Four kinds of method:
 /// - inputs: [`recv`](Self::recv), [`handle_eof`](Self::handle_eof),
-///   [`handle_timeout`](Self::handle_timeout), [`recycle`](Self::recycle);
+///   [`handle_timeout`](Self::handle_timeout), [`pause`](Self::pause),
+///   [`recycle`](Self::recycle);
 /// - commands: `send*`, [`close`](Self::close);
 /// - outputs: bytes are appended to the `out` that inputs and commands are given;
 ///   [`poll_timeout`](Self::poll_timeout) says when to call `handle_timeout`, and
@@ -155,7 +156,9 @@ impl Connection {
         self.subprotocol.as_deref()
     }
 
-    /// The round trip of the last keep-alive ping that was answered.
+    /// The round trip of the last keep-alive ping that was answered. It is what the peer makes of
+    /// it: one that answers late seems far away, and one that works out the payload of a ping that
+    /// is on its way can answer early.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.timers.round_trip()
@@ -188,6 +191,9 @@ impl Connection {
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing happens before. Ask
     /// again after each input or command.
+    ///
+    /// The deadlines judge the peer by what arrived, so read what is there before `handle_timeout`,
+    /// and where reading stops for reasons of your own, say so by [`pause`](Self::pause).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         match self.state {
@@ -199,13 +205,22 @@ impl Connection {
         }
     }
 
+    /// Says that the caller stops to read (`paused`), because it waits for its own output to be
+    /// taken, say; or that it reads again. Until it does, silence says nothing about the peer: no
+    /// ping is sent, and of the deadlines only that of the closing handshake runs. Then the peer's
+    /// time begins anew. What was said already may be said again.
+    pub fn pause(&mut self, paused: bool, now: Duration) {
+        self.timers.pause(paused, now);
+    }
+
     /// Acts on the earliest deadline if it has passed: sends a keep-alive ping, or gives up.
     /// Calling it early does nothing. A caller that slept past several asks `poll_timeout` again
     /// and calls again, so a peer is always pinged before it is given up.
     ///
     /// # Errors
-    /// [`LimitError::Idle`] and [`LimitError::Pong`] fail the connection as a fault of
-    /// [`recv`](Self::recv) does; [`LimitError::Close`] when the peer left a Close unanswered.
+    /// [`LimitError::Idle`], [`LimitError::Pong`] and [`LimitError::ReceiveRate`] fail the
+    /// connection as a fault of [`recv`](Self::recv) does; [`LimitError::Close`] when the peer left
+    /// a Close unanswered.
     pub fn handle_timeout(&mut self, now: Duration, out: &mut Vec<u8>) -> Result<(), Fault> {
         let (deadline, timer) = self.timers.next(&self.config);
         if now < deadline {
@@ -230,6 +245,10 @@ impl Connection {
             },
             (_, Timer::Idle) => LimitError::Idle {
                 timeout: self.config.idle_timeout.unwrap_or_default(),
+            },
+            (_, Timer::Rate(rate)) => LimitError::ReceiveRate {
+                bytes: rate.bytes,
+                period: rate.period,
             },
             (_, Timer::Close) => LimitError::Close {
                 timeout: self.config.close_timeout,
@@ -263,7 +282,8 @@ impl Connection {
     /// As [`recycle`](Self::recycle), with any buffer: a caller with many connections lends one
     /// of a few to the connection that is about to receive.
     pub fn lend(&mut self, buffer: Vec<u8>) {
-        if !matches!(self.state, State::Over(..)) {
+        // Nothing is delivered any more once the closing handshake began.
+        if self.is_open() {
             self.assembler.recycle(buffer);
         }
     }

@@ -45,7 +45,12 @@ impl Connection {
         loop {
             let received = match self.decoder.decode(input) {
                 Ok(Some(piece)) => self.piece(piece, out, now),
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    if !self.decoder.is_between_messages() {
+                        self.timers.incomplete(now);
+                    }
+                    return Ok(None);
+                }
                 Err(error) => Err(error.into()),
             };
             match received {
@@ -66,9 +71,15 @@ impl Connection {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
+        let ended = piece.is_last() && !self.decoder.is_fragmented();
         if piece.header().opcode.is_control() {
-            self.control(piece, out, now)
-        } else if self.state == State::Open {
+            self.timers.progress(0, ended, &self.config, now);
+            return self.control(piece, out, now);
+        }
+        let bytes = piece.payload().len();
+        self.timers.received_data(now);
+        self.timers.progress(bytes, ended, &self.config, now);
+        if self.state == State::Open {
             let event = self
                 .assembler
                 .push(piece, self.extension.as_deref_mut(), &self.config)?;

@@ -244,6 +244,7 @@ impl Connection {
         self.write_close(code, reason, out, now);
         self.state = State::Closing;
         self.assembler.clear();
+        self.extension = None;
         Ok(())
     }
 

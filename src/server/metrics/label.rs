@@ -66,7 +66,9 @@ labels! {
     TooBig = "too_big",
     /// A message in too many frames.
     Fragments = "fragments",
-    /// Nothing arrived for the idle timeout.
+    /// A frame or message that went on too slowly.
+    Slow = "slow",
+    /// No data arrived for the idle timeout.
     Idle = "idle",
     /// No answer to a ping.
     PingTimeout = "ping_timeout",
@@ -99,6 +101,7 @@ impl From<Fault> for ErrorCause {
             Fault::Limit(error) => match error {
                 LimitError::FrameSize { .. } | LimitError::MessageSize { .. } => Self::TooBig,
                 LimitError::Fragments { .. } => Self::Fragments,
+                LimitError::ReceiveRate { .. } => Self::Slow,
                 LimitError::Idle { .. } => Self::Idle,
                 LimitError::Pong { .. } => Self::PingTimeout,
                 LimitError::Close { .. } => Self::CloseTimeout,
