@@ -254,6 +254,7 @@ impl<T: Transport> Session<T> {
 
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
         self.write(turn)?;
+        self.tell_pause(turn);
         for _ in 0..READS_PER_TURN {
             if !self.can_receive(turn.shared) {
                 break;
@@ -264,12 +265,21 @@ impl<T: Transport> Session<T> {
                 false => self.take_unread(turn)?,
             }
         }
+        self.tell_pause(turn);
         // A busy peer has its deadlines, too.
         self.handle_timeout(turn)?;
         self.finish(turn)?;
         match self.can_receive(turn.shared) {
             true => Ok(Next::Again),
             false => Ok(Next::Wait),
+        }
+    }
+
+    /// A pause that ends gives the peer its time anew.
+    fn tell_pause(&mut self, turn: &Turn<'_>) {
+        let paused = self.is_paused(turn.shared);
+        if let Phase::Open(open) = &mut self.phase {
+            open.link.connection.pause(paused, turn.now);
         }
     }
 

@@ -140,6 +140,27 @@ fn a_paused_session_reads_nothing_and_goes_on_where_it_stopped() {
     assert!(told.into_iter().eq(expected));
 }
 
+/// D2, and the session's own pause: what it did not read can't have been too slow.
+#[test]
+fn a_message_that_a_pause_has_cut_has_its_time_anew() {
+    let mut rig = Rig::open(|options, config| {
+        options.pause_reading_at = 1000;
+        options.send_timeout = 1000 * SECOND;
+        config.ping_interval = None;
+        config.idle_timeout = Some(40 * SECOND);
+    });
+    rig.wire(|wire| wire.room = 0);
+    let (whole, half) = (Client::new().binary(2000).1, Client::new().binary(50).1);
+    rig.receive([&whole[..], &half[..20]].concat());
+    rig.now = 500 * SECOND;
+    rig.wire(|wire| wire.give_room(usize::MAX));
+    assert_eq!(rig.settle(), Next::Wait);
+    assert_eq!(rig.deadline(), Some(530 * SECOND));
+    rig.now = 529 * SECOND;
+    assert_eq!(rig.receive(&half[20..]), Next::Wait);
+    assert_eq!(rig.deadline(), Some(569 * SECOND), "the idle one");
+}
+
 /// A page for each of a read's worth of requests would be a thousand times what was received.
 #[test]
 fn pipelined_requests_wait_when_their_answers_do() {
