@@ -120,7 +120,7 @@ impl Builder {
         H: Handler,
         H::State: Default,
     {
-        self.add(Route::new(path, handler))
+        self.add_route(Route::new(path, handler))
     }
 
     /// As [`route`](Self::route), with the state made from the request. Refusing here refuses the
@@ -148,11 +148,11 @@ impl Builder {
         H: Handler,
         F: Fn(&Request<'_>) -> Result<H::State, Reject> + Send + Sync + 'static,
     {
-        self.add(Route::with(path, handler, make_state))
+        self.add_route(Route::with(path, handler, make_state))
     }
 
     /// Adds a route that has settings of its own.
-    pub fn add(mut self, route: Route) -> Self {
+    pub fn add_route(mut self, route: Route) -> Self {
         self.routes.push(route);
         self
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::handle::{ConnectionId, Handle};
 use super::http::Request;
+use super::link::SocketIo;
 use super::reject::Reject;
 use super::route::Accepted;
-use super::socket::{Socket, SocketIo};
+use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::error::{Fault, LimitError};
 use crate::proto::{CloseCode, Closed, Message, MessagePiece};

@@ -21,6 +21,7 @@ mod hub;
 #[cfg(feature = "json")]
 pub mod json;
 mod limits;
+mod link;
 mod metrics;
 mod observer;
 mod pattern;

@@ -64,8 +64,10 @@ pub(super) struct Options {
 /// A limit that the application's own key counts under.
 pub(super) struct RateByKey {
     pub(super) table: Keyed<str>,
-    pub(super) key: Box<dyn Fn(&Request<'_>) -> Option<String> + Send + Sync>,
+    pub(super) key: Box<RateKey>,
 }
+
+type RateKey = dyn Fn(&Request<'_>) -> Option<String> + Send + Sync;
 
 impl Default for Options {
     fn default() -> Self {
@@ -176,7 +178,7 @@ macro_rules! option_methods {
 pub(super) use option_methods;
 
 /// A WebSocket route with settings of its own, for
-/// [`Builder::add`](super::Builder::add).
+/// [`Builder::add_route`](super::Builder::add_route).
 ///
 /// ```
 /// # use sockeye::{proto::Message, server::{Handler, Socket}};
@@ -187,7 +189,7 @@ pub(super) use option_methods;
 /// # }
 /// use sockeye::server::{Overflow, Reject, Route, Server};
 ///
-/// let server = Server::builder().add(
+/// let server = Server::builder().add_route(
 ///     Route::with("/rooms/{room}", Chat, |request| match request.query_param("name") {
 ///         Some(name) => Ok(name.into_owned()),
 ///         None => Err(Reject::new(400, "add ?name= to the URL")),
@@ -206,8 +208,11 @@ pub struct Route {
     pub(super) path: String,
     pub(super) decide: Box<Decide>,
     pub(super) guards: Vec<Box<dyn Guard>>,
-    overrides: Vec<Box<dyn FnOnce(&mut Options)>>,
+    overrides: Vec<Box<Override>>,
 }
+
+/// A setting of the route's own.
+type Override = dyn FnOnce(&mut Options);
 
 impl Route {
     /// Connections on `path` are `handler`'s; each one's state begins as its type's default.
@@ -413,8 +418,10 @@ pub struct Deferred<S> {
     handle: Handle,
     id: ConnectionId,
     /// None once it is decided.
-    open: Option<Box<dyn FnOnce(S) -> Box<dyn Application> + Send>>,
+    open: Option<Box<OpenWith<S>>>,
 }
+
+type OpenWith<S> = dyn FnOnce(S) -> Box<dyn Application> + Send;
 
 impl<S> Deferred<S> {
     /// The id that the connection will have.

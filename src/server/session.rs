@@ -5,6 +5,7 @@
 //! reads, lets the core and the application answer, and writes once for each read. The clock and
 //! the buffers are the worker's; how requests are answered is in `opening.rs`.
 
+mod ending;
 mod opening;
 
 use std::boxed::Box;
@@ -19,16 +20,16 @@ use std::vec::Vec;
 use self::opening::Opening;
 use super::handle::ConnectionId;
 use super::handler::{Application, End};
-use super::limits::{Permit, Verdict};
+use super::limits::Permit;
+use super::link::{Link, Peers, SocketIo, Told};
 use super::metrics::HandshakeFailure;
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::shared::Shared;
-use super::socket::{Link, Peers, Sent, SocketIo, Told};
+use super::socket::Sent;
 use super::timer_wheel::Tick;
-use crate::error::Misuse;
 use crate::net::{Keep, Transport, WriteQueue};
-use crate::proto::{CloseCode, Event, Input, PreparedMessage, Response, ServerHandshake, Teardown};
+use crate::proto::{CloseCode, Event, Input, PreparedMessage, Response, ServerHandshake};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 256 KiB.
@@ -202,34 +203,6 @@ impl<T: Transport> Session<T> {
                 Next::Drop
             }
         }
-    }
-
-    /// Begins the closing handshake, or drops what is no connection yet.
-    pub(super) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
-        match &self.phase {
-            Phase::Opening(_) => return Next::Drop,
-            Phase::Open(_) => self.close(CloseCode::GOING_AWAY, "the server stops", turn),
-            Phase::Lingering { .. } => {}
-        }
-        self.drive(turn)
-    }
-
-    /// Begins the closing handshake, if it hasn't begun.
-    pub(super) fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
-        if let Phase::Open(open) = &mut self.phase {
-            let connection = &mut open.link.connection;
-            if let Err(misuse) = connection.close(code, reason, turn.cork, turn.now)
-                && misuse != Misuse::Closed
-            {
-                let _ = connection.close(CloseCode::NORMAL, "", turn.cork, turn.now);
-            }
-        }
-    }
-
-    /// Drops the connection; `end` says why.
-    pub(super) fn terminate(&mut self, end: End, turn: &mut Turn<'_>) -> Next {
-        self.lost(end, turn);
-        Next::Drop
     }
 
     /// A subscription that another thread asked for.
@@ -428,62 +401,14 @@ impl<T: Transport> Session<T> {
         link.account.messages_received += u64::from(messages);
         link.account.bytes_received += bytes as u64;
         link.account.active = turn.now;
-        let metrics = turn.shared.metrics(self.id);
-        metrics.messages_received.add(messages.into());
+        turn.shared
+            .metrics(self.id)
+            .messages_received
+            .add(messages.into());
         if !link.limited && turn.shared.by_address.is_none() {
             return true;
         }
-        self.check_rate(messages, bytes, turn)
-    }
-
-    #[inline(never)]
-    fn check_rate(&mut self, messages: u32, bytes: usize, turn: &mut Turn<'_>) -> bool {
-        let Phase::Open(open) = &mut self.phase else {
-            return false;
-        };
-        let Link {
-            options,
-            rate,
-            rate_key,
-            client_ip,
-            connection,
-            resume_at,
-            end,
-            ..
-        } = &mut open.link;
-        let options = Arc::clone(options);
-        let now = turn.now;
-        let verdict = rate
-            .check(&options.rate_limit, messages, bytes, now)
-            .and(|| match &turn.shared.by_address {
-                Some(limit) => limit.check(client_ip, messages, bytes, now),
-                None => Verdict::Deliver,
-            })
-            .and(|| match (&options.rate_by_key, rate_key.as_deref()) {
-                (Some(limit), Some(key)) => limit.table.check(key, messages, bytes, now),
-                _ => Verdict::Deliver,
-            });
-        if verdict != Verdict::Deliver {
-            turn.shared.metrics(self.id).rate_limited.add(1);
-        }
-        match verdict {
-            Verdict::Deliver => true,
-            Verdict::DeliverThenPause(pause) => {
-                *resume_at = Some(now.saturating_add(pause));
-                true
-            }
-            Verdict::Drop => false,
-            Verdict::Reply(text) => {
-                // It fails while a fragmented message is sent: then the reply is dropped, too.
-                let _ = connection.send(text, turn.cork);
-                false
-            }
-            Verdict::Close(code, reason) => {
-                end.get_or_insert(End::RateLimit(code));
-                self.close(code, reason, turn);
-                false
-            }
-        }
+        link.check_rate(turn.shared, messages, bytes, turn.cork, turn.now)
     }
 
     /// The connection in numbers, once it has opened.
@@ -656,104 +581,6 @@ impl<T: Transport> Session<T> {
             Phase::Lingering { .. } => return Err(Gone),
         }
         self.write(turn)
-    }
-
-    /// Follows a connection that is over to the end of its transport.
-    fn finish(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        self.write(turn)?;
-        if let Phase::Lingering {
-            half_closed,
-            peer_ended,
-            ..
-        } = &mut self.phase
-            && self.queue.is_empty()
-        {
-            if *peer_ended {
-                return Err(Gone);
-            }
-            if !mem::replace(half_closed, true) {
-                // RFC 6455 section 7.1.1: the server closes first, by half.
-                self.transport.shutdown_write().map_err(|_| Gone)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The one call of `on_close`; from here on the session lingers or goes.
-    fn end(&mut self, end: End, turn: &mut Turn<'_>) {
-        if let Phase::Open(open) = &mut self.phase {
-            let end = open.link.end.take().unwrap_or(end);
-            self.call(turn, |application, io| application.on_close(io, &end));
-            self.leave(turn);
-            if let Some(stats) = self.stats(turn.now) {
-                turn.shared.closed(&stats, &end);
-            }
-        }
-        self.linger(turn);
-    }
-
-    /// Ends its subscriptions and leaves where it is present.
-    fn leave(&mut self, turn: &mut Turn<'_>) {
-        let Phase::Open(open) = &mut self.phase else {
-            return;
-        };
-        for topic in mem::take(&mut open.link.subscriptions) {
-            turn.shared.directory.remove(&topic, self.id);
-            turn.peers.unsubscribe(&topic, self.id.token());
-        }
-        for topic in mem::take(&mut open.link.joined) {
-            turn.shared.presence.leave(&topic, self.id.to_u64());
-        }
-    }
-
-    fn linger(&mut self, turn: &mut Turn<'_>) {
-        let timeout = self.options(turn.shared).config.close_timeout;
-        let patience = turn.now.saturating_add(timeout);
-        let deadline = match &self.phase {
-            Phase::Open(open) => match open.link.connection.teardown() {
-                Some(Teardown::Drop) => turn.now,
-                _ => open.link.connection.poll_timeout().unwrap_or(patience),
-            },
-            _ => patience,
-        };
-        self.phase = Phase::Lingering {
-            deadline,
-            half_closed: false,
-            peer_ended: false,
-            discarded: 0,
-        };
-        self.unread = Vec::new();
-    }
-
-    /// The peer has ended its stream. What it is still owed after the end of its connection is
-    /// written first.
-    fn eof(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        self.readable = false;
-        match &mut self.phase {
-            Phase::Opening(_) => {
-                self.failed(HandshakeFailure::Eof, turn);
-                Err(Gone)
-            }
-            Phase::Open(open) => {
-                if let Some(closed) = open.link.connection.handle_eof() {
-                    self.end(End::Closed(closed), turn);
-                }
-                Err(Gone)
-            }
-            Phase::Lingering { peer_ended, .. } => {
-                *peer_ended = true;
-                Ok(())
-            }
-        }
-    }
-
-    /// The transport is of no more use, before the connection was over.
-    fn lost(&mut self, end: End, turn: &mut Turn<'_>) -> Gone {
-        if let Phase::Open(open) = &mut self.phase {
-            open.link.connection.handle_eof();
-            self.end(end, turn);
-        }
-        Gone
     }
 }
 

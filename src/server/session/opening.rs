@@ -17,12 +17,13 @@ use crate::server::handle::{ConnectionId, Handle};
 use crate::server::handler::{Application, Decision};
 use crate::server::http::{HttpResponse, Request};
 use crate::server::limits::Permit;
+use crate::server::link::Link;
 use crate::server::metrics::HandshakeFailure;
 use crate::server::proxy::ProxyHeader;
 use crate::server::reject::Reject;
 use crate::server::route::{Accepted, Endpoint};
 use crate::server::shared::Shared;
-use crate::server::socket::{Link, StoredRequest};
+use crate::server::socket::StoredRequest;
 
 /// A connection before it is open: requests, until one of them is an opening handshake.
 pub(super) struct Opening {

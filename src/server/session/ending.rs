@@ -1,0 +1,139 @@
+//! How a connection ends: by the peer, by the application, by a deadline, or with its transport.
+
+use std::mem;
+use std::vec::Vec;
+
+use super::{Gone, Next, Phase, Session, Turn};
+use crate::error::Misuse;
+use crate::net::Transport;
+use crate::proto::{CloseCode, Teardown};
+use crate::server::handler::End;
+use crate::server::metrics::HandshakeFailure;
+
+impl<T: Transport> Session<T> {
+    /// Begins the closing handshake, or drops what is no connection yet.
+    pub(in crate::server) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
+        match &self.phase {
+            Phase::Opening(_) => return Next::Drop,
+            Phase::Open(_) => self.close(CloseCode::GOING_AWAY, "the server stops", turn),
+            Phase::Lingering { .. } => {}
+        }
+        self.drive(turn)
+    }
+
+    /// Begins the closing handshake, if it hasn't begun.
+    pub(in crate::server) fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
+        if let Phase::Open(open) = &mut self.phase {
+            let connection = &mut open.link.connection;
+            if let Err(misuse) = connection.close(code, reason, turn.cork, turn.now)
+                && misuse != Misuse::Closed
+            {
+                let _ = connection.close(CloseCode::NORMAL, "", turn.cork, turn.now);
+            }
+        }
+    }
+
+    /// Drops the connection; `end` says why.
+    pub(in crate::server) fn terminate(&mut self, end: End, turn: &mut Turn<'_>) -> Next {
+        self.lost(end, turn);
+        Next::Drop
+    }
+
+    /// Follows a connection that is over to the end of its transport.
+    pub(super) fn finish(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        self.write(turn)?;
+        if let Phase::Lingering {
+            half_closed,
+            peer_ended,
+            ..
+        } = &mut self.phase
+            && self.queue.is_empty()
+        {
+            if *peer_ended {
+                return Err(Gone);
+            }
+            if !mem::replace(half_closed, true) {
+                // RFC 6455 section 7.1.1: the server closes first, by half.
+                self.transport.shutdown_write().map_err(|_| Gone)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The one call of `on_close`; from here on the session lingers or goes.
+    pub(super) fn end(&mut self, end: End, turn: &mut Turn<'_>) {
+        if let Phase::Open(open) = &mut self.phase {
+            let end = open.link.end.take().unwrap_or(end);
+            self.call(turn, |application, io| application.on_close(io, &end));
+            self.leave(turn);
+            if let Some(stats) = self.stats(turn.now) {
+                turn.shared.closed(&stats, &end);
+            }
+        }
+        self.linger(turn);
+    }
+
+    /// Ends its subscriptions and leaves where it is present.
+    pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Open(open) = &mut self.phase else {
+            return;
+        };
+        for topic in mem::take(&mut open.link.subscriptions) {
+            turn.shared.directory.remove(&topic, self.id);
+            turn.peers.unsubscribe(&topic, self.id.token());
+        }
+        for topic in mem::take(&mut open.link.joined) {
+            turn.shared.presence.leave(&topic, self.id.to_u64());
+        }
+    }
+
+    pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
+        let timeout = self.options(turn.shared).config.close_timeout;
+        let patience = turn.now.saturating_add(timeout);
+        let deadline = match &self.phase {
+            Phase::Open(open) => match open.link.connection.teardown() {
+                Some(Teardown::Drop) => turn.now,
+                _ => open.link.connection.poll_timeout().unwrap_or(patience),
+            },
+            _ => patience,
+        };
+        self.phase = Phase::Lingering {
+            deadline,
+            half_closed: false,
+            peer_ended: false,
+            discarded: 0,
+        };
+        self.unread = Vec::new();
+    }
+
+    /// The peer has ended its stream. What it is still owed after the end of its connection is
+    /// written first.
+    pub(super) fn eof(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        self.readable = false;
+        match &mut self.phase {
+            Phase::Opening(_) => {
+                self.failed(HandshakeFailure::Eof, turn);
+                Err(Gone)
+            }
+            Phase::Open(open) => {
+                if let Some(closed) = open.link.connection.handle_eof() {
+                    self.end(End::Closed(closed), turn);
+                }
+                Err(Gone)
+            }
+            Phase::Lingering { peer_ended, .. } => {
+                *peer_ended = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// The transport is of no more use, before the connection was over.
+    pub(super) fn lost(&mut self, end: End, turn: &mut Turn<'_>) -> Gone {
+        if let Phase::Open(open) = &mut self.phase {
+            open.link.connection.handle_eof();
+            self.end(end, turn);
+        }
+        Gone
+    }
+}
