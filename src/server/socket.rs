@@ -259,7 +259,7 @@ impl<'a, S> Socket<'a, S> {
     /// this connection waits.
     ///
     /// # Errors
-    /// As [`Connection::send_fragment`].
+    /// As [`Connection::send_fragment`](crate::proto::Connection::send_fragment).
     pub fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<MessageRef<'m>>,
@@ -277,7 +277,7 @@ impl<'a, S> Socket<'a, S> {
     /// Sends a ping of at most 125 bytes; [`Handler::on_pong`](super::Handler::on_pong) follows.
     ///
     /// # Errors
-    /// As [`Connection::send_ping`].
+    /// As [`Connection::send_ping`](crate::proto::Connection::send_ping).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Misuse> {
         self.io.link.connection.send_ping(payload, self.io.cork)
     }
@@ -285,7 +285,7 @@ impl<'a, S> Socket<'a, S> {
     /// Begins the closing handshake; [`Handler::on_close`](super::Handler::on_close) follows.
     ///
     /// # Errors
-    /// As [`Connection::close`].
+    /// As [`Connection::close`](crate::proto::Connection::close).
     pub fn close(
         &mut self,
         code: impl Into<Option<CloseCode>>,
