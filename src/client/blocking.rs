@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -19,6 +20,10 @@ use crate::proto::{
 
 /// A read's worth: the largest that loopback and common networks hand over at once.
 const RECEIVE_BUFFER: usize = 64 * 1024;
+
+/// How long the operating system is given to take or hand over what it can at once, where a
+/// deadline has passed already.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Connects to a `ws://` URL with the default options.
 ///
@@ -45,7 +50,7 @@ pub fn connect(url: &str) -> Result<Client, Error> {
 /// assert_eq!(client.subprotocol(), Some("chat"));
 /// # Ok::<(), sockeye::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectOptions<'a> {
     /// Limits and times. Messages are delivered whole whatever
@@ -53,12 +58,28 @@ pub struct ConnectOptions<'a> {
     pub config: Config,
     /// What to ask for besides the URL.
     pub request: ClientRequest<'a>,
+    /// How long the server may take nothing of what is sent before the connection is given up.
+    /// Each byte it takes begins the time anew.
+    ///
+    /// Default 60 s, as the server's: far over a network's gaps and a busy peer's pauses.
+    pub send_timeout: Duration,
+}
+
+impl Default for ConnectOptions<'_> {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            request: ClientRequest::default(),
+            send_timeout: Duration::from_secs(60),
+        }
+    }
 }
 
 impl ConnectOptions<'_> {
     /// Connects, and waits until the connection is open. Reaching the address and the opening
-    /// handshake take at most [`handshake_timeout`](Config::handshake_timeout) together. Redirects
-    /// are not followed.
+    /// handshake take at most [`handshake_timeout`](Config::handshake_timeout) together, but for
+    /// looking the host's name up: that is the operating system's, has its own patience, and can't
+    /// be interrupted; the time it took counts. Redirects are not followed.
     ///
     /// # Errors
     /// [`Error::Misuse`] for a URL that is no `ws://` URL or a request that can't be sent, before
@@ -88,11 +109,17 @@ impl ConnectOptions<'_> {
             start: 0,
             end: 0,
             out,
+            written: 0,
+            stalled: None,
+            send_timeout: self.send_timeout,
+            write_timeout: None,
         };
-        wire.write()?;
         let connection = loop {
             handshake.handle_timeout(wire.clock.now())?;
-            match wire.read(handshake.poll_timeout())? {
+            if !wire.write(handshake.poll_timeout())? {
+                continue;
+            }
+            match wire.read(handshake.poll_timeout(), Duration::ZERO)? {
                 Read::Bytes => {}
                 Read::Timeout => continue,
                 Read::Eof => return Err(HandshakeError::Eof.into()),
@@ -130,10 +157,24 @@ fn reach(host: (&str, u16), clock: &Clock, timeout: Duration) -> io::Result<TcpS
 
 /// A connection whose methods block until they are done.
 ///
-/// Pings are answered, keep-alive pings sent and deadlines kept while [`recv`](Self::recv) waits;
-/// a thread that doesn't receive for longer than the server's patience is disconnected. A value
-/// that is dropped without [`close`](Self::close) ends the transport without the closing
-/// handshake.
+/// Pings are answered, keep-alive pings sent and deadlines kept while [`recv`](Self::recv) or
+/// [`recv_timeout`](Self::recv_timeout) waits; a thread that doesn't receive for longer than the
+/// server's patience is disconnected. While a large message is sent nothing is received: two
+/// endpoints that both only send get stuck, until
+/// [`send_timeout`](ConnectOptions::send_timeout). A value that is dropped without
+/// [`close`](Self::close) ends the transport without the closing handshake.
+///
+/// A received message lies in the client's buffer, where that saves a copy, and so borrows the
+/// client. To send before it is done with, take it out:
+///
+/// ```no_run
+/// let mut client = sockeye::client::connect("ws://127.0.0.1:9001/echo")?;
+/// while let Some(message) = client.recv()? {
+///     let message = message.into_owned();
+///     client.send(&message)?;
+/// }
+/// # Ok::<(), sockeye::Error>(())
+/// ```
 pub struct Client {
     wire: Wire,
     connection: Connection,
@@ -142,14 +183,15 @@ pub struct Client {
 
 impl Client {
     /// Sends a message: text from `&str`, binary from byte slices, or a received `&Message`.
-    /// Blocks until the operating system has taken it.
+    /// Blocks until the operating system has taken it, as long as that goes on.
     ///
     /// # Errors
     /// [`Error::Misuse`] once the closing handshake began; [`Error::Io`] when the transport
-    /// broke.
+    /// broke, or took nothing for [`send_timeout`](ConnectOptions::send_timeout)
+    /// ([`TimedOut`](io::ErrorKind::TimedOut)): the connection is then over.
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
         self.connection.send(message, &mut self.wire.out)?;
-        Ok(self.wire.write()?)
+        self.write()
     }
 
     /// Sends one fragment of a message; see [`Connection::send_fragment`].
@@ -163,16 +205,19 @@ impl Client {
     ) -> Result<(), Error> {
         self.connection
             .send_fragment(fragment, fin, &mut self.wire.out)?;
-        Ok(self.wire.write()?)
+        self.write()
     }
 
-    /// Sends a ping of at most 125 bytes.
+    /// Sends a ping of at most 125 bytes, to keep a proxy in between awake, say: the pong is not
+    /// handed over. Whether the server lives is found out without it, by
+    /// [`ping_interval`](Config::ping_interval), and how far it is away by
+    /// [`round_trip`](Self::round_trip).
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.connection.send_ping(payload, &mut self.wire.out)?;
-        Ok(self.wire.write()?)
+        self.write()
     }
 
     /// Waits for the next message. None when the connection was closed by the closing handshake
@@ -180,8 +225,26 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Protocol`] and [`Error::Limit`] when the server broke the protocol or a limit;
-    /// it was told by a Close. [`Error::Io`] when the transport broke.
+    /// it was told by a Close. [`Error::Io`] when the transport broke, or took nothing of what is
+    /// owed to the server for [`send_timeout`](ConnectOptions::send_timeout).
     pub fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
+        self.recv_until(None)
+    }
+
+    /// As [`recv`](Self::recv), for at most `timeout`; zero takes what is there. None also when no
+    /// message came in that time: the connection then still [is open](Self::is_open), and of a
+    /// message that is not complete nothing is lost.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message<'_>>, Error> {
+        let until = self.wire.clock.now().saturating_add(timeout);
+        self.recv_until(Some(until))
+    }
+
+    fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'_>>, Error> {
+        // What came while the caller was elsewhere counts before the deadlines that passed.
+        let mut away = true;
         let detached = loop {
             let now = self.wire.clock.now();
             let input_start = self.wire.start;
@@ -199,8 +262,12 @@ impl Client {
                 Ok(Some(_)) => {}
                 Ok(None) if self.connection.teardown().is_some() => return Ok(None),
                 Ok(None) => {
-                    self.wire.write()?;
-                    self.wait()?;
+                    let written = self.write_until(until)?;
+                    if !away && until.is_some_and(|until| now >= until) {
+                        return Ok(None);
+                    }
+                    away |= !written;
+                    self.wait(until, mem::take(&mut away))?;
                 }
                 Err(fault) => {
                     // The fault says more than what may go wrong while its Close is sent.
@@ -209,7 +276,7 @@ impl Client {
                 }
             }
         };
-        self.wire.write()?;
+        self.write_until(until)?;
         let consumed = &mut self.wire.buffer[..self.wire.start];
         Ok(Some(detached.attach(consumed)))
     }
@@ -228,7 +295,6 @@ impl Client {
             Err(Misuse::Closed) => return Ok(()),
             result => result?,
         }
-        self.wire.write()?;
         while self.recv()?.is_some() {}
         Ok(())
     }
@@ -237,6 +303,19 @@ impl Client {
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_ref()
+    }
+
+    /// Whether messages may be sent: the closing handshake has not begun and nothing failed.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.connection.is_open()
+    }
+
+    /// The round trip of the last keep-alive ping that was answered; see
+    /// [`Connection::round_trip`].
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.connection.round_trip()
     }
 
     /// The agreed subprotocol.
@@ -253,9 +332,33 @@ impl Client {
         self.wire.stream.peer_addr()
     }
 
-    /// Waits for bytes or the next deadline.
-    fn wait(&mut self) -> Result<(), Error> {
-        match self.wire.read(self.connection.poll_timeout())? {
+    /// Writes what is to be sent, until `deadline`; answers whether all is written.
+    fn write_before(&mut self, deadline: Option<Duration>) -> Result<bool, Error> {
+        self.wire.write(deadline).map_err(|error| {
+            // A frame may be cut: nothing can be sent behind it.
+            self.closed = self.connection.handle_eof();
+            error.into()
+        })
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        self.write_before(None).map(drop)
+    }
+
+    /// As `write_before`, and no longer than to the connection's next deadline.
+    fn write_until(&mut self, until: Option<Duration>) -> Result<bool, Error> {
+        self.write_before(earlier(self.connection.poll_timeout(), until))
+    }
+
+    /// Waits for bytes, the next deadline or `until`; for those that were not read because nobody
+    /// did (`away`), also when that has passed.
+    fn wait(&mut self, until: Option<Duration>, away: bool) -> Result<(), Error> {
+        let deadline = earlier(self.connection.poll_timeout(), until);
+        let least = match away && self.connection.is_open() {
+            true => LOOK,
+            false => Duration::ZERO,
+        };
+        match self.wire.read(deadline, least)? {
             Read::Bytes => {}
             Read::Timeout => {
                 let now = self.wire.clock.now();
@@ -263,7 +366,6 @@ impl Client {
                     let _ = self.tear_down();
                     return Err(fault.into());
                 }
-                self.wire.write()?;
             }
             Read::Eof => self.closed = self.connection.handle_eof(),
         }
@@ -272,13 +374,16 @@ impl Client {
 
     /// Follows a connection that is over to the end of its transport.
     fn tear_down(&mut self) -> io::Result<()> {
-        self.wire.write()?;
-        if self.connection.teardown() == Some(Teardown::HalfClose) {
-            self.wire.stream.shutdown_write()?;
-        }
+        let mut half_closed = false;
         while self.connection.teardown() != Some(Teardown::Drop) {
+            let deadline = self.connection.poll_timeout();
+            let written = self.wire.write(deadline)?;
+            let half_close = self.connection.teardown() == Some(Teardown::HalfClose);
+            if written && half_close && !mem::replace(&mut half_closed, true) {
+                self.wire.stream.shutdown_write()?;
+            }
             self.wire.start = self.wire.end;
-            match self.wire.read(self.connection.poll_timeout())? {
+            match self.wire.read(deadline, Duration::ZERO)? {
                 Read::Bytes => {}
                 Read::Timeout => {
                     let now = self.wire.clock.now();
@@ -292,6 +397,10 @@ impl Client {
         }
         Ok(())
     }
+}
+
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
 }
 
 impl fmt::Debug for Client {
@@ -312,6 +421,13 @@ struct Wire {
     start: usize,
     end: usize,
     out: Vec<u8>,
+    /// How much of `out` is written.
+    written: usize,
+    /// Since when the operating system has taken nothing of it.
+    stalled: Option<Duration>,
+    send_timeout: Duration,
+    /// What the socket was told last.
+    write_timeout: Option<Duration>,
 }
 
 enum Read {
@@ -320,19 +436,58 @@ enum Read {
     Timeout,
 }
 
+/// Whether a blocking call ended with nothing done.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
 impl Wire {
-    fn write(&mut self) -> io::Result<()> {
-        let written = io::Write::write_all(&mut self.stream, &self.out);
+    /// Writes `out` until `deadline`, and as long as it goes on; answers whether all is written.
+    /// It is tried once in any case.
+    fn write(&mut self, deadline: Option<Duration>) -> io::Result<bool> {
+        let mut least = LOOK;
+        while self.written < self.out.len() {
+            let now = self.clock.now();
+            let stalled = *self.stalled.get_or_insert(now);
+            let stuck = stalled.saturating_add(self.send_timeout);
+            let until = deadline.map_or(stuck, |it| it.min(stuck));
+            let patience = until.saturating_sub(now).max(mem::take(&mut least));
+            if now >= stuck {
+                let text = "the server took nothing of what was sent for send_timeout";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            if patience.is_zero() {
+                return Ok(false);
+            }
+            if self.write_timeout != Some(patience) {
+                self.stream.set_write_timeout(Some(patience))?;
+                self.write_timeout = Some(patience);
+            }
+            match io::Write::write(&mut self.stream, &self.out[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    self.written += count;
+                    self.stalled = None;
+                }
+                Err(error) if is_timeout(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
         self.out.clear();
-        written
+        self.written = 0;
+        Ok(true)
     }
 
-    /// Waits for bytes until `deadline`. All earlier ones are consumed.
-    fn read(&mut self, deadline: Option<Duration>) -> io::Result<Read> {
-        let patience = match deadline.map(|at| at.saturating_sub(self.clock.now())) {
-            Some(Duration::ZERO) => return Ok(Read::Timeout),
-            patience => patience,
-        };
+    /// Waits for bytes until `deadline`, and `least` in any case. All earlier ones are consumed.
+    fn read(&mut self, deadline: Option<Duration>, least: Duration) -> io::Result<Read> {
+        let now = self.clock.now();
+        let patience = deadline.map(|at| at.saturating_sub(now).max(least));
+        if patience == Some(Duration::ZERO) {
+            return Ok(Read::Timeout);
+        }
         self.stream.set_read_timeout(patience)?;
         match Transport::read(&mut self.stream, &mut self.buffer) {
             Ok(0) => Ok(Read::Eof),
@@ -340,12 +495,8 @@ impl Wire {
                 (self.start, self.end) = (0, count);
                 Ok(Read::Bytes)
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock
-                | io::ErrorKind::TimedOut
-                | io::ErrorKind::Interrupted => Ok(Read::Timeout),
-                _ => Err(error),
-            },
+            Err(error) if is_timeout(&error) => Ok(Read::Timeout),
+            Err(error) => Err(error),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What carries the bytes of a connection, and the clock beside it.
 
 use core::time::Duration;
-use std::io::{self, IoSlice};
+use std::io;
+#[cfg(feature = "server")]
+use std::io::IoSlice;
 use std::time::Instant;
 
 /// A stream to the peer. The server's sessions are generic over it, so that they also run on a
@@ -11,6 +13,7 @@ pub(crate) trait Transport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Writes as much as it takes of `slices`, in order.
+    #[cfg(feature = "server")]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Ends the sending side; the receiving side stays open.
@@ -24,6 +27,7 @@ macro_rules! tcp_transport {
                 io::Read::read(self, buffer)
             }
 
+            #[cfg(feature = "server")]
             fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 io::Write::write_vectored(self, slices)
             }
