@@ -72,7 +72,7 @@ fn streaming_hands_each_byte_over_once_and_makes_no_event_of_an_empty_piece() {
                     panic!("{event:?}")
                 };
                 events += 1;
-                bytes += piece.payload.len();
+                bytes += piece.as_bytes().len();
             }
         }
         assert_eq!((events, bytes), (5, 5));

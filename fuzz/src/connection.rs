@@ -309,7 +309,7 @@ impl Model {
                 assert!(!whole && frames.is_empty());
                 self.piece(&piece, limit);
                 if react && self.setup.reaction % 2 == 1 {
-                    self.connection.recycle(piece.payload);
+                    self.connection.recycle(piece.into_payload());
                 }
             }
             Event::Ping(payload) => {
@@ -352,30 +352,28 @@ impl Model {
 
     fn piece(&mut self, piece: &MessagePiece<'_>, limit: usize) {
         assert_eq!(piece.first, self.arriving.is_none());
-        assert!(piece.last || !piece.payload.is_empty());
+        assert!(piece.last || !piece.as_bytes().is_empty());
         let (kind, text) = self
             .arriving
-            .get_or_insert_with(|| (piece.kind, Vec::new()));
-        assert_eq!(*kind, piece.kind);
-        text.extend(&*piece.payload);
+            .get_or_insert_with(|| (piece.kind(), Vec::new()));
+        assert_eq!(*kind, piece.kind());
+        text.extend(piece.as_bytes());
         assert!(text.len() <= limit, "a message over the limit");
-        if piece.kind == MessageKind::Text {
-            match core::str::from_utf8(text) {
-                Ok(_) => {}
-                Err(error) => assert!(!piece.last && error.error_len().is_none()),
-            }
+        if piece.kind() == MessageKind::Text {
+            let told = core::str::from_utf8(piece.as_bytes());
+            assert_eq!(told, Ok(piece.as_text().unwrap_or("\0")));
         }
         if piece.last {
             self.arriving = None;
         }
         match self.log.last_mut() {
             Some(Logged::Pieces { bytes, last, .. }) if !piece.first => {
-                bytes.extend(&*piece.payload);
+                bytes.extend(piece.as_bytes());
                 *last = piece.last;
             }
             _ => self.log.push(Logged::Pieces {
-                kind: piece.kind,
-                bytes: piece.payload.to_vec(),
+                kind: piece.kind(),
+                bytes: piece.as_bytes().to_vec(),
                 first: piece.first,
                 last: piece.last,
             }),

@@ -13,7 +13,7 @@ use super::decoder::FramePiece;
 use super::extension::{DecodeError, PerMessage};
 use super::frame::{FrameHeader, MAX_HEADER_LENGTH, Opcode};
 use super::message::{Message, MessageKind, MessagePiece, Payload};
-use super::utf8::Utf8Validator;
+use super::utf8::{Utf8Validator, open_at_end};
 use crate::error::{Fault, LimitError, ProtocolError};
 
 /// An assembled payload begins here in its buffer, so that the header of any frame fits in front
@@ -34,7 +34,8 @@ pub(crate) struct Assembler {
     utf8: Utf8Validator,
     /// Found behind the streamed piece that was handed over last.
     fault: Option<Fault>,
-    /// Empty, or `HEADROOM` bytes and then the message so far (whole delivery).
+    /// Empty, or `HEADROOM` bytes and then the message so far. Of a streamed message that is the
+    /// beginning of a character, which is handed over with its end.
     buffer: Vec<u8>,
     /// A buffer given back for the next message, empty of content.
     spare: Vec<u8>,
@@ -74,6 +75,13 @@ impl Assembler {
         self.spare = Vec::new();
     }
 
+    /// Whether a streamed text waits for the rest of a character. The next bytes are to be given
+    /// one by one: so only those of the character are copied.
+    #[inline]
+    pub(crate) fn holds_back(&self, config: &Config) -> bool {
+        !self.buffer.is_empty() && !self.extended && config.delivery == Delivery::Streamed
+    }
+
     /// The next piece of a data frame; answers the message or streamed piece it completes.
     #[inline]
     pub(crate) fn push<'b>(
@@ -111,9 +119,16 @@ impl Assembler {
                         self.buffer.extend_from_slice(piece.payload());
                         Ok(end.then(|| self.assembled()))
                     }
-                    Delivery::Streamed => {
+                    Delivery::Streamed if self.buffer.is_empty() => {
                         let (bytes, start) = piece.into_parts();
                         Ok(self.streamed(Payload::borrowed(bytes, start), end))
+                    }
+                    Delivery::Streamed => {
+                        self.buffer.extend_from_slice(piece.payload());
+                        if !self.utf8.is_complete() {
+                            return Ok(None);
+                        }
+                        Ok(self.streamed_buffer(end))
                     }
                 }
             }
@@ -198,15 +213,14 @@ impl Assembler {
         }
         Ok(match config.delivery {
             Delivery::Whole => end.then(|| self.assembled()),
-            Delivery::Streamed => {
-                let payload = Payload::owned(mem::take(&mut self.buffer), HEADROOM);
-                self.streamed(payload, end)
-            }
+            Delivery::Streamed if self.is_open_character() => None,
+            Delivery::Streamed => self.streamed_buffer(end),
         })
     }
 
     /// A fault was found behind `valid`: a streamed message hands these bytes over first, so that
-    /// what is delivered doesn't depend on how the bytes were split.
+    /// what is delivered doesn't depend on how the bytes were split. Of a text that is what ends
+    /// with a character.
     #[cold]
     fn fault_behind<'b>(
         &mut self,
@@ -214,11 +228,13 @@ impl Assembler {
         fault: Fault,
         config: &Config,
     ) -> Result<Option<Event<'b>>, Fault> {
-        if config.delivery == Delivery::Whole || valid.is_empty() {
+        // What is held back is a character that doesn't end.
+        if config.delivery == Delivery::Whole || !self.buffer.is_empty() {
             return Err(fault);
         }
+        let event = self.streamed(valid, false).ok_or(fault)?;
         self.fault = Some(fault);
-        Ok(self.streamed(valid, false))
+        Ok(Some(event))
     }
 
     /// The fault that stands behind the last streamed piece.
@@ -243,7 +259,26 @@ impl Assembler {
         Event::Message(Message::new(self.kind, payload))
     }
 
-    fn streamed<'b>(&mut self, payload: Payload<'b>, end: bool) -> Option<Event<'b>> {
+    /// Whether all that the buffer holds is the beginning of a character.
+    fn is_open_character(&self) -> bool {
+        let bytes = &self.buffer[HEADROOM..];
+        !self.utf8.is_complete() && open_at_end(bytes) == bytes.len()
+    }
+
+    fn streamed_buffer(&mut self, end: bool) -> Option<Event<'static>> {
+        let payload = Payload::owned(mem::take(&mut self.buffer), HEADROOM);
+        self.streamed(payload, end)
+    }
+
+    fn streamed<'b>(&mut self, mut payload: Payload<'b>, end: bool) -> Option<Event<'b>> {
+        if !self.utf8.is_complete() {
+            let whole = payload.len() - open_at_end(&payload);
+            if whole < payload.len() {
+                self.open_buffer();
+                self.buffer.extend_from_slice(&payload[whole..]);
+                payload.truncate(whole);
+            }
+        }
         if payload.is_empty() && !end {
             if let Some(buffer) = payload.into_buffer() {
                 self.recycle(buffer);
@@ -251,12 +286,9 @@ impl Assembler {
             return None;
         }
         let first = mem::replace(&mut self.at_start, false);
-        Some(Event::Piece(MessagePiece {
-            kind: self.kind,
-            payload,
-            first,
-            last: end,
-        }))
+        Some(Event::Piece(MessagePiece::new(
+            self.kind, payload, first, end,
+        )))
     }
 }
 

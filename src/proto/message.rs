@@ -5,6 +5,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 use core::ops::Deref;
 
 use super::frame::Opcode;
@@ -98,6 +99,15 @@ impl<'b> Payload<'b> {
         match self.bytes {
             Bytes::Borrowed(_) => None,
             Bytes::Owned(bytes) => Some(bytes),
+        }
+    }
+
+    /// Shortens the payload.
+    pub(crate) fn truncate(&mut self, length: usize) {
+        let end = self.start + length;
+        match &mut self.bytes {
+            Bytes::Borrowed(bytes) => *bytes = &mut mem::take(bytes)[..end],
+            Bytes::Owned(bytes) => bytes.truncate(end),
         }
     }
 
@@ -297,7 +307,7 @@ impl fmt::Debug for Message<'_> {
 /// A message to send: a kind and its bytes, borrowed from wherever they are.
 ///
 /// Made from `&str` and `&String` (text), from byte slices, arrays and `&Vec<u8>` (binary), and
-/// from a received `&Message`.
+/// from a received `&Message` or `&MessagePiece`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageRef<'a> {
     /// A text message.
@@ -370,13 +380,58 @@ impl<'a> From<&'a Message<'_>> for MessageRef<'a> {
 /// ([`Delivery::Streamed`](super::Delivery::Streamed)).
 #[derive(Debug, PartialEq, Eq)]
 pub struct MessagePiece<'b> {
-    /// Text or binary. The bytes of a text message are valid UTF-8 once joined; a piece may end
-    /// inside a character.
-    pub kind: MessageKind,
-    /// The bytes; only a message's first and last piece may be empty.
-    pub payload: Payload<'b>,
+    kind: MessageKind,
+    payload: Payload<'b>,
     /// The message begins with this piece.
     pub first: bool,
-    /// The message ends with this piece.
+    /// The message ends with this piece. Only then it may be empty.
     pub last: bool,
+}
+
+impl<'b> MessagePiece<'b> {
+    /// Text must have passed a [`Utf8Validator`](super::Utf8Validator), and end with a character.
+    pub(super) fn new(kind: MessageKind, payload: Payload<'b>, first: bool, last: bool) -> Self {
+        Self {
+            kind,
+            payload,
+            first,
+            last,
+        }
+    }
+
+    /// Text or binary, on each piece of a message the same.
+    #[must_use]
+    pub fn kind(&self) -> MessageKind {
+        self.kind
+    }
+
+    /// The piece's bytes, of either kind.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The text of a piece of a text message, None of a binary one. A piece ends with a character:
+    /// one that has not arrived whole comes with the next piece. Costs nothing: it was validated
+    /// when it arrived.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        (self.kind == MessageKind::Text).then(|| utf8::validated(&self.payload))
+    }
+
+    /// The piece's bytes without its kind.
+    #[must_use]
+    pub fn into_payload(self) -> Payload<'b> {
+        self.payload
+    }
+}
+
+/// For [`send_fragment`](super::Connection::send_fragment): a message is passed on as it arrives.
+impl<'a> From<&'a MessagePiece<'_>> for MessageRef<'a> {
+    fn from(piece: &'a MessagePiece<'_>) -> Self {
+        match piece.as_text() {
+            Some(text) => Self::Text(text),
+            None => Self::Binary(piece.as_bytes()),
+        }
+    }
 }

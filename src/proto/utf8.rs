@@ -446,7 +446,7 @@ fn mask(condition: bool) -> u8 {
 /// How many bytes at the end of `text`, which is good so far, belong to a
 /// character that lacks some.
 #[inline(always)]
-fn open_at_end(text: &[u8]) -> usize {
+pub(crate) fn open_at_end(text: &[u8]) -> usize {
     match *text {
         [.., lead] if lead >= 0xc0 => 1,
         [.., lead, _] if lead >= 0xe0 => 2,

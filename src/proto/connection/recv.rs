@@ -43,8 +43,14 @@ impl Connection {
             self.timers.received(now);
         }
         loop {
-            let received = match self.decoder.decode(input) {
+            let decoded = if self.assembler.holds_back(&self.config) && !input.is_empty() {
+                self.decoder.decode(&mut Input::new(input.take(1)))
+            } else {
+                self.decoder.decode(input)
+            };
+            let received = match decoded {
                 Ok(Some(piece)) => self.piece(piece, out, now),
+                Ok(None) if !input.is_empty() => continue,
                 Ok(None) => {
                     if !self.decoder.is_between_messages() {
                         self.timers.incomplete(now);
