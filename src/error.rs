@@ -14,6 +14,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 
+use crate::proto::Utf8Error;
 use crate::proto::close::{CloseCode, MAX_REASON_LENGTH};
 pub use crate::proto::extension::GrammarError;
 pub use crate::proto::handshake::{HandshakeError, RequestError, ResponseError, ResponseFault};
@@ -435,6 +436,26 @@ impl From<Misuse> for Error {
 impl From<ProtocolError> for Error {
     fn from(error: ProtocolError) -> Self {
         Self::Protocol(error)
+    }
+}
+
+impl From<LimitError> for Error {
+    fn from(error: LimitError) -> Self {
+        Self::Limit(error)
+    }
+}
+
+/// For those who parse heads on their own: [`HandshakeError::Head`].
+impl From<HttpError> for Error {
+    fn from(error: HttpError) -> Self {
+        Self::Handshake(error.into())
+    }
+}
+
+/// For those who validate text on their own: [`ProtocolError::Utf8`].
+impl From<Utf8Error> for Error {
+    fn from(_: Utf8Error) -> Self {
+        Self::Protocol(ProtocolError::Utf8)
     }
 }
 

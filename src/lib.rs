@@ -73,12 +73,17 @@
 //! let mut received = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
 //! let mut out = Vec::new(); // to be written to the socket
 //! let mut input = Input::new(&mut received);
-//! while let Some(event) = connection.recv(&mut input, &mut out, now)? {
-//!     if let Event::Message(message) = event {
-//!         connection.send(&message, &mut out)?;
+//! let result = loop {
+//!     match connection.recv(&mut input, &mut out, now) {
+//!         Ok(Some(Event::Message(message))) => connection.send(&message, &mut out)?,
+//!         Ok(Some(_)) => {}
+//!         Ok(None) => break Ok(()),
+//!         Err(fault) => break Err(fault),
 //!     }
-//! }
+//! };
+//! // Now write `out`, also after a fault: it holds the Close that tells the peer.
 //! assert_eq!(out, b"\x81\x05Hello");
+//! # result?;
 //! # Ok::<(), sockeye::Error>(())
 //! ```
 //!

@@ -149,7 +149,8 @@ impl Assembler {
             self.length = 0;
             self.utf8 = Utf8Validator::new();
         }
-        self.frames += 1;
+        // It can't be over the greatest limit there is.
+        self.frames = self.frames.saturating_add(1);
         if self.frames > config.max_fragments {
             let limit = config.max_fragments;
             return Err(LimitError::Fragments { limit }.into());

@@ -152,7 +152,7 @@ impl FrameDecoder {
         match &mut self.state {
             State::Header { length: 0, .. } => {
                 let rules = self.rules();
-                match FrameHeader::decode_with(input.as_slice(), &rules) {
+                match FrameHeader::decode_with(input.as_slice(), Some(&rules)) {
                     Ok(Some((header, length))) => Ok(Some(self.first_piece(header, length, input))),
                     Ok(None) => {
                         self.keep_partial(input);
@@ -204,9 +204,9 @@ impl FrameDecoder {
     #[inline]
     fn rules(&self) -> HeaderRules {
         HeaderRules {
-            masked: Some(matches!(self.role, Role::Server)),
+            masked: matches!(self.role, Role::Server),
             rsv: self.rsv,
-            fragmented: Some(self.fragmented),
+            fragmented: self.fragmented,
         }
     }
 
@@ -266,7 +266,7 @@ impl FrameDecoder {
         for (at, &byte) in input.as_slice().iter().enumerate() {
             partial[usize::from(*length)] = byte;
             *length += 1;
-            match FrameHeader::decode_with(&partial[..usize::from(*length)], &rules) {
+            match FrameHeader::decode_with(&partial[..usize::from(*length)], Some(&rules)) {
                 Ok(Some((header, _))) => return Ok(Some(self.first_piece(header, at + 1, input))),
                 Ok(None) => {}
                 Err(error) => return Err(self.fail(error)),

@@ -137,15 +137,15 @@ pub struct FrameHeader {
 }
 
 /// What a header must keep to besides its own form: what the connection knows and the header
-/// doesn't. None checks nothing.
+/// doesn't.
 #[derive(Clone, Copy)]
 pub(crate) struct HeaderRules {
     /// Whether frames must be masked, or must not be (RFC 6455 section 5.1).
-    pub(crate) masked: Option<bool>,
+    pub(crate) masked: bool,
     /// The reserved bits that a message's first frame may have set: all of them or none.
     pub(crate) rsv: Rsv,
     /// Whether a fragmented message is under way (RFC 6455 section 5.4).
-    pub(crate) fragmented: Option<bool>,
+    pub(crate) fragmented: bool,
 }
 
 impl FrameHeader {
@@ -160,22 +160,15 @@ impl FrameHeader {
     /// its top bit set, a control frame that is fragmented or longer than 125 bytes, a Close of
     /// one byte.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
-        Self::decode_with(
-            bytes,
-            &HeaderRules {
-                masked: None,
-                rsv: Rsv::NONE,
-                fragmented: None,
-            },
-        )
+        Self::decode_with(bytes, None)
     }
 
-    /// As [`decode`](Self::decode), with the connection's rules. Faults are found in the order
+    /// As [`decode`](Self::decode), with the connection's rules if there are any. Faults are found in the order
     /// of the bytes that prove them, so the error is the same however the bytes are split.
     #[inline]
     pub(crate) fn decode_with(
         bytes: &[u8],
-        rules: &HeaderRules,
+        rules: Option<&HeaderRules>,
     ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
@@ -186,13 +179,20 @@ impl FrameHeader {
             Some(opcode) => opcode,
             None => return Err(ProtocolError::ReservedOpcode(first & 0x0F)),
         };
-        check_first_byte(fin, rsv, opcode, rules)?;
+        // RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or
+        // less and MUST NOT be fragmented."
+        if opcode.is_control() && !fin {
+            return Err(ProtocolError::FragmentedControl);
+        }
+        if let Some(rules) = rules {
+            check_first_byte(rsv, opcode, rules)?;
+        }
 
         let Some(&second) = rest.first() else {
             return Ok(None);
         };
         let masked = second & MASK != 0;
-        match rules.masked {
+        match rules.map(|rules| rules.masked) {
             Some(true) if !masked => return Err(ProtocolError::Unmasked),
             Some(false) if masked => return Err(ProtocolError::Masked),
             _ => {}
@@ -283,32 +283,19 @@ impl FrameHeader {
 }
 
 #[inline]
-fn check_first_byte(
-    fin: bool,
-    rsv: Rsv,
-    opcode: Opcode,
-    rules: &HeaderRules,
-) -> Result<(), ProtocolError> {
-    if opcode.is_control() {
-        // RFC 6455 section 5.5: "All control frames MUST have a payload length of 125 bytes or
-        // less and MUST NOT be fragmented."
-        if !fin {
-            return Err(ProtocolError::FragmentedControl);
-        }
-    } else {
-        let continuation = matches!(opcode, Opcode::Continuation);
-        match rules.fragmented {
-            Some(true) if !continuation => return Err(ProtocolError::MessageInsideMessage),
-            Some(false) if continuation => return Err(ProtocolError::UnexpectedContinuation),
+fn check_first_byte(rsv: Rsv, opcode: Opcode, rules: &HeaderRules) -> Result<(), ProtocolError> {
+    if !opcode.is_control() {
+        match (rules.fragmented, opcode == Opcode::Continuation) {
+            (true, false) => return Err(ProtocolError::MessageInsideMessage),
+            (false, true) => return Err(ProtocolError::UnexpectedContinuation),
             _ => {}
         }
     }
     // RFC 6455 section 5.2: "MUST be 0 unless an extension is negotiated that defines meanings
     // for non-zero values." A per-message extension marks a message on its first frame only
     // (RFC 7692 section 6.1).
-    let form_only = rules.fragmented.is_none();
     let marked = rsv == rules.rsv && matches!(opcode, Opcode::Text | Opcode::Binary);
-    if rsv.is_empty() || marked || form_only {
+    if rsv.is_empty() || marked {
         Ok(())
     } else {
         Err(ProtocolError::ReservedBits)

@@ -23,7 +23,12 @@
 //! # The run loop
 //!
 //! Two endpoints and the bytes between them; a socket would stand where `client_out` and
-//! `server_out` are. `examples/sansio.rs` is the same with the closing handshake.
+//! `server_out` are. [`examples/sansio.rs`] is the same with the closing handshake, and
+//! [`examples/embed.rs`] a complete server over blocking sockets, with deadlines, faults and both
+//! ways to end.
+//!
+//! [`examples/sansio.rs`]: https://docs.rs/crate/sockeye/latest/source/examples/sansio.rs
+//! [`examples/embed.rs`]: https://docs.rs/crate/sockeye/latest/source/examples/embed.rs
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -53,13 +58,18 @@
 //! // The server's loop: bytes in, events out, replies appended.
 //! server_out.clear();
 //! let mut input = Input::new(&mut client_out);
-//! while let Some(event) = server.recv(&mut input, &mut server_out, now)? {
-//!     if let Event::Message(message) = event {
-//!         assert_eq!(message.as_text(), Some("Hello"));
-//!         server.send(&message, &mut server_out)?;
+//! let result = loop {
+//!     match server.recv(&mut input, &mut server_out, now) {
+//!         Ok(Some(Event::Message(message))) => server.send(&message, &mut server_out)?,
+//!         Ok(Some(_)) => {}
+//!         Ok(None) => break Ok(()), // all input is consumed
+//!         Err(fault) => break Err(fault),
 //!     }
-//! }
+//! };
+//! // Now write `server_out`, also after a fault: it then holds the Close that tells the peer. Then
+//! // follow `server.teardown()`, and call `handle_timeout` when `poll_timeout` says so.
 //! assert_eq!(server_out, b"\x81\x05Hello");
+//! # result?;
 //! # Ok::<(), sockeye::Error>(())
 //! ```
 //!

@@ -46,7 +46,8 @@ impl Utf8Error {
     ///
     /// For the bytes `ED A0` (a surrogate) that is the index of `A0`, for `C0`
     /// its own. Text that is cut inside a character is proved invalid by its
-    /// end, so the offset is then the length of what was given.
+    /// end: for [`validate`] the offset then is the length of what was given,
+    /// for [`Utf8Validator::finish`], which is given no piece, 0.
     #[must_use]
     pub const fn offset(&self) -> usize {
         self.offset

@@ -137,11 +137,11 @@ impl Connection {
     /// anything else of this connection. A client masks these bytes with the header's key first
     /// ([`mask`]). The payload is sent as it is, past any extension.
     ///
+    /// It is not here that a `length` with its top bit set panics, but in [`FrameHeader::encode`]:
+    /// no frame has one.
+    ///
     /// # Errors
     /// As [`send`](Self::send).
-    ///
-    /// # Panics
-    /// When `length` has its top bit set.
     pub fn send_header(&mut self, kind: MessageKind, length: u64) -> Result<FrameHeader, Misuse> {
         self.check_start()?;
         Ok(FrameHeader {
@@ -320,6 +320,12 @@ impl Connection {
                 false => Rsv::NONE,
             };
             self.extension = Some(extension);
+            // An encoder of the application's own may be wrong; what it took away can't be
+            // brought back.
+            assert!(
+                out.len() >= start + MAX_HEADER_LENGTH,
+                "the extension's encoder took away what it did not append"
+            );
             if encoded {
                 self.frame_behind_room(fin, rsv, opcode, start, out);
                 return;

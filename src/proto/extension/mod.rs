@@ -138,6 +138,9 @@ pub trait PerMessageEncode: Send {
     ///
     /// `encoding` is what the sender asked for, on each piece of a message the same, and never
     /// [`Encoding::Plain`].
+    ///
+    /// What `out` held before is not the encoder's: one that shortens it makes the connection
+    /// panic.
     fn encode(&mut self, payload: &[u8], fin: bool, encoding: Encoding, out: &mut Vec<u8>) -> bool;
 
     /// Nothing has arrived for a [`ping_interval`](super::Config::ping_interval), which may come

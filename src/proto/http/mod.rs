@@ -44,8 +44,8 @@ pub(crate) use target::{AuthorityError, split_authority};
 
 /// How large a head may grow before it is refused.
 ///
-/// Memory held by a [`HeadParser`] is at most 16 bytes per header line; the bytes of the head
-/// themselves are the caller's.
+/// A [`HeadParser`] holds 16 bytes per header line, in storage that doubles as it grows: at most
+/// 32 per line, and 256 from the first line on. The bytes of the head themselves are the caller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes of the whole head: a skipped leading empty line, the start line, the header lines and
