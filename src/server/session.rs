@@ -350,7 +350,7 @@ impl<T: Transport> Session<T> {
                     }
                 }
                 Ok(Some(Event::Piece(piece))) => {
-                    if self.allows(piece.first.into(), piece.payload.len(), turn) {
+                    if self.allows(piece.first.into(), piece.as_bytes().len(), turn) {
                         self.tell(turn, |application, io| application.on_piece(io, piece));
                     }
                 }
