@@ -90,7 +90,7 @@ fn receive(config: &Arc<Config>, pieces: Vec<Vec<u8>>) -> Seen {
                     seen.messages
                         .last_mut()
                         .expect("begun")
-                        .extend(&*piece.payload);
+                        .extend(piece.as_bytes());
                     seen.whole += usize::from(piece.last);
                 }
                 Ok(Some(other)) => panic!("{other:?}"),

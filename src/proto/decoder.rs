@@ -91,10 +91,7 @@ impl<'b> Input<'b> {
 #[derive(Clone, Debug)]
 pub struct FrameDecoder {
     state: State,
-    role: Role,
-    rsv: Rsv,
-    /// A fragmented message is under way.
-    fragmented: bool,
+    rules: HeaderRules,
 }
 
 #[derive(Clone, Debug)]
@@ -133,9 +130,11 @@ impl FrameDecoder {
     pub const fn with_rsv(role: Role, rsv: Rsv) -> Self {
         Self {
             state: State::START,
-            role,
-            rsv,
-            fragmented: false,
+            rules: HeaderRules {
+                masked: matches!(role, Role::Server),
+                rsv,
+                fragmented: false,
+            },
         }
     }
 
@@ -151,8 +150,7 @@ impl FrameDecoder {
     ) -> Result<Option<FramePiece<'b>>, ProtocolError> {
         match &mut self.state {
             State::Header { length: 0, .. } => {
-                let rules = self.rules();
-                match FrameHeader::decode_with(input.as_slice(), Some(&rules)) {
+                match FrameHeader::decode_with(input.as_slice(), Some(&self.rules)) {
                     Ok(Some((header, length))) => Ok(Some(self.first_piece(header, length, input))),
                     Ok(None) => {
                         self.keep_partial(input);
@@ -192,22 +190,13 @@ impl FrameDecoder {
     /// Whether a message has a frame to come that is not begun yet.
     #[inline]
     pub(crate) fn is_fragmented(&self) -> bool {
-        self.fragmented
+        self.rules.fragmented
     }
 
     /// Whether no frame and no fragmented message is incomplete.
     #[inline]
     pub(crate) fn is_between_messages(&self) -> bool {
-        !self.fragmented && matches!(self.state, State::Header { length: 0, .. })
-    }
-
-    #[inline]
-    fn rules(&self) -> HeaderRules {
-        HeaderRules {
-            masked: matches!(self.role, Role::Server),
-            rsv: self.rsv,
-            fragmented: self.fragmented,
-        }
+        !self.rules.fragmented && matches!(self.state, State::Header { length: 0, .. })
     }
 
     /// The header is complete and its last `header_length` bytes stand at the front of `input`.
@@ -219,7 +208,7 @@ impl FrameDecoder {
         input: &mut Input<'b>,
     ) -> FramePiece<'b> {
         if !header.opcode.is_control() {
-            self.fragmented = !header.fin;
+            self.rules.fragmented = !header.fin;
         }
         let count = clamp(header.payload_length, input.len() - header_length);
         let bytes = input.take(header_length + count);
@@ -259,14 +248,13 @@ impl FrameDecoder {
         &mut self,
         input: &mut Input<'b>,
     ) -> Result<Option<FramePiece<'b>>, ProtocolError> {
-        let rules = self.rules();
         let State::Header { partial, length } = &mut self.state else {
             return Ok(None);
         };
         for (at, &byte) in input.as_slice().iter().enumerate() {
             partial[usize::from(*length)] = byte;
             *length += 1;
-            match FrameHeader::decode_with(&partial[..usize::from(*length)], Some(&rules)) {
+            match FrameHeader::decode_with(&partial[..usize::from(*length)], Some(&self.rules)) {
                 Ok(Some((header, _))) => return Ok(Some(self.first_piece(header, at + 1, input))),
                 Ok(None) => {}
                 Err(error) => return Err(self.fail(error)),

@@ -138,7 +138,7 @@ pub struct FrameHeader {
 
 /// What a header must keep to besides its own form: what the connection knows and the header
 /// doesn't.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct HeaderRules {
     /// Whether frames must be masked, or must not be (RFC 6455 section 5.1).
     pub(crate) masked: bool,

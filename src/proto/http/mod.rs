@@ -51,33 +51,30 @@ pub struct HeadLimits {
     /// Bytes of the whole head: a skipped leading empty line, the start line, the header lines and
     /// the final CRLF CRLF. The byte after the last one allowed fails with
     /// [`HttpError::HeadTooLarge`]. Values above `u32::MAX` count as `u32::MAX`.
+    ///
+    /// Default 16 KiB: browsers' requests with large cookies stay under 8 KiB, and common servers
+    /// and proxies refuse from 8 to 16 KiB on, so nothing that reaches a server today is cut off.
     pub max_head: usize,
     /// Header lines, counted as lines and not as distinct names. The first byte of the line after
     /// the last one allowed fails with [`HttpError::TooManyLines`].
+    ///
+    /// Default 100: a browser sends about 15 lines and a chain of proxies adds a dozen; this is
+    /// also the default of most HTTP servers.
     pub max_lines: usize,
     /// Bytes of the request target. The byte after the last one allowed fails with
     /// [`HttpError::TargetTooLong`]. Not used for responses.
-    pub max_target: usize,
-}
-
-impl HeadLimits {
-    /// 16 KiB: browsers' requests with large cookies stay under 8 KiB, and common servers and
-    /// proxies refuse from 8 to 16 KiB on, so nothing that reaches a server today is cut off.
-    pub const DEFAULT_MAX_HEAD: usize = 16 * 1024;
-    /// 100: a browser sends about 15 lines and a chain of proxies adds a dozen; this is also the
-    /// default of most HTTP servers.
-    pub const DEFAULT_MAX_LINES: usize = 100;
-    /// 8 KiB: RFC 9112 section 3 recommends that request lines of at least 8000 octets be
+    ///
+    /// Default 8 KiB: RFC 9112 section 3 recommends that request lines of at least 8000 octets be
     /// supported.
-    pub const DEFAULT_MAX_TARGET: usize = 8 * 1024;
+    pub max_target: usize,
 }
 
 impl Default for HeadLimits {
     fn default() -> Self {
         Self {
-            max_head: Self::DEFAULT_MAX_HEAD,
-            max_lines: Self::DEFAULT_MAX_LINES,
-            max_target: Self::DEFAULT_MAX_TARGET,
+            max_head: 16 * 1024,
+            max_lines: 100,
+            max_target: 8 * 1024,
         }
     }
 }
