@@ -16,10 +16,13 @@ use std::thread;
 
 use sockeye::Error;
 use sockeye::proto::{Config, Message, Role};
-use sockeye::server::{Builder, End, Handle, Handler, Server, Socket};
+use sockeye::server::{
+    Builder, Cause, ConnectionStats, End, Handle, Handler, HandshakeFailure, Observer, Server,
+    Socket,
+};
 
 use crate::handshake_util::{Answer, Text, assert_proper_101, upgrade};
-use crate::util::{KEY, RawFrame, frame, frames_from};
+use crate::util::{CLOSE, KEY, PING, PONG, RawFrame, TEXT, close_payload, frame, frames_from};
 
 pub(crate) const GUARD: Duration = Duration::from_secs(20);
 
@@ -44,6 +47,10 @@ impl Running {
             handle,
             ended: Some(ended),
         }
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     pub(crate) fn shut_down(&self) {
@@ -119,6 +126,11 @@ pub(crate) enum How {
     Failed,
     Broken,
     Stalled,
+    Backpressure,
+    RateLimit,
+    Lifetime,
+    Terminated,
+    Panicked,
 }
 
 type Answering = Box<dyn Fn(&mut Socket<'_, ()>, Message<'_>, &Sender<Told>) + Send + Sync>;
@@ -185,6 +197,11 @@ impl Handler for Probe {
             End::Broken(_) => How::Broken,
             End::Stalled => How::Stalled,
             End::ShutDown => How::Unclean,
+            End::Backpressure => How::Backpressure,
+            End::RateLimit(_) => How::RateLimit,
+            End::Lifetime => How::Lifetime,
+            End::Terminated => How::Terminated,
+            End::Panicked => How::Panicked,
             other => panic!("unknown end {other:?}"),
         };
         let code = end.code().0;
@@ -228,6 +245,48 @@ pub(crate) fn serve_with(
     (Running::start(builder), watch)
 }
 
+// ---- the observer ---------------------------------------------------------------------------
+
+/// What an observer was told.
+#[derive(Debug)]
+pub(crate) enum Observed {
+    Connected(ConnectionStats),
+    Disconnected(ConnectionStats, u16, Cause),
+    Failed(SocketAddr, HandshakeFailure),
+}
+
+/// An observer that tells what it sees.
+pub(crate) struct Observing(Sender<Observed>);
+
+pub(crate) fn observing() -> (Observing, Receiver<Observed>) {
+    let (tell, told) = channel();
+    (Observing(tell), told)
+}
+
+/// Waits until `count` connections are over, with all that follows from it.
+pub(crate) fn wait_for_ends(observed: &Receiver<Observed>, count: usize) {
+    let next = || observed.recv_timeout(GUARD).expect("they end");
+    let ends = core::iter::repeat_with(next).filter(|it| matches!(it, Observed::Disconnected(..)));
+    assert_eq!(ends.take(count).count(), count);
+}
+
+impl Observer for Observing {
+    fn connected(&self, connection: &ConnectionStats) {
+        let _ = self.0.send(Observed::Connected(connection.clone()));
+    }
+
+    fn disconnected(&self, connection: &ConnectionStats, end: &End) {
+        let (stats, code) = (connection.clone(), end.code().0);
+        let _ = self
+            .0
+            .send(Observed::Disconnected(stats, code, end.cause()));
+    }
+
+    fn handshake_failed(&self, peer_addr: SocketAddr, failure: HandshakeFailure) {
+        let _ = self.0.send(Observed::Failed(peer_addr, failure));
+    }
+}
+
 // ---- the peer -------------------------------------------------------------------------------
 
 /// A socket of the test's own.
@@ -260,6 +319,41 @@ impl Peer {
     /// Sends a whole, masked frame.
     pub(crate) fn send(&mut self, opcode: u8, payload: impl AsRef<[u8]>) {
         self.write(masked_frame(true, opcode, payload.as_ref()));
+    }
+
+    /// Sends a text message.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.send(TEXT, text);
+    }
+
+    /// Reads a text message.
+    #[track_caller]
+    pub(crate) fn hear(&mut self) -> String {
+        let frame = self.frame();
+        assert!(frame.fin && frame.opcode == TEXT, "{frame:?}");
+        String::from_utf8(frame.payload).unwrap()
+    }
+
+    /// Sends a text message and reads its answer.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, text: &str) -> String {
+        self.say(text);
+        self.hear()
+    }
+
+    /// The server's worker has done all that came before: it answers a ping.
+    #[track_caller]
+    pub(crate) fn settle(&mut self) {
+        self.send(PING, "settled");
+        self.expect(PONG, "settled");
+    }
+
+    /// Does the closing handshake.
+    #[track_caller]
+    pub(crate) fn close(mut self) {
+        self.send(CLOSE, close_payload(1000, b""));
+        self.expect_close(1000);
+        self.expect_eof();
     }
 
     /// Does the opening handshake.
