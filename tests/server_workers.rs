@@ -264,7 +264,10 @@ fn deferring(config: Config) -> (Running, Receiver<Deferred<()>>, Watch) {
     let route = Route::deferred("/chat", probe, move |_, upgrade| {
         let _ = tell.send(upgrade);
     });
-    let builder = Server::builder().workers(many(2)).config(config).add(route);
+    let builder = Server::builder()
+        .workers(many(2))
+        .config(config)
+        .add_route(route);
     (Running::start(builder), asked, watch)
 }
 

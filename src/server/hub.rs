@@ -6,6 +6,7 @@
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
@@ -187,7 +188,8 @@ impl<T: Transport> Hub<T> {
                     let session = self.sessions.get_mut(token);
                     all.extend(session.and_then(|it| it.stats(now)));
                 }
-                receive(all);
+                // A panic is the asking thread's own affair: the worker lives.
+                let _ = catch_unwind(AssertUnwindSafe(|| receive(all)));
             }
             Command::ShutDown(within) => {
                 if self.stop_at.is_some() {
@@ -303,7 +305,7 @@ fn deliver<T: Transport>(
     now: Duration,
 ) -> Sent {
     let queued = session.queued_bytes();
-    let sent = session.deliver(message, keep, now);
+    let sent = session.deliver(message, keep, metrics, now);
     let gauge = &metrics.queued_bytes;
     gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
     match sent {

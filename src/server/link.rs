@@ -18,6 +18,7 @@ use mio::Token;
 use super::handle::{Command, ConnectionId};
 use super::handler::End;
 use super::limits::{RateState, Verdict};
+use super::metrics::Metrics;
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::shared::Shared;
@@ -64,6 +65,8 @@ pub(super) struct Link {
     pub(super) end: Option<End>,
     /// When its lifetime is over.
     pub(super) expires: Option<Duration>,
+    /// The rest of the streamed message under way is refused, as a piece of it was.
+    refusing: bool,
     /// It sent too fast: nothing is read until then.
     pub(super) resume_at: Option<Duration>,
     pub(super) client_ip: IpAddr,
@@ -122,6 +125,7 @@ impl Link {
             paused: false,
             end: None,
             expires,
+            refusing: false,
             resume_at: None,
             client_ip,
             limited: options.rate_limit.messages.is_some()
@@ -184,9 +188,38 @@ impl Link {
             .close(CloseCode::INTERNAL_ERROR, "the server failed", out, now);
     }
 
+    /// Counts a received message, or a piece of one, and asks the rate limits; whether the
+    /// application gets it. A streamed message is refused from the piece on that was too much.
+    #[inline]
+    pub(super) fn allows(
+        &mut self,
+        shared: &Shared,
+        first: bool,
+        bytes: usize,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> bool {
+        let messages = u32::from(first);
+        self.account.messages_received += u64::from(messages);
+        self.account.bytes_received += bytes as u64;
+        self.account.active = now;
+        shared
+            .metrics(self.id)
+            .messages_received
+            .add(messages.into());
+        if !self.limited && shared.by_address.is_none() {
+            return true;
+        }
+        if first || !self.refusing {
+            self.refusing = !self.check_rate(shared, messages, bytes, out, now);
+        }
+        !self.refusing
+    }
+
     /// Asks the limits of the connection, its address and its key about what it sent, and does
-    /// what they say; whether the application gets it.
-    pub(super) fn check_rate(
+    /// what they say.
+    #[inline(never)]
+    fn check_rate(
         &mut self,
         shared: &Shared,
         messages: u32,
@@ -237,6 +270,7 @@ impl Link {
         queue: &mut WriteQueue,
         corked: usize,
         length: usize,
+        metrics: &Metrics,
         now: Duration,
     ) -> bool {
         let limit = self.options.max_backpressure;
@@ -244,11 +278,12 @@ impl Link {
         if fits(queue) {
             return true;
         }
-        self.draining = true;
+        self.draining = self.options.overflow != Overflow::Close;
         match self.options.overflow {
             Overflow::DropNewest => false,
             Overflow::DropOldest => {
-                queue.shrink_to(limit.saturating_sub(corked + length));
+                let dropped = queue.shrink_to(limit.saturating_sub(corked + length));
+                metrics.dropped.add(dropped as u64);
                 fits(queue)
             }
             Overflow::Close => {
@@ -272,6 +307,7 @@ impl Link {
         queue: &mut WriteQueue,
         message: &PreparedMessage,
         keep: Keep,
+        metrics: &Metrics,
         now: Duration,
     ) -> Sent {
         if !self.connection.is_open() || self.end.is_some() {
@@ -279,7 +315,7 @@ impl Link {
         }
         if self.sending {
             let held: usize = self.held.iter().map(|(it, _)| it.payload().len()).sum();
-            if !self.make_room(queue, held, message.payload().len(), now) {
+            if !self.make_room(queue, held, message.payload().len(), metrics, now) {
                 return Sent::Dropped;
             }
             self.held.push((message.clone(), keep));
@@ -292,7 +328,7 @@ impl Link {
             Keep::Always if self.options.overflow == Overflow::DropOldest => Keep::UntilFull,
             keep => keep,
         };
-        if !self.make_room(queue, 0, message.payload().len(), now) {
+        if !self.make_room(queue, 0, message.payload().len(), metrics, now) {
             return Sent::Dropped;
         }
         let mut own = Vec::new();
@@ -356,10 +392,16 @@ impl SocketIo<'_> {
         if !self.link.connection.is_open() || self.link.end.is_some() {
             return Sent::Dropped;
         }
+        let metrics = self.shared.metrics(self.link.id);
+        let corked = self.cork.len();
         if !self
             .link
-            .make_room(self.queue, self.cork.len(), length, self.now)
+            .make_room(self.queue, corked, length, metrics, self.now)
         {
+            if matches!(self.link.end, Some(End::Backpressure)) {
+                // Its Close is queued, and would be followed by what the cork holds.
+                self.cork.clear();
+            }
             return self.dropped();
         }
         if self.queue.is_blocked() && self.link.options.overflow == Overflow::DropOldest {
@@ -420,8 +462,10 @@ impl SocketIo<'_> {
         self.link.sending = !fin;
         if fin && !self.link.held.is_empty() {
             self.uncork();
+            let metrics = self.shared.metrics(self.link.id);
             for (message, keep) in mem::take(&mut self.link.held) {
-                self.link.deliver(self.queue, &message, keep, self.now);
+                self.link
+                    .deliver(self.queue, &message, keep, metrics, self.now);
             }
         }
         Ok(self.count_sent(fragment.as_bytes().len()))

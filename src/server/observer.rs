@@ -42,7 +42,7 @@ pub struct ConnectionStats {
 
 /// Is told of all connections of a server, on the workers' threads: for logs and accounts.
 ///
-/// The methods must not wait, as a handler's must not.
+/// The methods must not wait, as a handler's must not. A panic in one of them ends there.
 pub trait Observer: Send + Sync + 'static {
     /// A connection has opened; its handler was told.
     fn connected(&self, connection: &ConnectionStats) {

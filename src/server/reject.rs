@@ -4,6 +4,7 @@ use std::boxed::Box;
 use std::string::String;
 
 use super::http::HttpResponse;
+use super::metrics::HandshakeFailure;
 
 /// What a guard or a route answers to refuse a request: any response. `?` makes one from an
 /// [`HttpResponse`].
@@ -15,7 +16,10 @@ use super::http::HttpResponse;
 /// assert_eq!(reject.status(), 401);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reject(pub(super) Box<HttpResponse>);
+pub struct Reject {
+    pub(super) response: Box<HttpResponse>,
+    pub(super) failure: HandshakeFailure,
+}
 
 impl Reject {
     /// Refuses with a status, 400 to 599 as a rule, and a text for the person who reads it.
@@ -26,19 +30,27 @@ impl Reject {
     /// The same with a further header.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        *self.0 = self.0.with_header(name, value);
+        *self.response = self.response.with_header(name, value);
         self
+    }
+
+    /// The same, counted as `failure`.
+    pub(super) fn counted_as(self, failure: HandshakeFailure) -> Self {
+        Self { failure, ..self }
     }
 
     /// The response's status.
     #[must_use]
     pub fn status(&self) -> u16 {
-        self.0.status
+        self.response.status
     }
 }
 
 impl From<HttpResponse> for Reject {
     fn from(response: HttpResponse) -> Self {
-        Self(Box::new(response))
+        Self {
+            response: Box::new(response),
+            failure: HandshakeFailure::Rejected,
+        }
     }
 }

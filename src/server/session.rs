@@ -22,7 +22,7 @@ use super::handle::ConnectionId;
 use super::handler::{Application, End};
 use super::limits::Permit;
 use super::link::{Link, Peers, SocketIo, Told};
-use super::metrics::HandshakeFailure;
+use super::metrics::{HandshakeFailure, Metrics};
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::shared::Shared;
@@ -153,9 +153,17 @@ impl<T: Transport> Session<T> {
 
     /// A message from another connection of the worker, or from another thread. It is written
     /// when the session is driven.
-    pub(super) fn deliver(&mut self, message: &PreparedMessage, keep: Keep, now: Duration) -> Sent {
+    pub(super) fn deliver(
+        &mut self,
+        message: &PreparedMessage,
+        keep: Keep,
+        metrics: &Metrics,
+        now: Duration,
+    ) -> Sent {
         match &mut self.phase {
-            Phase::Open(open) => open.link.deliver(&mut self.queue, message, keep, now),
+            Phase::Open(open) => open
+                .link
+                .deliver(&mut self.queue, message, keep, metrics, now),
             _ => Sent::Dropped,
         }
     }
@@ -207,12 +215,13 @@ impl<T: Transport> Session<T> {
 
     /// A subscription that another thread asked for.
     pub(super) fn subscribe(&mut self, topic: &Arc<str>, turn: &mut Turn<'_>) -> Next {
-        if let Some(mut io) = self.io(turn)
-            && let Err(error) = io.subscribe(topic)
-        {
-            let refused = Told::Subscribed(Arc::clone(topic), Err(error));
-            io.link.told.push(refused);
-        }
+        // Its guard and its history may be the application's own: a panic is the connection's.
+        self.call(turn, |_, mut io| {
+            if let Err(error) = io.subscribe(topic) {
+                let refused = Told::Subscribed(Arc::clone(topic), Err(error));
+                io.link.told.push(refused);
+            }
+        });
         self.tell_subscriptions(turn);
         self.drive(turn)
     }
@@ -226,6 +235,8 @@ impl<T: Transport> Session<T> {
     }
 
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
+        // A command may have been told to the application.
+        self.end_if_asked(turn)?;
         self.write(turn)?;
         self.tell_pause(turn);
         for _ in 0..READS_PER_TURN {
@@ -320,10 +331,13 @@ impl<T: Transport> Session<T> {
             }
             self.requests(&mut input, turn)?;
         }
+        // The application may have paused as the connection opened.
+        let paused = self.is_paused(turn.shared);
         match &mut self.phase {
             // Kept where a pause left it; not empty where the application decides later.
             Phase::Opening(_) if !self.unread.is_empty() => {}
             Phase::Opening(_) => self.unread = input.as_slice().to_vec(),
+            Phase::Open(_) if paused => self.unread = input.as_slice().to_vec(),
             Phase::Open(_) => self.messages(&mut input, turn)?,
             Phase::Lingering { discarded, .. } => {
                 *discarded += input.len();
@@ -345,12 +359,12 @@ impl<T: Transport> Session<T> {
             match event {
                 Ok(None) => return Ok(()),
                 Ok(Some(Event::Message(message))) => {
-                    if self.allows(1, message.len(), turn) {
+                    if self.allows(true, message.len(), turn) {
                         self.tell(turn, |application, io| application.on_message(io, message));
                     }
                 }
                 Ok(Some(Event::Piece(piece))) => {
-                    if self.allows(piece.first.into(), piece.as_bytes().len(), turn) {
+                    if self.allows(piece.first, piece.as_bytes().len(), turn) {
                         self.tell(turn, |application, io| application.on_piece(io, piece));
                     }
                 }
@@ -391,24 +405,14 @@ impl<T: Transport> Session<T> {
         Ok(true)
     }
 
-    /// Counts what was received, and asks its rate limits.
+    /// Whether the application gets a message, or a piece of one, of `bytes` bytes.
     #[inline]
-    fn allows(&mut self, messages: u32, bytes: usize, turn: &mut Turn<'_>) -> bool {
+    fn allows(&mut self, first: bool, bytes: usize, turn: &mut Turn<'_>) -> bool {
         let Phase::Open(open) = &mut self.phase else {
             return false;
         };
-        let link = &mut open.link;
-        link.account.messages_received += u64::from(messages);
-        link.account.bytes_received += bytes as u64;
-        link.account.active = turn.now;
-        turn.shared
-            .metrics(self.id)
-            .messages_received
-            .add(messages.into());
-        if !link.limited && turn.shared.by_address.is_none() {
-            return true;
-        }
-        link.check_rate(turn.shared, messages, bytes, turn.cork, turn.now)
+        open.link
+            .allows(turn.shared, first, bytes, turn.cork, turn.now)
     }
 
     /// The connection in numbers, once it has opened.
@@ -463,6 +467,10 @@ impl<T: Transport> Session<T> {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
+        // After a panic it is told of nothing but its end, for which that reason was taken.
+        if matches!(open.link.end, Some(End::Panicked)) {
+            return;
+        }
         let io = SocketIo {
             link: &mut open.link,
             cork: turn.cork,

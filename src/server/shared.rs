@@ -3,6 +3,7 @@
 
 use std::boxed::Box;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
@@ -93,9 +94,7 @@ impl Shared {
         let metrics = self.metrics(connection.id);
         metrics.connections.add(1);
         metrics.connections_opened.add(1);
-        for observer in &self.settings.observers {
-            observer.connected(connection);
-        }
+        self.tell(|it| it.connected(connection));
     }
 
     /// A connection that was open is over.
@@ -106,9 +105,7 @@ impl Shared {
         if let End::Failed(fault) = end {
             metrics.errors.add(Fault::into(*fault), 1);
         }
-        for observer in &self.settings.observers {
-            observer.disconnected(connection, end);
-        }
+        self.tell(|it| it.disconnected(connection, end));
     }
 
     pub(super) fn handshake_failed(
@@ -118,8 +115,13 @@ impl Shared {
         failure: HandshakeFailure,
     ) {
         self.metrics[worker].handshake_failures.add(failure, 1);
+        self.tell(|it| it.handshake_failed(peer, failure));
+    }
+
+    /// An observer that panics ends nothing and hides nothing from the others.
+    fn tell(&self, tell: impl Fn(&dyn Observer)) {
         for observer in &self.settings.observers {
-            observer.handshake_failed(peer, failure);
+            let _ = catch_unwind(AssertUnwindSafe(|| tell(&**observer)));
         }
     }
 

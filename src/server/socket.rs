@@ -301,7 +301,8 @@ impl<'a, S> Socket<'a, S> {
     /// Drops the transport once the handler has returned, without a closing handshake and with
     /// what waits unsent.
     pub fn terminate(&mut self) {
-        self.io.link.end.get_or_insert(End::Terminated);
+        // Also when it is being closed for another reason.
+        self.io.link.end = Some(End::Terminated);
     }
 
     /// Stops reading from the peer until [`resume`](Self::resume): its messages wait in its own

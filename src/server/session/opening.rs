@@ -188,7 +188,7 @@ fn respond(handshake: &mut ServerHandshake, peer: SocketAddr, turn: &mut Turn<'_
             let request = Request::new(request, params, peer, turn.shared)
                 .with_client_ip(client_ip)
                 .with_body(handshake.body());
-            guarded(|| entry.answer(&request)).unwrap_or_else(|reject| *reject.0)
+            guarded(|| entry.answer(&request)).unwrap_or_else(|reject| *reject.response)
         }
         None => HttpResponse::text("there is nothing at this path").with_status(404),
     };
@@ -213,11 +213,13 @@ fn decide(
         let client_ip = shared.client_ip(peer, request.headers());
         permit
             .assign(client_ip)
-            .map_err(|_| Reject::new(429, "too many connections from this address"))?;
+            .map_err(|_| Reject::new(429, "too many connections from this address"))
+            .map_err(|it| it.counted_as(HandshakeFailure::TooManyConnections))?;
         shared
             .handshake_rates
             .allow(client_ip, turn.now)
-            .map_err(|_| Reject::new(429, "too many handshakes: try again later"))?;
+            .map_err(|_| Reject::new(429, "too many handshakes: try again later"))
+            .map_err(|it| it.counted_as(HandshakeFailure::RateLimited))?;
         let request = Request::new(request, params, peer, shared).with_client_ip(client_ip);
         guarded(|| {
             let server = shared.settings.guards.iter();
@@ -238,7 +240,10 @@ const PREVIOUS: &str = "previous-connection";
 type Found<'a> = (proto::Request<'a>, matchit::Params<'a, 'a>, &'a Endpoint);
 
 fn endpoint<'a>(handshake: &'a ServerHandshake, shared: &'a Shared) -> Result<Found<'a>, Reject> {
-    let none = || Reject::new(404, "no WebSocket endpoint has this path");
+    let none = || {
+        Reject::new(404, "no WebSocket endpoint has this path")
+            .counted_as(HandshakeFailure::NotFound)
+    };
     let request = handshake.request().ok_or_else(none)?;
     let (entry, params) = shared.settings.router.at(request.path()).ok_or_else(none)?;
     let endpoint = entry.endpoint.as_ref().ok_or_else(none)?;
@@ -262,16 +267,14 @@ fn settle(
         Ok(open) => return Ok(open),
         Err(reject) => reject,
     };
-    let sent = reject.0.as_response(|it| handshake.reject(it, turn.cork));
+    let sent = reject
+        .response
+        .as_response(|it| handshake.reject(it, turn.cork));
     if sent.is_err() {
         // The application's own response can't be sent.
         let _ = handshake.reject(&Response::status(500), turn.cork);
     }
-    Err(match reject.status() {
-        404 => HandshakeFailure::NotFound,
-        429 => HandshakeFailure::RateLimited,
-        _ => HandshakeFailure::Rejected,
-    })
+    Err(reject.failure)
 }
 
 fn accept(
@@ -283,6 +286,15 @@ fn accept(
 ) -> Result<Open, Reject> {
     let (request, params, endpoint) = endpoint(handshake, turn.shared)?;
     let options = &endpoint.options;
+    let client_ip = turn.shared.client_ip(peer, request.headers());
+    // Before the 101 is there: it may panic.
+    let rate_key = match &options.rate_by_key {
+        Some(limit) => {
+            let request = Request::new(request, params, peer, turn.shared);
+            guarded(|| (limit.key)(&request.with_client_ip(client_ip)))?
+        }
+        None => None,
+    };
     let headers: Vec<_> = accepted
         .headers
         .iter()
@@ -299,15 +311,11 @@ fn accept(
     let connection = handshake
         .accept(&accept, turn.cork, turn.now)
         .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
-    let client_ip = turn.shared.client_ip(peer, request.headers());
     let mut link = Link::new(id, peer, client_ip, connection, options, turn.now);
     if options.keep_request {
         link.request = Some(Box::new(StoredRequest::new(&request)));
     }
-    if let Some(limit) = &options.rate_by_key {
-        let request = Request::new(request, params, peer, turn.shared).with_client_ip(client_ip);
-        link.rate_key = guarded(|| (limit.key)(&request))?.map(Into::into);
-    }
+    link.rate_key = rate_key.map(Into::into);
     if request.query_param(PREVIOUS).is_some() {
         turn.shared.metrics(id).reconnections.add(1);
     }
