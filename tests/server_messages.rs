@@ -208,3 +208,14 @@ fn what_a_handler_sends_arrives_in_the_order_of_its_calls() {
         assert_eq!(watch.close(), (1005, How::Clean));
     }
 }
+
+#[cfg(feature = "json")]
+#[test]
+fn a_value_is_sent_as_json_and_one_that_is_none_sends_nothing() {
+    let probe = Probe::new(|socket, _, _| {
+        let refused = socket.send_json(&std::collections::HashMap::from([([0u8; 2], 1)]));
+        socket.send_json(&("ö", refused.is_err())).unwrap();
+    });
+    let (server, _) = serve(patient(), probe);
+    assert_eq!(server.open().ask(""), r#"["ö",true]"#);
+}

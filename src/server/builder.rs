@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::Duration;
+use std::vec;
 use std::vec::Vec;
 
 use mio::{Poll, Waker};
@@ -72,7 +73,10 @@ impl Builder {
             topic_limits: TopicLimits::default(),
             topics: Vec::new(),
             presence: Arc::new(MemoryPresence::new()),
-            observers: Vec::new(),
+            observers: vec![
+                #[cfg(feature = "tracing")]
+                Box::new(super::trace::Trace::new()),
+            ],
             max_connections: usize::MAX,
             max_per_address: usize::MAX,
             handshake_rates: (None, None),
@@ -414,6 +418,8 @@ impl Server {
         let Some(first) = workers.next() else {
             return Ok(());
         };
+        #[cfg(feature = "tracing")]
+        tracing::info!(target: "sockeye", address = %self.address, "serving");
         thread::scope(|scope| {
             let mut others = Vec::new();
             for (index, worker) in workers.enumerate() {

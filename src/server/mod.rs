@@ -38,6 +38,8 @@ mod socket;
 mod timer_wheel;
 mod topic_options;
 mod topics;
+#[cfg(feature = "tracing")]
+mod trace;
 mod worker;
 
 pub use builder::{Builder, Server};

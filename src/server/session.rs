@@ -480,6 +480,8 @@ impl<T: Transport> Session<T> {
             now: turn.now,
         };
         let application = &mut *open.application;
+        #[cfg(feature = "tracing")]
+        let _span = super::trace::connection_span(self.id, self.peer).entered();
         // The session is whole after each of the calls it makes through the socket, and the
         // application is not asked again but for its end.
         if catch_unwind(AssertUnwindSafe(|| call(application, io))).is_err() {

@@ -254,6 +254,19 @@ impl<'a, S> Socket<'a, S> {
         self.io.send_ref(message.into(), encoding)
     }
 
+    /// Sends a value as JSON, in a text message.
+    ///
+    /// # Errors
+    /// The value's own, if it can't be written as JSON: nothing is sent then.
+    #[cfg(feature = "json")]
+    pub fn send_json<T>(&mut self, value: &T) -> Result<Sent, serde_json::Error>
+    where
+        T: serde::Serialize + ?Sized,
+    {
+        let text = serde_json::to_string(value)?;
+        Ok(self.send(text.as_str()))
+    }
+
     /// Sends one fragment of a message (RFC 6455 section 5.4); the one with `fin` ends it. Until
     /// then [`send`](Self::send) answers [`Sent::Dropped`], and what others send or publish to
     /// this connection waits.

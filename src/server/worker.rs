@@ -155,6 +155,8 @@ impl Worker {
                     | io::ErrorKind::Interrupted => {}
                     // Out of file descriptors or memory: the listener lives and tries again.
                     _ => {
+                        #[cfg(feature = "tracing")]
+                        tracing::warn!(target: "sockeye", %error, "no connection can be accepted");
                         self.accept_at = Some(now.saturating_add(ACCEPT_PAUSE));
                         return;
                     }

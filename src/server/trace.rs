@@ -1,0 +1,103 @@
+//! What a server tells through `tracing`, with the feature of that name.
+//!
+//! Quiet by default: a healthy server has a few events of level `INFO` in its life, what is the
+//! application's or the machine's fault is `WARN` or `ERROR`, and each connection is `DEBUG`.
+//! Bounded: whoever connects causes events, so those of connections are counted out by a token
+//! bucket, and how many were left out is said by the next that is let through.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use tracing::{Level, Span, debug, debug_span, enabled, error};
+
+use super::handle::ConnectionId;
+use super::handler::End;
+use super::limits::{Rate, TokenBucket};
+use super::metrics::HandshakeFailure;
+use super::observer::{ConnectionStats, Observer};
+use crate::net::Clock;
+
+/// A person reads along at the rate; a burst is what a page of some users makes as it reconnects.
+const RATE: Rate = Rate::per_second(10).burst(100);
+
+/// The span in which a connection's handler is called: what the handler logs is in it.
+pub(super) fn connection_span(id: ConnectionId, peer: SocketAddr) -> Span {
+    debug_span!(target: "sockeye", "connection", %id, %peer)
+}
+
+/// The observer that tells of each connection.
+pub(super) struct Trace {
+    clock: Clock,
+    gate: Mutex<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    bucket: TokenBucket,
+    suppressed: u64,
+}
+
+impl Trace {
+    pub(super) fn new() -> Self {
+        Self {
+            clock: Clock::start(),
+            gate: Mutex::default(),
+        }
+    }
+
+    /// Whether a further event may be told; if so, how many could not since the last one.
+    fn admit(&self) -> Option<u64> {
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        match gate.bucket.take(RATE, 1, self.clock.now()) {
+            Ok(()) => Some(mem::take(&mut gate.suppressed)),
+            Err(_) => {
+                gate.suppressed += 1;
+                None
+            }
+        }
+    }
+}
+
+impl Observer for Trace {
+    fn connected(&self, connection: &ConnectionStats) {
+        if enabled!(target: "sockeye", Level::DEBUG)
+            && let Some(suppressed) = self.admit()
+        {
+            let ConnectionStats { id, client_ip, .. } = connection;
+            debug!(target: "sockeye", %id, %client_ip, suppressed, "connection opened");
+        }
+    }
+
+    fn disconnected(&self, connection: &ConnectionStats, end: &End) {
+        let panicked = matches!(end, End::Panicked);
+        if (panicked || enabled!(target: "sockeye", Level::DEBUG))
+            && let Some(suppressed) = self.admit()
+        {
+            let (id, code) = (connection.id, end.code().0);
+            if panicked {
+                error!(target: "sockeye", %id, code, suppressed, "handler panicked");
+            } else {
+                let ConnectionStats {
+                    age,
+                    messages_received,
+                    messages_sent,
+                    ..
+                } = connection;
+                debug!(
+                    target: "sockeye", %id, code, ?end, ?age, messages_received, messages_sent,
+                    suppressed, "connection closed"
+                );
+            }
+        }
+    }
+
+    fn handshake_failed(&self, peer: SocketAddr, failure: HandshakeFailure) {
+        if enabled!(target: "sockeye", Level::DEBUG)
+            && let Some(suppressed) = self.admit()
+        {
+            let reason = failure.name();
+            debug!(target: "sockeye", %peer, reason, suppressed, "handshake failed");
+        }
+    }
+}
