@@ -8,6 +8,7 @@ use core::mem;
 
 use super::frame::{FrameHeader, HeaderRules, MAX_HEADER_LENGTH, Role, Rsv};
 use super::mask::mask;
+use super::message::MessageKind;
 use crate::error::ProtocolError;
 
 /// Received bytes on their way in: a view of the caller's buffer that shrinks from the front.
@@ -22,6 +23,7 @@ pub struct Input<'b> {
 
 impl<'b> Input<'b> {
     /// All of `bytes`, none of it consumed.
+    #[inline]
     pub fn new(bytes: &'b mut [u8]) -> Self {
         Self {
             rest: bytes,
@@ -32,24 +34,28 @@ impl<'b> Input<'b> {
     /// How many bytes were consumed since [`new`](Self::new). A caller that stops before the
     /// core has answered None keeps the bytes behind this point and gives them again.
     #[must_use]
+    #[inline]
     pub fn consumed(&self) -> usize {
         self.consumed
     }
 
     /// The bytes that are not consumed yet.
     #[must_use]
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         self.rest
     }
 
     /// How many bytes are not consumed yet.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.rest.len()
     }
 
     /// Whether all bytes are consumed.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -187,6 +193,52 @@ impl FrameDecoder {
         }
     }
 
+    /// The usual case of [`decode`](Self::decode), and of what follows from it: a message in one
+    /// frame, all of it there, of up to `limit` bytes. Answers it unmasked, with its header, and
+    /// where the payload begins. None says nothing, and consumes nothing.
+    #[inline]
+    pub(crate) fn take_message<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        limit: usize,
+    ) -> Option<(MessageKind, &'b mut [u8], usize)> {
+        if !self.is_between_messages() {
+            return None;
+        }
+        let bytes = input.as_slice();
+        let (kind, second) = match bytes {
+            [0x81, second, ..] => (MessageKind::Text, *second),
+            [0x82, second, ..] => (MessageKind::Binary, *second),
+            _ => return None,
+        };
+        let (mask_bit, key_length) = match self.rules.masked {
+            true => (0x80, 4),
+            false => (0, 0),
+        };
+        // Above 127 where the mask bit is not as it must be.
+        let (length, length_end) = match second ^ mask_bit {
+            length @ 0..=125 => (usize::from(length), 2),
+            126 => {
+                let long = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
+                (usize::from(long), 4)
+            }
+            _ => return None,
+        };
+        let start = length_end + key_length;
+        let minimal = length_end == 2 || length > 125;
+        if !minimal || length > limit || bytes.len() < start + length {
+            return None;
+        }
+        let bytes = input.take(start + length);
+        let (header, payload) = bytes.split_at_mut(start);
+        if key_length > 0
+            && let Some(key) = header.last_chunk()
+        {
+            mask(payload, *key, 0);
+        }
+        Some((kind, bytes, start))
+    }
+
     /// Whether a message has a frame to come that is not begun yet.
     #[inline]
     pub(crate) fn is_fragmented(&self) -> bool {
@@ -290,24 +342,28 @@ pub struct FramePiece<'b> {
 impl<'b> FramePiece<'b> {
     /// The header of the frame.
     #[must_use]
+    #[inline]
     pub fn header(&self) -> &FrameHeader {
         &self.header
     }
 
     /// Whether the frame begins with this piece.
     #[must_use]
+    #[inline]
     pub fn is_first(&self) -> bool {
         self.first
     }
 
     /// Whether the frame ends with this piece.
     #[must_use]
+    #[inline]
     pub fn is_last(&self) -> bool {
         self.last
     }
 
     /// The payload bytes of this piece, unmasked.
     #[must_use]
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.start..]
     }

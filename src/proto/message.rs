@@ -43,6 +43,7 @@ enum Bytes<'b> {
 }
 
 impl<'b> Payload<'b> {
+    #[inline]
     pub(crate) fn borrowed(bytes: &'b mut [u8], start: usize) -> Self {
         Self {
             bytes: Bytes::Borrowed(bytes),
@@ -59,6 +60,7 @@ impl<'b> Payload<'b> {
 
     /// Whether this is a slice of the caller's buffer: no copy was made.
     #[must_use]
+    #[inline]
     pub fn is_borrowed(&self) -> bool {
         matches!(self.bytes, Bytes::Borrowed(_))
     }
@@ -177,12 +179,14 @@ impl<'b> Message<'b> {
 
     /// Text or binary.
     #[must_use]
+    #[inline]
     pub fn kind(&self) -> MessageKind {
         self.kind
     }
 
     /// Whether this is a text message.
     #[must_use]
+    #[inline]
     pub fn is_text(&self) -> bool {
         self.kind == MessageKind::Text
     }
@@ -204,18 +208,21 @@ impl<'b> Message<'b> {
 
     /// The message's length in bytes.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.payload.len()
     }
 
     /// Whether the message has no bytes.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.payload.is_empty()
     }
 
     /// Whether the message is a slice of the caller's buffer: no copy was made.
     #[must_use]
+    #[inline]
     pub fn is_borrowed(&self) -> bool {
         self.payload.is_borrowed()
     }
@@ -319,6 +326,7 @@ pub enum MessageRef<'a> {
 impl<'a> MessageRef<'a> {
     /// Text or binary.
     #[must_use]
+    #[inline]
     pub const fn kind(self) -> MessageKind {
         match self {
             Self::Text(_) => MessageKind::Text,
@@ -328,6 +336,7 @@ impl<'a> MessageRef<'a> {
 
     /// The message's bytes.
     #[must_use]
+    #[inline]
     pub const fn as_bytes(self) -> &'a [u8] {
         match self {
             Self::Text(text) => text.as_bytes(),
@@ -401,12 +410,14 @@ impl<'b> MessagePiece<'b> {
 
     /// Text or binary, on each piece of a message the same.
     #[must_use]
+    #[inline]
     pub fn kind(&self) -> MessageKind {
         self.kind
     }
 
     /// The piece's bytes, of either kind.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.payload
     }

@@ -1,8 +1,10 @@
 //! The deadlines of a connection, as data.
 //!
 //! Owns what was seen and sent when; each deadline is derived from it, so none has to be moved
-//! when bytes arrive. The clock is the caller's: a [`Duration`] since any fixed origin.
+//! when bytes arrive. The clock is the caller's: a [`Duration`] since any fixed origin. In here it
+//! is a count of nanoseconds, since these are added and compared for each read.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use super::config::{Config, ReceiveRate};
@@ -22,19 +24,60 @@ pub(crate) enum Timer {
     Close,
 }
 
+/// A point in time: nanoseconds since the origin and one more, so that an optional one is no
+/// larger. They last for 584 years, and the last of them is never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Instant(NonZeroU64);
+
+impl Instant {
+    const NEVER: Self = Self(NonZeroU64::MAX);
+
+    #[inline]
+    fn after(self, period: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(period)))
+    }
+}
+
+impl From<Duration> for Instant {
+    #[inline]
+    fn from(since_origin: Duration) -> Self {
+        // Never itself is no time that comes.
+        let nanos = nanos(since_origin).min(u64::MAX - 2);
+        Self(NonZeroU64::MIN.saturating_add(nanos))
+    }
+}
+
+impl From<Instant> for Duration {
+    #[inline]
+    fn from(at: Instant) -> Self {
+        match at {
+            Instant::NEVER => Self::MAX,
+            Instant(nanos) => Self::from_nanos(nanos.get() - 1),
+        }
+    }
+}
+
+#[inline]
+fn nanos(duration: Duration) -> u64 {
+    duration
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(duration.subsec_nanos().into())
+}
+
 #[derive(Debug)]
 pub(crate) struct Timers {
     /// When bytes last arrived.
-    received: Duration,
+    received: Instant,
     /// When bytes of a data frame last arrived.
-    data: Duration,
+    data: Instant,
     /// A frame or fragmented message was incomplete when the input was last consumed.
     incomplete: Option<Progress>,
     /// When the last keep-alive ping was sent, until its pong arrives.
-    ping: Option<Duration>,
+    ping: Option<Instant>,
     round_trip: Option<Duration>,
     /// When this endpoint's Close was sent.
-    closing: Option<Duration>,
+    closing: Option<Instant>,
     /// The caller doesn't read.
     paused: bool,
 }
@@ -42,7 +85,7 @@ pub(crate) struct Timers {
 /// What arrived of an incomplete frame or message in the current period.
 #[derive(Debug)]
 struct Progress {
-    since: Duration,
+    since: Instant,
     /// Payload bytes of data frames.
     bytes: u64,
 }
@@ -50,8 +93,8 @@ struct Progress {
 impl Timers {
     pub(crate) fn new(now: Duration) -> Self {
         Self {
-            received: now,
-            data: now,
+            received: now.into(),
+            data: now.into(),
             incomplete: None,
             ping: None,
             round_trip: None,
@@ -62,13 +105,21 @@ impl Timers {
 
     #[inline]
     pub(crate) fn received(&mut self, now: Duration) {
-        self.received = now;
+        self.received = now.into();
     }
 
     /// Bytes of a data frame arrived.
     #[inline]
     pub(crate) fn received_data(&mut self, now: Duration) {
-        self.data = now;
+        self.data = now.into();
+    }
+
+    /// A message arrived whole.
+    #[inline]
+    pub(crate) fn received_message(&mut self, now: Duration) {
+        self.received = now.into();
+        self.data = self.received;
+        self.incomplete = None;
     }
 
     /// A piece of a frame arrived, of so many bytes of data, and perhaps `ended` what was
@@ -97,8 +148,8 @@ impl Timers {
     /// The caller stops to read, or reads again: then its peer's time begins anew.
     pub(crate) fn pause(&mut self, paused: bool, now: Duration) {
         if self.paused && !paused {
-            self.received = now;
-            self.data = now;
+            self.received = now.into();
+            self.data = now.into();
             self.incomplete = self.incomplete.take().map(|_| Progress::from(now));
         }
         self.paused = paused;
@@ -106,8 +157,8 @@ impl Timers {
 
     /// A keep-alive ping is sent; answers its payload.
     pub(crate) fn ping_sent(&mut self, now: Duration) -> [u8; 8] {
-        self.ping = Some(now);
-        ping_payload(now)
+        self.ping = Some(now.into());
+        ping_payload(now.into())
     }
 
     /// A pong arrived. The first that answers the last keep-alive ping measures the round trip;
@@ -117,7 +168,7 @@ impl Timers {
             && payload == ping_payload(sent)
         {
             self.ping = None;
-            self.round_trip = Some(now.saturating_sub(sent));
+            self.round_trip = Some(now.saturating_sub(sent.into()));
         }
     }
 
@@ -127,48 +178,53 @@ impl Timers {
 
     /// This endpoint's Close is sent: from now on only [`Timer::Close`] runs.
     pub(crate) fn close_sent(&mut self, now: Duration) {
-        self.closing.get_or_insert(now);
+        self.closing.get_or_insert(now.into());
     }
 
     /// The earliest deadline.
-    pub(crate) fn next(&self, config: &Config) -> (Duration, Timer) {
+    pub(crate) fn next(&self, config: &Config) -> (Instant, Timer) {
         if let Some(closing) = self.closing {
-            return (closing.saturating_add(config.close_timeout), Timer::Close);
+            return (closing.after(config.close_timeout), Timer::Close);
         }
+        let mut next = (Instant::NEVER, Timer::Idle);
         if self.paused {
-            return (Duration::MAX, Timer::Idle);
+            return next;
         }
-        // Whatever arrives after a ping shows that the peer lives.
-        let keep_alive = match self.ping {
-            Some(sent) if sent > self.received => {
-                Some((sent.saturating_add(config.pong_timeout), Timer::Pong))
-            }
-            _ => config.ping_interval.map(|interval| {
-                // So that a ping is later than what was received before it.
-                let interval = interval.max(Duration::from_nanos(1));
-                (self.received.saturating_add(interval), Timer::Ping)
-            }),
-        };
-        let idle = config
-            .idle_timeout
-            .map(|timeout| (self.data.saturating_add(timeout), Timer::Idle));
-        let rate = self.incomplete.as_ref().zip(config.min_receive_rate);
-        let rate = rate.map(|(progress, rate)| {
-            let deadline = progress.since.saturating_add(rate.period);
-            (deadline, Timer::Rate(rate))
-        });
         // At the same instant, what ends the connection comes before a ping.
-        rate.into_iter()
-            .chain(idle)
-            .chain(keep_alive)
-            .min_by_key(|(deadline, _)| *deadline)
-            .unwrap_or((Duration::MAX, Timer::Idle))
+        let mut due = |at, timer| {
+            if at < next.0 {
+                next = (at, timer);
+            }
+        };
+        if let (Some(progress), Some(rate)) = (&self.incomplete, config.min_receive_rate) {
+            due(progress.since.after(rate.period), Timer::Rate(rate));
+        }
+        if let Some(timeout) = config.idle_timeout {
+            due(self.data.after(timeout), Timer::Idle);
+        }
+        match self.ping {
+            // Whatever arrives after a ping shows that the peer lives.
+            Some(sent) if sent > self.received => {
+                due(sent.after(config.pong_timeout), Timer::Pong);
+            }
+            _ => {
+                if let Some(interval) = config.ping_interval {
+                    // So that a ping is later than what was received before it.
+                    let interval = interval.max(Duration::from_nanos(1));
+                    due(self.received.after(interval), Timer::Ping);
+                }
+            }
+        }
+        next
     }
 }
 
 impl From<Duration> for Progress {
     fn from(since: Duration) -> Self {
-        Self { since, bytes: 0 }
+        Self {
+            since: since.into(),
+            bytes: 0,
+        }
     }
 }
 
@@ -176,11 +232,7 @@ impl From<Duration> for Progress {
 /// instant in nanoseconds, spread over all bits (Fibonacci hashing; one to one, since the factor
 /// is odd). The first round trip after it is the peer's claim all the same: it was told the
 /// payload.
-fn ping_payload(sent: Duration) -> [u8; 8] {
-    #[expect(clippy::cast_possible_truncation, reason = "its low bits are enough")]
-    let instant = sent.as_nanos() as u64;
-    instant
-        .wrapping_add(1)
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        .to_be_bytes()
+fn ping_payload(sent: Instant) -> [u8; 8] {
+    let Instant(sent) = sent;
+    sent.get().wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()
 }

@@ -217,16 +217,18 @@ impl<T: Transport> Hub<T> {
         let Some(mut session) = self.sessions.lend(token) else {
             return;
         };
+        let metrics = &self.shared.metrics[self.worker];
         let mut peers = Others {
             sessions: &mut self.sessions,
             topics: &mut self.topics,
             again: &mut self.again,
             shared: &self.shared,
-            metrics: &self.shared.metrics[self.worker],
+            metrics,
             now,
         };
         let mut turn = Turn {
             shared: &self.shared,
+            metrics,
             now,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
@@ -234,8 +236,10 @@ impl<T: Transport> Hub<T> {
         };
         let queued = session.queued_bytes();
         let next = how(&mut session, &mut turn);
-        let gauge = &self.shared.metrics[self.worker].queued_bytes;
-        gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
+        let gauge = &metrics.queued_bytes;
+        if session.queued_bytes() != queued {
+            gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
+        }
         match next {
             Next::Drop => return self.drop_session(token, session),
             Next::Again => {

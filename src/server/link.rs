@@ -70,7 +70,7 @@ pub(super) struct Link {
     /// It sent too fast: nothing is read until then.
     pub(super) resume_at: Option<Duration>,
     pub(super) client_ip: IpAddr,
-    /// A limit of messages or bytes over time holds for it.
+    /// A limit of messages or bytes over time holds for it, its address or its key.
     pub(super) limited: bool,
     /// How much of its rate limit is used up.
     pub(super) rate: RateState,
@@ -188,80 +188,10 @@ impl Link {
             .close(CloseCode::INTERNAL_ERROR, "the server failed", out, now);
     }
 
-    /// Counts a received message, or a piece of one, and asks the rate limits; whether the
-    /// application gets it. A streamed message is refused from the piece on that was too much.
+    /// Whether there is something for the session to look at after a call of the application.
     #[inline]
-    pub(super) fn allows(
-        &mut self,
-        shared: &Shared,
-        first: bool,
-        bytes: usize,
-        out: &mut Vec<u8>,
-        now: Duration,
-    ) -> bool {
-        let messages = u32::from(first);
-        self.account.messages_received += u64::from(messages);
-        self.account.bytes_received += bytes as u64;
-        self.account.active = now;
-        shared
-            .metrics(self.id)
-            .messages_received
-            .add(messages.into());
-        if !self.limited && shared.by_address.is_none() {
-            return true;
-        }
-        if first || !self.refusing {
-            self.refusing = !self.check_rate(shared, messages, bytes, out, now);
-        }
-        !self.refusing
-    }
-
-    /// Asks the limits of the connection, its address and its key about what it sent, and does
-    /// what they say.
-    #[inline(never)]
-    fn check_rate(
-        &mut self,
-        shared: &Shared,
-        messages: u32,
-        bytes: usize,
-        out: &mut Vec<u8>,
-        now: Duration,
-    ) -> bool {
-        let options = Arc::clone(&self.options);
-        let verdict = self
-            .rate
-            .check(&options.rate_limit, messages, bytes, now)
-            .and(|| match &shared.by_address {
-                Some(limit) => limit.check(&self.client_ip, messages, bytes, now),
-                None => Verdict::Deliver,
-            })
-            .and(|| match (&options.rate_by_key, self.rate_key.as_deref()) {
-                (Some(limit), Some(key)) => limit.table.check(key, messages, bytes, now),
-                _ => Verdict::Deliver,
-            });
-        if verdict == Verdict::Deliver {
-            return true;
-        }
-        shared.metrics(self.id).rate_limited.add(1);
-        match verdict {
-            Verdict::Deliver => true,
-            Verdict::DeliverThenPause(pause) => {
-                self.resume_at = Some(now.saturating_add(pause));
-                true
-            }
-            Verdict::Drop => false,
-            Verdict::Reply(text) => {
-                // It fails while a fragmented message is sent: then the reply is dropped, too.
-                let _ = self.connection.send(text, out);
-                false
-            }
-            Verdict::Close(code, reason) => {
-                self.end.get_or_insert(End::RateLimit(code));
-                // It fails when the closing handshake began already.
-                let _ = self.connection.close(code, reason, out, now);
-                false
-            }
-        }
+    pub(super) fn has_news(&self) -> bool {
+        self.end.is_some() || self.paused || self.resume_at.is_some() || !self.told.is_empty()
     }
 
     /// Makes room for a message of `length` bytes behind `waiting`; false if it is dropped.
@@ -349,6 +279,8 @@ pub(super) struct SocketIo<'a> {
     pub(super) queue: &'a mut WriteQueue,
     pub(super) peers: &'a mut (dyn Peers + 'a),
     pub(super) shared: &'a Arc<Shared>,
+    /// The worker's.
+    pub(super) metrics: &'a Metrics,
     pub(super) now: Duration,
 }
 
@@ -357,10 +289,73 @@ pub(super) struct SocketIo<'a> {
 const IN_PLACE_FROM: usize = 16 * 1024;
 
 impl SocketIo<'_> {
+    /// Counts a received message, or a piece of one, and asks the rate limits; whether the
+    /// application gets it. A streamed message is refused from the piece on that was too much.
+    #[inline]
+    pub(super) fn allows(&mut self, first: bool, bytes: usize) -> bool {
+        let account = &mut self.link.account;
+        account.messages_received += u64::from(first);
+        account.bytes_received += bytes as u64;
+        account.active = self.now;
+        self.metrics.messages_received.add(first.into());
+        if !self.link.limited {
+            return true;
+        }
+        if first || !self.link.refusing {
+            self.link.refusing = !self.check_rate(first.into(), bytes);
+        }
+        !self.link.refusing
+    }
+
+    /// Asks the limits of the connection, its address and its key about what it sent, and does
+    /// what they say.
+    #[inline(never)]
+    fn check_rate(&mut self, messages: u32, bytes: usize) -> bool {
+        let now = self.now;
+        let link = &mut *self.link;
+        let options = Arc::clone(&link.options);
+        let verdict = link
+            .rate
+            .check(&options.rate_limit, messages, bytes, now)
+            .and(|| match &self.shared.by_address {
+                Some(limit) => limit.check(&link.client_ip, messages, bytes, now),
+                None => Verdict::Deliver,
+            })
+            .and(|| match (&options.rate_by_key, link.rate_key.as_deref()) {
+                (Some(limit), Some(key)) => limit.table.check(key, messages, bytes, now),
+                _ => Verdict::Deliver,
+            });
+        if verdict == Verdict::Deliver {
+            return true;
+        }
+        self.metrics.rate_limited.add(1);
+        match verdict {
+            Verdict::Deliver => true,
+            Verdict::DeliverThenPause(pause) => {
+                link.resume_at = Some(now.saturating_add(pause));
+                true
+            }
+            Verdict::Drop => false,
+            Verdict::Reply(text) => {
+                // It fails while a fragmented message is sent: then the reply is dropped, too.
+                let _ = link.connection.send(text, self.cork);
+                false
+            }
+            Verdict::Close(code, reason) => {
+                link.end.get_or_insert(End::RateLimit(code));
+                // It fails when the closing handshake began already.
+                let _ = link.connection.close(code, reason, self.cork, now);
+                false
+            }
+        }
+    }
+
     pub(super) fn buffered(&self) -> usize {
         self.queue.len() + self.cork.len()
     }
 
+    /// Inlined into what has a message of a known form: its form is not asked for again.
+    #[inline]
     pub(super) fn send(&mut self, message: Outgoing<'_>) -> Sent {
         match message {
             Outgoing::Message(message)
@@ -392,11 +387,13 @@ impl SocketIo<'_> {
         if !self.link.connection.is_open() || self.link.end.is_some() {
             return Sent::Dropped;
         }
-        let metrics = self.shared.metrics(self.link.id);
+        let metrics = self.metrics;
         let corked = self.cork.len();
-        if !self
-            .link
-            .make_room(self.queue, corked, length, metrics, self.now)
+        let fits = self.queue.len() + corked + length <= self.link.options.max_backpressure;
+        if !fits
+            && !self
+                .link
+                .make_room(self.queue, corked, length, metrics, self.now)
         {
             if matches!(self.link.end, Some(End::Backpressure)) {
                 // Its Close is queued, and would be followed by what the cork holds.
@@ -419,12 +416,12 @@ impl SocketIo<'_> {
 
     #[inline]
     fn count_sent(&mut self, length: usize) -> Sent {
-        self.shared.metrics(self.link.id).messages_sent.add(1);
+        self.metrics.messages_sent.add(1);
         self.link.sent(self.queue, length, self.now)
     }
 
     fn dropped(&self) -> Sent {
-        self.shared.metrics(self.link.id).dropped.add(1);
+        self.metrics.dropped.add(1);
         Sent::Dropped
     }
 
@@ -462,7 +459,7 @@ impl SocketIo<'_> {
         self.link.sending = !fin;
         if fin && !self.link.held.is_empty() {
             self.uncork();
-            let metrics = self.shared.metrics(self.link.id);
+            let metrics = self.metrics;
             for (message, keep) in mem::take(&mut self.link.held) {
                 self.link
                     .deliver(self.queue, &message, keep, metrics, self.now);

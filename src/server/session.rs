@@ -88,6 +88,8 @@ struct Open {
 /// What a worker lends to the session it drives.
 pub(super) struct Turn<'w> {
     pub(super) shared: &'w Arc<Shared>,
+    /// The worker's.
+    pub(super) metrics: &'w Metrics,
     pub(super) now: Duration,
     /// Where reads go; one for the worker.
     pub(super) buffer: &'w mut [u8],
@@ -109,6 +111,16 @@ pub(super) enum Next {
 
 /// The session's transport is of no more use; what is left to do is done.
 struct Gone;
+
+/// Why no further event goes to the application for now.
+enum Stop {
+    /// The input is consumed.
+    Drained,
+    /// The session has to look: something was asked for, or much waits to be written.
+    News,
+    /// The connection is over.
+    Ended(End),
+}
 
 impl<T: Transport> Session<T> {
     pub(super) fn new(
@@ -293,8 +305,7 @@ impl<T: Transport> Session<T> {
         let result = match read {
             Ok(0) => self.eof(turn),
             Ok(count) => {
-                let metrics = turn.shared.metrics(self.id);
-                metrics.bytes_received.add(count as u64);
+                turn.metrics.bytes_received.add(count as u64);
                 // A short read has drained the socket, unless its end waits behind.
                 self.readable = count == buffer.len() || self.read_closed;
                 self.receive(&mut buffer[..count], turn)
@@ -352,42 +363,85 @@ impl<T: Transport> Session<T> {
     /// Frames: each event goes to the application. Stops where the session has to pause.
     fn messages(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         loop {
-            let Phase::Open(open) = &mut self.phase else {
-                return Ok(());
-            };
-            let event = open.link.connection.recv(input, turn.cork, turn.now);
-            match event {
-                Ok(None) => return Ok(()),
-                Ok(Some(Event::Message(message))) => {
-                    if self.allows(true, message.len(), turn) {
-                        self.tell(turn, |application, io| application.on_message(io, message));
-                    }
-                }
-                Ok(Some(Event::Piece(piece))) => {
-                    if self.allows(piece.first, piece.as_bytes().len(), turn) {
-                        self.tell(turn, |application, io| application.on_piece(io, piece));
-                    }
-                }
-                Ok(Some(Event::Ping(payload))) => {
-                    self.tell(turn, |application, io| application.on_ping(io, &payload));
-                }
-                Ok(Some(Event::Pong(payload))) => {
-                    self.tell(turn, |application, io| application.on_pong(io, &payload));
-                }
-                Ok(Some(Event::Closed(closed))) => {
-                    self.end(End::Closed(closed), turn);
+            match self.events(input, turn) {
+                Stop::Drained => return Ok(()),
+                Stop::Ended(end) => {
+                    self.end(end, turn);
                     return Ok(());
                 }
-                Err(fault) => {
-                    self.end(End::Failed(fault), turn);
-                    return Ok(());
-                }
+                Stop::News => {}
             }
+            self.tell_subscriptions(turn);
             self.end_if_asked(turn)?;
             if self.pauses(input, turn)? {
                 return Ok(());
             }
         }
+    }
+
+    /// Gives events to the application until there is something for the session to look at. A
+    /// panic ends the connection.
+    fn events(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Stop {
+        let Phase::Open(open) = &mut self.phase else {
+            return Stop::Drained;
+        };
+        let Open { link, application } = &mut **open;
+        let queue = &mut self.queue;
+        let pause_at = link.options.pause_reading_at;
+        #[cfg(feature = "tracing")]
+        let _span = super::trace::connection_span(self.id, self.peer).entered();
+        // As in `call`; caught once for all that was read, since it costs some instructions.
+        let stop = catch_unwind(AssertUnwindSafe(|| {
+            let Turn {
+                shared,
+                metrics,
+                now,
+                ref mut cork,
+                ref mut peers,
+                ..
+            } = *turn;
+            loop {
+                let event = match link.connection.recv(input, cork, now) {
+                    Ok(None) => return Stop::Drained,
+                    Ok(Some(event)) => event,
+                    Err(fault) => return Stop::Ended(End::Failed(fault)),
+                };
+                let mut io = SocketIo {
+                    link: &mut *link,
+                    cork,
+                    queue: &mut *queue,
+                    peers: &mut **peers,
+                    shared,
+                    metrics,
+                    now,
+                };
+                match event {
+                    Event::Message(message) => {
+                        if !io.allows(true, message.len()) {
+                            return Stop::News;
+                        }
+                        application.on_message(io, message);
+                    }
+                    Event::Piece(piece) => {
+                        if !io.allows(piece.first, piece.as_bytes().len()) {
+                            return Stop::News;
+                        }
+                        application.on_piece(io, piece);
+                    }
+                    Event::Ping(payload) => application.on_ping(io, &payload),
+                    Event::Pong(payload) => application.on_pong(io, &payload),
+                    Event::Closed(closed) => return Stop::Ended(End::Closed(closed)),
+                }
+                let much = cork.len() > CORK_LIMIT || queue.len() > pause_at;
+                if much || link.has_news() {
+                    return Stop::News;
+                }
+            }
+        }));
+        stop.unwrap_or_else(|_| {
+            link.panicked(turn.cork, turn.now);
+            Stop::News
+        })
     }
 
     /// Writes if much has gathered. Whether the session has to pause; the rest of the input is
@@ -403,16 +457,6 @@ impl<T: Transport> Session<T> {
         }
         self.unread = input.as_slice().to_vec();
         Ok(true)
-    }
-
-    /// Whether the application gets a message, or a piece of one, of `bytes` bytes.
-    #[inline]
-    fn allows(&mut self, first: bool, bytes: usize, turn: &mut Turn<'_>) -> bool {
-        let Phase::Open(open) = &mut self.phase else {
-            return false;
-        };
-        open.link
-            .allows(turn.shared, first, bytes, turn.cork, turn.now)
     }
 
     /// The connection in numbers, once it has opened.
@@ -436,6 +480,7 @@ impl<T: Transport> Session<T> {
                 queue: &mut self.queue,
                 peers: turn.peers,
                 shared: turn.shared,
+                metrics: turn.metrics,
                 now: turn.now,
             }),
             _ => None,
@@ -451,11 +496,7 @@ impl<T: Transport> Session<T> {
         call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), SocketIo<'a>),
     ) {
         self.call(turn, call);
-        if let Phase::Open(open) = &self.phase
-            && !open.link.told.is_empty()
-        {
-            self.tell_subscriptions(turn);
-        }
+        self.tell_subscriptions(turn);
     }
 
     #[inline]
@@ -477,6 +518,7 @@ impl<T: Transport> Session<T> {
             queue: &mut self.queue,
             peers: turn.peers,
             shared: turn.shared,
+            metrics: turn.metrics,
             now: turn.now,
         };
         let application = &mut *open.application;
@@ -489,7 +531,6 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    #[cold]
     fn tell_subscriptions(&mut self, turn: &mut Turn<'_>) {
         // Bounded: each subscription can be made and ended by the calls that tell of others, but
         // a handler that never stops doing so hangs in any loop.
@@ -547,7 +588,7 @@ impl<T: Transport> Session<T> {
     }
 
     fn count_written(&self, bytes: usize, turn: &Turn<'_>) {
-        turn.shared.metrics(self.id).bytes_sent.add(bytes as u64);
+        turn.metrics.bytes_sent.add(bytes as u64);
     }
 
     fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {

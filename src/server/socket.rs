@@ -241,6 +241,7 @@ impl<'a, S> Socket<'a, S> {
 
     /// Sends a message: text from `&str`, binary from byte slices, a received [`Message`], or a
     /// [`PreparedMessage`]. It is written when the handler has returned.
+    #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Sent {
         self.io.send(message.into())
     }

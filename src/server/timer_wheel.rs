@@ -26,6 +26,8 @@ pub(super) struct TimerWheel {
     /// The next tick to expire.
     current: Tick,
     entries: usize,
+    /// Which slots have entries, a bit each.
+    occupied: [u64; (SLOTS / 64) as usize],
 }
 
 impl TimerWheel {
@@ -34,6 +36,7 @@ impl TimerWheel {
             slots: (0..SLOTS).map(|_| Vec::new()).collect(),
             current: ticks(now) + 1,
             entries: 0,
+            occupied: [0; (SLOTS / 64) as usize],
         }
     }
 
@@ -54,7 +57,9 @@ impl TimerWheel {
         if scheduled.is_some_and(|scheduled| scheduled <= tick) {
             return scheduled;
         }
-        self.slots[(tick % SLOTS) as usize].push(token);
+        let slot = (tick % SLOTS) as usize;
+        self.slots[slot].push(token);
+        self.occupied[slot / 64] |= 1 << (slot % 64);
         self.entries += 1;
         Some(tick)
     }
@@ -64,8 +69,20 @@ impl TimerWheel {
         if self.entries == 0 {
             return None;
         }
-        let tick = (self.current..self.current + SLOTS)
-            .find(|tick| !self.slots[(tick % SLOTS) as usize].is_empty())?;
+        // From the current slot on, word by word; what lies before it in its word comes last.
+        let first = (self.current % SLOTS) as usize;
+        let (word, bit) = (first / 64, first % 64);
+        let words = self.occupied.len();
+        let ahead = (0..=words).find_map(|at| {
+            let bits = self.occupied[(word + at) % words];
+            let bits = match at {
+                0 => bits >> bit << bit,
+                _ if at == words => bits & !(u64::MAX << bit),
+                _ => bits,
+            };
+            (bits != 0).then(|| at * 64 + bits.trailing_zeros() as usize - bit)
+        })?;
+        let tick = self.current + ahead as u64;
         let due = TICK.saturating_mul(u32::try_from(tick).unwrap_or(u32::MAX));
         Some(due.saturating_sub(now))
     }
@@ -81,14 +98,19 @@ impl TimerWheel {
         }
         let tick = self.current;
         self.current += 1;
-        let due = mem::take(&mut self.slots[(tick % SLOTS) as usize]);
+        let slot = (tick % SLOTS) as usize;
+        let due = mem::take(&mut self.slots[slot]);
+        self.occupied[slot / 64] &= !(1 << (slot % 64));
         self.entries -= due.len();
         Some((tick, due))
     }
 }
 
 fn ticks(time: Duration) -> Tick {
-    (time.as_nanos() / TICK.as_nanos()) as Tick
+    const PER_SECOND: u64 = 1_000 / TICK.as_millis() as u64;
+    time.as_secs()
+        .saturating_mul(PER_SECOND)
+        .saturating_add(u64::from(time.subsec_nanos() / TICK.subsec_nanos()))
 }
 
 #[cfg(test)]
@@ -129,6 +151,19 @@ mod tests {
         assert_eq!(wait, ms(650));
         assert_eq!(due(&mut wheel, ms(100) + wait).len(), 1);
         assert_eq!(wheel.next(ms(750)), None);
+    }
+
+    #[test]
+    fn the_next_entry_is_found_from_every_slot_however_far_it_is() {
+        for current in 0..SLOTS {
+            for ahead in [1, 2, 63, 64, 65, 128, 191, 255] {
+                let now = TICK.saturating_mul(current as u32);
+                let mut wheel = TimerWheel::new(now);
+                let far = TICK.saturating_mul(ahead);
+                wheel.schedule(Token(1), Some(now + far), None);
+                assert_eq!(wheel.next(now), Some(far), "{current} {ahead}");
+            }
+        }
     }
 
     #[test]

@@ -10,17 +10,18 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 
 use super::assembler::Assembler;
 use super::close::Closed;
-use super::config::Config;
+use super::config::{Config, Delivery};
 use super::decoder::FrameDecoder;
 use super::extension::PerMessage;
 use super::frame::{Opcode, Role, Rsv};
 use super::message::{Message, MessageKind, MessagePiece, Payload};
 use super::random::RandomSource;
-use super::timer::{Timer, Timers};
+use super::timer::{Instant, Timer, Timers};
 use crate::error::{Fault, LimitError};
 
 pub use send::Frame;
@@ -95,6 +96,10 @@ pub struct Connection {
     /// The source of masking keys; a client has one.
     random: Option<Box<dyn RandomSource>>,
     timers: Timers,
+    /// A message in one frame of up to so many bytes is handed over by the short way, if any is.
+    whole_up_to: Option<u16>,
+    /// A short message needs no masking and is not fragmented.
+    short_is_plain: bool,
     /// The kind of the fragmented message being sent.
     sending: Option<MessageKind>,
     subprotocol: Option<Box<str>>,
@@ -127,7 +132,15 @@ impl Connection {
             None => Role::Server,
         };
         let rsv = extension.as_ref().map_or(Rsv::NONE, |it| it.rsv);
+        // What the assembler checks of such a message, once for all.
+        let limit = config.max_frame_size.unwrap_or(u64::MAX);
+        let limit = limit.min(config.max_message_size as u64);
+        let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;
+        let limit = u16::try_from(limit).unwrap_or(u16::MAX);
+        let fragment = config.fragment_size.map_or(usize::MAX, NonZeroUsize::get);
         Self {
+            short_is_plain: role == Role::Server && fragment >= send::SHORT,
+            whole_up_to: whole.then_some(limit),
             config,
             state: State::Open,
             decoder: FrameDecoder::with_rsv(role, rsv),
@@ -167,6 +180,7 @@ impl Connection {
     /// Whether messages may be sent: neither endpoint has begun the closing handshake and nothing
     /// failed.
     #[must_use]
+    #[inline]
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open | State::Failing(_))
     }
@@ -200,6 +214,7 @@ impl Connection {
             State::Over(Teardown::Drop, _) => None,
             _ => {
                 let (deadline, _) = self.timers.next(&self.config);
+                let deadline = Duration::from(deadline);
                 (deadline < Duration::MAX).then_some(deadline)
             }
         }
@@ -223,7 +238,7 @@ impl Connection {
     /// a Close unanswered.
     pub fn handle_timeout(&mut self, now: Duration, out: &mut Vec<u8>) -> Result<(), Fault> {
         let (deadline, timer) = self.timers.next(&self.config);
-        if now < deadline {
+        if Instant::from(now) < deadline {
             return Ok(());
         }
         let error = match (self.state, timer) {

@@ -5,11 +5,12 @@ use core::mem;
 use core::time::Duration;
 
 use super::{Connection, Event, State, Teardown};
-use crate::error::Fault;
+use crate::error::{Fault, ProtocolError};
 use crate::proto::close::{self, CloseCode, Closed};
 use crate::proto::decoder::{FramePiece, Input};
 use crate::proto::frame::{Opcode, Role, Rsv};
-use crate::proto::message::Payload;
+use crate::proto::message::{Message, MessageKind, Payload};
+use crate::proto::utf8::validate;
 
 impl Connection {
     /// Reads frames from `input` up to the next event, appending what the protocol demands to
@@ -38,6 +39,15 @@ impl Connection {
                 input.discard();
                 return fault.map_or(Ok(None), Err);
             }
+        }
+        if let Some(message) = self.whole_message(input, now) {
+            return match message {
+                Ok(message) => Ok(Some(Event::Message(message))),
+                Err(fault) => {
+                    input.discard();
+                    Err(self.fail(fault, out, now))
+                }
+            };
         }
         if !input.is_empty() {
             self.timers.received(now);
@@ -68,6 +78,23 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// A message that is there in one frame, on the short way past the assembler: the same in
+    /// less than half the instructions. None where it is not this case.
+    #[inline]
+    fn whole_message<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        now: Duration,
+    ) -> Option<Result<Message<'b>, Fault>> {
+        let limit = self.whole_up_to.filter(|_| self.state == State::Open)?;
+        let (kind, bytes, start) = self.decoder.take_message(input, limit.into())?;
+        self.timers.received_message(now);
+        if kind == MessageKind::Text && validate(&bytes[start..]).is_err() {
+            return Some(Err(ProtocolError::Utf8.into()));
+        }
+        Some(Ok(Message::new(kind, Payload::borrowed(bytes, start))))
     }
 
     #[inline]

@@ -8,10 +8,15 @@ use super::{Connection, State};
 use crate::error::Misuse;
 use crate::proto::close::{self, CloseCode};
 use crate::proto::extension::Encoding;
-use crate::proto::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
+use crate::proto::frame::{
+    FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv, short_header,
+};
 use crate::proto::mask::mask;
 use crate::proto::message::{Message, MessageKind, MessageRef, Payload};
 use crate::proto::prepared::PreparedMessage;
+
+/// The longest payload whose length is in the header's second byte (RFC 6455 section 5.2).
+pub(super) const SHORT: usize = 125;
 
 impl Connection {
     /// Sends a message: appends its frame to `out`, or its frames where
@@ -42,7 +47,17 @@ impl Connection {
     ) -> Result<(), Misuse> {
         let message = message.into();
         self.check_start()?;
-        self.write_message(message.kind(), message.as_bytes(), encoding, out);
+        let payload = message.as_bytes();
+        // A server's short message, the usual one.
+        if payload.len() <= SHORT && self.short_is_plain && self.extension.is_none() {
+            let opcode = message.kind().opcode();
+            let header = short_header(true, Rsv::NONE, opcode, payload.len() as u8);
+            out.reserve(header.len() + payload.len());
+            out.extend_from_slice(&header);
+            out.extend_from_slice(payload);
+            return Ok(());
+        }
+        self.write_message(message.kind(), payload, encoding, out);
         Ok(())
     }
 
@@ -371,6 +386,7 @@ impl Connection {
         payload: &[u8],
         out: &mut Vec<u8>,
     ) {
+        out.reserve(MAX_HEADER_LENGTH + payload.len());
         let header = FrameHeader {
             fin,
             rsv,
@@ -379,7 +395,6 @@ impl Connection {
             payload_length: payload.len() as u64,
         };
         let encoded = header.encode();
-        out.reserve(MAX_HEADER_LENGTH + payload.len());
         out.extend_from_slice(encoded.as_bytes());
         let start = out.len();
         out.extend_from_slice(payload);

@@ -312,12 +312,13 @@ fn accept(
         .accept(&accept, turn.cork, turn.now)
         .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
     let mut link = Link::new(id, peer, client_ip, connection, options, turn.now);
+    link.limited |= turn.shared.by_address.is_some();
     if options.keep_request {
         link.request = Some(Box::new(StoredRequest::new(&request)));
     }
     link.rate_key = rate_key.map(Into::into);
     if request.query_param(PREVIOUS).is_some() {
-        turn.shared.metrics(id).reconnections.add(1);
+        turn.metrics.reconnections.add(1);
     }
     Ok(Open {
         link,

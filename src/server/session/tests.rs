@@ -342,6 +342,7 @@ impl Rig {
 
     fn turn(&mut self, how: fn(&mut Session<Sim>, &mut Turn<'_>) -> Next) -> Next {
         let mut turn = Turn {
+            metrics: &self.shared.metrics[0],
             shared: &self.shared,
             now: self.now,
             buffer: &mut self.buffer,

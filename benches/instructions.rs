@@ -1,0 +1,254 @@
+//! Instructions that the server executes for each echoed message, counted by valgrind's callgrind.
+//!
+//! ```text
+//! cargo bench --features simd --bench instructions
+//! ```
+//! Unlike times these counts repeat on any machine of one architecture, so they are compared with
+//! the numbers below, which were counted with one version of the compiler on x86-64: a difference
+//! of more than 3 % fails. Where it is meant, the new number goes here, with the change that made
+//! it. The kernel's share is not in it.
+//!
+//! Each case is counted with two numbers of messages, and the difference divided: so starting
+//! and connecting are left out. One client on one thread sends each connection's burst and reads
+//! the echoes before the next, so nothing depends on timing.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::num::NonZeroUsize;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use sockeye::proto::{Config, FrameHeader, Message, Opcode, Role, Rsv};
+use sockeye::server::{Handler, Server, Socket};
+
+struct Case {
+    name: &'static str,
+    text: bool,
+    size: usize,
+    /// Messages that are sent at once.
+    depth: usize,
+    connections: usize,
+    /// For each message.
+    instructions: u64,
+}
+
+const CASES: [Case; 5] = [
+    Case {
+        name: "20 B, depth 1",
+        text: false,
+        size: 20,
+        depth: 1,
+        connections: 20,
+        instructions: 0,
+    },
+    Case {
+        name: "20 B, depth 16",
+        text: false,
+        size: 20,
+        depth: 16,
+        connections: 20,
+        instructions: 0,
+    },
+    Case {
+        name: "1 KiB, depth 16",
+        text: false,
+        size: 1024,
+        depth: 16,
+        connections: 20,
+        instructions: 0,
+    },
+    Case {
+        name: "1 KiB text, depth 16",
+        text: true,
+        size: 1024,
+        depth: 16,
+        connections: 20,
+        instructions: 0,
+    },
+    Case {
+        name: "1 MiB text, depth 1",
+        text: true,
+        size: 1 << 20,
+        depth: 1,
+        connections: 2,
+        instructions: 0,
+    },
+];
+
+/// Of a number that is expected.
+const TOLERANCE: f64 = 0.03;
+
+struct Echo;
+
+impl Handler for Echo {
+    type State = ();
+
+    fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+        socket.send(message);
+    }
+}
+
+/// The server that is counted: until its standard input ends.
+fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let mut config = Config::default();
+    config.max_message_size = 64 << 20;
+    let server = Server::builder()
+        .workers(NonZeroUsize::MIN)
+        .config(config)
+        .max_backpressure(64 << 20)
+        .route("/", Echo)
+        .listen("127.0.0.1:0")?;
+    println!("{}", server.local_addr());
+    let handle = server.handle();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        handle.shut_down();
+    });
+    Ok(server.run()?)
+}
+
+/// A connection to `address`, upgraded.
+fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    write!(
+        stream,
+        "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    Ok(stream)
+}
+
+/// A frame with the payload of the case, masked if a client sends it.
+fn frame(case: &Case, role: Role) -> Vec<u8> {
+    let key = [0x37, 0xFA, 0x21, 0x3D];
+    let header = FrameHeader {
+        fin: true,
+        rsv: Rsv::NONE,
+        opcode: match case.text {
+            true => Opcode::Text,
+            false => Opcode::Binary,
+        },
+        masking_key: (role == Role::Client).then_some(key),
+        payload_length: case.size as u64,
+    };
+    let mut frame = header.encode().as_bytes().to_vec();
+    let start = frame.len();
+    let characters =
+        "Zwölf Boxkämpfer jagen Виктора quer über den großen Sylter Deich; 素早い茶色の狐。 ";
+    match case.text {
+        true => {
+            while frame.len() - start + characters.len() <= case.size {
+                frame.extend_from_slice(characters.as_bytes());
+            }
+            frame.resize(start + case.size, b'.');
+        }
+        false => frame.resize(start + case.size, 0xA5),
+    }
+    if role == Role::Client {
+        sockeye::proto::mask(&mut frame[start..], key, 0);
+    }
+    frame
+}
+
+/// Echoes `bursts` bursts on each connection and answers the instructions of all of it.
+fn count(case: &Case, bursts: usize) -> Result<u64, Box<dyn std::error::Error>> {
+    let mut server = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe()?)
+        .arg("--serve")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("valgrind can't be run ({error}): install it"))?;
+    let result = drive(case, bursts, &mut server);
+    drop(server.stdin.take());
+    let output = server.wait_with_output()?;
+    result?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let collected = text
+        .lines()
+        .find_map(|line| line.split_once("Collected : "));
+    let (_, count) = collected.ok_or_else(|| format!("valgrind counted nothing:\n{text}"))?;
+    Ok(count.trim().parse()?)
+}
+
+fn drive(case: &Case, bursts: usize, server: &mut Child) -> std::io::Result<()> {
+    let mut address = String::new();
+    let stdout = server.stdout.as_mut().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut address)?;
+    let mut streams = (0..case.connections)
+        .map(|_| connect(address.trim()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let burst = frame(case, Role::Client).repeat(case.depth);
+    let expected = frame(case, Role::Server).repeat(case.depth);
+    let mut echoed = vec![0; expected.len()];
+    for _ in 0..bursts {
+        for stream in &mut streams {
+            // A burst beyond the buffers of the sockets can't be written before it is read.
+            let mut sender = stream.try_clone()?;
+            std::thread::scope(|scope| {
+                let large = burst.len() > 64 << 10;
+                let sent = match large {
+                    true => scope.spawn(|| sender.write_all(&burst)),
+                    false => {
+                        sender.write_all(&burst)?;
+                        scope.spawn(|| Ok(()))
+                    }
+                };
+                stream.read_exact(&mut echoed)?;
+                sent.join().expect("it only writes")
+            })?;
+            assert!(echoed == expected, "the echo is another message");
+        }
+    }
+    Ok(())
+}
+
+fn run() -> Result<bool, Box<dyn std::error::Error>> {
+    let mut good = true;
+    println!("instructions per message");
+    for case in &CASES {
+        let bursts = (4096 / case.depth / case.size.div_ceil(4096)).max(8);
+        let less = count(case, bursts)?;
+        let more = count(case, 2 * bursts)?;
+        let messages = (bursts * case.depth * case.connections) as u64;
+        let each = more.abs_diff(less) / messages;
+        let ratio = each as f64 / case.instructions as f64;
+        let verdict = match ratio - 1.0 {
+            off if off > TOLERANCE => "MORE",
+            off if off < -TOLERANCE => "LESS: write it down",
+            _ => "as expected",
+        };
+        good &= verdict == "as expected";
+        println!(
+            "{:>22}: {each:>8}, expected {:>8}, {verdict}",
+            case.name, case.instructions
+        );
+    }
+    Ok(good)
+}
+
+fn main() -> ExitCode {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("--serve") => serve().map(|()| true),
+        // `cargo bench -- --test`: valgrind need not be there.
+        _ if std::env::args().any(|it| it == "--test") => return ExitCode::SUCCESS,
+        _ => run(),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("instructions: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
