@@ -1,0 +1,420 @@
+//! A chat: rooms, presence, typing, private messages, acknowledgements, history.
+//!
+//! ```text
+//! cargo run --release --features json --example chat -- --listen 127.0.0.1:9001
+//! ```
+//! `--listen ADDR` (port 0 takes a free one). Then open the printed address in two windows, choose
+//! two names and one room, and talk. Stop the server and start it again: the pages come back by
+//! themselves and send what was not acknowledged.
+//!
+//! A program connects to `/rooms/{room}?name=ann` and exchanges JSON texts:
+//!
+//! ```text
+//! ◄ {"event":"message","data":{"id":7,"at":1735689600000,"from":"bob","text":"Hi"}}   the last 50
+//! ◄ {"event":"welcome","data":{"room":"blue","name":"ann","members":["bob","ann"],"count":2}}
+//! ► {"event":"message","data":{"text":"Hello"},"id":1}
+//! ◄ {"ack":1,"data":{"id":8,"at":1735689601000}}          the others get it as a message
+//! ► {"event":"private","data":{"to":"bob","text":"Psst"},"id":2}
+//! ► {"event":"typing","data":{"typing":true}}             only the others are told
+//! ◄ {"event":"left","data":{"name":"bob","count":1}}      or "joined"
+//! ► Hello
+//! ◄ {"error":{"code":"malformed","message":"expected value at line 1 column 1"}}
+//! ```
+//! `GET /api/messages/{room}` lists the last 50 messages.
+//!
+//! Names are not checked: who says to be Ann is Ann, and two connections of one name are one
+//! person with two windows. The example `auth` has tokens.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use sockeye::proto::{CloseCode, Config, Message};
+use sockeye::server::json::{self, EventError, Events};
+use sockeye::server::{
+    End, Excess, Handle, Handler, HistoryLimits, HttpResponse, MemoryHistory, PresenceChange, Rate,
+    RateLimit, Reject, Request, Server, Socket, SubscribeError, TopicOptions,
+};
+
+/// The messages of a room that are kept: a screen or two.
+const HISTORY: usize = 50;
+/// For how long: what was said yesterday is no longer the conversation.
+const HISTORY_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest text of a message, in characters.
+const MAX_TEXT: usize = 2_000;
+/// The longest message, in bytes: [`MAX_TEXT`] characters of four bytes each, and what is around.
+const MAX_MESSAGE: usize = 16 * 1024;
+/// The longest name of a person or a room, in characters. Both fit into a topic's 256 bytes.
+const MAX_NAME: usize = 32;
+/// The longest key that a client may give to its message, in bytes: a UUID's.
+const MAX_KEY: usize = 36;
+
+/// Who a connection belongs to.
+struct Person {
+    room: String,
+    name: String,
+}
+
+impl Person {
+    fn from(request: &Request<'_>) -> Result<Self, Reject> {
+        let room = request.param("room").unwrap_or_default().into_owned();
+        if !is_room(&room) {
+            return Err(Reject::new(404, ROOM_RULE));
+        }
+        let name = request.query_param("name").unwrap_or_default();
+        let name = name.trim();
+        if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control)
+        {
+            let text = format!("add ?name= with 1 to {MAX_NAME} characters to the URL");
+            return Err(Reject::new(400, text));
+        }
+        let name = name.into();
+        Ok(Self { room, name })
+    }
+
+    /// The topic of the room's messages, which is kept; and of its presence.
+    fn messages(&self) -> String {
+        messages(&self.room)
+    }
+
+    /// The topic of what is worth nothing later: who comes, goes and types.
+    fn live(&self) -> String {
+        format!("live/{}", self.room)
+    }
+
+    /// The topic of all connections of one person.
+    fn private(&self, name: &str) -> String {
+        format!("people/{}/{name}", self.room)
+    }
+}
+
+fn messages(room: &str) -> String {
+    format!("rooms/{room}")
+}
+
+const ROOM_RULE: &str = "a room's name has 1 to 32 letters, digits, - or _";
+
+/// Rooms are parts of paths and topics: nothing in them has a meaning there.
+fn is_room(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(fits)
+}
+
+// ---- what is sent -----------------------------------------------------------------------------
+
+#[derive(Serialize)]
+struct Welcome<'a> {
+    room: &'a str,
+    name: &'a str,
+    members: Vec<&'a str>,
+    count: usize,
+}
+
+/// Someone came or went; how many are there now.
+#[derive(Serialize)]
+struct Notice<'a> {
+    name: &'a str,
+    count: usize,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    id: u64,
+    at: u64,
+    from: &'a str,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Typing<'a> {
+    name: &'a str,
+    typing: bool,
+}
+
+/// What the sender of a message is told.
+#[derive(Serialize)]
+struct Receipt {
+    id: u64,
+    at: u64,
+}
+
+// ---- what is received -------------------------------------------------------------------------
+
+#[derive(Deserialize)]
+struct Say {
+    text: String,
+    /// The sender's own name for the message: after a reconnection it finds the message in the
+    /// history by it, and doesn't send it twice.
+    key: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Whisper {
+    to: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct IsTyping {
+    typing: bool,
+}
+
+/// One message in the hands of its event's handler.
+struct Turn {
+    person: Arc<Person>,
+    handle: Handle,
+    ids: Arc<AtomicU64>,
+    /// What to publish to the others, by topic.
+    publish: Option<(String, String)>,
+}
+
+impl Turn {
+    fn receipt(&self) -> Receipt {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let at = common::unix_millis();
+        Receipt { id, at }
+    }
+
+    fn publish<T: Serialize>(
+        &mut self,
+        topic: String,
+        name: &str,
+        data: &T,
+    ) -> Result<(), EventError> {
+        self.publish = Some((topic, json::event(name, data)?));
+        Ok(())
+    }
+}
+
+fn check_text(text: &str) -> Result<(), EventError> {
+    if text.trim().is_empty() {
+        return Err(EventError::new("empty", "a message needs a text"));
+    }
+    if text.chars().count() > MAX_TEXT {
+        let message = format!("a message has at most {MAX_TEXT} characters");
+        return Err(EventError::new("too_long", message));
+    }
+    Ok(())
+}
+
+fn say(turn: &mut Turn, Say { text, key }: Say) -> Result<Receipt, EventError> {
+    check_text(&text)?;
+    if key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
+        let message = format!("a key has at most {MAX_KEY} bytes");
+        return Err(EventError::new("too_long", message));
+    }
+    let (receipt, person) = (turn.receipt(), Arc::clone(&turn.person));
+    let said = Said {
+        id: receipt.id,
+        at: receipt.at,
+        from: &person.name,
+        text: &text,
+        key: key.as_deref(),
+    };
+    turn.publish(person.messages(), "message", &said)?;
+    Ok(receipt)
+}
+
+fn whisper(turn: &mut Turn, Whisper { to, text }: Whisper) -> Result<Receipt, EventError> {
+    check_text(&text)?;
+    let person = Arc::clone(&turn.person);
+    if to == person.name {
+        return Err(EventError::new("absent", "that is you"));
+    }
+    let topic = person.private(&to);
+    if turn.handle.subscriber_count(&topic) == 0 {
+        return Err(EventError::new("absent", format!("{to} is not here")));
+    }
+    let receipt = turn.receipt();
+    let said = Said {
+        id: receipt.id,
+        at: receipt.at,
+        from: &person.name,
+        text: &text,
+        key: None,
+    };
+    turn.publish(topic, "private", &said)?;
+    Ok(receipt)
+}
+
+fn typing(turn: &mut Turn, IsTyping { typing }: IsTyping) -> Result<(), EventError> {
+    let person = Arc::clone(&turn.person);
+    let name = &person.name;
+    turn.publish(person.live(), "typing", &Typing { name, typing })
+}
+
+// ---- the chat ---------------------------------------------------------------------------------
+
+struct Chat {
+    events: Events<Turn>,
+    ids: Arc<AtomicU64>,
+}
+
+impl Chat {
+    fn new() -> Self {
+        let events = Events::new()
+            .on("message", say)
+            .on("private", whisper)
+            .on("typing", typing);
+        // From the time on, so that a page that outlives a server sees no id twice.
+        let ids = Arc::new(AtomicU64::new(common::unix_millis()));
+        Self { events, ids }
+    }
+
+    fn enter(socket: &mut Socket<'_, Arc<Person>>) -> Result<(), Box<dyn Error>> {
+        let person = Arc::clone(socket.state());
+        let topic = person.messages();
+        // First what comes and goes, then who is there: no one is missed in between.
+        socket.subscribe(&person.live())?;
+        socket.subscribe(&person.private(&person.name))?;
+        let change = socket.join(&topic, &person.name, "")?;
+        // This sends the last messages, too. The welcome behind them says that they are all.
+        socket.subscribe(&topic)?;
+        let members = socket.handle().members(&topic);
+        let welcome = Welcome {
+            room: &person.room,
+            name: &person.name,
+            members: members.iter().map(|it| &*it.user).collect(),
+            count: members.len(),
+        };
+        socket.send(json::event("welcome", &welcome)?.as_str());
+        Self::announce(socket, &person, &change);
+        Ok(())
+    }
+
+    /// Tells the others what changed, if it did: a second window of one person is no news.
+    fn announce(socket: &mut Socket<'_, Arc<Person>>, person: &Person, change: &PresenceChange) {
+        let (name, member) = match change {
+            PresenceChange::Joined(member) => ("joined", member),
+            PresenceChange::Left(member) => ("left", member),
+            PresenceChange::Updated(_) | PresenceChange::None => return,
+        };
+        let notice = Notice {
+            name: &member.user,
+            count: socket.handle().members(&person.messages()).len(),
+        };
+        // A name and a number can be written.
+        let text = json::event(name, &notice).unwrap_or_default();
+        socket.publish(&person.live(), text.as_str());
+    }
+}
+
+impl Handler for Chat {
+    type State = Arc<Person>;
+
+    fn on_open(&self, socket: &mut Socket<'_, Arc<Person>>) {
+        if let Err(error) = Self::enter(socket) {
+            let reason = match error.downcast_ref::<SubscribeError>() {
+                Some(_) => "too many topics",
+                None => "too many people",
+            };
+            // Open, and with a short reason: it can be closed.
+            let _ = socket.close(CloseCode::TRY_AGAIN_LATER, reason);
+        }
+    }
+
+    fn on_message(&self, socket: &mut Socket<'_, Arc<Person>>, message: Message<'_>) {
+        let Some(text) = message.as_text() else {
+            socket.send(r#"{"error":{"code":"malformed","message":"send text, not binary"}}"#);
+            return;
+        };
+        let mut turn = Turn {
+            person: Arc::clone(socket.state()),
+            handle: socket.handle(),
+            ids: Arc::clone(&self.ids),
+            publish: None,
+        };
+        let reply = self.events.dispatch(&mut turn, text);
+        if let Some((topic, text)) = turn.publish {
+            socket.publish(&topic, text.as_str());
+        }
+        // Behind the publication: what is acknowledged is in the history.
+        if let Some(reply) = reply {
+            socket.send(reply.as_str());
+        }
+    }
+
+    fn on_close(&self, socket: &mut Socket<'_, Arc<Person>>, _: &End) {
+        let person = Arc::clone(socket.state());
+        let change = socket.leave(&person.messages());
+        Self::announce(socket, &person, &change);
+    }
+}
+
+/// `GET /api/messages/{room}`
+fn list(request: &Request<'_>) -> HttpResponse {
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+
+    #[derive(Serialize)]
+    struct List<'a> {
+        room: &'a str,
+        messages: Vec<&'a RawValue>,
+    }
+
+    let room = request.param("room").unwrap_or_default();
+    if !is_room(&room) {
+        let error = serde_json::json!({ "error": ROOM_RULE }).to_string();
+        return HttpResponse::json(error).with_status(404);
+    }
+    let entries = request.handle().history(&messages(&room), HISTORY);
+    // All of them are this program's own events.
+    let events = entries
+        .iter()
+        .filter_map(|it| serde_json::from_slice(&it.payload).ok());
+    let list = List {
+        room: &room,
+        messages: events.map(|Event { data }| data).collect(),
+    };
+    match serde_json::to_string(&list) {
+        Ok(body) => HttpResponse::json(body).with_header("Cache-Control", "no-store"),
+        Err(_) => HttpResponse::status(500),
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let options = common::Options::read(&[("--listen", "127.0.0.1:9001")])?;
+    let history = MemoryHistory::new(HistoryLimits {
+        max_messages: HISTORY,
+        max_age: HISTORY_AGE,
+        ..HistoryLimits::default()
+    });
+    let mut config = Config::default();
+    config.max_message_size = MAX_MESSAGE;
+    let page = || common::page(include_str!("index.html"));
+    let builder = Server::builder()
+        .config(config)
+        // Faster than anyone types. Who is faster waits, and loses nothing.
+        .rate_limit(RateLimit {
+            messages: Some(Rate::per_second(20).burst(100)),
+            bytes: None,
+            excess: Excess::Pause,
+        })
+        .topic(
+            "rooms/*",
+            TopicOptions::new().history_in(Arc::new(history), HISTORY),
+        )
+        .route_with("/rooms/{room}", Chat::new(), |request| {
+            Person::from(request).map(Arc::new)
+        })
+        .get("/api/messages/{room}", list)
+        .get("/", page())
+        .get("/chat/{room}", page());
+    common::serve(builder, options.text("--listen"), |_| {})
+}
+
+fn main() -> ExitCode {
+    common::exit("chat", run())
+}
