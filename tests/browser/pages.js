@@ -1,0 +1,275 @@
+// What people see on the examples' pages. run.sh starts it.
+"use strict";
+const { test, before, after } = require("node:test");
+const assert = require("node:assert/strict");
+const { spawn } = require("node:child_process");
+const { once } = require("node:events");
+const readline = require("node:readline");
+const { chromium } = require("playwright-core");
+
+// Turns a wait for what never comes into a failure, in milliseconds.
+const GUARD = 20000;
+
+let browser;
+const running = new Set();
+
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    // Its sandbox needs what containers don't give; the pages are our own.
+    args: ["--no-sandbox"],
+  });
+});
+
+after(async () => {
+  for (const server of running) server.child.kill("SIGKILL");
+  await browser.close();
+});
+
+// Starts an example; on a free port, if none is given.
+async function serve(name, port = 0) {
+  const child = spawn(`target/debug/examples/${name}`, ["--listen", `127.0.0.1:${port}`], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = await once(readline.createInterface({ input: child.stdout }), "line");
+  const server = { child, url: `http://${line.replace("listening on ", "")}` };
+  running.add(server);
+  return server;
+}
+
+async function stop(server) {
+  const exited = once(server.child, "exit");
+  server.child.kill("SIGTERM");
+  assert.deepEqual(await exited, [0, null]);
+  running.delete(server);
+}
+
+// A person with a browser of their own; `received` is what the page's connections received.
+async function visit(url, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1000, height: 700 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(GUARD);
+  page.received = [];
+  page.errors = [];
+  page.on("websocket", (socket) =>
+    socket.on("framereceived", ({ payload }) => page.received.push(JSON.parse(payload))));
+  page.on("pageerror", (error) => page.errors.push(String(error)));
+  // What the page's policy forbids is told there, too; and each attempt to reach a stopped server.
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/ERR_CONNECTION/.test(message.text())) {
+      page.errors.push(message.text());
+    }
+  });
+  await page.goto(url);
+  return page;
+}
+
+// Waits until an element's text holds this.
+const sees = (page, selector, text) =>
+  page.locator(selector).filter({ hasText: text }).first().waitFor({ state: "visible" });
+const texts = (page, selector) => page.locator(selector).allTextContents();
+const shoot = (page, name) => page.screenshot({ path: `target/browser/${name}.png` });
+const assertFine = (...pages) => pages.forEach((page) => assert.deepEqual(page.errors, []));
+
+// ---- chat ---------------------------------------------------------------------------------------
+
+async function enter(server, name, options) {
+  const page = await visit(`${server.url}/chat/blue?name=${encodeURIComponent(name)}`, options);
+  await sees(page, "#status", "Connected");
+  return page;
+}
+
+async function say(page, text, to = "") {
+  await page.selectOption("#to", to);
+  await page.fill("#text", text);
+  await page.click("#write button");
+}
+
+test("two people in a room see each other come, type, write and go", async () => {
+  const server = await serve("chat");
+
+  // The first comes in by the entrance.
+  const ann = await visit(server.url);
+  await shoot(ann, "chat-entrance");
+  await ann.fill("#name", "ann");
+  await ann.fill("#room", "blue");
+  await ann.click("#enter button");
+  await sees(ann, "#status", "Connected");
+  await sees(ann, "#log .notice", "You joined, 1 person is here.");
+  assert.equal(await ann.textContent("#title"), "Room blue");
+
+  const bob = await enter(server, "bob");
+  await sees(bob, "#log .notice", "You joined, 2 people are here.");
+  await sees(ann, "#log .notice", "bob joined, 2 people are here.");
+  assert.deepEqual(await texts(ann, "#people li"), ["ann (you)", "bob"]);
+  assert.deepEqual(await texts(bob, "#people li"), ["ann", "bob (you)"]);
+
+  // Messages both ways, acknowledged to who wrote them.
+  await say(ann, "Hello Bob");
+  await sees(bob, "#log .message", "Hello Bob");
+  await sees(ann, "#log .own.confirmed", "Hello Bob");
+  await say(bob, "Hello Ann");
+  await sees(ann, "#log .message", "Hello Ann");
+
+  // Typing is shown to the other, and not to who types.
+  await bob.locator("#text").pressSequentially("I am just");
+  await sees(ann, "#typing", "bob is typing");
+  await sees(ann, "#people .typing", "bob");
+  assert.equal(await bob.textContent("#typing"), "");
+  await shoot(ann, "chat-typing");
+  await bob.click("#write button");
+  await sees(ann, "#log .message", "I am just");
+  assert.equal(await ann.textContent("#typing"), "");
+  assert.ok(!bob.received.some(({ event, data }) => event === "typing" && data.name === "bob"));
+
+  // What looks like markup is text.
+  const markup = "<img src=x onerror=\"document.title='taken'\"><b>bold</b>";
+  await say(bob, markup);
+  await sees(ann, "#log .message p", markup);
+  assert.equal(await ann.locator("#log img, #log p b").count(), 0);
+  assert.equal(await ann.title(), "blue – Sockeye chat");
+
+  // A third who comes in sees what was said.
+  const cat = await enter(server, "<i>cat</i>");
+  await sees(cat, "#log .notice", "You joined, 3 people are here.");
+  const said = ["Hello Bob", "Hello Ann", "I am just", markup];
+  assert.deepEqual(await texts(cat, "#log .message p"), said);
+  await sees(bob, "#people", "<i>cat</i>");
+
+  // A private message is seen by its two people only: the third sees the next one first.
+  await say(ann, "only for Bob", "bob");
+  await sees(bob, "#log .message.private", "only for Bob");
+  await sees(ann, "#log .message.private.confirmed", "only for Bob");
+  await say(ann, "for everyone");
+  await sees(cat, "#log .message", "for everyone");
+  assert.deepEqual(await texts(cat, "#log .message p"), [...said, "for everyone"]);
+  assert.ok(!JSON.stringify(cat.received).includes("only for Bob"));
+  await shoot(ann, "chat");
+
+  await cat.context().close();
+  await sees(ann, "#log .notice", "<i>cat</i> left, 2 people are here.");
+  assert.deepEqual(await texts(bob, "#people li"), ["ann", "bob (you)"]);
+
+  assertFine(ann, bob, cat);
+  await ann.context().close();
+  await bob.context().close();
+  await stop(server);
+});
+
+test("the chat says that it reconnects, comes back, and delivers what was written meanwhile", async () => {
+  let server = await serve("chat");
+  const ann = await enter(server, "ann");
+  const bob = await enter(server, "bob", { colorScheme: "dark", viewport: { width: 390, height: 700 } });
+  await sees(ann, "#log .notice", "bob joined, 2 people are here.");
+
+  await stop(server);
+  for (const page of [ann, bob]) {
+    await sees(page, "#status", "Not connected. Reconnecting, attempt");
+    await sees(page, "#log .notice", "The connection was lost.");
+  }
+  await say(ann, "written in between");
+  await sees(ann, "#log .own.sending", "written in between");
+  // It goes on trying.
+  await sees(ann, "#status", /attempt [2-9]/);
+  await shoot(ann, "chat-lost");
+
+  server = await serve("chat", new URL(server.url).port);
+  for (const page of [ann, bob]) {
+    await sees(page, "#status", "Connected");
+    await sees(page, "#log .notice", "You are connected again");
+  }
+  await sees(ann, "#log .own.confirmed", "written in between");
+  await sees(bob, "#log .message", "written in between");
+  for (const page of [ann, bob]) {
+    assert.deepEqual(await texts(page, "#log .message p"), ["written in between"]);
+    await sees(page, "#count", "Here (2)");
+  }
+  await say(bob, "There you are again");
+  await sees(ann, "#log .message", "There you are again");
+  await shoot(bob, "chat-phone-dark");
+
+  assertFine(ann, bob);
+  await ann.context().close();
+  await bob.context().close();
+  await stop(server);
+});
+
+// ---- the others ---------------------------------------------------------------------------------
+
+test("the feed shows prices as they come, and what is published to its readers", async () => {
+  const server = await serve("feed");
+  const [ann, bob] = [await visit(server.url), await visit(server.url)];
+  const price = (page) => page.locator("#topics tr", { hasText: "prices/COD" }).locator("td").first();
+  const moved = /[▲▼] \d+\.\d\d/;
+  for (const page of [ann, bob]) {
+    await sees(page, "#status", "Connected");
+    await price(page).filter({ hasText: moved }).waitFor();
+    // Follows a topic of its own, leaves it, and follows it again.
+    for (const press of ["#follow button", "[aria-label='Unfollow news/fish']"]) await page.click(press);
+    await page.click("[aria-label='Follow news/fish']");
+    await page.locator("[aria-label='Unfollow news/fish']").waitFor();
+  }
+  await ann.locator("#topics tr", { hasText: "news/fish" }).locator("td", { hasText: "2" }).waitFor();
+  await ann.fill("#text", "<b>The salmon are back</b>");
+  await ann.click("#publish button");
+  await sees(ann, "#said", "Published to 2 readers.");
+  for (const page of [ann, bob]) await sees(page, "#news li", "<b>The salmon are back</b>");
+  await shoot(ann, "feed");
+  assertFine(ann, bob);
+  await ann.context().close();
+  await bob.context().close();
+  await stop(server);
+});
+
+test("the page with tokens signs in, posts, and says why it was closed", async () => {
+  const server = await serve("auth");
+  const [ann, second] = [await visit(server.url), await visit(server.url)];
+  const signIn = async (page, role, path, how) => {
+    await page.selectOption("#role", role);
+    await page.selectOption("#path", path);
+    await page.selectOption("#how", how);
+    await page.click("#in button");
+  };
+  await signIn(ann, "admin", "/admin", "message");
+  await sees(ann, "#status", "ann, admin");
+  await ann.fill("#text", "<b>Hello</b>");
+  await ann.click("#post button");
+  await sees(ann, "#log li", "ann: <b>Hello</b>");
+  await ann.click("#list");
+  await sees(ann, "#log li", "Signed in: ann");
+
+  await signIn(second, "reader", "/session", "query");
+  await sees(second, "#status", "ann, reader");
+  await sees(ann, "#log li", "Closed with 4000: signed in elsewhere");
+  await sees(ann, "#status", "Nobody is signed in");
+  await second.fill("#text", "not mine to say");
+  await second.click("#post button");
+  await sees(second, "#log li", "The server says: this needs the role writer");
+  await signIn(second, "writer", "/admin", "message");
+  await sees(second, "#log li", "Closed with 1008: this needs the role admin");
+  await signIn(second, "writer", "/session", "wrong");
+  await sees(second, "#log li", "Closed with 4001: the token is not valid");
+  await shoot(second, "auth");
+  assertFine(ann, second);
+  await ann.context().close();
+  await second.context().close();
+  await stop(server);
+});
+
+test("the monitor's numbers move under load, and end with it", async () => {
+  const server = await serve("monitor");
+  const page = await visit(server.url);
+  await sees(page, "#status", "Live");
+  await page.click("#load");
+  await sees(page, "#connections", /^[89]$/);
+  await sees(page, "#messages_received", /[kM]/);
+  await shoot(page, "monitor");
+  await page.click("#load");
+  await sees(page, "#closes tr", "1000");
+  await sees(page, "#connections", /^[01]$/);
+  assertFine(page);
+
+  await stop(server);
+  await sees(page, "#status", "The server can't be reached.");
+  await page.context().close();
+});
