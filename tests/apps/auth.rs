@@ -138,10 +138,10 @@ fn a_token_that_is_not_valid_is_closed_with_4001() {
         (&expired, "the token has expired"),
     ] {
         let mut by_query = example.connect(&format!("/session?token={token}"));
-        assert_eq!(by_query.closed(), (4001, reason.into()), "{token}");
+        assert_eq!(by_query.refused(), (4001, reason.into()), "{token}");
         let mut by_message = example.connect("/session");
         by_message.send(sign_in(token));
-        assert_eq!(by_message.closed(), (4001, reason.into()), "{token}");
+        assert_eq!(by_message.refused(), (4001, reason.into()), "{token}");
     }
 }
 

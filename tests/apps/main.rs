@@ -209,6 +209,14 @@ impl Peer {
         message["error"]["code"].as_str().expect("a code").into()
     }
 
+    /// The code and reason of the Close, before which nothing comes.
+    #[track_caller]
+    fn refused(&mut self) -> (u16, String) {
+        let message = self.client.recv().unwrap();
+        assert!(message.is_none(), "{message:?}");
+        self.closed()
+    }
+
     /// Reads up to the Close; its code and reason.
     #[track_caller]
     fn closed(&mut self) -> (u16, String) {
