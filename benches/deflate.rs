@@ -2,8 +2,8 @@
 //!
 //! Elements are messages, bytes are of payload before it is compressed. Each message is another
 //! one of a set larger than the window, so takeover refers to its like and not to itself.
-//! - `send` and `recv` are each end's part, `again` rows are the same once more, to show how far
-//!   the same code differs from itself.
+//! - `send` and `recv` are each end's part, in each mode and, for comparison, without compression;
+//!   `again` rows are the same once more, to show how far the same code differs from itself.
 //! - `level` is `send` at each level; what is left of a message is printed first.
 //! - `publish` sends one message to a hundred connections, prepared and not.
 
@@ -17,7 +17,7 @@ use criterion::{
 };
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Config, Connection, Deflate, Event, Input, Level,
-    PreparedMessage, ServerHandshake, Url,
+    PreparedMessage, ServerHandshake, Url, WindowBits,
 };
 
 /// Bytes of JSON: a line, a page, a document.
@@ -25,17 +25,35 @@ const SIZES: [usize; 3] = [200, 1 << 10, 16 << 10];
 
 const NOW: Duration = Duration::ZERO;
 
-fn modes() -> [(&'static str, Deflate); 2] {
+fn modes_of_15_bits() -> [(&'static str, Deflate); 2] {
     [
         ("takeover", Deflate::default()),
         ("shared", Deflate::shared()),
     ]
 }
 
+/// All that differ for the server's messages: a client's parameters are the same to its own.
+fn all_modes() -> Vec<(&'static str, Option<Deflate>)> {
+    let window = |bits| {
+        let mut deflate = Deflate::default();
+        deflate.server_max_window_bits = WindowBits::new(bits).expect("8 to 15");
+        deflate
+    };
+    let mut modes = vec![
+        ("none", None),
+        ("takeover, 9 bits", Some(window(9))),
+        ("takeover, 12 bits", Some(window(12))),
+    ];
+    modes.extend(modes_of_15_bits().map(|(mode, deflate)| (mode, Some(deflate))));
+    modes
+}
+
 /// Both ends after an opening handshake.
-fn pair(deflate: &Deflate) -> (Connection, Connection) {
+fn pair(deflate: Option<&Deflate>) -> (Connection, Connection) {
     let mut config = Config::default();
-    config.extensions.push(Arc::new(deflate.clone()));
+    if let Some(deflate) = deflate {
+        config.extensions.push(Arc::new(deflate.clone()));
+    }
     let config = Arc::new(config);
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let url = Url::parse("ws://example.com/").unwrap();
@@ -117,8 +135,8 @@ fn directions(c: &mut Criterion) {
         let messages = messages(size);
         let mut group = group(c, &format!("deflate/{size}"));
         group.throughput(throughput(&messages));
-        for (mode, deflate) in modes() {
-            let (mut client, mut server) = pair(&deflate);
+        for (mode, deflate) in all_modes() {
+            let (mut client, mut server) = pair(deflate.as_ref());
             let mut out = Vec::new();
             for row in ["send", "send again"] {
                 group.bench_function(BenchmarkId::new(row, mode), |b| {
@@ -127,7 +145,7 @@ fn directions(c: &mut Criterion) {
             }
             // Every round is new data to an inflater that takes context over, so it is sent anew,
             // outside the measured part.
-            let (mut sender, mut unread) = (pair(&deflate), Vec::new());
+            let (mut sender, mut unread) = (pair(deflate.as_ref()), Vec::new());
             std::mem::swap(&mut client, &mut sender.0);
             group.bench_function(BenchmarkId::new("recv", mode), |b| {
                 b.iter_custom(|rounds| {
@@ -161,10 +179,10 @@ fn levels(c: &mut Criterion) {
         let messages = messages(size);
         let mut group = group(c, &format!("deflate/level/{size}"));
         group.throughput(throughput(&messages));
-        for (mode, mut deflate) in modes() {
+        for (mode, mut deflate) in modes_of_15_bits() {
             for level in 1..=9 {
                 deflate.level = Level::new(level).expect("1 to 9");
-                let (_, mut server) = pair(&deflate);
+                let (_, mut server) = pair(Some(&deflate));
                 let mut out = Vec::new();
                 send(&mut server, &messages, &mut out);
                 let left = 100 * out.len() / (messages.len() * size);
@@ -183,10 +201,10 @@ fn publish(c: &mut Criterion) {
         let message = &messages(size)[0];
         let mut group = group(c, &format!("deflate/publish to 100/{size}"));
         group.throughput(Throughput::Elements(100));
-        for (mode, deflate) in modes() {
+        for (mode, deflate) in modes_of_15_bits() {
             let mut config = Config::default();
             config.extensions.push(Arc::new(deflate.clone()));
-            let mut servers: Vec<_> = (0..100).map(|_| pair(&deflate).1).collect();
+            let mut servers: Vec<_> = (0..100).map(|_| pair(Some(&deflate)).1).collect();
             let mut out = Vec::new();
             group.bench_function(BenchmarkId::new("prepared", mode), |b| {
                 b.iter(|| {

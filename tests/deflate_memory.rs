@@ -32,9 +32,9 @@ fn receive(conn: &mut Connection, bytes: &mut [u8], read: usize) -> Result<(), F
 }
 
 /// Bytes that a connection holds: open, after a message received, after one sent as well.
-fn held(config: &Arc<Config>) -> [isize; 3] {
+fn held(config: &Arc<Config>, size: usize) -> [isize; 3] {
     let mut random = Seeded(1);
-    let message = json(2000, &mut random);
+    let message = json(size, &mut random);
     let mut bytes = compressed(
         Role::Server,
         BINARY,
@@ -57,7 +57,13 @@ fn held(config: &Arc<Config>) -> [isize; 3] {
 
 #[test]
 fn bytes_per_connection_are_as_documented() {
-    let with = |change: fn(&mut Deflate)| held(&deflate(change));
+    // Contexts only: messages of any length leave nothing else behind.
+    let with = |change: fn(&mut Deflate)| {
+        let config = deflate(change);
+        let [small, middle, large] = [200, 1 << 10, 16 << 10].map(|size| held(&config, size));
+        assert_eq!([small, middle], [middle, large]);
+        small
+    };
     let table = [
         (with(|_| {}), 48_000, 428_000),
         (
@@ -97,7 +103,7 @@ fn bytes_per_connection_are_as_documented() {
 #[test]
 fn a_context_is_freed_with_its_connection_and_when_it_fails() {
     for config in both_modes() {
-        held(&config);
+        held(&config, 2000);
         let mut bytes = compressed(Role::Server, BINARY, &HELLO);
         let before = count(|| ()).1.live;
         let ((), counts) = count(|| {
@@ -124,7 +130,7 @@ fn a_context_is_freed_with_its_connection_and_when_it_fails() {
 #[test]
 fn a_silent_connection_frees_its_compressor_and_goes_on_later() {
     let config = deflate(|_| {});
-    let [_, received, sent] = held(&config);
+    let [_, received, sent] = held(&config, 2000);
     let compressor = sent - received;
     let (mut client, mut server) = handshake(&config, &config);
     let (message, mut out) = (json(2000, &mut Seeded(1)), Vec::with_capacity(1 << 16));
@@ -203,7 +209,7 @@ fn p13_a_gibibyte_of_zeros_holds_the_limit_and_a_chunk() {
                         |it| *it = mode.clone(),
                         |it| (it.max_message_size, it.delivery) = (limit, delivery),
                     );
-                    held(&config);
+                    held(&config, 2000);
                     let mut conn = negotiated(role, &config);
                     let mut frames = Vec::new();
                     for (at, cut) in bomb.chunks(bomb.len().div_ceil(fragments)).enumerate() {
@@ -231,7 +237,7 @@ fn p13_a_gibibyte_of_zeros_holds_the_limit_and_a_chunk() {
 #[test]
 fn the_contexts_are_freed_when_this_end_begins_to_close() {
     for config in both_modes() {
-        held(&config);
+        held(&config, 2000);
         let mut bytes = compressed(Role::Server, BINARY, &HELLO);
         let plain = count(|| endpoint(Role::Server, &config)).1.live;
         let mut out = Vec::with_capacity(4096);
