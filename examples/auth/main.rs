@@ -1,7 +1,7 @@
 //! Who may connect: JSON Web Tokens, roles, and one session for each user.
 //!
 //! ```text
-//! JWT_SECRET=… cargo run --release --features json --example auth -- --listen 127.0.0.1:9001
+//! JWT_SECRET=… cargo run --release --example auth -- --listen 127.0.0.1:9001
 //! ```
 //! `--listen ADDR` (port 0 takes a free one). `JWT_SECRET` is the key that tokens are signed with,
 //! by HS256; without it a random one is made, and no token outlives the program. Open the printed

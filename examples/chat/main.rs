@@ -1,7 +1,7 @@
 //! A chat: rooms, presence, typing, private messages, acknowledgements, history.
 //!
 //! ```text
-//! cargo run --release --features json --example chat -- --listen 127.0.0.1:9001
+//! cargo run --release --example chat -- --listen 127.0.0.1:9001
 //! ```
 //! `--listen ADDR` (port 0 takes a free one). Then open the printed address in two windows, choose
 //! two names and one room, and talk. Stop the server and start it again: the pages come back by

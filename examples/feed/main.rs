@@ -2,7 +2,7 @@
 //! them.
 //!
 //! ```text
-//! cargo run --release --features json --example feed -- --listen 127.0.0.1:9001
+//! cargo run --release --example feed -- --listen 127.0.0.1:9001
 //! curl --json '{"topic":"news/fish","data":"The salmon are back"}' http://127.0.0.1:9001/publish
 //! ```
 //! `--listen ADDR` (port 0 takes a free one), `--interval MILLISECONDS` between the prices (250).
