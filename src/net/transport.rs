@@ -12,6 +12,12 @@ pub(crate) trait Transport {
     /// Reads what is there into `buffer`; 0 is the end of the stream.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
+    /// Writes as much as it takes of `bytes`.
+    #[cfg(feature = "server")]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
     /// Writes as much as it takes of `slices`, in order.
     #[cfg(feature = "server")]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
@@ -25,6 +31,11 @@ macro_rules! tcp_transport {
         impl Transport for $stream {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 io::Read::read(self, buffer)
+            }
+
+            #[cfg(feature = "server")]
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                io::Write::write(self, bytes)
             }
 
             #[cfg(feature = "server")]

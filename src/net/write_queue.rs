@@ -171,18 +171,11 @@ impl WriteQueue {
     ) -> io::Result<bool> {
         let mut fresh_at = 0;
         while self.length > 0 || fresh_at < fresh.len() {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            // `fresh` goes along only when everything before it does.
-            let last = (self.items.len() < MAX_SLICES).then_some(&fresh[fresh_at..]);
-            let mut count = 0;
-            for (slice, bytes) in slices
-                .iter_mut()
-                .zip(self.items.iter().map(Item::rest).chain(last))
-            {
-                *slice = IoSlice::new(bytes);
-                count += 1;
-            }
-            match transport.write_vectored(&slices[..count]) {
+            let written = match self.items.is_empty() {
+                true => transport.write(&fresh[fresh_at..]),
+                false => self.write_items(transport, &fresh[fresh_at..]),
+            };
+            match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => fresh_at += self.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -202,8 +195,26 @@ impl WriteQueue {
         }
         fresh.clear();
         self.blocked = false;
-        self.items = VecDeque::new();
+        if self.items.capacity() > 0 {
+            self.items = VecDeque::new();
+        }
         Ok(true)
+    }
+
+    /// One write of what waits, and of `fresh` if it comes to that.
+    fn write_items(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        // `fresh` goes along only when everything before it does.
+        let last = (self.items.len() < MAX_SLICES).then_some(fresh);
+        let mut count = 0;
+        for (slice, bytes) in slices
+            .iter_mut()
+            .zip(self.items.iter().map(Item::rest).chain(last))
+        {
+            *slice = IoSlice::new(bytes);
+            count += 1;
+        }
+        transport.write_vectored(&slices[..count])
     }
 
     /// Removes `written` bytes from the front; answers how many were written beyond the queue.

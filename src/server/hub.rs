@@ -83,8 +83,11 @@ impl<T: Transport> Hub<T> {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let stop = self.stop_at.map(|at| at.saturating_sub(now));
-        stop.into_iter().chain(self.wheel.next(now)).min()
+        let wheel = self.wheel.next(now);
+        match self.stop_at {
+            None => wheel,
+            Some(at) => wheel.into_iter().chain([at.saturating_sub(now)]).min(),
+        }
     }
 
     /// Takes a connection; `register` makes its events known under its token.

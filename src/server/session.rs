@@ -204,14 +204,23 @@ impl<T: Transport> Session<T> {
             Phase::Open(open) if open.link.connection.is_open() => {
                 let link = &open.link;
                 // While reading is paused, silence says nothing about the peer.
-                let core = (!self.is_paused(shared)).then(|| link.connection.poll_timeout());
-                let own = link.expires.into_iter().chain(link.resume_at);
-                core.flatten().into_iter().chain(own).min()
+                let core = match self.is_paused(shared) {
+                    true => None,
+                    false => link.connection.poll_timeout(),
+                };
+                match (link.expires, link.resume_at) {
+                    (None, None) => core,
+                    own => core.into_iter().chain(own.0).chain(own.1).min(),
+                }
             }
             Phase::Open(open) => open.link.connection.poll_timeout(),
             Phase::Lingering { deadline, .. } => Some(*deadline),
         };
-        stalled.into_iter().chain(own).min()
+        match (stalled, own) {
+            (None, own) => own,
+            (stalled, None) => stalled,
+            (Some(stalled), Some(own)) => Some(stalled.min(own)),
+        }
     }
 
     /// Does all that can be done now.
@@ -250,7 +259,6 @@ impl<T: Transport> Session<T> {
         // A command may have been told to the application.
         self.end_if_asked(turn)?;
         self.write(turn)?;
-        self.tell_pause(turn);
         for _ in 0..READS_PER_TURN {
             if !self.can_receive(turn.shared) {
                 break;
@@ -262,8 +270,10 @@ impl<T: Transport> Session<T> {
             }
         }
         self.tell_pause(turn);
-        // A busy peer has its deadlines, too.
-        self.handle_timeout(turn)?;
+        // With an entry ahead in the timer wheel nothing is due.
+        if self.scheduled.is_none() {
+            self.handle_timeout(turn)?;
+        }
         self.finish(turn)?;
         match self.can_receive(turn.shared) {
             true => Ok(Next::Again),
@@ -560,10 +570,15 @@ impl<T: Transport> Session<T> {
     }
 
     /// Writes what waits and what the cork holds.
+    #[inline]
     fn write(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        if self.queue.is_empty() && turn.cork.is_empty() {
-            return Ok(());
+        match self.queue.is_empty() && turn.cork.is_empty() {
+            true => Ok(()),
+            false => self.write_all(turn),
         }
+    }
+
+    fn write_all(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let waiting = self.queue.len() + turn.cork.len();
         let blocked = self.queue.is_blocked();
         match self.queue.write(&mut self.transport, turn.cork) {

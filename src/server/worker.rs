@@ -83,12 +83,15 @@ impl Worker {
 
     fn turns(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        // Read once for each turn: a wait is too long by what the last turn took, which is within
+        // a tick of the timer wheel as a rule.
+        let mut now = self.clock.now();
         while !(self.hub.stops() && self.hub.is_empty()) {
-            match self.poll.poll(&mut events, self.patience()) {
+            match self.poll.poll(&mut events, self.patience(now)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            let now = self.clock.now();
+            now = self.clock.now();
             for event in &events {
                 match event.token() {
                     LISTENER => self.acceptable = true,
@@ -110,13 +113,15 @@ impl Worker {
     }
 
     /// How long to wait for events.
-    fn patience(&self) -> Option<Duration> {
-        let now = self.clock.now();
+    fn patience(&self, now: Duration) -> Option<Duration> {
         if self.acceptable && self.accept_at.is_none() {
             return Some(Duration::ZERO);
         }
-        let accept = self.accept_at.map(|at| at.saturating_sub(now));
-        accept.into_iter().chain(self.hub.patience(now)).min()
+        let hub = self.hub.patience(now);
+        match self.accept_at {
+            None => hub,
+            Some(at) => hub.into_iter().chain([at.saturating_sub(now)]).min(),
+        }
     }
 
     fn obey(&mut self, now: Duration) {

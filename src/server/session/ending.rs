@@ -43,13 +43,14 @@ impl<T: Transport> Session<T> {
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.write(turn)?;
         if let Phase::Lingering {
+            deadline,
             half_closed,
             peer_ended,
             ..
         } = &mut self.phase
             && self.queue.is_empty()
         {
-            if *peer_ended {
+            if *peer_ended || *deadline <= turn.now {
                 return Err(Gone);
             }
             if !mem::replace(half_closed, true) {
