@@ -56,6 +56,8 @@ pub(super) struct Session<T> {
     unread: Vec<u8>,
     /// When the backlog began, or the transport last took some of it.
     progress: Duration,
+    /// What is still to be written of the bytes up to its last, a Close say; None while it goes on.
+    last: Option<Last>,
     /// The transport may have bytes to read.
     readable: bool,
     /// The end of the peer's stream was signalled: read up to it.
@@ -73,11 +75,21 @@ enum Phase {
     /// dropped, until the peer's end of the stream or the deadline.
     Lingering {
         deadline: Duration,
+        /// How long after the last byte was written it waits at most, also when that is later.
+        patience: Duration,
         half_closed: bool,
         /// The peer has ended its stream; only the queue keeps the session.
         peer_ended: bool,
         discarded: usize,
     },
+}
+
+/// The output of a session that is ending: a peer that is slow and takes it is waited for. What is
+/// appended later, such as pongs, doesn't count, so that no peer can put off the end.
+struct Last {
+    owed: usize,
+    /// When some of it was written last.
+    progress: Duration,
 }
 
 struct Open {
@@ -146,6 +158,7 @@ impl<T: Transport> Session<T> {
             queue: WriteQueue::default(),
             unread: Vec::new(),
             progress: now,
+            last: None,
             readable: false,
             read_closed: false,
             queued: false,
@@ -213,14 +226,25 @@ impl<T: Transport> Session<T> {
                     own => core.into_iter().chain(own.0).chain(own.1).min(),
                 }
             }
-            Phase::Open(open) => open.link.connection.poll_timeout(),
-            Phase::Lingering { deadline, .. } => Some(*deadline),
+            Phase::Open(open) => {
+                let core = open.link.connection.poll_timeout();
+                core.map(|at| self.not_before_written(at, options.config.close_timeout))
+            }
+            Phase::Lingering {
+                deadline, patience, ..
+            } => Some(self.not_before_written(*deadline, *patience)),
         };
         match (stalled, own) {
             (None, own) => own,
             (stalled, None) => stalled,
             (Some(stalled), Some(own)) => Some(stalled.min(own)),
         }
+    }
+
+    /// A deadline of the end leaves `patience` from when the last of its output was taken.
+    fn not_before_written(&self, deadline: Duration, patience: Duration) -> Duration {
+        let written = self.last.as_ref().map(|it| it.progress);
+        written.map_or(deadline, |it| deadline.max(it.saturating_add(patience)))
     }
 
     /// Does all that can be done now.
@@ -581,10 +605,19 @@ impl<T: Transport> Session<T> {
     fn write_all(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let waiting = self.queue.len() + turn.cork.len();
         let blocked = self.queue.is_blocked();
-        match self.queue.write(&mut self.transport, turn.cork) {
-            Ok(true) => self.count_written(waiting, turn),
+        if self.last.is_none() && self.is_ending() {
+            self.last = Some(Last {
+                owed: waiting,
+                progress: turn.now,
+            });
+        }
+        let drained = self.queue.write(&mut self.transport, turn.cork);
+        if drained.is_ok() {
+            self.count_written(waiting - self.queue.len(), turn);
+        }
+        match drained {
+            Ok(true) => {}
             Ok(false) => {
-                self.count_written(waiting - self.queue.len(), turn);
                 if !blocked || self.queue.len() < waiting {
                     self.progress = turn.now;
                 }
@@ -602,8 +635,21 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    fn count_written(&self, bytes: usize, turn: &Turn<'_>) {
+    /// Nothing of the application's follows what is queued.
+    fn is_ending(&self) -> bool {
+        match &self.phase {
+            Phase::Opening(_) => false,
+            Phase::Open(open) => !open.link.connection.is_open(),
+            Phase::Lingering { .. } => true,
+        }
+    }
+
+    fn count_written(&mut self, bytes: usize, turn: &Turn<'_>) {
         turn.metrics.bytes_sent.add(bytes as u64);
+        if let Some(last) = self.last.as_mut().filter(|it| it.owed > 0 && bytes > 0) {
+            last.owed = last.owed.saturating_sub(bytes);
+            last.progress = turn.now;
+        }
     }
 
     fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {

@@ -1,6 +1,7 @@
 //! How a connection ends: by the peer, by the application, by a deadline, or with its transport.
 
 use std::mem;
+use std::time::Duration;
 use std::vec::Vec;
 
 use super::{Gone, Next, Phase, Session, Turn};
@@ -11,9 +12,11 @@ use crate::server::handler::End;
 use crate::server::metrics::HandshakeFailure;
 
 impl<T: Transport> Session<T> {
-    /// Begins the closing handshake, or drops what is no connection yet.
+    /// Begins the closing handshake, or drops what is no connection yet; an answer to a plain
+    /// request that is under way is written first.
     pub(in crate::server) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
         match &self.phase {
+            Phase::Opening(_) if !self.queue.is_empty() => self.linger(turn),
             Phase::Opening(_) => return Next::Drop,
             Phase::Open(_) => self.close(CloseCode::GOING_AWAY, "the server stops", turn),
             Phase::Lingering { .. } => {}
@@ -90,16 +93,20 @@ impl<T: Transport> Session<T> {
 
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         let timeout = self.options(turn.shared).config.close_timeout;
-        let patience = turn.now.saturating_add(timeout);
-        let deadline = match &self.phase {
+        let timeout_at = turn.now.saturating_add(timeout);
+        let (deadline, patience) = match &self.phase {
             Phase::Open(open) => match open.link.connection.teardown() {
-                Some(Teardown::Drop) => turn.now,
-                _ => open.link.connection.poll_timeout().unwrap_or(patience),
+                Some(Teardown::Drop) => (turn.now, Duration::ZERO),
+                _ => {
+                    let core = open.link.connection.poll_timeout();
+                    (core.unwrap_or(timeout_at), timeout)
+                }
             },
-            _ => patience,
+            _ => (timeout_at, timeout),
         };
         self.phase = Phase::Lingering {
             deadline,
+            patience,
             half_closed: false,
             peer_ended: false,
             discarded: 0,

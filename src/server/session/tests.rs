@@ -20,6 +20,7 @@ use crate::proto::{Config, Connection, Message, MessageKind, RandomSource};
 
 mod deadlines;
 mod faults;
+mod slow;
 
 // ---- the application ------------------------------------------------------------------------
 
