@@ -105,6 +105,9 @@ pub enum End {
     Closed(Closed),
     /// The peer broke the protocol or a limit.
     Failed(Fault),
+    /// The peer broke the protocol or a limit after this endpoint's Close was sent: no second one
+    /// is, and the transport is dropped.
+    FailedClosing(Fault),
     /// The transport broke.
     Broken(io::Error),
     /// The peer took nothing of what was sent to it for
@@ -162,15 +165,17 @@ impl Cause {
 }
 
 impl End {
-    /// The close code: the peer's, that of the Close which failed the connection, or 1006.
+    /// The close code: the peer's, that of the Close which ended the connection, or 1006.
     #[must_use]
     pub fn code(&self) -> CloseCode {
         match self {
             Self::Closed(closed) => closed.code,
             Self::Failed(fault) => fault.close_code(),
-            Self::Broken(_) | Self::Stalled | Self::Terminated | Self::ShutDown => {
-                CloseCode::ABNORMAL
-            }
+            Self::FailedClosing(_)
+            | Self::Broken(_)
+            | Self::Stalled
+            | Self::Terminated
+            | Self::ShutDown => CloseCode::ABNORMAL,
             Self::Backpressure => CloseCode::TRY_AGAIN_LATER,
             Self::RateLimit(code) => *code,
             Self::Lifetime => CloseCode::GOING_AWAY,
@@ -193,12 +198,15 @@ impl End {
         match self {
             Self::Closed(closed) if closed.local => Cause::Local,
             Self::Closed(closed) if closed.clean => Cause::Peer,
-            Self::Failed(Fault::Protocol(_)) => Cause::Protocol,
-            Self::Failed(Fault::Limit(
-                LimitError::Idle { .. } | LimitError::Pong { .. } | LimitError::Close { .. },
-            ))
-            | Self::Stalled => Cause::Timeout,
-            Self::Failed(Fault::Limit(_)) | Self::Backpressure | Self::RateLimit(_) => Cause::Limit,
+            Self::Failed(fault) | Self::FailedClosing(fault) => match fault {
+                Fault::Protocol(_) => Cause::Protocol,
+                Fault::Limit(
+                    LimitError::Idle { .. } | LimitError::Pong { .. } | LimitError::Close { .. },
+                ) => Cause::Timeout,
+                Fault::Limit(_) => Cause::Limit,
+            },
+            Self::Stalled => Cause::Timeout,
+            Self::Backpressure | Self::RateLimit(_) => Cause::Limit,
             Self::Closed(_) | Self::Broken(_) => Cause::Transport,
             Self::Lifetime | Self::Terminated | Self::ShutDown => Cause::Local,
             Self::Panicked => Cause::Panic,

@@ -383,3 +383,6 @@ impl<T: Transport> Peers for Others<'_, T> {
         self.topics.remove(topic, token);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,6 +169,12 @@ impl Link {
     #[inline]
     pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Duration) -> Sent {
         self.account.messages_sent += 1;
+        self.appended(queue, length, now)
+    }
+
+    /// As [`sent`](Self::sent), of a part of a message.
+    #[inline]
+    fn appended(&mut self, queue: &WriteQueue, length: usize, now: Duration) -> Sent {
         self.account.bytes_sent += length as u64;
         self.account.active = now;
         if queue.is_blocked() {
@@ -465,7 +471,12 @@ impl SocketIo<'_> {
                     .deliver(self.queue, &message, keep, metrics, self.now);
             }
         }
-        Ok(self.count_sent(fragment.as_bytes().len()))
+        let length = fragment.as_bytes().len();
+        if fin {
+            return Ok(self.count_sent(length));
+        }
+        // The message counts when it is whole.
+        Ok(self.link.appended(self.queue, length, self.now))
     }
 
     pub(super) fn subscribe(&mut self, topic: &str) -> Result<usize, SubscribeError> {

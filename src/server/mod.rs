@@ -40,6 +40,8 @@ mod topic_options;
 mod topics;
 #[cfg(feature = "tracing")]
 mod trace;
+#[cfg(test)]
+mod wire;
 mod worker;
 
 pub use builder::{Builder, Server};

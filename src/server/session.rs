@@ -28,8 +28,9 @@ use super::route::Options;
 use super::shared::Shared;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
+use crate::error::Fault;
 use crate::net::{Keep, Transport, WriteQueue};
-use crate::proto::{CloseCode, Event, Input, PreparedMessage, Response, ServerHandshake};
+use crate::proto::{CloseCode, Closed, Event, Input, PreparedMessage, Response, ServerHandshake};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 256 KiB.
@@ -130,8 +131,10 @@ enum Stop {
     Drained,
     /// The session has to look: something was asked for, or much waits to be written.
     News,
-    /// The connection is over.
-    Ended(End),
+    /// The connection is over, by the closing handshake.
+    Closed(Closed),
+    /// The connection is over, by the peer's fault.
+    Failed(Fault),
 }
 
 impl<T: Transport> Session<T> {
@@ -154,6 +157,7 @@ impl<T: Transport> Session<T> {
                 handshake: ServerHandshake::new(config, now),
                 proxy_header: proxied.then(Vec::new),
                 deferred_until: None,
+                served: false,
             })),
             queue: WriteQueue::default(),
             unread: Vec::new(),
@@ -399,8 +403,12 @@ impl<T: Transport> Session<T> {
         loop {
             match self.events(input, turn) {
                 Stop::Drained => return Ok(()),
-                Stop::Ended(end) => {
-                    self.end(end, turn);
+                Stop::Closed(closed) => {
+                    self.end(End::Closed(closed), turn);
+                    return Ok(());
+                }
+                Stop::Failed(fault) => {
+                    self.fail(fault, turn);
                     return Ok(());
                 }
                 Stop::News => {}
@@ -438,7 +446,7 @@ impl<T: Transport> Session<T> {
                 let event = match link.connection.recv(input, cork, now) {
                     Ok(None) => return Stop::Drained,
                     Ok(Some(event)) => event,
-                    Err(fault) => return Stop::Ended(End::Failed(fault)),
+                    Err(fault) => return Stop::Failed(fault),
                 };
                 let mut io = SocketIo {
                     link: &mut *link,
@@ -464,7 +472,7 @@ impl<T: Transport> Session<T> {
                     }
                     Event::Ping(payload) => application.on_ping(io, &payload),
                     Event::Pong(payload) => application.on_pong(io, &payload),
-                    Event::Closed(closed) => return Stop::Ended(End::Closed(closed)),
+                    Event::Closed(closed) => return Stop::Closed(closed),
                 }
                 let much = cork.len() > CORK_LIMIT || queue.len() > pause_at;
                 if much || link.has_news() {
@@ -674,7 +682,9 @@ impl<T: Transport> Session<T> {
             Phase::Opening(opening) => {
                 let handshake = &mut opening.handshake;
                 if let Err(error) = handshake.handle_timeout(turn.now, turn.cork) {
-                    self.failed((&error).into(), turn);
+                    if !opening.served {
+                        self.failed((&error).into(), turn);
+                    }
                     self.linger(turn);
                 }
             }
@@ -687,7 +697,7 @@ impl<T: Transport> Session<T> {
             }
             Phase::Open(open) => {
                 if let Err(fault) = open.link.connection.handle_timeout(turn.now, turn.cork) {
-                    self.end(End::Failed(fault), turn);
+                    self.fail(fault, turn);
                 }
             }
             Phase::Lingering { .. } => return Err(Gone),

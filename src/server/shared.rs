@@ -12,7 +12,7 @@ use super::handle::{ConnectionId, Inbox};
 use super::handler::End;
 use super::history::HistoryEntry;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed};
-use super::metrics::{HandshakeFailure, Metrics, Stats};
+use super::metrics::{ErrorCause, HandshakeFailure, Metrics, Stats};
 use super::observer::{ConnectionStats, Observer};
 use super::pattern::TopicPattern;
 use super::presence::Presence;
@@ -21,7 +21,6 @@ use super::route::{Guard, Options};
 use super::router::Router;
 use super::topic_options::TopicOptions;
 use super::topics::{Directory, SubscribeError};
-use crate::error::Fault;
 use crate::net::{Clock, Keep};
 use crate::proto::{MessageKind, MessageRef, PreparedMessage, http::Headers};
 
@@ -102,8 +101,8 @@ impl Shared {
         let metrics = self.metrics(connection.id);
         metrics.connections.set(metrics.connections.value() - 1);
         metrics.closes.add(end.code().into(), 1);
-        if let End::Failed(fault) = end {
-            metrics.errors.add(Fault::into(*fault), 1);
+        if let Some(cause) = ErrorCause::of(end) {
+            metrics.errors.add(cause, 1);
         }
         self.tell(|it| it.disconnected(connection, end));
     }

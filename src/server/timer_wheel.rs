@@ -87,6 +87,12 @@ impl TimerWheel {
         Some(due.saturating_sub(now))
     }
 
+    /// Entries, those that are stale too.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries
+    }
+
     /// Takes the entries of the next tick if it is due; call it until it answers None.
     pub(super) fn expire(&mut self, now: Duration) -> Option<(Tick, Vec<Token>)> {
         if self.current > ticks(now) {

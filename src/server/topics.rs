@@ -97,6 +97,11 @@ impl Topics {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
     pub(super) fn subscribers(&self, topic: &str) -> Option<&BTreeSet<Token>> {
         self.topics.get(topic)
     }

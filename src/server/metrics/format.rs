@@ -87,7 +87,7 @@ impl Stats {
             (
                 "reconnections",
                 Counter,
-                "Connections to other services made again.",
+                "Connections of clients that came back.",
                 self.reconnections,
             ),
         ]

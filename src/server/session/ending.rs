@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::{Gone, Next, Phase, Session, Turn};
-use crate::error::Misuse;
+use crate::error::{Fault, LimitError, Misuse};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Teardown};
 use crate::server::handler::End;
@@ -17,7 +17,12 @@ impl<T: Transport> Session<T> {
     pub(in crate::server) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
         match &self.phase {
             Phase::Opening(_) if !self.queue.is_empty() => self.linger(turn),
-            Phase::Opening(_) => return Next::Drop,
+            Phase::Opening(opening) => {
+                if !opening.served {
+                    self.failed(HandshakeFailure::Stopping, turn);
+                }
+                return Next::Drop;
+            }
             Phase::Open(_) => self.close(CloseCode::GOING_AWAY, "the server stops", turn),
             Phase::Lingering { .. } => {}
         }
@@ -46,14 +51,14 @@ impl<T: Transport> Session<T> {
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.write(turn)?;
         if let Phase::Lingering {
-            deadline,
+            patience,
             half_closed,
             peer_ended,
             ..
         } = &mut self.phase
             && self.queue.is_empty()
         {
-            if *peer_ended || *deadline <= turn.now {
+            if *peer_ended || patience.is_zero() {
                 return Err(Gone);
             }
             if !mem::replace(half_closed, true) {
@@ -62,6 +67,22 @@ impl<T: Transport> Session<T> {
             }
         }
         Ok(())
+    }
+
+    /// The core has failed the connection.
+    pub(super) fn fail(&mut self, fault: Fault, turn: &mut Turn<'_>) {
+        let teardown = match &self.phase {
+            Phase::Open(open) => open.link.connection.teardown(),
+            _ => None,
+        };
+        // It drops the transport where it sent a Close before. That nobody answered one is
+        // neither here nor there.
+        let end = match (teardown, fault) {
+            (_, Fault::Limit(LimitError::Close { .. })) => End::Failed(fault),
+            (Some(Teardown::Drop), _) => End::FailedClosing(fault),
+            _ => End::Failed(fault),
+        };
+        self.end(end, turn);
     }
 
     /// The one call of `on_close`; from here on the session lingers or goes.
@@ -119,8 +140,10 @@ impl<T: Transport> Session<T> {
     pub(super) fn eof(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.readable = false;
         match &mut self.phase {
-            Phase::Opening(_) => {
-                self.failed(HandshakeFailure::Eof, turn);
+            Phase::Opening(opening) => {
+                if !opening.served {
+                    self.failed(HandshakeFailure::Eof, turn);
+                }
                 Err(Gone)
             }
             Phase::Open(open) => {
@@ -138,9 +161,20 @@ impl<T: Transport> Session<T> {
 
     /// The transport is of no more use, before the connection was over.
     pub(super) fn lost(&mut self, end: End, turn: &mut Turn<'_>) -> Gone {
-        if let Phase::Open(open) = &mut self.phase {
-            open.link.connection.handle_eof();
-            self.end(end, turn);
+        match &mut self.phase {
+            Phase::Open(open) => {
+                open.link.connection.handle_eof();
+                self.end(end, turn);
+            }
+            Phase::Opening(opening) if !opening.served => {
+                let failure = match end {
+                    End::ShutDown => HandshakeFailure::Stopping,
+                    End::Broken(_) => HandshakeFailure::Transport,
+                    _ => HandshakeFailure::Other,
+                };
+                self.failed(failure, turn);
+            }
+            Phase::Opening(_) | Phase::Lingering { .. } => {}
         }
         Gone
     }

@@ -32,6 +32,8 @@ pub(super) struct Opening {
     pub(super) proxy_header: Option<Vec<u8>>,
     /// The application decides later, until then.
     pub(super) deferred_until: Option<Duration>,
+    /// It was a plain client's so far, and is no failed handshake when it goes.
+    pub(super) served: bool,
 }
 
 impl<T: Transport> Session<T> {
@@ -104,6 +106,7 @@ impl<T: Transport> Session<T> {
                     match read {
                         Ok(false) => return Ok(()),
                         Ok(true) if respond(handshake, self.peer, turn) => {
+                            opening.served = true;
                             if self.pauses(input, turn)? {
                                 return Ok(());
                             }
@@ -151,6 +154,7 @@ impl<T: Transport> Session<T> {
     fn open(&mut self, open: Open, turn: &mut Turn<'_>) -> Result<(), Gone> {
         // A peer that has gone again was never open.
         if self.read_closed {
+            self.failed(HandshakeFailure::Eof, turn);
             return Err(Gone);
         }
         self.write(turn)?;

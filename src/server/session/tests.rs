@@ -3,9 +3,6 @@
 //! The wire is as an edge-triggered socket is: readiness is told once for bytes that arrive and
 //! for room that comes back, and never again. So a session that forgets what it may do is stuck.
 
-use std::cell::RefCell;
-use std::io::IoSlice;
-use std::rc::Rc;
 use std::string::{String, ToString as _};
 use std::sync::Mutex;
 use std::vec;
@@ -15,8 +12,9 @@ use mio::Token;
 use super::super::builder::Builder;
 use super::super::handler::Handler;
 use super::super::socket::{Published, Socket};
+use super::super::wire::{Random, Sim, Wire};
 use super::*;
-use crate::proto::{Config, Connection, Message, MessageKind, RandomSource};
+use crate::proto::{Config, Connection, Message, MessageKind, RandomSource as _};
 
 mod deadlines;
 mod faults;
@@ -109,172 +107,6 @@ impl Peers for Alone {
     fn subscribe(&mut self, _: &Arc<str>, _: Token) {}
 
     fn unsubscribe(&mut self, _: &str, _: Token) {}
-}
-
-// ---- the wire -------------------------------------------------------------------------------
-
-/// SplitMix64.
-#[derive(Clone)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    /// A number of bytes, as often small as large.
-    fn bytes(&mut self) -> usize {
-        let most = 1 << self.below(15);
-        1 + self.below(most)
-    }
-}
-
-impl RandomSource for Random {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        bytes.fill_with(|| self.next() as u8);
-    }
-}
-
-#[derive(Default)]
-struct Wire {
-    /// All that the peer will send; `arrived` of it has, and `read` of that was read.
-    input: Vec<u8>,
-    arrived: usize,
-    read: usize,
-    /// The peer's end of the stream comes behind the input, and has arrived.
-    fin: bool,
-    /// Both directions answer with this.
-    broken: Option<io::ErrorKind>,
-    output: Vec<u8>,
-    /// Bytes that are taken before writes block.
-    room: usize,
-    /// The server has ended its sending side.
-    half_closed: bool,
-    /// A write blocked and no room has come since.
-    blocked: bool,
-    /// Readiness that is to be told.
-    readable: bool,
-    writable: bool,
-    /// What goes wrong; None for ideal input and output.
-    faults: Option<Random>,
-    /// Reads and writes so far.
-    calls: usize,
-    /// After so many of them the peer resets.
-    reset_after: Option<usize>,
-}
-
-impl Wire {
-    fn arrive(&mut self, count: usize) {
-        self.arrived = (self.arrived + count).min(self.input.len());
-        self.readable = true;
-    }
-
-    fn end(&mut self) {
-        self.fin = true;
-        self.readable = true;
-    }
-
-    fn reset(&mut self) {
-        self.broken = Some(io::ErrorKind::ConnectionReset);
-        self.readable = true;
-    }
-
-    fn give_room(&mut self, count: usize) {
-        self.room = self.room.saturating_add(count);
-        self.writable |= mem::take(&mut self.blocked);
-    }
-
-    /// What may happen before any call.
-    fn fault(&mut self) -> io::Result<()> {
-        self.calls += 1;
-        if self.reset_after.is_some_and(|it| self.calls > it) {
-            self.reset();
-        }
-        if let Some(kind) = self.broken {
-            return Err(kind.into());
-        }
-        let interrupted = self.faults.as_mut().is_some_and(|it| it.one_in(8));
-        match interrupted {
-            true => Err(io::ErrorKind::Interrupted.into()),
-            false => Ok(()),
-        }
-    }
-}
-
-#[derive(Clone, Default)]
-struct Sim(Rc<RefCell<Wire>>);
-
-impl Transport for Sim {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut wire = self.0.borrow_mut();
-        let wire = &mut *wire;
-        wire.fault()?;
-        if let Some(random) = &mut wire.faults {
-            // Bytes arrive at any moment.
-            if random.one_in(4) && wire.arrived < wire.input.len() {
-                let count = random.bytes();
-                wire.arrive(count);
-            }
-        }
-        let waiting = &wire.input[wire.read..wire.arrived];
-        if waiting.is_empty() {
-            return match wire.fin && wire.read == wire.input.len() {
-                true => Ok(0),
-                false => Err(io::ErrorKind::WouldBlock.into()),
-            };
-        }
-        let count = waiting.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&waiting[..count]);
-        wire.read += count;
-        Ok(count)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut wire = self.0.borrow_mut();
-        let wire = &mut *wire;
-        wire.fault()?;
-        assert!(!wire.half_closed, "written after the end");
-        let mut most = usize::MAX;
-        if let Some(random) = &mut wire.faults {
-            most = random.bytes();
-            // The peer reads at any moment.
-            if random.one_in(4) {
-                let count = random.bytes();
-                wire.give_room(count);
-            }
-        }
-        if wire.room == 0 {
-            wire.blocked = true;
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let mut count = 0;
-        for slice in slices {
-            let taken = slice.len().min(wire.room.min(most) - count);
-            wire.output.extend_from_slice(&slice[..taken]);
-            count += taken;
-        }
-        assert_ne!(count, 0, "a write of nothing");
-        wire.room -= count;
-        Ok(count)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        let mut wire = self.0.borrow_mut();
-        assert!(!mem::replace(&mut wire.half_closed, true), "twice");
-        Ok(())
-    }
 }
 
 // ---- a session and what drives it -----------------------------------------------------------

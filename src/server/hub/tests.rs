@@ -1,0 +1,150 @@
+//! A whole worker in simulation: many sessions on faulty transports, a virtual clock, and clients
+//! that do anything at any moment, all of it from one seed. CASES E1, E2, E3, E7, D13.
+//!
+//! What must hold is in [`World::check`] and, for each message, in [`Client::hear`].
+//! `SOCKEYE_SEEDS=50000` runs so many seeds, `SOCKEYE_SEED=7` that one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::string::{String, ToString as _};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::{env, format, mem};
+
+use super::super::Server;
+use super::super::handler::Handler;
+use super::super::observer::{ConnectionStats, Observer};
+use super::super::socket::{Overflow, Socket};
+use super::super::topic_options::TopicOptions;
+use super::super::wire::{Random, Sim, Wire};
+use super::*;
+use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
+
+mod client;
+mod world;
+
+use client::Client;
+use world::World;
+
+/// Enough to see each operation after each other, few enough for every run of the tests.
+const SEEDS: u64 = 2_000;
+
+// ---- the application ------------------------------------------------------------------------
+
+/// What became of a connection.
+#[derive(Clone, Default)]
+struct Life {
+    opened: usize,
+    closed: usize,
+    /// As the observer was told it.
+    end: Option<(ConnectionStats, CloseCode, bool)>,
+}
+
+#[derive(Clone, Default)]
+struct App(Arc<Mutex<BTreeMap<ConnectionId, Life>>>);
+
+impl App {
+    fn life(&self, id: ConnectionId, change: impl FnOnce(&mut Life)) {
+        change(self.0.lock().unwrap().entry(id).or_default());
+    }
+}
+
+/// A message is its own command: what to do, a topic, who sends it, its number, filling.
+impl Handler for App {
+    type State = ();
+
+    fn on_open(&self, socket: &mut Socket<'_, ()>) {
+        self.life(socket.id(), |it| it.opened += 1);
+    }
+
+    fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+        let text = message.as_text().unwrap();
+        let mut words = text.split(' ');
+        let (what, topic) = (words.next().unwrap(), words.next().unwrap());
+        match what {
+            "echo" => {
+                let _ = socket.send(message);
+            }
+            "publish" => {
+                socket.publish(topic, text);
+            }
+            "all" => {
+                socket.publish_to_all(topic, text);
+            }
+            "subscribe" => {
+                let _ = socket.subscribe(topic);
+            }
+            "unsubscribe" => {
+                socket.unsubscribe(topic);
+            }
+            "begin" => {
+                let _ = socket.send_fragment(text, false);
+            }
+            "finish" => {
+                let _ = socket.send_fragment("", true);
+            }
+            "close" => {
+                let _ = socket.close(CloseCode(4000), "asked to");
+            }
+            "terminate" => socket.terminate(),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn on_close(&self, socket: &mut Socket<'_, ()>, _: &End) {
+        let id = socket.id();
+        self.life(id, |it| it.closed += 1);
+        socket.publish("t0", &*format!("gone t0 end{id} 0 "));
+    }
+}
+
+impl Observer for App {
+    fn disconnected(&self, connection: &ConnectionStats, end: &End) {
+        let end = (connection.clone(), end.code(), end.is_clean());
+        self.life(connection.id, |it| {
+            assert!(it.end.replace(end).is_none(), "told twice");
+        });
+    }
+}
+
+// ---- the runs -------------------------------------------------------------------------------
+
+/// Names the seed of a run that panics.
+struct Naming(u64);
+
+impl Drop for Naming {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::eprintln!("the seed is {}: SOCKEYE_SEED={0} repeats it", self.0);
+        }
+    }
+}
+
+fn from_env<T: core::str::FromStr>(name: &str) -> Option<T> {
+    env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn whatever_transports_and_clients_do_each_connection_ends_once_and_nothing_is_left() {
+    let seeds = match from_env("SOCKEYE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..from_env("SOCKEYE_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut seen = world::Seen::default();
+    for seed in seeds.clone() {
+        let _naming = Naming(seed);
+        let mut world = World::new(seed);
+        world.run();
+        world.finish();
+        world.check(&mut seen);
+    }
+    // The schedule reaches what it is there for.
+    if seeds.end - seeds.start >= SEEDS {
+        std::println!("{seen:?}");
+        assert!(seen.clean > SEEDS && seen.unclean > SEEDS && seen.complete > SEEDS);
+        assert!(
+            seen.dropped > 0 && seen.reused > 0 && seen.stale > 0,
+            "{seen:?}"
+        );
+    }
+}
