@@ -103,3 +103,18 @@ fn pings_behind_a_close_do_not_put_off_its_deadline() {
         assert_eq!(rig.deadline(), deadline);
     }
 }
+
+/// F14a: no second Close is sent, and the end names no code that never was.
+#[test]
+fn a_fault_behind_our_own_close_ends_with_1006() {
+    let mut rig = Rig::open(|_, _| {});
+    rig.turn(Session::shut_down);
+    rig.output();
+    assert_eq!(rig.receive([0xFF; 8]), Next::Drop);
+    assert_eq!(
+        (rig.told(), rig.output()),
+        (vec![Told::Close("1006".into())], vec![])
+    );
+    let stats = rig.shared.stats();
+    assert_eq!(stats.errors.count(crate::server::ErrorCause::Frame), 1);
+}
