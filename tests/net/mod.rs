@@ -5,6 +5,7 @@
 //! something that never comes into a failure.
 #![allow(dead_code, reason = "each suite uses a part of it")]
 
+pub(crate) mod exposition;
 #[cfg(feature = "client")]
 pub(crate) mod script;
 

@@ -5,6 +5,7 @@
 //! `SOCKEYE_SEEDS=50000` runs so many seeds, `SOCKEYE_SEED=7` that one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::string::{String, ToString as _};
 use std::sync::Mutex;
@@ -87,6 +88,7 @@ impl Handler for App {
                 let _ = socket.close(CloseCode(4000), "asked to");
             }
             "terminate" => socket.terminate(),
+            "panic" => resume_unwind(Box::new("on purpose")),
             other => panic!("{other}"),
         }
     }

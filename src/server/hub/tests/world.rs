@@ -126,6 +126,7 @@ impl World {
             17 if random.one_in(3) => client.close(),
             18 if random.one_in(4) => client.break_off(random.one_in(2)),
             19 if random.one_in(4) => client.deaf = true,
+            20 if random.one_in(6) => client.say("panic", topic, 0),
             _ => client.wire(|wire| {
                 wire.arrive(filling);
                 wire.give_room(filling);
