@@ -1,0 +1,322 @@
+//! One connection of the generator: its socket, what is to be written, what came back.
+//!
+//! Keeps no buffer of its own while all is written: frames come from the [`Template`], and where
+//! it stands in them is a number and an offset.
+
+use core::mem;
+use core::time::Duration;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use sockeye::proto::{ClientHandshake, CloseCode, Input, Opcode};
+#[cfg(feature = "deflate")]
+use sockeye::proto::{Connection, Event, MessageKind};
+
+#[cfg(feature = "deflate")]
+use crate::check::Due;
+use crate::check::{Checker, Fault};
+use crate::template::{Template, append_frame};
+
+/// A connection to the server.
+pub(crate) struct Client {
+    stream: TcpStream,
+    stage: Stage,
+    /// When it began to connect.
+    pub(crate) begun: Duration,
+    /// What goes before the next frame of the template: the request, pongs, the Close, and with
+    /// compression the messages.
+    out: Vec<u8>,
+    /// The number of the message that is written next.
+    number: u64,
+    /// How much of its frame is written.
+    offset: usize,
+    /// How many messages are to be written, that one included.
+    unwritten: u64,
+    /// The socket takes nothing until it says so.
+    blocked: bool,
+    /// Since when it is closing.
+    closing: Option<Duration>,
+}
+
+enum Stage {
+    Opening(Box<ClientHandshake>),
+    Plain(Checker),
+    #[cfg(feature = "deflate")]
+    Deflate(Box<Deflated>),
+}
+
+/// What came from a server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Received {
+    /// The opening handshake is done.
+    pub(crate) opened: bool,
+    /// So many messages are complete.
+    pub(crate) messages: u64,
+}
+
+/// What a read brought.
+pub(crate) enum Read {
+    Bytes(usize),
+    Nothing,
+    Eof,
+}
+
+impl Client {
+    /// Begins to connect; `request` is that of the handshake, and messages are numbered from
+    /// `first` on.
+    pub(crate) fn connect(
+        address: SocketAddr,
+        handshake: ClientHandshake,
+        request: Vec<u8>,
+        first: u64,
+        now: Duration,
+    ) -> Result<Self, Fault> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            stage: Stage::Opening(Box::new(handshake)),
+            begun: now,
+            out: request,
+            number: first,
+            offset: 0,
+            unwritten: 0,
+            // It says so once it is connected.
+            blocked: true,
+            closing: None,
+        })
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// How many messages came whole.
+    pub(crate) fn completed(&self) -> u64 {
+        match &self.stage {
+            Stage::Opening(_) => 0,
+            Stage::Plain(checker) => checker.completed(),
+            #[cfg(feature = "deflate")]
+            Stage::Deflate(deflated) => deflated.due.completed(),
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// Gives up a handshake, opening or closing, that takes longer than `timeout`.
+    pub(crate) fn handle_timeout(&mut self, now: Duration, timeout: Duration) -> Result<(), Fault> {
+        match &mut self.stage {
+            Stage::Opening(handshake) => Ok(handshake.handle_timeout(now)?),
+            _ if self
+                .closing
+                .is_some_and(|it| now.saturating_sub(it) > timeout) =>
+            {
+                Err(Fault::Unclosed {
+                    seconds: timeout.as_secs_f64(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The socket takes bytes again, or is connected.
+    pub(crate) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Read, Fault> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => return Ok(Read::Eof),
+                Ok(count) => return Ok(Read::Bytes(count)),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::NotConnected => return Ok(Read::Nothing),
+                    ErrorKind::Interrupted => {}
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+    }
+
+    /// Takes what was read.
+    pub(crate) fn receive(
+        &mut self,
+        bytes: &mut [u8],
+        template: &Template,
+        now: Duration,
+    ) -> Result<Received, Fault> {
+        let mut input = Input::new(bytes);
+        let opened = match &mut self.stage {
+            Stage::Opening(handshake) => match handshake.recv(&mut input, now)? {
+                Some(_connection) => {
+                    #[cfg(feature = "deflate")]
+                    let accepted = handshake
+                        .response()
+                        .is_some_and(|it| it.headers.count("Sec-WebSocket-Extensions") > 0);
+                    self.stage = Stage::Plain(Checker::new(self.number));
+                    #[cfg(feature = "deflate")]
+                    if accepted {
+                        self.stage = Stage::Deflate(Box::new(Deflated {
+                            connection: _connection,
+                            due: Due::new(self.number),
+                        }));
+                    }
+                    true
+                }
+                None => return Ok(Received::default()),
+            },
+            _ => false,
+        };
+        let before = self.completed();
+        match &mut self.stage {
+            Stage::Opening(_) => {}
+            Stage::Plain(checker) => checker.check(&mut input, template, &mut self.out)?,
+            #[cfg(feature = "deflate")]
+            Stage::Deflate(it) => it.check(&mut input, template, &mut self.out, now)?,
+        }
+        Ok(Received {
+            opened,
+            messages: self.completed() - before,
+        })
+    }
+
+    /// Whether permessage-deflate was agreed on.
+    pub(crate) fn is_deflated(&self) -> bool {
+        match self.stage {
+            #[cfg(feature = "deflate")]
+            Stage::Deflate(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The next `count` messages are to be sent; [`write`](Self::write) writes them.
+    pub(crate) fn send(&mut self, count: u64, template: &mut Template) -> Result<(), Fault> {
+        #[cfg(feature = "deflate")]
+        if let Stage::Deflate(deflated) = &mut self.stage {
+            for number in self.number..self.number + count {
+                deflated.send(number, template, &mut self.out)?;
+            }
+            self.number += count;
+            return Ok(());
+        }
+        let _ = template;
+        self.unwritten += count;
+        Ok(())
+    }
+
+    /// Begins the closing handshake. All messages are written.
+    pub(crate) fn close(&mut self, template: &Template, now: Duration) -> Result<(), Fault> {
+        self.closing = Some(now);
+        match &mut self.stage {
+            #[cfg(feature = "deflate")]
+            Stage::Deflate(it) => it
+                .connection
+                .close(CloseCode::NORMAL, "", &mut self.out, now)?,
+            _ => {
+                let payload = CloseCode::NORMAL.0.to_be_bytes();
+                append_frame(Opcode::Close, &payload, template.key(), &mut self.out);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes as much as the socket takes.
+    pub(crate) fn write(&mut self, template: &mut Template) -> Result<(), Fault> {
+        while !self.blocked {
+            // What is in `out` goes before the next frame, not into one.
+            let owed = self.offset == 0 && !self.out.is_empty();
+            let bytes = if owed {
+                &self.out
+            } else if self.unwritten == 0 {
+                break;
+            } else {
+                let count = if self.out.is_empty() {
+                    self.unwritten
+                } else {
+                    1
+                };
+                &template.frames(self.number, count)[self.offset..]
+            };
+            match self.stream.write(bytes) {
+                Ok(0) => return Err(Fault::Io(ErrorKind::WriteZero.into())),
+                Ok(count) if owed && count == self.out.len() => drop(mem::take(&mut self.out)),
+                Ok(count) if owed => drop(self.out.drain(..count)),
+                Ok(count) => self.advance(count, template.frame_length()),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::NotConnected => self.blocked = true,
+                    ErrorKind::Interrupted => {}
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// So many bytes of frames are written.
+    fn advance(&mut self, count: usize, frame_length: usize) {
+        let written = self.offset + count;
+        let whole = (written / frame_length) as u64;
+        self.offset = written % frame_length;
+        self.number += whole;
+        self.unwritten -= whole;
+    }
+}
+
+/// A connection with permessage-deflate: its frames depend on those before, so none are kept
+/// ready.
+#[cfg(feature = "deflate")]
+struct Deflated {
+    connection: Connection,
+    due: Due,
+}
+
+#[cfg(feature = "deflate")]
+impl Deflated {
+    fn send(
+        &mut self,
+        number: u64,
+        template: &mut Template,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let kind = template.kind();
+        let payload = template.payload(number);
+        match kind {
+            MessageKind::Binary => self.connection.send(payload, out)?,
+            MessageKind::Text => {
+                #[allow(clippy::expect_used)]
+                let text = core::str::from_utf8(payload).expect("the template's text is ASCII");
+                self.connection.send(text, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(
+        &mut self,
+        input: &mut Input<'_>,
+        template: &Template,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<(), Fault> {
+        loop {
+            match self.connection.recv(input, out, now) {
+                Ok(Some(Event::Piece(piece))) => {
+                    self.due.check_kind(piece.kind(), template)?;
+                    self.due.take(piece.as_bytes(), piece.last, template)?;
+                }
+                Ok(Some(Event::Closed(closed))) => {
+                    return Err(Fault::Closed {
+                        code: closed.code.0,
+                        reason: closed.reason.into(),
+                    });
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(fault) => return Err(Fault::Other(fault.into())),
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The program `sockeye` as a process: each mode of `bench` against a server, what it reports, and
+//! that it fails where a server does wrong.
+#![cfg(all(unix, feature = "cli", feature = "server"))]
+
+mod handshake_util;
+mod net;
+mod util;
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use sockeye::proto::{CloseCode, Config, Message, MessageRef};
+use sockeye::server::{Handler, Server, Socket};
+
+use net::{Probe, Running, config};
+
+/// Room for the longest message of the tests.
+fn roomy() -> Config {
+    config(|it| it.max_message_size = 16 << 20)
+}
+
+fn serve(handler: impl Handler<State = ()>) -> Running {
+    let builder = Server::builder().config(roomy()).max_backpressure(64 << 20);
+    Running::start(builder.route("/", handler))
+}
+
+/// A server that answers each message as `answer` says.
+fn answering(answer: impl Fn(&mut Socket<'_, ()>, Message<'_>) + Send + Sync + 'static) -> Running {
+    serve(Probe::new(move |socket, message, _| answer(socket, message)).0)
+}
+
+fn echo() -> Running {
+    answering(|socket, message| {
+        socket.send(message);
+    })
+}
+
+/// Sends each message to all.
+struct Fanout;
+
+impl Handler for Fanout {
+    type State = ();
+
+    fn on_open(&self, socket: &mut Socket<'_, ()>) {
+        socket.subscribe("all").unwrap();
+    }
+
+    fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+        socket.publish_to_all("all", &message);
+    }
+}
+
+fn bench(url: &str, options: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sockeye"))
+        .args(["bench", url])
+        .args(options.split_ascii_whitespace())
+        .output()
+        .unwrap()
+}
+
+fn url(server: &Running) -> String {
+    format!("ws://{}/", server.address)
+}
+
+/// The report of a run that must succeed.
+#[track_caller]
+fn report(server: &Running, options: &str) -> Value {
+    let output = bench(&url(server), &format!("{options} --json"));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["error"], Value::Null);
+    report
+}
+
+/// What a run says that must fail.
+#[track_caller]
+fn failure(url: &str, options: &str) -> String {
+    let output = bench(url, options);
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[track_caller]
+fn assert_latencies(report: &Value) {
+    let latency = &report["latency_ns"];
+    let quantiles = ["p50", "p90", "p99", "p999", "max"].map(|it| latency[it].as_u64().unwrap());
+    assert!(quantiles[0] > 0 && quantiles.is_sorted(), "{latency}");
+}
+
+#[test]
+fn echoes_of_all_sizes_and_kinds_come_back() {
+    let server = echo();
+    for (options, messages) in [
+        ("-s 0 -c 3 -d 16 --messages 5000", 5000),
+        ("-s 1 -c 3 -d 16 --messages 5000", 5000),
+        ("-s 20 -c 20 -d 16 --messages 50000", 50_000),
+        ("-s 20 -c 20 -d 1 --messages 1000 --text", 1000),
+        ("-s 125 -d 4 --messages 1000", 1000),
+        ("-s 126 -d 4 --messages 1000 --text", 1000),
+        ("-s 64K -c 4 -d 4 --messages 200", 200),
+        ("-s 1M -c 4 -d 4 --messages 50 --text", 50),
+        ("-s 16M -c 2 -d 2 --messages 4", 4),
+        ("-c 50 --ramp 1000 --messages 1", 1),
+    ] {
+        let report = report(&server, options);
+        assert_eq!(report["messages"], messages, "{options}");
+        assert_latencies(&report);
+    }
+}
+
+#[test]
+fn a_fan_out_reaches_all() {
+    let server = serve(Fanout);
+    let report = report(&server, "--mode fan-out -c 30 -d 4 --messages 500");
+    assert_eq!(report["messages"], 30 * 500);
+    assert_latencies(&report);
+}
+
+#[test]
+fn handshakes_are_counted_one_by_one() {
+    let server = echo();
+    let report = report(&server, "--mode handshakes -c 8 --messages 300");
+    assert_eq!(report["messages"], 300);
+    assert_latencies(&report);
+}
+
+#[test]
+fn idle_connections_cost_memory_of_the_process_that_is_named() {
+    let server = echo();
+    let pid = std::process::id();
+    let options = format!("--mode idle -c 200 --warmup 0 --duration 0.2 --pid {pid}");
+    let report = report(&server, &options);
+    assert_eq!(report["messages"], 0);
+    assert_eq!(report["latency_ns"], Value::Null);
+    let server = &report["server"];
+    assert_eq!(server["pids"][0], pid);
+    assert!(server["resident_bytes"].as_u64().unwrap() > 100_000);
+    assert!(server["resident_bytes_per_connection"].is_f64());
+}
+
+#[test]
+fn a_time_is_measured_with_processor_times_and_the_bottleneck() {
+    let server = echo();
+    let pid = std::process::id();
+    let options = format!("-d 16 --warmup 0.1 --duration 0.5 --pid {pid}");
+    let report = report(&server, &options);
+    let seconds = report["seconds"].as_f64().unwrap();
+    assert!((0.5..5.0).contains(&seconds), "{seconds}");
+    for process in ["generator", "server"] {
+        let process = &report[process];
+        assert!(process["cores"].as_f64().unwrap() > 0.0, "{process}");
+        assert!(process["user_ns_per_message"].is_f64(), "{process}");
+        assert!(process["system_ns_per_message"].is_f64(), "{process}");
+    }
+    assert!(report["bottleneck"].is_string());
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let server = echo();
+    let report = report(&server, "-c 5 --rate 500 --warmup 0 --duration 1");
+    // The server may be late with the last; it never has more.
+    let messages = report["messages"].as_u64().unwrap();
+    assert!((250..=510).contains(&messages), "{messages}");
+    assert_eq!(report["bottleneck"], Value::Null);
+}
+
+#[test]
+#[cfg(feature = "deflate")]
+fn compressed_echoes_are_checked_too() {
+    use sockeye::proto::Deflate;
+
+    let mut config = roomy();
+    config
+        .extensions
+        .push(std::sync::Arc::new(Deflate::default()));
+    let (probe, _watch) = Probe::echo();
+    let builder = Server::builder().config(config).max_backpressure(64 << 20);
+    let server = Running::start(builder.route("/", probe));
+    for options in [
+        "-s 200 --text -c 5 -d 4 --messages 500",
+        "-s 1M --text -c 2 -d 2 --messages 6",
+        "-s 100K -c 2 --messages 6",
+        "-s 0 -c 2 --messages 6",
+    ] {
+        report(&server, &format!("--deflate {options}"));
+    }
+    let plain = echo();
+    let error = failure(&url(&plain), "--deflate --messages 5");
+    assert!(
+        error.contains("didn't take up permessage-deflate"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_report_for_people_has_what_json_has() {
+    let server = echo();
+    let output = bench(&url(&server), "-c 5 -d 16 -s 1K --messages 1000");
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "echo, 5 connections, 1024 B binary, depth 16",
+        "messages    ",
+        "(1000 in ",
+        "MB/s received",
+        "latency     p50 ",
+        "p99.9 ",
+        "generator   ",
+        " ns user and ",
+        "bottleneck  ",
+    ] {
+        assert!(text.contains(part), "{part:?} in\n{text}");
+    }
+}
+
+/// Answers `change`d bytes from the 100th message of each connection's on.
+fn corrupting(change: fn(&mut Vec<u8>)) -> Running {
+    answering(move |socket, message| {
+        let mut bytes = message.as_bytes().to_vec();
+        // The lowest six bits of a message's number are in its first byte.
+        if bytes[0] == b'o' {
+            change(&mut bytes);
+        }
+        socket.send(&bytes[..]);
+    })
+}
+
+#[test]
+fn a_corrupted_echo_fails_the_run_and_is_named() {
+    for (change, text) in [
+        (
+            (|bytes| bytes[19] ^= 1) as fn(&mut Vec<u8>),
+            "came back changed: its byte 19 is 0x",
+        ),
+        (
+            |bytes| bytes[0] = b'0',
+            "came back changed: its byte 0 is 0x30, and 0x6f was sent",
+        ),
+        (
+            |bytes| bytes.truncate(19),
+            "came back too short: 19 bytes of 20",
+        ),
+        (
+            |bytes| bytes.push(0),
+            "came back too long: more than 20 bytes",
+        ),
+    ] {
+        let server = corrupting(change);
+        let error = failure(&url(&server), "-c 3 -d 8 --messages 10000");
+        assert!(error.starts_with("sockeye: connection "), "{error}");
+        assert!(error.contains(text), "{error}");
+    }
+}
+
+#[test]
+fn a_report_with_a_fault_says_so_in_json() {
+    let server = corrupting(|bytes| bytes[19] ^= 1);
+    let output = bench(&url(&server), "-c 1 --messages 10000 --json");
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let error = report["error"].as_str().unwrap();
+    assert!(error.contains("came back changed"), "{error}");
+}
+
+#[test]
+fn text_for_binary_echoes_that_nobody_sent_and_lost_ones_fail_the_run() {
+    let as_text = answering(|socket, message| {
+        let text = core::str::from_utf8(message.as_bytes()).unwrap();
+        socket.send(MessageRef::Text(text));
+    });
+    // Up to eight bytes a binary message is its tag, which is ASCII.
+    let error = failure(&url(&as_text), "-c 1 -s 8 --messages 100");
+    assert!(error.contains("another kind"), "{error}");
+
+    let doubling = answering(|socket, message| {
+        for _ in 0..2 {
+            socket.send(MessageRef::from(&message));
+        }
+    });
+    // Without content only the count can tell.
+    let error = failure(&url(&doubling), "-c 1 -s 0 --messages 100");
+    assert!(error.contains("was not sent"), "{error}");
+
+    let silent = answering(|_, _| {});
+    let error = failure(&url(&silent), "-c 2 -d 3 --messages 100 --timeout 0.3");
+    assert!(error.contains("3 messages are missing"), "{error}");
+}
+
+#[test]
+fn a_lost_connection_fails_the_run() {
+    let closing = answering(|socket, _| {
+        let _ = socket.close(CloseCode(4000), "enough");
+    });
+    let error = failure(&url(&closing), "-c 2 --messages 100");
+    assert!(
+        error.contains("closed the connection with 4000 \"enough\""),
+        "{error}"
+    );
+
+    let terminating = answering(|socket, _| socket.terminate());
+    let error = failure(&url(&terminating), "-c 2 --messages 100");
+    assert!(error.starts_with("sockeye: connection "), "{error}");
+}
+
+#[test]
+fn what_keeps_a_run_from_beginning_is_said() {
+    let server = echo();
+    let missing = format!("ws://{}/nowhere", server.address);
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for (url, options, text) in [
+        ("wss://127.0.0.1/", "", "needs TLS"),
+        ("http://127.0.0.1/", "", "http://127.0.0.1/: "),
+        (&missing, "", "404"),
+        (&format!("ws://{nobody}/"), "", "refused"),
+        (&url(&server), "-c 100000000", "file descriptors"),
+        (&url(&server), "--pid 4294967295", "--pid needs a process"),
+        (
+            &url(&server),
+            "--mode idle --messages 5",
+            "give it a --duration",
+        ),
+    ] {
+        let error = failure(url, options);
+        assert!(error.starts_with("sockeye: "), "{error}");
+        assert!(error.contains(text), "{url} {options}: {error}");
+    }
+}
