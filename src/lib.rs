@@ -103,6 +103,7 @@
 //! | `server` | [`server`], on mio | yes |
 //! | `client` | [`client`], and the operating system's random source | yes |
 //! | `json` | `server::json`: named events with data typed by serde, and acknowledgements | yes |
+//! | `cli` | the program `sockeye`: `sockeye bench` loads a server and checks what comes back | no |
 //! | `deflate` | `proto::Deflate`: permessage-deflate (RFC 7692) | no |
 //! | `tracing` | events and spans of the server through `tracing`, at most ten a second | no |
 //! | `simd` | simdutf8 under the UTF-8 validator, with the same results; servers want it | no |

@@ -170,12 +170,16 @@ impl Client {
             },
             _ => false,
         };
+        let head = input.consumed();
+        let frames = &mut bytes[head..];
         let before = self.completed();
         match &mut self.stage {
             Stage::Opening(_) => {}
-            Stage::Plain(checker) => checker.check(&mut input, template, &mut self.out)?,
+            Stage::Plain(checker) => checker.check(frames, template, &mut self.out)?,
             #[cfg(feature = "deflate")]
-            Stage::Deflate(it) => it.check(&mut input, template, &mut self.out, now)?,
+            Stage::Deflate(it) => {
+                it.check(&mut Input::new(frames), template, &mut self.out, now)?
+            }
         }
         Ok(Received {
             opened,

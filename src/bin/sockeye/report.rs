@@ -82,7 +82,7 @@ struct Percentiles {
 /// Processor time.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Cpu {
-    /// Absent where nothing came.
+    /// None where nothing came, and of the generator with a rate.
     user_ns_per_message: Option<f64>,
     system_ns_per_message: Option<f64>,
     /// Cores used, on average.
@@ -151,7 +151,9 @@ impl Results {
         } = measured;
         let seconds = time.as_secs_f64().max(1e-9);
         let messages_per_second = messages as f64 / seconds;
-        let generator = generator.map(|usage| Cpu::new(usage, seconds, messages));
+        // With a rate it is awake between messages, which cost it nothing then.
+        let generated = options.rate.map_or(messages, |_| 0);
+        let generator = generator.map(|usage| Cpu::new(usage, seconds, generated));
         let server = server.map(|server| ServerResults {
             cpu: Cpu::new(server.usage, seconds, messages),
             pids: server.pids,
@@ -160,7 +162,6 @@ impl Results {
             resident_bytes_per_connection: (server.resident as f64 - server.resident_before as f64)
                 / options.connections as f64,
         });
-        // With a rate the generator waits for time, awake.
         let loads = options.mode != Mode::Idle && options.rate.is_none();
         let bottleneck = generator
             .filter(|_| loads)

@@ -6,7 +6,7 @@
 
 use core::fmt::Write as _;
 
-use sockeye::proto::{FrameHeader, MessageKind, Opcode, Rsv, mask};
+use sockeye::proto::{EncodedHeader, FrameHeader, MessageKind, Opcode, Rsv, mask};
 
 use crate::random::Random;
 
@@ -25,6 +25,8 @@ pub(crate) struct Template {
     /// Masked frames, one behind the other; their tags are those of the last that were asked for.
     frames: Vec<u8>,
     header_length: usize,
+    /// The header of an echo that comes whole in one frame.
+    echo_header: EncodedHeader,
     key: [u8; 4],
 }
 
@@ -35,6 +37,10 @@ impl Template {
             MessageKind::Text => text(size),
             MessageKind::Binary => binary(size),
         };
+        let echo_header = FrameHeader {
+            masking_key: None,
+            ..header(opcode(kind), size, key)
+        };
         let mut frame = Vec::new();
         append_frame(opcode(kind), &payload, key, &mut frame);
         let header_length = frame.len() - size;
@@ -44,6 +50,7 @@ impl Template {
             payload,
             frames,
             header_length,
+            echo_header: echo_header.encode(),
             key,
         }
     }
@@ -74,13 +81,16 @@ impl Template {
         let length = self.frame_length();
         let ready = self.frames.len() / length;
         let count = usize::try_from(count).map_or(ready, |count| count.clamp(1, ready));
-        let tag_length = self.payload.len().min(TAG);
         let key = u64::from(u32::from_le_bytes(self.key));
         let key = key << 32 | key;
         let frames = &mut self.frames[..count * length];
         for (frame, number) in frames.chunks_exact_mut(length).zip(first..) {
             let tag = (tag(number) ^ key).to_le_bytes();
-            frame[self.header_length..][..tag_length].copy_from_slice(&tag[..tag_length]);
+            let payload = &mut frame[self.header_length..];
+            match payload.first_chunk_mut() {
+                Some(place) => *place = tag,
+                None => payload.copy_from_slice(&tag[..payload.len()]),
+            }
         }
         frames
     }
@@ -125,6 +135,16 @@ impl Template {
         Err(self.difference(number, start, bytes))
     }
 
+    /// The length of the echo of message `number` that `bytes` begin with, if they do: the whole
+    /// of it, in one frame.
+    #[inline]
+    pub(crate) fn echo(&self, number: u64, bytes: &[u8]) -> Option<usize> {
+        let rest = bytes.strip_prefix(self.echo_header.as_bytes())?;
+        let payload = rest.get(..self.payload.len())?;
+        self.compare(number, 0, payload).ok()?;
+        Some(bytes.len() - rest.len() + payload.len())
+    }
+
     #[cold]
     fn difference(&self, number: u64, start: usize, bytes: &[u8]) -> Difference {
         let mut pairs = bytes.iter().zip(start..);
@@ -156,17 +176,21 @@ pub(crate) fn opcode(kind: MessageKind) -> Opcode {
 
 /// Appends a whole, masked frame.
 pub(crate) fn append_frame(opcode: Opcode, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
-    let header = FrameHeader {
-        fin: true,
-        rsv: Rsv::NONE,
-        opcode,
-        masking_key: Some(key),
-        payload_length: payload.len() as u64,
-    };
+    let header = header(opcode, payload.len(), key);
     out.extend_from_slice(header.encode().as_bytes());
     let start = out.len();
     out.extend_from_slice(payload);
     mask(&mut out[start..], key, 0);
+}
+
+fn header(opcode: Opcode, length: usize, key: [u8; 4]) -> FrameHeader {
+    FrameHeader {
+        fin: true,
+        rsv: Rsv::NONE,
+        opcode,
+        masking_key: Some(key),
+        payload_length: length as u64,
+    }
 }
 
 /// The tag of message `number`, its first byte the lowest: six bits of the number in each byte,
