@@ -7,7 +7,9 @@ mod net;
 mod util;
 
 use std::net::TcpListener;
+use std::num::NonZeroUsize;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::Value;
 use sockeye::proto::{CloseCode, Config, Message, MessageRef};
@@ -138,6 +140,20 @@ fn idle_connections_cost_memory_of_the_process_that_is_named() {
     assert_eq!(server["pids"][0], pid);
     assert!(server["resident_bytes"].as_u64().unwrap() > 100_000);
     assert!(server["resident_bytes_per_connection"].is_f64());
+}
+
+#[test]
+fn pings_are_answered_and_fragments_joined() {
+    let config = config(|it| {
+        it.ping_interval = Some(Duration::from_millis(50));
+        it.pong_timeout = Duration::from_millis(400);
+        it.fragment_size = NonZeroUsize::new(7);
+    });
+    let (probe, _watch) = Probe::echo();
+    let server = Running::start(Server::builder().config(config).route("/", probe));
+    report(&server, "--mode idle -c 10 --warmup 0 --duration 1");
+    report(&server, "-c 5 -d 16 -s 20 --text --messages 5000");
+    report(&server, "-c 5 -d 16 -s 1000 --messages 500");
 }
 
 #[test]

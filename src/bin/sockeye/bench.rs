@@ -420,7 +420,7 @@ impl<'o> Bench<'o> {
     fn begin(&mut self, now: Duration) -> Result<(), Failure> {
         let warmup = self.options.warmup();
         self.phase = Phase::Warmup {
-            until: now + warmup,
+            until: now.saturating_add(warmup),
         };
         if warmup.is_zero() {
             // Before the first message.
@@ -445,7 +445,7 @@ impl<'o> Bench<'o> {
     fn measure(&mut self, now: Duration) -> Result<(), Failure> {
         let until = match self.options.messages {
             Some(_) => Duration::MAX,
-            None => now + self.options.duration,
+            None => now.saturating_add(self.options.duration),
         };
         self.phase = Phase::Measuring { until };
         self.messages = 0;

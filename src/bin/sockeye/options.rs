@@ -104,7 +104,8 @@ pub(crate) struct Options {
 
     /// The server's process on this machine: reports its processor time for each message and its
     /// memory. These compare also when the generator is the bottleneck. May be given several
-    /// times.
+    /// times. The system counts in hundredths of a second, and samples what is user and what
+    /// system: measure for some seconds.
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pub(crate) pid: Vec<u32>,
 
