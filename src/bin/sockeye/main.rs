@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! main ─ options      the command line
-//!   └─ bench          the event loop, its phases and modes
+//!   └─ bench/         the event loop, its phases and modes
 //!        ├─ client    one connection: socket, opening handshake, reads and writes
 //!        │    ├─ template   the frames that are sent, masked beforehand
 //!        │    └─ check      whether what comes back is what was sent
