@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::io;
 #[cfg(feature = "server")]
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::time::Instant;
 
 /// A stream to the peer. The server's sessions are generic over it, so that they also run on a
@@ -11,6 +11,10 @@ use std::time::Instant;
 pub(crate) trait Transport {
     /// Reads what is there into `buffer`; 0 is the end of the stream.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Reads what is there into `space`, and into `buffer` what is behind it.
+    #[cfg(feature = "server")]
+    fn read_both(&mut self, space: &mut [u8], buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Writes as much as it takes of `bytes`.
     #[cfg(feature = "server")]
@@ -31,6 +35,12 @@ macro_rules! tcp_transport {
         impl Transport for $stream {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 io::Read::read(self, buffer)
+            }
+
+            #[cfg(feature = "server")]
+            fn read_both(&mut self, space: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
+                let mut slices = [IoSliceMut::new(space), IoSliceMut::new(buffer)];
+                io::Read::read_vectored(self, &mut slices)
             }
 
             #[cfg(feature = "server")]

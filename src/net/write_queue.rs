@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::Transport;
+use super::{Spares, Transport};
 
 /// Slices for one vectored write: past some tens, a system call's fixed cost no longer matters.
 const MAX_SLICES: usize = 32;
@@ -159,8 +159,8 @@ impl WriteQueue {
     }
 
     /// Writes what waits and then `fresh`, in as few system calls as it takes, and queues what
-    /// the transport doesn't take. `fresh` is empty afterwards. Answers whether nothing waits any
-    /// more.
+    /// the transport doesn't take. `fresh` is empty afterwards, and `spares` has the buffers that
+    /// are done with. Answers whether nothing waits any more.
     ///
     /// # Errors
     /// The transport's; it is broken then.
@@ -168,6 +168,7 @@ impl WriteQueue {
         &mut self,
         transport: &mut impl Transport,
         fresh: &mut Vec<u8>,
+        spares: &mut Spares,
     ) -> io::Result<bool> {
         let mut fresh_at = 0;
         while self.length > 0 || fresh_at < fresh.len() {
@@ -177,7 +178,7 @@ impl WriteQueue {
             };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => fresh_at += self.advance(written),
+                Ok(written) => fresh_at += self.advance(written, spares),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.extend(&fresh[fresh_at..]);
@@ -218,7 +219,7 @@ impl WriteQueue {
     }
 
     /// Removes `written` bytes from the front; answers how many were written beyond the queue.
-    fn advance(&mut self, mut written: usize) -> usize {
+    fn advance(&mut self, mut written: usize, spares: &mut Spares) -> usize {
         while let Some(first) = self.items.front_mut() {
             let waiting = first.rest().len();
             if written < waiting {
@@ -229,7 +230,13 @@ impl WriteQueue {
             }
             written -= waiting;
             self.length -= waiting;
-            self.items.pop_front();
+            if let Some(Item {
+                bytes: Bytes::Owned(buffer),
+                ..
+            }) = self.items.pop_front()
+            {
+                spares.put(buffer);
+            }
         }
         written
     }
@@ -250,6 +257,10 @@ mod tests {
     impl Transport for Narrow {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn read_both(&mut self, _: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
+            self.read(buffer)
         }
 
         fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -292,13 +303,19 @@ mod tests {
                     queue.push(moved, 2, Keep::Always);
                 }
                 narrow.room = turn % 13;
-                let drained = queue.write(&mut narrow, &mut fresh).unwrap();
+                let drained = queue
+                    .write(&mut narrow, &mut fresh, &mut Spares::default())
+                    .unwrap();
                 assert!(fresh.is_empty());
                 assert_eq!(drained, queue.is_empty());
                 assert_eq!(narrow.taken.len() + queue.len(), expected.len());
             }
             narrow.room = usize::MAX;
-            assert!(queue.write(&mut narrow, &mut Vec::new()).unwrap());
+            assert!(
+                queue
+                    .write(&mut narrow, &mut Vec::new(), &mut Spares::default())
+                    .unwrap()
+            );
             assert_eq!(narrow.taken, expected, "step {step}");
         }
     }
@@ -314,7 +331,11 @@ mod tests {
             room: 1000,
             calls: 0,
         };
-        assert!(queue.write(&mut narrow, &mut vec_of(3, 10)).unwrap());
+        assert!(
+            queue
+                .write(&mut narrow, &mut vec_of(3, 10), &mut Spares::default())
+                .unwrap()
+        );
         assert_eq!((narrow.calls, narrow.taken.len()), (1, 30));
     }
 
@@ -334,7 +355,11 @@ mod tests {
             room: 100_000,
             calls: 0,
         };
-        assert!(queue.write(&mut narrow, &mut fresh).unwrap());
+        assert!(
+            queue
+                .write(&mut narrow, &mut fresh, &mut Spares::default())
+                .unwrap()
+        );
         assert_eq!(narrow.taken, expected);
     }
 
@@ -349,7 +374,11 @@ mod tests {
         };
         let price = || Keep::UntilNext("price".into());
         let mut fresh = b"fresh".to_vec();
-        assert!(!queue.write(&mut narrow, &mut fresh).unwrap());
+        assert!(
+            !queue
+                .write(&mut narrow, &mut fresh, &mut Spares::default())
+                .unwrap()
+        );
         queue.push(b"a".to_vec(), 0, Keep::UntilFull);
         queue.push(b"old".to_vec(), 0, price());
         queue.push(b"b".to_vec(), 0, Keep::UntilFull);
@@ -362,7 +391,11 @@ mod tests {
         queue.push(b"c".to_vec(), 0, Keep::Always);
         queue.clear_unwritten();
         narrow.room = 1000;
-        assert!(queue.write(&mut narrow, &mut Vec::new()).unwrap());
+        assert!(
+            queue
+                .write(&mut narrow, &mut Vec::new(), &mut Spares::default())
+                .unwrap()
+        );
         assert_eq!(narrow.taken, b"fresh");
     }
 

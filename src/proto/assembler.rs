@@ -20,6 +20,12 @@ use crate::error::{Fault, LimitError, ProtocolError};
 /// and the buffer can be sent as it is.
 const HEADROOM: usize = MAX_HEADER_LENGTH;
 
+/// A read that goes past the caller's buffer is worth it from here on.
+const LEAST_STEP: usize = 16 * 1024;
+
+/// And is no longer than this: larger ones are no faster.
+const GREATEST_STEP: usize = 1024 * 1024;
+
 #[derive(Debug)]
 pub(crate) struct Assembler {
     kind: MessageKind,
@@ -34,10 +40,12 @@ pub(crate) struct Assembler {
     utf8: Utf8Validator,
     /// Found behind the streamed piece that was handed over last.
     fault: Option<Fault>,
-    /// Empty, or `HEADROOM` bytes and then the message so far. Of a streamed message that is the
-    /// beginning of a character, which is handed over with its end.
+    /// Empty, or `HEADROOM` bytes, the message so far, and then bytes that mean nothing. Of a
+    /// streamed message that is the beginning of a character, which is handed over with its end.
     buffer: Vec<u8>,
-    /// A buffer given back for the next message, empty of content.
+    /// Where the bytes of the buffer end that mean something.
+    filled: usize,
+    /// A buffer given back for the next message; its content means nothing.
     spare: Vec<u8>,
 }
 
@@ -52,14 +60,14 @@ impl Assembler {
             utf8: Utf8Validator::new(),
             fault: None,
             buffer: Vec::new(),
+            filled: 0,
             spare: Vec::new(),
         }
     }
 
     /// Takes a buffer for the next message that has to be assembled; the larger one is kept.
-    pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
+    pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
         if buffer.capacity() > self.spare.capacity() {
-            buffer.clear();
             self.spare = buffer;
         }
     }
@@ -115,8 +123,7 @@ impl Assembler {
                     }
                     Delivery::Whole if length == 0 && !end => Ok(None),
                     Delivery::Whole => {
-                        self.open_buffer();
-                        self.buffer.extend_from_slice(piece.payload());
+                        self.append(piece.payload());
                         Ok(end.then(|| self.assembled()))
                     }
                     Delivery::Streamed if self.buffer.is_empty() => {
@@ -124,7 +131,7 @@ impl Assembler {
                         Ok(self.streamed(Payload::borrowed(bytes, start), end))
                     }
                     Delivery::Streamed => {
-                        self.buffer.extend_from_slice(piece.payload());
+                        self.append(piece.payload());
                         if !self.utf8.is_complete() {
                             return Ok(None);
                         }
@@ -182,7 +189,9 @@ impl Assembler {
             return Ok(None);
         }
         self.open_buffer();
-        let start = self.buffer.len();
+        // The decoder appends.
+        self.buffer.truncate(self.filled);
+        let start = self.filled;
         let limit = config.max_message_size;
         let room = limit - self.length;
         let mut decoded = extension
@@ -207,9 +216,10 @@ impl Assembler {
                 fault = Some(ProtocolError::Utf8.into());
             }
         }
-        self.length += self.buffer.len() - start;
+        self.filled = self.buffer.len();
+        self.length += self.filled - start;
         if let Some(fault) = fault {
-            let decoded = Payload::owned(mem::take(&mut self.buffer), HEADROOM);
+            let decoded = self.take_buffer();
             return self.fault_behind(decoded, fault, config);
         }
         Ok(match config.delivery {
@@ -246,13 +256,69 @@ impl Assembler {
     fn open_buffer(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = mem::take(&mut self.spare);
-            self.buffer.resize(HEADROOM, 0);
+            if self.buffer.len() < HEADROOM {
+                self.buffer.resize(HEADROOM, 0);
+            }
+            self.filled = HEADROOM;
         }
     }
 
+    fn append(&mut self, bytes: &[u8]) {
+        self.open_buffer();
+        match self.buffer[self.filled..].get_mut(..bytes.len()) {
+            Some(place) => place.copy_from_slice(bytes),
+            None => {
+                self.buffer.truncate(self.filled);
+                self.buffer.extend_from_slice(bytes);
+            }
+        }
+        self.filled += bytes.len();
+    }
+
+    /// Where the next of the `left` bytes of the frame under way may be put: no more than have
+    /// come already, so that what is announced warrants no memory. None where they are not
+    /// gathered here.
+    pub(crate) fn space(&mut self, left: u64, config: &Config) -> Option<&mut [u8]> {
+        if self.extended || config.delivery == Delivery::Streamed || self.length < LEAST_STEP {
+            return None;
+        }
+        let step = self.length.min(GREATEST_STEP);
+        let step = usize::try_from(left).map_or(step, |left| left.min(step));
+        self.open_buffer();
+        let end = self.filled + step;
+        if self.buffer.len() < end {
+            // Only what was never written is.
+            self.buffer.resize(end, 0);
+        }
+        Some(&mut self.buffer[self.filled..end])
+    }
+
+    /// `count` bytes were put into the space: the next ones of the frame under way, which
+    /// `decode` unmasks.
+    pub(crate) fn fill(
+        &mut self,
+        count: usize,
+        decode: impl FnOnce(&mut [u8]) -> Result<bool, ProtocolError>,
+    ) -> Result<Option<Event<'static>>, Fault> {
+        let bytes = &mut self.buffer[self.filled..self.filled + count];
+        let end = decode(bytes)?;
+        if self.kind == MessageKind::Text && validate(&mut self.utf8, bytes, end).is_err() {
+            return Err(ProtocolError::Utf8.into());
+        }
+        self.filled += count;
+        self.length += count;
+        Ok(end.then(|| self.assembled()))
+    }
+
+    fn take_buffer(&mut self) -> Payload<'static> {
+        let mut buffer = mem::take(&mut self.buffer);
+        buffer.truncate(self.filled);
+        Payload::owned(buffer, HEADROOM)
+    }
+
     fn assembled(&mut self) -> Event<'static> {
-        let buffer = mem::take(&mut self.buffer);
-        self.message(Payload::owned(buffer, HEADROOM))
+        let payload = self.take_buffer();
+        self.message(payload)
     }
 
     #[inline]
@@ -262,12 +328,12 @@ impl Assembler {
 
     /// Whether all that the buffer holds is the beginning of a character.
     fn is_open_character(&self) -> bool {
-        let bytes = &self.buffer[HEADROOM..];
+        let bytes = &self.buffer[HEADROOM..self.filled];
         !self.utf8.is_complete() && open_at_end(bytes) == bytes.len()
     }
 
     fn streamed_buffer(&mut self, end: bool) -> Option<Event<'static>> {
-        let payload = Payload::owned(mem::take(&mut self.buffer), HEADROOM);
+        let payload = self.take_buffer();
         self.streamed(payload, end)
     }
 
@@ -275,8 +341,7 @@ impl Assembler {
         if !self.utf8.is_complete() {
             let whole = payload.len() - open_at_end(&payload);
             if whole < payload.len() {
-                self.open_buffer();
-                self.buffer.extend_from_slice(&payload[whole..]);
+                self.append(&payload[whole..]);
                 payload.truncate(whole);
             }
         }

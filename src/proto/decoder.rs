@@ -239,6 +239,15 @@ impl FrameDecoder {
         Some((kind, bytes, start))
     }
 
+    /// How many bytes the payload of the data frame under way still has.
+    #[inline]
+    pub(crate) fn data_left(&self) -> Option<u64> {
+        match &self.state {
+            State::Payload { header, remaining } if !header.opcode.is_control() => Some(*remaining),
+            _ => None,
+        }
+    }
+
     /// Whether a message has a frame to come that is not begun yet.
     #[inline]
     pub(crate) fn is_fragmented(&self) -> bool {

@@ -25,7 +25,7 @@ use super::slab::Slab;
 use super::socket::{Published, Sent};
 use super::timer_wheel::TimerWheel;
 use super::topics::Topics;
-use crate::net::{Keep, Transport};
+use crate::net::{Keep, Spares, Transport};
 use crate::proto::PreparedMessage;
 
 /// One for the worker, so its size is no cost per connection; 64, 256 and 512 KiB make no
@@ -46,6 +46,7 @@ pub(super) struct Hub<T> {
     again: VecDeque<Token>,
     buffer: Vec<u8>,
     cork: Vec<u8>,
+    spares: Spares,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
 }
@@ -61,6 +62,7 @@ impl<T: Transport> Hub<T> {
             again: VecDeque::new(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
+            spares: Spares::default(),
             stop_at: None,
         }
     }
@@ -235,6 +237,7 @@ impl<T: Transport> Hub<T> {
             now,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
+            spares: &mut self.spares,
             peers: &mut peers,
         };
         let queued = session.queued_bytes();

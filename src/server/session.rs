@@ -29,7 +29,7 @@ use super::shared::Shared;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
 use crate::error::Fault;
-use crate::net::{Keep, Transport, WriteQueue};
+use crate::net::{Keep, Spares, Transport, WriteQueue};
 use crate::proto::{CloseCode, Closed, Event, Input, PreparedMessage, Response, ServerHandshake};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
@@ -108,6 +108,8 @@ pub(super) struct Turn<'w> {
     pub(super) buffer: &'w mut [u8],
     /// Where output gathers; empty between sessions.
     pub(super) cork: &'w mut Vec<u8>,
+    /// Buffers for large messages.
+    pub(super) spares: &'w mut Spares,
     pub(super) peers: &'w mut (dyn Peers + 'w),
 }
 
@@ -339,14 +341,29 @@ impl<T: Transport> Session<T> {
 
     fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let buffer = mem::take(&mut turn.buffer);
-        let read = self.transport.read(buffer);
+        // The rest of a large message goes where it is assembled, and only what is behind it
+        // through the worker's buffer.
+        let space = match &mut self.phase {
+            Phase::Open(open) => open.link.connection.space(),
+            _ => None,
+        };
+        let (direct, read) = match space {
+            Some(space) => (space.len(), self.transport.read_both(space, buffer)),
+            None => (0, self.transport.read(buffer)),
+        };
         let result = match read {
             Ok(0) => self.eof(turn),
             Ok(count) => {
                 turn.metrics.bytes_received.add(count as u64);
                 // A short read has drained the socket, unless its end waits behind.
-                self.readable = count == buffer.len() || self.read_closed;
-                self.receive(&mut buffer[..count], turn)
+                self.readable = count == direct + buffer.len() || self.read_closed;
+                let filled = count.min(direct);
+                if let Phase::Open(open) = &mut self.phase
+                    && filled > 0
+                {
+                    open.link.connection.filled(filled);
+                }
+                self.receive(&mut buffer[..count - filled], turn)
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => Ok(()),
@@ -387,7 +404,21 @@ impl<T: Transport> Session<T> {
             Phase::Opening(_) if !self.unread.is_empty() => {}
             Phase::Opening(_) => self.unread = input.as_slice().to_vec(),
             Phase::Open(_) if paused => self.unread = input.as_slice().to_vec(),
-            Phase::Open(_) => self.messages(&mut input, turn)?,
+            Phase::Open(open) => {
+                // Lent only while it may begin to assemble: what is idle owns no buffer.
+                let lent = turn.spares.take();
+                let lends = lent.is_some();
+                if let Some(buffer) = lent {
+                    open.link.connection.lend(buffer);
+                }
+                let result = self.messages(&mut input, turn);
+                if let Phase::Open(open) = &mut self.phase
+                    && lends
+                {
+                    turn.spares.put(open.link.connection.reclaim());
+                }
+                result?;
+            }
             Phase::Lingering { discarded, .. } => {
                 *discarded += input.len();
                 if *discarded > MAX_DISCARDED {
@@ -619,7 +650,9 @@ impl<T: Transport> Session<T> {
                 progress: turn.now,
             });
         }
-        let drained = self.queue.write(&mut self.transport, turn.cork);
+        let drained = self
+            .queue
+            .write(&mut self.transport, turn.cork, turn.spares);
         if drained.is_ok() {
             self.count_written(waiting - self.queue.len(), turn);
         }

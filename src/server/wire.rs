@@ -117,6 +117,10 @@ pub(super) struct Sim(pub(super) Rc<RefCell<Wire>>);
 
 impl Transport for Sim {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_both(&mut [], buffer)
+    }
+
+    fn read_both(&mut self, space: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
         let wire = &mut *wire;
         wire.fault()?;
@@ -134,8 +138,12 @@ impl Transport for Sim {
                 false => Err(io::ErrorKind::WouldBlock.into()),
             };
         }
-        let count = waiting.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&waiting[..count]);
+        let mut count = 0;
+        for place in [space, buffer] {
+            let taken = place.len().min(waiting.len() - count);
+            place[..taken].copy_from_slice(&waiting[count..count + taken]);
+            count += taken;
+        }
         wire.read += count;
         Ok(count)
     }

@@ -96,6 +96,8 @@ pub struct Connection {
     /// The source of masking keys; a client has one.
     random: Option<Box<dyn RandomSource>>,
     timers: Timers,
+    /// Bytes in the assembler's space that `recv` has not seen.
+    filled: usize,
     /// A message in one frame of up to so many bytes is handed over by the short way, if any is.
     whole_up_to: Option<u16>,
     /// A short message needs no masking and is not fragmented.
@@ -149,6 +151,7 @@ impl Connection {
             extension: extension.map(Box::new),
             random,
             timers: Timers::new(now),
+            filled: 0,
             sending: None,
             subprotocol,
         }
@@ -292,6 +295,34 @@ impl Connection {
         if let Some(buffer) = payload.into_buffer() {
             self.lend(buffer);
         }
+    }
+
+    /// Where the next bytes from the transport belong, inside a large message that has to be
+    /// assembled: read into it, say by [`filled`](Self::filled) how many there were, and call
+    /// [`recv`](Self::recv). They are copied once less so. The space ends where the frame does at
+    /// the latest; a vectored read gets what lies behind it into a buffer of yours, for the same
+    /// call of `recv`.
+    ///
+    /// None where the bytes belong into an [`Input`](super::Input): between messages, in small or
+    /// streamed ones, and where an extension decodes them. It never has to be used.
+    #[inline]
+    pub fn space(&mut self) -> Option<&mut [u8]> {
+        let left = self.decoder.data_left()?;
+        match self.state {
+            State::Open if self.filled == 0 => self.assembler.space(left, &self.config),
+            _ => None,
+        }
+    }
+
+    /// `count` bytes were put into the front of [`space`](Self::space), and no other call was made
+    /// in between.
+    ///
+    /// # Panics
+    /// When that was longer than the space.
+    pub fn filled(&mut self, count: usize) {
+        let room = self.space().map_or(0, |space| space.len());
+        assert!(count <= room, "{count} bytes in a space of {room}");
+        self.filled = count;
     }
 
     /// As [`recycle`](Self::recycle), with any buffer: a caller with many connections lends one

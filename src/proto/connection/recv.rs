@@ -52,6 +52,16 @@ impl Connection {
         if !input.is_empty() {
             self.timers.received(now);
         }
+        if self.filled > 0 {
+            match self.take_filled(now) {
+                Ok(None) => {}
+                Ok(event) => return Ok(event),
+                Err(fault) => {
+                    input.discard();
+                    return Err(self.fail(fault, out, now));
+                }
+            }
+        }
         loop {
             let decoded = if self.assembler.holds_back(&self.config) && !input.is_empty() {
                 self.decoder.decode(&mut Input::new(input.take(1)))
@@ -95,6 +105,23 @@ impl Connection {
             return Some(Err(ProtocolError::Utf8.into()));
         }
         Some(Ok(Message::new(kind, Payload::borrowed(bytes, start))))
+    }
+
+    /// The next bytes of a message are in the assembler's space.
+    pub(super) fn take_filled(&mut self, now: Duration) -> Result<Option<Event<'static>>, Fault> {
+        let count = mem::take(&mut self.filled);
+        let decoder = &mut self.decoder;
+        let mut ended = false;
+        self.timers.received(now);
+        self.timers.received_data(now);
+        let event = self.assembler.fill(count, |bytes| {
+            let piece = decoder.decode(&mut Input::new(bytes))?;
+            let end = piece.is_some_and(|it| it.is_last() && it.header().fin);
+            ended = end;
+            Ok(end)
+        });
+        self.timers.progress(count, ended, &self.config, now);
+        event
     }
 
     #[inline]

@@ -257,6 +257,10 @@ impl Connection {
         let code = code.into();
         close::check(code, reason)?;
         self.write_close(code, reason, out, now);
+        if self.filled > 0 {
+            // No longer delivered, but the frame goes on behind it.
+            let _ = self.take_filled(now);
+        }
         self.state = State::Closing;
         self.assembler.clear();
         self.extension = None;

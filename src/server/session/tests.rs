@@ -119,6 +119,7 @@ struct Rig {
     now: Duration,
     buffer: Vec<u8>,
     cork: Vec<u8>,
+    spares: Spares,
 }
 
 impl Rig {
@@ -144,6 +145,7 @@ impl Rig {
             now: Duration::ZERO,
             buffer: vec![0; 64 * 1024],
             cork: Vec::new(),
+            spares: Spares::default(),
         }
     }
 
@@ -180,6 +182,7 @@ impl Rig {
             now: self.now,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
+            spares: &mut self.spares,
             peers: &mut Alone,
         };
         let next = how(&mut self.session, &mut turn);
