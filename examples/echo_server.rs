@@ -6,6 +6,7 @@
 //! `--listen ADDR` (port 0 takes a free one), `--max-message BYTES` (64 MiB), `--workers N` (1).
 //! `--fanout` sends each message to all connections, the sender included, through a topic.
 //! `--deflate` accepts permessage-deflate; build with `--features deflate` for it.
+//! `--deflate-shared` does without context takeover, so that connections hold no compressors.
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -46,7 +47,15 @@ struct Options {
     max_message: usize,
     workers: NonZeroUsize,
     fanout: bool,
-    deflate: bool,
+    deflate: Option<Takeover>,
+}
+
+/// What becomes of the compressors between messages.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "deflate"), allow(dead_code))]
+enum Takeover {
+    Offered,
+    Never,
 }
 
 fn options() -> Result<Options, String> {
@@ -55,7 +64,7 @@ fn options() -> Result<Options, String> {
         max_message: 64 * 1024 * 1024,
         workers: NonZeroUsize::MIN,
         fanout: false,
-        deflate: false,
+        deflate: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -75,11 +84,12 @@ fn options() -> Result<Options, String> {
                     .map_err(|_| format!("--workers {count}: not a number of workers"))?;
             }
             "--fanout" => options.fanout = true,
-            "--deflate" => options.deflate = true,
+            "--deflate" => options.deflate = Some(Takeover::Offered),
+            "--deflate-shared" => options.deflate = Some(Takeover::Never),
             _ => {
                 return Err(format!(
                     "{name}: unknown; there are --listen ADDR, --max-message BYTES, --workers N, \
-                     --fanout, --deflate"
+                     --fanout, --deflate, --deflate-shared"
                 ));
             }
         }
@@ -88,16 +98,18 @@ fn options() -> Result<Options, String> {
 }
 
 #[cfg(feature = "deflate")]
-fn add_deflate(config: &mut Config) -> Result<(), String> {
+fn add_deflate(config: &mut Config, takeover: Takeover) -> Result<(), String> {
     use sockeye::proto::Deflate;
-    config
-        .extensions
-        .push(std::sync::Arc::new(Deflate::default()));
+    let deflate = match takeover {
+        Takeover::Offered => Deflate::default(),
+        Takeover::Never => Deflate::shared(),
+    };
+    config.extensions.push(std::sync::Arc::new(deflate));
     Ok(())
 }
 
 #[cfg(not(feature = "deflate"))]
-fn add_deflate(_: &mut Config) -> Result<(), String> {
+fn add_deflate(_: &mut Config, _: Takeover) -> Result<(), String> {
     Err("--deflate: this was built without it; build with --features deflate".into())
 }
 
@@ -105,8 +117,8 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let options = options()?;
     let mut config = Config::default();
     config.max_message_size = options.max_message;
-    if options.deflate {
-        add_deflate(&mut config)?;
+    if let Some(takeover) = options.deflate {
+        add_deflate(&mut config, takeover)?;
     }
     let page = "<!doctype html><title>Sockeye echo</title>\
         <p>This server echoes WebSocket messages. Connect to it with a WebSocket client.";

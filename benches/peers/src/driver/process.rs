@@ -1,0 +1,180 @@
+//! Building, starting and ending: every process is one that this started, and ends in time.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The cores of the servers and of the generator.
+const SERVER_CORE: &str = "1";
+const GENERATOR_CORE: &str = "0";
+/// A server has so long to listen.
+const START: Duration = Duration::from_secs(20);
+
+/// Where everything is.
+pub struct Setting {
+    /// Of this package.
+    pub source: PathBuf,
+    /// `target/peers` of the crate: what is installed, and the results.
+    pub output: PathBuf,
+    /// The built binaries of this package.
+    pub binaries: PathBuf,
+    pub generator: PathBuf,
+}
+
+impl Setting {
+    /// Builds all that is needed, and installs the packages of npm.
+    pub fn prepare(generator: Option<&Path>) -> Result<Self, Failure> {
+        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let root = source.join("../..").canonicalize()?;
+        let output = root.join("target/peers");
+        let npm = output.join("npm");
+        fs::create_dir_all(&npm)?;
+        for file in ["package.json", "package-lock.json", "bun.js", "ws.js"] {
+            fs::copy(source.join("npm").join(file), npm.join(file))?;
+        }
+
+        let cargo = |directory: &Path, arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO"));
+            command.current_dir(directory);
+            command.args(["build", "--release", "--locked"]);
+            command.args(arguments);
+            command
+        };
+        finish(&mut cargo(&source, &["--bins"]))?;
+        let generator = match generator {
+            Some(path) => path.canonicalize()?,
+            None => {
+                finish(&mut cargo(
+                    &root,
+                    &["--features", "cli,deflate", "--bin", "sockeye"],
+                ))?;
+                root.join("target/release/sockeye")
+            }
+        };
+        let mut install = Command::new("npm");
+        install.args(["ci", "--no-audit", "--no-fund", "--silent"]);
+        finish(install.current_dir(&npm))?;
+        Ok(Self {
+            binaries: std::env::current_exe()?.with_file_name(""),
+            source,
+            output,
+            generator,
+        })
+    }
+}
+
+/// Runs it to its end.
+fn finish(command: &mut Command) -> Result<(), Failure> {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{command:?}: {status}").into()),
+        Err(error) => Err(format!("{command:?}: {error}").into()),
+    }
+}
+
+/// What a program prints when asked for its version.
+pub fn output_of(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// On one core, with as many files as the system lets it have.
+fn on_core(core: &str, program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    let script = "ulimit -n \"$(ulimit -H -n)\"; exec taskset -c \"$0\" \"$@\"";
+    command.args(["-c", script, core]).arg(program);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A server that listens.
+pub struct Server {
+    child: Child,
+    pub address: String,
+}
+
+impl Server {
+    /// Starts it, and waits for the line that says where it listens.
+    pub fn start(program: &Path, arguments: &[String]) -> Result<Self, Failure> {
+        let mut command = on_core(SERVER_CORE, program);
+        command.args(arguments).stdout(Stdio::piped());
+        command.stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        let stdout = child.stdout.take().ok_or("no output")?;
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            let _ = sender.send(lines.next());
+            // What it says later is read, so that it doesn't wait.
+            lines.for_each(drop);
+        });
+        let mut server = Self {
+            child,
+            address: String::new(),
+        };
+        let line = receiver.recv_timeout(START).ok().flatten();
+        let address = line
+            .as_deref()
+            .and_then(|line| line.strip_prefix("listening on "));
+        server.address = address.ok_or("it didn't listen")?.to_owned();
+        Ok(server)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}/", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `sockeye bench` on the generator's core, and returns its report.
+pub fn generate(
+    setting: &Setting,
+    arguments: &[String],
+    timeout: Duration,
+) -> Result<serde_json::Value, Failure> {
+    let mut command = on_core(GENERATOR_CORE, &setting.generator);
+    command.args(["bench", "--json"]).args(arguments);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let reader = thread::spawn(move || {
+        let mut text = (String::new(), String::new());
+        let _ = stdout.as_mut().map(|it| it.read_to_string(&mut text.0));
+        let _ = stderr.as_mut().map(|it| it.read_to_string(&mut text.1));
+        text
+    });
+    let deadline = Instant::now() + timeout;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err("it took too long".into());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let (stdout, stderr) = reader.join().map_err(|_| "no output")?;
+    let report: serde_json::Value = serde_json::from_str(&stdout)
+        .map_err(|_| stderr.lines().last().unwrap_or("no report").to_owned())?;
+    match report["error"].as_str() {
+        Some(error) => Err(error.into()),
+        None => Ok(report),
+    }
+}
