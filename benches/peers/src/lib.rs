@@ -3,6 +3,9 @@
 //! Each peer's file in `src/bin` then holds only what is its own: the opening handshake and the
 //! echo, as its documentation shows them.
 
+pub mod corked;
+pub mod hyper;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
@@ -10,13 +13,16 @@ use std::task::Poll;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 
+/// Replies are written together up to so many.
+const BATCH: usize = 32;
+
 /// Whatever ended a connection; nobody asks.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How a peer is to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Replies are written when no further message has arrived, instead of one by one.
+    /// The replies to all messages that have arrived are written together, instead of one by one.
     pub batch: bool,
     /// permessage-deflate without context takeover.
     pub deflate: bool,
@@ -82,26 +88,28 @@ where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
     E: std::error::Error + Send + Sync + 'static,
 {
-    loop {
-        let message = match batch {
-            true => match at_once(socket.next()).await {
-                Some(message) => message,
-                None => {
-                    socket.flush().await?;
-                    socket.next().await
-                }
-            },
-            false => socket.next().await,
-        };
-        let Some(message) = message.transpose()? else {
-            return Ok(());
-        };
-        match (is_data(&message), batch) {
-            (true, true) => socket.feed(message).await?,
-            (true, false) => socket.send(message).await?,
-            (false, _) => {}
+    let mut messages = Vec::new();
+    while let Some(message) = socket.next().await {
+        if !batch {
+            let message = message?;
+            if is_data(&message) {
+                socket.send(message).await?;
+            }
+            continue;
         }
+        messages.push(message?);
+        // Reading first and writing then: some flush what was fed when they are read from.
+        while messages.len() < BATCH
+            && let Some(Some(message)) = at_once(socket.next()).await
+        {
+            messages.push(message?);
+        }
+        for message in messages.drain(..).filter(&is_data) {
+            socket.feed(message).await?;
+        }
+        socket.flush().await?;
     }
+    Ok(())
 }
 
 /// What the future is ready with now; None, and the future dropped, where it is not.

@@ -3,6 +3,7 @@
 mod cases;
 mod chart;
 mod measure;
+mod memory;
 mod peers;
 mod probe;
 mod process;
@@ -20,9 +21,9 @@ cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]
 
   --quick            a glance of some minutes: short and few runs
   --rounds N         how often each server is measured in each case [5; 2]
-  --seconds S        how long [2; 0.5]
+  --seconds S        how long [2; 0.4]
   --minutes N        begins nothing new after so many [60; 6]
-  --cases A,B        only cases whose name contains one of these
+  --cases A,B        only cases whose name contains one of these; `memory` is one
   --peers A,B        only the limit and peers whose name contains one of these
   --generator PATH   a built `sockeye` [built from the crate]";
 
@@ -39,7 +40,7 @@ pub struct Options {
 
 fn options() -> Result<Options, Failure> {
     let quick = std::env::args().any(|argument| argument == "--quick");
-    let (rounds, seconds, mut minutes) = if quick { (2, 0.5, 6) } else { (5, 2.0, 60) };
+    let (rounds, seconds, mut minutes) = if quick { (2, 0.4, 6) } else { (5, 2.0, 60) };
     let mut options = Options {
         quick,
         rounds,
@@ -97,9 +98,21 @@ fn run() -> Result<(), Failure> {
         // Also what there is so far.
         fs::write(setting.output.join("results.json"), report.json()?)?;
     }
-    for table in &report.tables {
-        let path = setting.output.join(format!("{}.svg", table.case));
-        fs::write(path, chart::svg(table))?;
+    let is_memory_chosen = |name: &String| "memory".contains(name.as_str());
+    if options.cases.is_empty() || options.cases.iter().any(is_memory_chosen) {
+        report.memory = memory::all(&setting, &options)?;
+    }
+    for table in &report.memory {
+        print!("{}", table.markdown());
+    }
+    fs::write(setting.output.join("results.json"), report.json()?)?;
+    let sockets = report
+        .tables
+        .iter()
+        .map(|table| (table.case.to_owned(), table.chart()));
+    let memory = report.memory.iter().flat_map(memory::Table::charts);
+    for (name, chart) in sockets.chain(memory) {
+        fs::write(setting.output.join(format!("{name}.svg")), chart)?;
     }
     println!("\nresults.json and a chart for each table are in target/peers/");
     Ok(())

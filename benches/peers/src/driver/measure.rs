@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::Options;
 use crate::cases::{Case, Mode};
+use crate::chart::{Bar, svg};
 use crate::peers::{LIMIT, Peer};
 use crate::probe::check;
 use crate::process::{Failure, Server, Setting, generate};
@@ -49,11 +50,9 @@ impl Row {
         median(self.samples.iter().map(value).collect())
     }
 
-    /// Median, least and most.
-    pub fn ratio(&self) -> (f64, f64, f64) {
-        let least = self.ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = self.ratios.iter().copied().fold(0.0, f64::max);
-        (median(self.ratios.clone()), least, most)
+    /// The ratios as a chart has them.
+    pub fn bar(&self) -> Bar<'_> {
+        Bar::of(self.peer, &self.ratios)
     }
 }
 
@@ -74,6 +73,21 @@ pub struct Table {
     pub rows: Vec<Row>,
 }
 
+impl Table {
+    pub fn chart(&self) -> String {
+        let measured = self.rows.iter().filter(|row| !row.ratios.is_empty());
+        let what = match self.idle {
+            true => "resident bytes for each connection, × the limit; less is better",
+            false => "the server's processor time for each message, × the limit; less is better",
+        };
+        svg(
+            self.title,
+            what,
+            &measured.map(Row::bar).collect::<Vec<_>>(),
+        )
+    }
+}
+
 /// A server in its case.
 struct Contestant {
     peer: Peer,
@@ -91,6 +105,7 @@ pub fn case(setting: &Setting, peers: &[Peer], case: &Case, options: &Options) -
         .collect();
     // What is resident also tells of what was before; so one server for each run.
     let rounds = match case.mode {
+        Mode::Idle if options.quick => 1,
         Mode::Idle => options.rounds.min(3),
         Mode::Echo | Mode::FanOut => options.rounds,
     };

@@ -79,6 +79,82 @@ const PEERS: &[Peer] = &[
         ..PEER
     },
     Peer {
+        name: "fastwebsockets",
+        program: Program::Own("fastwebsockets"),
+        package: "fastwebsockets",
+        ..PEER
+    },
+    Peer {
+        name: "fastwebsockets, batched",
+        program: Program::Own("fastwebsockets"),
+        arguments: &["--batch"],
+        package: "fastwebsockets",
+        batches: true,
+        ..PEER
+    },
+    Peer {
+        name: "tokio-websockets",
+        program: Program::Own("tokio_websockets"),
+        package: "tokio-websockets",
+        ..PEER
+    },
+    Peer {
+        name: "tokio-websockets, batched",
+        program: Program::Own("tokio_websockets"),
+        arguments: &["--batch"],
+        package: "tokio-websockets",
+        batches: true,
+        ..PEER
+    },
+    Peer {
+        name: "sockudo-ws",
+        program: Program::Own("sockudo"),
+        package: "sockudo-ws",
+        ..PEER
+    },
+    Peer {
+        name: "sockudo-ws, batched",
+        program: Program::Own("sockudo"),
+        arguments: &["--batch"],
+        package: "sockudo-ws",
+        batches: true,
+        ..PEER
+    },
+    Peer {
+        name: "yawc",
+        program: Program::Own("yawc"),
+        package: "yawc",
+        ..PEER
+    },
+    Peer {
+        name: "yawc, batched",
+        program: Program::Own("yawc"),
+        arguments: &["--batch"],
+        package: "yawc",
+        batches: true,
+        ..PEER
+    },
+    Peer {
+        name: "soketto",
+        program: Program::Own("soketto"),
+        package: "soketto",
+        ..PEER
+    },
+    Peer {
+        name: "soketto, batched",
+        program: Program::Own("soketto"),
+        arguments: &["--batch"],
+        package: "soketto",
+        batches: true,
+        ..PEER
+    },
+    Peer {
+        name: "wtx",
+        program: Program::Own("wtx"),
+        package: "wtx",
+        ..PEER
+    },
+    Peer {
         name: "Bun",
         program: Program::Bun("bun.js"),
         package: "bun",

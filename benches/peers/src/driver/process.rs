@@ -35,6 +35,9 @@ impl Setting {
         let output = root.join("target/peers");
         let npm = output.join("npm");
         fs::create_dir_all(&npm)?;
+        let lock = |directory: &Path| fs::read(directory.join("package-lock.json")).ok();
+        let is_installed =
+            npm.join("node_modules").exists() && lock(&npm) == lock(&source.join("npm"));
         for file in ["package.json", "package-lock.json", "bun.js", "ws.js"] {
             fs::copy(source.join("npm").join(file), npm.join(file))?;
         }
@@ -43,6 +46,16 @@ impl Setting {
             let mut command = Command::new(env!("CARGO"));
             command.current_dir(directory);
             command.args(["build", "--release", "--locked"]);
+            // Those that `cargo run` sets are of this package; build scripts would take them for a
+            // change, and so rebuild.
+            for (name, _) in std::env::vars() {
+                if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+                    .iter()
+                    .any(|it| name.starts_with(it))
+                {
+                    command.env_remove(name);
+                }
+            }
             command.args(arguments);
             command
         };
@@ -57,9 +70,11 @@ impl Setting {
                 root.join("target/release/sockeye")
             }
         };
-        let mut install = Command::new("npm");
-        install.args(["ci", "--no-audit", "--no-fund", "--silent"]);
-        finish(install.current_dir(&npm))?;
+        if !is_installed {
+            let mut install = Command::new("npm");
+            install.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+            finish(install.current_dir(&npm))?;
+        }
         Ok(Self {
             binaries: std::env::current_exe()?.with_file_name(""),
             source,
@@ -91,6 +106,11 @@ fn on_core(core: &str, program: &Path) -> Command {
     command.args(["-c", script, core]).arg(program);
     command.stdin(Stdio::null());
     command
+}
+
+/// What measures itself there.
+pub fn pin_to_server_core(program: &Path) -> Command {
+    on_core(SERVER_CORE, program)
 }
 
 /// A server that listens.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::Options;
 use crate::measure::{Row, Table};
+use crate::memory;
 use crate::peers::Peer;
 use crate::probe::Probes;
 use crate::process::{Failure, Setting, output_of};
@@ -23,6 +24,7 @@ pub struct Report {
     versions: Vec<(&'static str, String)>,
     pub probes: Vec<Probes>,
     pub tables: Vec<Table>,
+    pub memory: Vec<memory::Table>,
 }
 
 impl Report {
@@ -43,6 +45,7 @@ impl Report {
                 .collect(),
             probes: Vec::new(),
             tables: Vec::new(),
+            memory: Vec::new(),
         }
     }
 
@@ -133,14 +136,15 @@ impl Table {
 }
 
 fn idle_line(row: &Row) -> String {
-    let (ratio, ..) = row.ratio();
+    let ratio = row.bar().median;
     let each = row.median(|it| it.resident_per_connection);
     let all = row.median(|it| it.resident) / f64::from(1 << 20);
     format!("{ratio:.2} | {each:.0} | {all:.1} |")
 }
 
 fn line(row: &Row) -> String {
-    let (ratio, least, most) = row.ratio();
+    let bar = row.bar();
+    let (ratio, least, most) = (bar.median, bar.least, bar.most);
     let user = row.median(|it| it.user_ns);
     let system = row.median(|it| it.system_ns);
     let rate = row.median(|it| it.per_second);

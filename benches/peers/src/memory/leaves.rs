@@ -1,0 +1,94 @@
+//! Masking and UTF-8: for those that let them be called.
+
+use std::hint::black_box;
+
+use crate::{Group, Row};
+
+pub fn groups() -> Vec<Group> {
+    let masked = [16, 64, 1 << 10, 64 << 10, 1 << 20].map(|size| {
+        let calls = calls(size);
+        Group::new("mask", size, mask(size, calls))
+    });
+    let texts = [
+        ("ASCII", "plain ASCII, a line of it. "),
+        ("mixed", "Grüße, Ελλάδα, 日本語, 🐟 ok "),
+    ];
+    let checked = texts.map(|(name, words)| {
+        let mut text = words.repeat(1024 / words.len() + 1);
+        // 1 KiB, or as much of it as whole characters make.
+        text.truncate(text.floor_char_boundary(1024));
+        Group::new("utf8", name, utf8(&text))
+    });
+    masked.into_iter().chain(checked).collect()
+}
+
+/// So many that a call is worth timing.
+fn calls(size: usize) -> usize {
+    ((16 << 10) / size).max(1)
+}
+
+const KEY: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
+
+/// In place, but for the copy that it is compared with.
+fn mask(size: usize, calls: usize) -> Vec<Row> {
+    let copy = || {
+        let (from, mut to) = (vec![1; size], vec![0; size]);
+        move || {
+            for _ in 0..calls {
+                black_box(&mut to[..]).copy_from_slice(black_box(&from));
+            }
+        }
+    };
+    let with = |name, mask: fn(&mut [u8])| {
+        let mut payload = vec![1; size];
+        Row::new(name, calls, move || {
+            for _ in 0..calls {
+                mask(black_box(&mut payload));
+            }
+        })
+    };
+    vec![
+        Row::new("copy", calls, copy()),
+        with("sockeye", |payload| sockeye::proto::mask(payload, KEY, 0)),
+        with("fastwebsockets", |payload| {
+            fastwebsockets::unmask(payload, KEY)
+        }),
+        with("sockudo-ws", |payload| {
+            sockudo_ws::simd::apply_mask(payload, KEY)
+        }),
+        with("yawc", |payload| yawc::mask::apply_mask(payload, KEY)),
+        with("soketto", |payload| {
+            let mut header = soketto::base::Header::new(soketto::base::OpCode::Binary);
+            header.set_masked(true).set_mask(u32::from_be_bytes(KEY));
+            soketto::base::Codec::apply_mask(&header, payload);
+        }),
+        Row::new("copy again", calls, copy()),
+    ]
+}
+
+fn utf8(text: &str) -> Vec<Row> {
+    let copy = || {
+        let (from, mut to) = (text.as_bytes().to_vec(), vec![0; text.len()]);
+        move || {
+            for _ in 0..16 {
+                black_box(&mut to[..]).copy_from_slice(black_box(&from));
+            }
+        }
+    };
+    let with = |name, is_valid: fn(&[u8]) -> bool| {
+        let text = text.as_bytes().to_vec();
+        Row::new(name, 16, move || {
+            for _ in 0..16 {
+                assert!(is_valid(black_box(&text)));
+            }
+        })
+    };
+    vec![
+        Row::new("copy", 16, copy()),
+        with("sockeye", |text| sockeye::proto::validate(text).is_ok()),
+        with("sockudo-ws", sockudo_ws::utf8::validate_utf8),
+        with("simdutf8", |text| simdutf8::basic::from_utf8(text).is_ok()),
+        with("std", |text| std::str::from_utf8(text).is_ok()),
+        Row::new("copy again", 16, copy()),
+    ]
+}
