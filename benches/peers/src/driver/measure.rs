@@ -8,7 +8,7 @@ use crate::Options;
 use crate::cases::{Case, Mode};
 use crate::chart::{Bar, svg};
 use crate::peers::{LIMIT, Peer};
-use crate::probe::check;
+use crate::probe::{check, compressed_reply};
 use crate::process::{Failure, Server, Setting, generate};
 
 /// What a run of the generator may take beyond what it was told to.
@@ -38,6 +38,8 @@ impl Sample {
 pub struct Row {
     pub peer: &'static str,
     pub batches: bool,
+    /// Of 1 KiB of JSON, where it compresses.
+    pub reply_bytes: Option<usize>,
     /// Why there is no sample, or not all.
     pub error: Option<String>,
     pub samples: Vec<Sample>,
@@ -152,6 +154,7 @@ impl Contestant {
             row: Row {
                 peer: peer.name,
                 batches: peer.batches,
+                reply_bytes: None,
                 error: None,
                 samples: Vec::new(),
                 ratios: Vec::new(),
@@ -159,7 +162,12 @@ impl Contestant {
         };
         if case.mode != Mode::Idle {
             match contestant.start(setting, case) {
-                Ok(server) => contestant.server = Some(server),
+                Ok(server) => {
+                    if peer.compresses(case) {
+                        contestant.row.reply_bytes = compressed_reply(&server).ok();
+                    }
+                    contestant.server = Some(server);
+                }
                 Err(error) => contestant.row.error = Some(error.to_string()),
             }
         }

@@ -93,7 +93,7 @@ fn probe(setting: &Setting, peer: &Peer) -> Probes {
     if let Err(error) = check(setting, &server, false) {
         probes.error = Some(error.to_string());
     }
-    let ask = |frames: &[&[u8]]| exchange(&server.address, &frames.concat()).ok();
+    let ask = |frames: &[&[u8]]| exchange(&server.address, "", &frames.concat()).ok();
     let refuses = |frames: &[&[u8]]| ask(frames).map(|answer| answer.refused);
     probes.refuses_bad_text = refuses(&[&frame(0x81, b"\xFFabc")]);
     probes.refuses_bad_fragments = refuses(&[&frame(0x01, b"\xE2\x82"), &frame(0x80, b"a")]);
@@ -117,13 +117,43 @@ const ECHO: Case = Case {
     deflate: false,
 };
 
-/// A short client frame. Its masking key is zero.
+/// A client frame of less than 64 KiB. Its masking key is zero.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("a short payload");
-    let mut frame = vec![first, 0x80 | length, 0, 0, 0, 0];
+    let length = u16::try_from(payload.len()).expect("a short payload");
+    let mut frame = vec![first];
+    match length {
+        0..126 => frame.push(0x80 | length as u8),
+        _ => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&length.to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&[0; 4]);
     frame.extend_from_slice(payload);
     frame
 }
+
+/// How many bytes its echo of 1 KiB of JSON has, compressed: what its level makes of it.
+pub fn compressed_reply(server: &Server) -> Result<usize, Failure> {
+    let record = |id| {
+        format!(
+            r#"{{"id":{id},"name":"user{}","score":{}}},"#,
+            id * 7919 % 997,
+            id * 31
+        )
+    };
+    let mut text: String = (1_u32..).map(record).take(40).collect();
+    text.truncate(1024);
+    let answer = exchange(&server.address, DEFLATE, &frame(0x81, text.as_bytes()))?;
+    match answer.is_one && answer.is_compressed {
+        true => Ok(answer.data.len()),
+        false => Err("its echo is not compressed".into()),
+    }
+}
+
+/// An offer that any server can take.
+const DEFLATE: &str =
+    "Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n";
 
 #[derive(Default)]
 struct Answer {
@@ -134,17 +164,18 @@ struct Answer {
     data: Vec<u8>,
     /// They made one message.
     is_one: bool,
+    is_compressed: bool,
 }
 
 /// Sends the bytes over a connection of their own, and returns what comes until it ends or is
 /// silent.
-fn exchange(address: &str, bytes: &[u8]) -> Result<Answer, Failure> {
+fn exchange(address: &str, fields: &str, bytes: &[u8]) -> Result<Answer, Failure> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     let request = format!(
         "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n"
     );
     stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
@@ -166,10 +197,17 @@ fn exchange(address: &str, bytes: &[u8]) -> Result<Answer, Failure> {
             answer.refused = !silent.contains(&error.kind());
             break;
         }
-        let mut payload = vec![0; usize::from(header[1] & 0x7F)];
+        let mut length = usize::from(header[1] & 0x7F);
+        if length == 126 {
+            let mut longer = [0; 2];
+            stream.read_exact(&mut longer)?;
+            length = usize::from(u16::from_be_bytes(longer));
+        }
+        let mut payload = vec![0; length];
         stream.read_exact(&mut payload)?;
         match header[0] & 0x0F {
             0..=2 => {
+                answer.is_compressed |= header[0] & 0x40 != 0;
                 answer.data.extend_from_slice(&payload);
                 messages += u8::from(header[0] & 0x80 != 0);
             }

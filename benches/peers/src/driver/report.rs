@@ -131,6 +131,15 @@ impl Table {
         if !self.idle {
             text.push_str("\n† writes each reply by itself\n");
         }
+        let made = |row: &Row| row.reply_bytes.map(|bytes| format!("{} {bytes}", row.peer));
+        let made: Vec<_> = self.rows.iter().filter_map(made).collect();
+        if !made.is_empty() {
+            let _ = writeln!(
+                text,
+                "\nBytes that 1 KiB of JSON becomes: {}",
+                made.join(", ")
+            );
+        }
         text
     }
 }

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Config, Connection, Deflate, Event, Input, MessageRef,
     ServerHandshake, Url,
@@ -16,8 +17,12 @@ const NOW: Duration = Duration::ZERO;
 /// The fastest, of both.
 const LEVEL: u32 = 1;
 
+/// Messages that differ, together more than the window: takeover refers to their like and not to
+/// themselves.
+const MESSAGES: usize = 64;
+
 pub fn groups() -> Vec<Group> {
-    let text = json(1024);
+    let texts: Vec<String> = (0..MESSAGES).map(json).collect();
     let modes = [
         ("takeover", Deflate::default()),
         ("no takeover", Deflate::shared()),
@@ -26,23 +31,21 @@ pub fn groups() -> Vec<Group> {
         .into_iter()
         .flat_map(|(mode, deflate)| {
             [
-                Group::new("deflate", mode, compress(&text, &deflate)),
-                Group::new("inflate", mode, decompress(&text, &deflate)),
+                Group::new("deflate", mode, compress(&texts, &deflate)),
+                Group::new("inflate", mode, decompress(&texts, &deflate)),
             ]
         })
         .collect()
 }
 
-/// An array of records.
-fn json(size: usize) -> String {
+/// An array of records, less than 1 KiB.
+fn json(seed: usize) -> String {
     let mut text = String::from("[");
-    for id in 0.. {
-        let record = format!(
-            r#"{{"id":{id},"name":"user{}","score":{}}},"#,
-            id * 7919 % 997,
-            id * 31
-        );
-        if text.len() + record.len() > size {
+    for id in 1000 * seed.. {
+        let (name, score) = (id * 7919 % 997, id * 31 % 10_007);
+        let record = format!(r#"{{"id":{id},"name":"user{name}","score":{score}}},"#);
+        if text.len() + record.len() > 1023 {
+            text.pop();
             return text + "]";
         }
         text += &record;
@@ -50,23 +53,40 @@ fn json(size: usize) -> String {
     unreachable!("it has grown")
 }
 
-fn copy(name: &'static str, text: &str) -> Row {
-    let (from, mut to) = (text.as_bytes().to_vec(), vec![0; text.len()]);
-    Row::new(name, 1, move || {
-        black_box(&mut to[..]).copy_from_slice(black_box(&from))
+fn copy(name: &'static str, texts: &[String]) -> Row {
+    let (texts, mut to) = (texts.to_vec(), vec![1; 1024]);
+    Row::new(name, MESSAGES, move || {
+        for text in &texts {
+            black_box(&mut to[..text.len()]).copy_from_slice(black_box(text.as_bytes()));
+        }
     })
 }
 
-fn compress(text: &str, deflate: &Deflate) -> Vec<Row> {
+fn rows(
+    texts: &[String],
+    sockeye: impl FnMut() + 'static,
+    sockudo: impl FnMut() + 'static,
+) -> Vec<Row> {
+    vec![
+        copy("copy", texts),
+        Row::new("sockeye", MESSAGES, sockeye),
+        Row::new("sockudo-ws", MESSAGES, sockudo),
+        copy("copy again", texts),
+    ]
+}
+
+fn compress(texts: &[String], deflate: &Deflate) -> Vec<Row> {
     let (_, mut server) = pair(deflate);
-    let message = text.to_owned();
+    let messages = texts.to_vec();
     let mut out = Vec::new();
     let sockeye = move || {
-        out.clear();
-        server
-            .send(MessageRef::Text(&message), &mut out)
-            .expect("it is open");
-        black_box(&out);
+        for message in &messages {
+            out.clear();
+            server
+                .send(MessageRef::Text(message), &mut out)
+                .expect("it is open");
+            black_box(&out);
+        }
     };
     let mut encoder = DeflateEncoder::new(
         MAX_WINDOW_BITS,
@@ -74,68 +94,66 @@ fn compress(text: &str, deflate: &Deflate) -> Vec<Row> {
         LEVEL,
         0,
     );
-    let message = text.to_owned();
+    let messages = texts.to_vec();
     let sockudo = move || {
-        black_box(encoder.compress(message.as_bytes()).expect("it compresses"));
+        for message in &messages {
+            black_box(encoder.compress(message.as_bytes()).expect("it compresses"));
+        }
     };
-    vec![
-        copy("copy", text),
-        Row::new("sockeye", 1, sockeye),
-        Row::new("sockudo-ws", 1, sockudo),
-        copy("copy again", text),
-    ]
+    rows(texts, sockeye, sockudo)
 }
 
-/// Of messages that their own encoders made, each of which refers to the ones before it where there
-/// is takeover; the first is received once.
-fn decompress(text: &str, deflate: &Deflate) -> Vec<Row> {
+/// Of what each one's own encoder made of the messages the second time, when it could refer to
+/// those before the first as to any others; so they can be received over and over.
+fn decompress(texts: &[String], deflate: &Deflate) -> Vec<Row> {
     let (mut client, mut server) = pair(deflate);
-    let (mut first, mut next) = (Vec::new(), Vec::new());
-    client
-        .send(MessageRef::Text(text), &mut first)
-        .expect("it is open");
-    client
-        .send(MessageRef::Text(text), &mut next)
-        .expect("it is open");
-    let mut frame = Vec::new();
-    let mut receive = move |bytes: &[u8]| {
-        // Unmasked in place.
-        frame.clear();
-        frame.extend_from_slice(bytes);
-        let mut input = Input::new(&mut frame);
-        let event = server
-            .recv(&mut input, &mut Vec::new(), NOW)
-            .expect("it is sound");
-        let Some(Event::Message(message)) = event else {
-            panic!("not a message");
+    let mut sent = || -> Vec<Vec<u8>> {
+        let send = |text: &String| {
+            let mut out = Vec::new();
+            client
+                .send(MessageRef::Text(text), &mut out)
+                .expect("it is open");
+            out
         };
-        black_box(message.as_bytes());
-        server.recycle(message.into_payload());
+        texts.iter().map(send).collect()
+    };
+    let (first, again) = (sent(), sent());
+    let mut frame = Vec::new();
+    let mut receive = move |frames: &[Vec<u8>]| {
+        for bytes in frames {
+            // Unmasked in place.
+            frame.clear();
+            frame.extend_from_slice(bytes);
+            let mut input = Input::new(&mut frame);
+            let event = server
+                .recv(&mut input, &mut Vec::new(), NOW)
+                .expect("it is sound");
+            let Some(Event::Message(message)) = event else {
+                panic!("not a message");
+            };
+            black_box(message.as_bytes());
+            server.recycle(message.into_payload());
+        }
     };
     receive(&first);
-    let sockeye = move || receive(&next);
+    let sockeye = move || receive(&again);
 
     let alone = deflate.client_no_context_takeover;
     let mut encoder = DeflateEncoder::new(MAX_WINDOW_BITS, alone, LEVEL, 0);
     let mut decoder = DeflateDecoder::new(MAX_WINDOW_BITS, alone);
-    let mut compressed = || {
-        encoder
-            .compress(text.as_bytes())
-            .ok()
-            .flatten()
-            .expect("it compresses")
+    let mut compressed = || -> Vec<Bytes> {
+        let compress = |text: &String| encoder.compress(text.as_bytes()).ok().flatten();
+        texts.iter().filter_map(compress).collect()
     };
-    let (first, next) = (compressed(), compressed());
-    decoder.decompress(&first, 1 << 20).expect("it is sound");
-    let sockudo = move || {
-        black_box(decoder.decompress(&next, 1 << 20).expect("it is sound"));
+    let (first, again) = (compressed(), compressed());
+    assert_eq!(again.len(), MESSAGES);
+    let mut receive = move |messages: &[Bytes]| {
+        for message in messages {
+            black_box(decoder.decompress(message, 1 << 20).expect("it is sound"));
+        }
     };
-    vec![
-        copy("copy", text),
-        Row::new("sockeye", 1, sockeye),
-        Row::new("sockudo-ws", 1, sockudo),
-        copy("copy again", text),
-    ]
+    receive(&first);
+    rows(texts, sockeye, move || receive(&again))
 }
 
 /// Both ends after an opening handshake.
