@@ -259,13 +259,17 @@ fn a_handle_of_a_stopped_server_answers_stopped() {
 
 /// A server whose upgrades are decided by the test; messages are echoed.
 fn deferring(config: Config) -> (Running, Receiver<Deferred<()>>, Watch) {
+    deferring_on(2, config)
+}
+
+fn deferring_on(workers: usize, config: Config) -> (Running, Receiver<Deferred<()>>, Watch) {
     let (tell, asked) = channel();
     let (probe, watch) = Probe::echo();
     let route = Route::deferred("/chat", probe, move |_, upgrade| {
         let _ = tell.send(upgrade);
     });
     let builder = Server::builder()
-        .workers(many(2))
+        .workers(many(workers))
         .config(config)
         .add_route(route);
     (Running::start(builder), asked, watch)
@@ -349,6 +353,29 @@ fn a_deferred_upgrade_whose_client_has_gone_never_opens_and_its_slot_is_free() {
     // It stops at once, so that no session is left.
     drop(server);
     assert_eq!(watch.rest(), []);
+}
+
+/// H23: what was to be said to it is said to nobody else.
+#[test]
+fn the_answer_to_a_client_that_has_gone_reaches_no_other() {
+    let (server, asked, _watch) = deferring_on(1, patient());
+    let open = || {
+        let mut peer = server.connect();
+        peer.write(upgrade().bytes());
+        asked.recv_timeout(GUARD).unwrap().accept(());
+        peer.head();
+        peer
+    };
+    let mut other = open();
+    let mut gone = server.connect();
+    gone.write(upgrade().bytes());
+    let upgrade = asked.recv_timeout(GUARD).unwrap();
+    gone.shut_write();
+    // Behind this the end of the stream has been seen.
+    other.settle();
+    upgrade.accept(());
+    gone.expect_end();
+    assert_eq!(other.ask("mine"), "mine");
 }
 
 #[test]

@@ -113,6 +113,14 @@ pub(super) struct Turn<'w> {
     pub(super) peers: &'w mut (dyn Peers + 'w),
 }
 
+impl Turn<'_> {
+    /// The session's output goes with it: the cork is the next session's.
+    fn gone(&mut self, Gone: Gone) -> Next {
+        self.cork.clear();
+        Next::Drop
+    }
+}
+
 /// What the worker does with a session that was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -255,13 +263,7 @@ impl<T: Transport> Session<T> {
 
     /// Does all that can be done now.
     pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
-        match self.advance(turn) {
-            Ok(next) => next,
-            Err(Gone) => {
-                turn.cork.clear();
-                Next::Drop
-            }
-        }
+        self.advance(turn).unwrap_or_else(|gone| turn.gone(gone))
     }
 
     /// A subscription that another thread asked for.

@@ -47,8 +47,8 @@ impl<T: Transport> Session<T> {
             && opening.deferred_until.take().is_some()
         {
             let decision = decision.map_or_else(Decision::Reject, Decision::Accept);
-            if self.settle(decision, turn).is_err() {
-                return Next::Drop;
+            if let Err(gone) = self.settle(decision, turn) {
+                return turn.gone(gone);
             }
         }
         self.drive(turn)
