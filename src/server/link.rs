@@ -268,7 +268,16 @@ impl Link {
             return Sent::Dropped;
         }
         let mut own = Vec::new();
-        match self.connection.share_prepared(message, &mut own) {
+        // As in `append`.
+        let lasts = keep == Keep::Always;
+        if !lasts {
+            self.connection.forget();
+        }
+        let shared = self.connection.share_prepared(message, &mut own);
+        if !lasts {
+            self.connection.forget();
+        }
+        match shared {
             Ok(Some(frame)) => queue.push_shared(frame, keep),
             Ok(None) => queue.push(own, 0, keep),
             Err(_) => return Sent::Dropped,
@@ -407,11 +416,14 @@ impl SocketIo<'_> {
             }
             return self.dropped();
         }
-        if self.queue.is_blocked() && self.link.options.overflow == Overflow::DropOldest {
+        if self.may_be_dropped() {
             let mut frame = Vec::new();
+            // The peer may never get it, or not what came before it.
+            self.link.connection.forget();
             if encode(self.link, &mut frame).is_err() {
                 return Sent::Dropped;
             }
+            self.link.connection.forget();
             self.uncork();
             self.queue.push(frame, 0, Keep::UntilFull);
         } else if encode(self.link, self.cork).is_err() {
@@ -424,6 +436,12 @@ impl SocketIo<'_> {
     fn count_sent(&mut self, length: usize) -> Sent {
         self.metrics.messages_sent.add(1);
         self.link.sent(self.queue, length, self.now)
+    }
+
+    /// Whether a message that is sent now may be dropped to make room for later ones.
+    #[inline]
+    fn may_be_dropped(&self) -> bool {
+        self.queue.is_blocked() && self.link.options.overflow == Overflow::DropOldest
     }
 
     fn dropped(&self) -> Sent {
@@ -448,7 +466,11 @@ impl SocketIo<'_> {
         if let Some(frame) = frame {
             self.uncork();
             let (buffer, start) = frame.into_parts();
-            self.queue.push(buffer, start, Keep::Always);
+            let keep = match self.may_be_dropped() {
+                true => Keep::UntilFull,
+                false => Keep::Always,
+            };
+            self.queue.push(buffer, start, keep);
         }
         sent
     }

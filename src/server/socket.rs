@@ -24,7 +24,8 @@ pub enum Overflow {
     #[default]
     DropNewest,
     /// The oldest messages that wait are dropped to make room. From the first byte that waits on,
-    /// each message is queued on its own, which costs a buffer for each.
+    /// each message is queued on its own, which costs a buffer for each, and compressed for
+    /// itself, so that none refers to one that was dropped.
     DropOldest,
     /// The connection is closed with 1013, and nothing but the Close is sent any more.
     Close,

@@ -267,6 +267,15 @@ impl Connection {
         Ok(())
     }
 
+    /// What is sent from here on is encoded without reference to what was sent before, which may
+    /// never be written.
+    #[cfg(feature = "server")]
+    pub(crate) fn forget(&mut self) {
+        if let Some(extension) = &mut self.extension {
+            extension.encoder.forget();
+        }
+    }
+
     #[inline]
     fn check_start(&self) -> Result<(), Misuse> {
         if !self.is_open() {

@@ -147,6 +147,11 @@ pub trait PerMessageEncode: Send {
     /// again: free what can be made anew. By default nothing.
     fn idle(&mut self) {}
 
+    /// What was encoded so far may never reach the peer, or not all of it: what is encoded from
+    /// here on must not refer to it. By default nothing, which is right for an encoder that keeps
+    /// nothing from one message to the next.
+    fn forget(&mut self) {}
+
     /// How to send a message that was encoded as `prepared` says; None where it was not, by this
     /// extension. [`PreparedUse::Shared`] is a promise that the peer can decode it, and that
     /// what is encoded after it takes it into account; it means nothing as an answer to None.

@@ -17,6 +17,7 @@ use super::*;
 use crate::proto::{Config, Connection, Message, MessageKind, RandomSource as _};
 
 mod deadlines;
+mod dropping;
 mod faults;
 mod slow;
 

@@ -28,7 +28,8 @@ pub(super) struct Encoder {
     prepared: PreparedUse,
     /// With context takeover from the first compressed message on, else only inside a message.
     compress: Option<Compress>,
-    /// A message that the compressor knows nothing of has gone to the peer's inflater.
+    /// A message that the compressor knows nothing of has gone to the peer's inflater, or one that
+    /// it knows may not.
     stale: bool,
     /// Something was compressed since the connection was last found silent.
     used: bool,
@@ -99,6 +100,10 @@ impl PerMessageEncode for Encoder {
             self.compress = None;
         }
         self.used = false;
+    }
+
+    fn forget(&mut self) {
+        self.stale = true;
     }
 
     fn use_prepared(&mut self, prepared: Option<PreparedKey>) -> PreparedUse {
