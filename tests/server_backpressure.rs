@@ -6,6 +6,7 @@ mod handshake_util;
 mod net;
 mod util;
 
+use std::net::Shutdown;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -407,4 +408,46 @@ fn what_others_send_waits_for_the_end_of_a_fragmented_message() {
         .into_iter()
         .filter(|it| matches!(it, Told::Note(_)));
     assert!(notes.eq([Told::Note(queued.into())]));
+}
+
+/// Sends until there is no more room, and again as soon as there is some. Anything but `fill` is
+/// echoed.
+struct Fill;
+
+impl Handler for Fill {
+    type State = bool;
+
+    fn on_message(&self, socket: &mut Socket<'_, bool>, message: Message<'_>) {
+        if message.as_text() == Some("fill") {
+            *socket.state_mut() = true;
+            self.on_drain(socket);
+        } else {
+            socket.send(message);
+        }
+    }
+
+    fn on_drain(&self, socket: &mut Socket<'_, bool>) {
+        while *socket.state() && socket.send("more") != Sent::Dropped {}
+    }
+}
+
+/// D16: what the peer takes as fast as it comes is work without end, too.
+#[test]
+fn a_handler_that_sends_on_in_on_drain_leaves_the_others_their_turn() {
+    let builder = Server::builder()
+        .workers(std::num::NonZeroUsize::MIN)
+        .config(patient())
+        .max_backpressure(100)
+        .route("/chat", Fill);
+    let server = Running::start(builder);
+    let (mut peer, mut other) = (server.open(), server.open());
+    peer.say("fill");
+    let mut stream = peer.stream().try_clone().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+    for at in 0..10 {
+        let text = at.to_string();
+        assert_eq!(other.ask(&text), text);
+    }
+    peer.stream().shutdown(Shutdown::Both).unwrap();
+    let _ = reader.join().unwrap();
 }

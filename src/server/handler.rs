@@ -69,7 +69,8 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// All that waited is written, after a [`send`](Socket::send) answered
-    /// [`Sent::Queued`](super::Sent::Queued) or [`Sent::Dropped`](super::Sent::Dropped).
+    /// [`Sent::Queued`](super::Sent::Queued) or [`Sent::Dropped`](super::Sent::Dropped). Called
+    /// once a turn, so that one that fills up again leaves the others theirs.
     fn on_drain(&self, socket: &mut Socket<'_, Self::State>) {
         let _ = socket;
     }

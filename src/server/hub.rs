@@ -238,6 +238,7 @@ impl<T: Transport> Hub<T> {
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &mut self.spares,
+            drained: false,
             peers: &mut peers,
         };
         let queued = session.queued_bytes();

@@ -214,7 +214,9 @@ impl Link {
         if fits(queue) {
             return true;
         }
-        self.draining = self.options.overflow != Overflow::Close;
+        // What is too long for an empty queue waits for nothing.
+        self.draining |= queue.len() + corked > 0;
+        self.draining &= self.options.overflow != Overflow::Close;
         match self.options.overflow {
             Overflow::DropNewest => false,
             Overflow::DropOldest => {

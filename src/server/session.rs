@@ -110,6 +110,8 @@ pub(super) struct Turn<'w> {
     pub(super) cork: &'w mut Vec<u8>,
     /// Buffers for large messages.
     pub(super) spares: &'w mut Spares,
+    /// `on_drain` was called: the next time is another turn's.
+    pub(super) drained: bool,
     pub(super) peers: &'w mut (dyn Peers + 'w),
 }
 
@@ -126,7 +128,7 @@ impl Turn<'_> {
 pub(super) enum Next {
     /// Waits for readiness or its deadline.
     Wait,
-    /// Its read budget is used up: it is driven again, after the others.
+    /// Its share of the turn is used up: it is driven again, after the others.
     Again,
     /// It is over: drop it.
     Drop,
@@ -290,7 +292,10 @@ impl<T: Transport> Session<T> {
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
         // A command may have been told to the application.
         self.end_if_asked(turn)?;
-        self.write(turn)?;
+        match self.owes_drain() {
+            true => self.write_all(turn)?,
+            false => self.write(turn)?,
+        }
         for _ in 0..READS_PER_TURN {
             if !self.can_receive(turn.shared) {
                 break;
@@ -307,7 +312,7 @@ impl<T: Transport> Session<T> {
             self.handle_timeout(turn)?;
         }
         self.finish(turn)?;
-        match self.can_receive(turn.shared) {
+        match self.can_receive(turn.shared) || self.owes_drain() {
             true => Ok(Next::Again),
             false => Ok(Next::Wait),
         }
@@ -669,13 +674,23 @@ impl<T: Transport> Session<T> {
             Err(error) => return Err(self.lost(End::Broken(error), turn)),
         }
         if let Phase::Open(open) = &mut self.phase
-            && mem::take(&mut open.link.draining)
+            && open.link.draining
+            && !mem::replace(&mut turn.drained, true)
         {
+            open.link.draining = false;
             self.tell(turn, |application, io| application.on_drain(io));
             self.end_if_asked(turn)?;
             return self.write(turn);
         }
         Ok(())
+    }
+
+    /// All is written that the application waits for, and it is still to be told.
+    fn owes_drain(&self) -> bool {
+        match &self.phase {
+            Phase::Open(open) => open.link.draining && self.queue.is_empty(),
+            _ => false,
+        }
     }
 
     /// Nothing of the application's follows what is queued.

@@ -40,7 +40,8 @@ pub enum Sent {
     Queued,
     /// It was not sent: the connection is closing, or the backlog would go over
     /// [`max_backpressure`](super::Builder::max_backpressure).
-    /// [`Handler::on_drain`](super::Handler::on_drain) follows in the second case.
+    /// [`Handler::on_drain`](super::Handler::on_drain) follows in the second case, unless nothing
+    /// waits: then the message alone is too long.
     Dropped,
 }
 

@@ -184,6 +184,7 @@ impl Rig {
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &mut self.spares,
+            drained: false,
             peers: &mut Alone,
         };
         let next = how(&mut self.session, &mut turn);

@@ -138,3 +138,14 @@ mod deflated {
         assert_eq!(hear(&rig, &mut client), left);
     }
 }
+
+/// Nothing waits that could be drained: it would be told of an empty queue behind some other
+/// message, if ever.
+#[test]
+fn a_message_that_is_too_long_for_an_empty_queue_is_dropped_and_no_drain_follows() {
+    let mut rig = Rig::open(|options, _| options.max_backpressure = 100);
+    rig.receive(Client::new().binary(101).1);
+    assert_eq!(rig.answers(), [Told::Sent(Sent::Dropped)]);
+    rig.receive(Client::new().binary(99).1);
+    assert_eq!(rig.answers(), [Told::Sent(Sent::Sent)]);
+}
