@@ -7,14 +7,16 @@ mod net;
 mod util;
 
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use handshake_util::{plain, upgrade};
-use net::{GUARD, Peer, Running, config, patient};
+use net::{GUARD, How, Peer, Probe, Running, config, patient, serve_with};
 use sockeye::proto::{Delivery, Message, MessagePiece};
 use sockeye::server::{
-    Accepted, Cause, ConnectionStats, Deferred, End, Handler, HttpResponse, Observer, RateLimit,
-    Reject, Request, Route, Server, Socket, SubscribeError, TopicOptions,
+    Accepted, Builder, Cause, ConnectionStats, Deferred, End, Handler, HttpResponse, Member,
+    Observer, Presence, PresenceChange, PresenceError, RateLimit, Reject, Request, Route, Server,
+    Socket, SubscribeError, TopicOptions,
 };
 use util::{CLOSE, PING, PONG, TEXT, close_payload};
 
@@ -264,6 +266,51 @@ fn a_panic_before_a_connection_is_open_is_500() {
     }
     drop((peer, other, server));
     assert_eq!(ends.try_iter().count(), 1, "only the other was open");
+}
+
+/// A store in which everyone is, and nobody can leave.
+struct NoExit;
+
+impl Presence for NoExit {
+    fn join(&self, _: &str, _: u64, _: &str, _: &str) -> Result<PresenceChange, PresenceError> {
+        Ok(PresenceChange::None)
+    }
+
+    fn update(&self, _: &str, _: u64, _: &str) -> PresenceChange {
+        PresenceChange::None
+    }
+
+    fn leave(&self, _: &str, _: u64) -> PresenceChange {
+        panic()
+    }
+
+    fn members(&self, _: &str) -> Vec<Member> {
+        Vec::new()
+    }
+
+    fn count(&self, _: &str) -> usize {
+        0
+    }
+}
+
+#[test]
+fn a_panic_of_the_presence_store_as_a_connection_ends_is_the_connections_own() {
+    let probe = Probe::new(|socket, message, _| {
+        let _ = socket.join("one", "user", "");
+        let _ = socket.join("two", "user", "");
+        let _ = socket.subscribe("topic");
+        socket.send(message);
+    });
+    let one = std::num::NonZeroUsize::MIN;
+    let store = |it: Builder| it.workers(one).config(patient()).presence(Arc::new(NoExit));
+    let (server, watch) = serve_with(store, probe);
+    let (mut peer, mut other) = (server.open(), server.open());
+    assert_eq!(peer.ask("hello"), "hello");
+    peer.close();
+    assert_eq!(watch.close(), (1000, How::Clean));
+    assert_eq!(other.ask("still here"), "still here");
+    let stats = server.handle().stats();
+    assert_eq!((stats.connections, stats.subscriptions), (1, 1));
 }
 
 /// What a worker calls of the application's apart from handlers.

@@ -1,6 +1,7 @@
 //! How a connection ends: by the peer, by the application, by a deadline, or with its transport.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use std::vec::Vec;
 
@@ -108,7 +109,9 @@ impl<T: Transport> Session<T> {
             turn.peers.unsubscribe(&topic, self.id.token());
         }
         for topic in mem::take(&mut open.link.joined) {
-            turn.shared.presence.leave(&topic, self.id.to_u64());
+            // The store may be the application's own: its panic is not the worker's.
+            let leave = || turn.shared.presence.leave(&topic, self.id.to_u64());
+            let _ = catch_unwind(AssertUnwindSafe(leave));
         }
     }
 
