@@ -313,6 +313,42 @@ fn a_panic_of_the_presence_store_as_a_connection_ends_is_the_connections_own() {
     assert_eq!((stats.connections, stats.subscriptions), (1, 1));
 }
 
+/// State that can't be dropped.
+#[derive(Default)]
+struct Sticky;
+
+impl Drop for Sticky {
+    fn drop(&mut self) {
+        panic();
+    }
+}
+
+struct Sticks;
+
+impl Handler for Sticks {
+    type State = Sticky;
+
+    fn on_message(&self, socket: &mut Socket<'_, Sticky>, message: Message<'_>) {
+        socket.send(message);
+    }
+}
+
+/// As it does where a lock is poisoned by the handler's own panic, say.
+#[test]
+fn a_panic_as_a_connections_state_is_dropped_ends_no_worker() {
+    let builder = Server::builder()
+        .workers(std::num::NonZeroUsize::MIN)
+        .config(patient())
+        .route("/chat", Sticks);
+    let server = Running::start(builder);
+    let mut other = server.open();
+    let mut peer = server.open();
+    assert_eq!(peer.ask("hello"), "hello");
+    peer.close();
+    assert_eq!(other.ask("still here"), "still here");
+    other.close();
+}
+
 /// What a worker calls of the application's apart from handlers.
 struct Panicking;
 

@@ -128,13 +128,16 @@ impl<T: Transport> Session<T> {
             },
             _ => (timeout_at, timeout),
         };
-        self.phase = Phase::Lingering {
+        let lingering = Phase::Lingering {
             deadline,
             patience,
             half_closed: false,
             peer_ended: false,
             discarded: 0,
         };
+        let before = mem::replace(&mut self.phase, lingering);
+        // With it goes the application's state, which may panic as it does.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(before)));
         self.unread = Vec::new();
     }
 
