@@ -451,3 +451,19 @@ fn a_handler_that_sends_on_in_on_drain_leaves_the_others_their_turn() {
     peer.stream().shutdown(Shutdown::Both).unwrap();
     let _ = reader.join().unwrap();
 }
+
+/// It would wait for ever: it is not read from, and has no deadline.
+#[test]
+fn a_paused_connection_whose_peer_has_reset_it_ends() {
+    let probe = Probe::new(|socket, _, _| {
+        let _ = socket.send("never read");
+        socket.pause();
+    });
+    let (server, watch) = serve_with(|it| it.config(patient()), probe);
+    let mut peer = server.open();
+    peer.say("");
+    // What it has received and not read makes a reset of its end.
+    assert_eq!(peer.stream().peek(&mut [0]).unwrap(), 1);
+    drop(peer);
+    assert_eq!(watch.close(), (1006, How::Broken));
+}

@@ -126,6 +126,13 @@ impl<T: Transport> Hub<T> {
         }
     }
 
+    /// The transport of a session has failed; what it received before can still be read.
+    pub(super) fn broken(&mut self, token: Token) {
+        if let Some(session) = self.sessions.get_mut(token) {
+            session.set_broken();
+        }
+    }
+
     /// Drives the sessions whose deadline may have passed.
     pub(super) fn expire(&mut self, now: Duration) {
         while let Some((tick, tokens)) = self.wheel.expire(now) {

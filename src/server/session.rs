@@ -63,6 +63,7 @@ pub(super) struct Session<T> {
     readable: bool,
     /// The end of the peer's stream was signalled: read up to it.
     read_closed: bool,
+    broken: bool,
     /// It waits to be driven without an event.
     pub(super) queued: bool,
     /// The entry of the timer wheel that counts.
@@ -177,6 +178,7 @@ impl<T: Transport> Session<T> {
             last: None,
             readable: false,
             read_closed: false,
+            broken: false,
             queued: false,
             scheduled: None,
         }
@@ -190,6 +192,12 @@ impl<T: Transport> Session<T> {
     pub(super) fn set_readable(&mut self, read_closed: bool) {
         self.readable = true;
         self.read_closed |= read_closed;
+    }
+
+    /// The transport has failed: it is read to its error, also by a session that has paused.
+    pub(super) fn set_broken(&mut self) {
+        self.set_readable(true);
+        self.broken = true;
     }
 
     /// A message from another connection of the worker, or from another thread. It is written
@@ -334,6 +342,8 @@ impl<T: Transport> Session<T> {
     /// decides, and while it says so.
     fn is_paused(&self, shared: &Shared) -> bool {
         match &self.phase {
+            // Nobody is left to wait for.
+            _ if self.broken => false,
             Phase::Opening(opening) if opening.deferred_until.is_some() => true,
             // A closing handshake is read to its end, whatever the application said before.
             Phase::Open(open)

@@ -97,10 +97,11 @@ impl Worker {
                     LISTENER => self.acceptable = true,
                     WAKER => self.obey(now),
                     token => {
-                        let broken = event.is_error();
-                        let readable = event.is_readable() || broken;
-                        let read_closed = event.is_read_closed() || broken;
-                        self.hub.ready(token, readable, read_closed, now);
+                        if event.is_error() {
+                            self.hub.broken(token);
+                        }
+                        let read_closed = event.is_read_closed();
+                        self.hub.ready(token, event.is_readable(), read_closed, now);
                     }
                 }
             }

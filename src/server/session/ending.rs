@@ -91,8 +91,9 @@ impl<T: Transport> Session<T> {
         if let Phase::Open(open) = &mut self.phase {
             let end = open.link.end.take().unwrap_or(end);
             self.call(turn, |application, io| application.on_close(io, &end));
+            let stats = self.stats(turn.now);
             self.leave(turn);
-            if let Some(stats) = self.stats(turn.now) {
+            if let Some(stats) = stats {
                 turn.shared.closed(&stats, &end);
             }
         }
