@@ -11,6 +11,31 @@
 //! A [`Server`] is put together by its [`Builder`], runs on the calling thread and is reached from
 //! others by its [`Handle`]. The application implements [`Handler`] and answers through
 //! [`Socket`].
+//!
+//! # Defaults
+//!
+//! The reason for each stands with its setting, in [`Builder`] and [`Config`](crate::proto::Config).
+//! Beside the neighbours' own defaults (a dash: not set, or there is no such setting):
+//!
+//! | | here | uWebSockets | Bun | `ws` | Python `websockets` | Socket.IO |
+//! |---|---|---|---|---|---|---|
+//! | longest message | 1 MiB | 16 KiB | 16 MiB | 100 MiB | 1 MiB | 1 MB |
+//! | may wait for a slow peer | 16 MiB, then dropped | 64 KiB, then dropped | 16 MiB, then dropped | – | 32 KiB, then the sender waits | – |
+//! | ping after silence of | 30 s | within the idle time | within the idle time | – | 20 s | 25 s |
+//! | answer to it within | 20 s | the idle time | the idle time | – | 20 s | 20 s |
+//! | idle | – | 120 s | 120 s | – | – | – |
+//! | closing handshake | 10 s | – | – | 30 s | 10 s | – |
+//! | opening handshake | 10 s | – | – | – | 10 s | 45 s |
+//! | a slow peer's progress | 60 s | – | – | – | – | – |
+//! | a frame's progress | 1 KiB per 30 s | – | – | – | – | – |
+//! | compression | off | off | off | off | on | off |
+//! | messages or bytes a second | – | – | – | – | – | – |
+//!
+//! # Budgets
+//!
+//! One worker serves its connections in turns. A turn reads at most a few times 64 KiB from each
+//! and writes to at most some hundreds of those that a publish has reached, so that neither a busy
+//! peer nor a large topic keeps the others waiting for more than some milliseconds.
 
 mod builder;
 mod handle;

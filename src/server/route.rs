@@ -139,7 +139,7 @@ macro_rules! option_methods {
         /// A connection is closed with 1001 after this time, give or take a tenth, so that those
         /// that were opened together don't come back together.
         ///
-        /// Default none; uWebSockets has it with 120 minutes, Bun has none.
+        /// Default none, as in uWebSockets; most neighbours have no such setting.
         pub fn max_lifetime(self, lifetime: Duration) -> Self {
             self.option(move |it| it.max_lifetime = Some(lifetime))
         }
