@@ -105,6 +105,40 @@ pub const MAX_COMMANDS: usize = 65_536;
 ///
 /// Commands are carried out in the order they were given, by the connection's or each worker,
 /// soon and not at once. One for a connection that has gone meanwhile does nothing.
+///
+/// ```no_run
+/// use std::{thread, time::Duration};
+/// use sockeye::proto::Message;
+/// use sockeye::server::{Handler, Server, Socket};
+///
+/// struct Prices;
+///
+/// impl Handler for Prices {
+///     type State = ();
+///
+///     fn on_open(&self, socket: &mut Socket<'_, ()>) {
+///         let _ = socket.subscribe("prices");
+///     }
+///
+///     fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {}
+/// }
+///
+/// let server = Server::builder().route("/prices", Prices).listen("127.0.0.1:9001")?;
+/// let handle = server.handle();
+/// thread::spawn(move || {
+///     for price in 100..200 {
+///         if handle.publish("prices", &price.to_string()).is_err() {
+///             break; // the server has stopped
+///         }
+///         thread::sleep(Duration::from_secs(1));
+///     }
+///     println!("{} listened to the last one", handle.subscriber_count("prices"));
+///     // 1001 for everybody, and down after ten seconds at the latest.
+///     handle.shut_down_within(Duration::from_secs(10));
+/// });
+/// server.run()?;
+/// # Ok::<(), sockeye::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,

@@ -43,6 +43,25 @@ pub struct ConnectionStats {
 /// Is told of all connections of a server, on the workers' threads: for logs and accounts.
 ///
 /// The methods must not wait, as a handler's must not. A panic in one of them ends there.
+/// What went wrong is in the [`End`]: its [`cause`](End::cause), and the fault itself.
+///
+/// ```
+/// use sockeye::server::{Cause, ConnectionStats, End, Observer, Server};
+///
+/// struct Log;
+///
+/// impl Observer for Log {
+///     fn disconnected(&self, connection: &ConnectionStats, end: &End) {
+///         match end.cause() {
+///             Cause::Peer | Cause::Local => {}
+///             cause => eprintln!("{} ended by {cause:?}: {end:?}", connection.client_ip),
+///         }
+///     }
+/// }
+///
+/// let builder = Server::builder().observer(Log);
+/// # let _ = builder;
+/// ```
 pub trait Observer: Send + Sync + 'static {
     /// A connection has opened; its handler was told.
     fn connected(&self, connection: &ConnectionStats) {

@@ -145,6 +145,73 @@ impl StoredRequest {
 }
 
 /// A connection in the hands of its handler, with the application's state.
+///
+/// Sending, in its forms:
+///
+/// ```
+/// use sockeye::proto::{CloseCode, Message};
+/// use sockeye::server::{Handler, Sent, Socket};
+///
+/// struct Demo;
+///
+/// impl Handler for Demo {
+///     type State = u64; // messages so far
+///
+///     fn on_message(&self, socket: &mut Socket<'_, u64>, message: Message<'_>) {
+///         *socket.state_mut() += 1;
+///         match message.as_text() {
+///             Some("binary") => _ = socket.send(&[1, 2, 3][..]),
+///             Some("parts") => {
+///                 _ = socket.send_fragment("in ", false);
+///                 _ = socket.send_fragment("parts", true);
+///             }
+///             Some("ping") => _ = socket.ping(b"are you there?"),
+///             Some("bye") => _ = socket.close(CloseCode::NORMAL, "bye"),
+///             // In place: the message leaves in the buffer that it came in.
+///             _ => match socket.send(message) {
+///                 Sent::Sent => {}
+///                 Sent::Queued => println!("{} bytes wait", socket.buffered()),
+///                 Sent::Dropped => println!("too much waits, or it is closing"),
+///             },
+///         }
+///     }
+/// }
+/// ```
+///
+/// Topics and presence: a room whose members see each other come and go.
+///
+/// ```
+/// use sockeye::proto::Message;
+/// use sockeye::server::{End, Handler, PresenceChange, Socket};
+///
+/// struct Room;
+///
+/// impl Handler for Room {
+///     type State = String; // the name
+///
+///     fn on_open(&self, socket: &mut Socket<'_, String>) {
+///         let name = socket.state().clone();
+///         if let Err(refused) = socket.subscribe("room") {
+///             _ = socket.send(&refused.to_string());
+///         }
+///         if let Ok(PresenceChange::Joined(_)) = socket.join("room", &name, "{}") {
+///             socket.publish("room", &format!("{name} is here"));
+///         }
+///     }
+///
+///     fn on_message(&self, socket: &mut Socket<'_, String>, message: Message<'_>) {
+///         let told = socket.publish_to_all("room", &message);
+///         println!("{} written, {} wait, {} dropped", told.sent, told.queued, told.dropped);
+///     }
+///
+///     fn on_close(&self, socket: &mut Socket<'_, String>, _: &End) {
+///         let name = socket.state().clone();
+///         if let PresenceChange::Left(_) = socket.leave("room") {
+///             socket.publish("room", &format!("{name} has left"));
+///         }
+///     }
+/// }
+/// ```
 pub struct Socket<'a, S> {
     io: SocketIo<'a>,
     state: &'a mut S,
