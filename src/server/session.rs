@@ -3,13 +3,15 @@
 //! Owns the transport, what waits to be written to it, and the phase it is in. A readable
 //! transport, a timer and a command from another thread all end in [`Session::drive`], which
 //! reads, lets the core and the application answer, and writes once for each read. The clock and
-//! the buffers are the worker's; how requests are answered is in `opening.rs`.
+//! the buffers are the worker's. Here are the session, its turn and what it writes; the rest is in
+//! `receiving.rs`, `opening.rs`, `deadlines.rs` and `ending.rs`.
 
+mod deadlines;
 mod ending;
 mod opening;
+mod receiving;
 
 use std::boxed::Box;
-use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +24,7 @@ use super::handle::ConnectionId;
 use super::handler::{Application, End};
 use super::limits::Permit;
 use super::link::{Link, Peers, SocketIo, Told};
-use super::metrics::{HandshakeFailure, Metrics};
+use super::metrics::Metrics;
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::shared::Shared;
@@ -30,7 +32,7 @@ use super::socket::Sent;
 use super::timer_wheel::Tick;
 use crate::error::Fault;
 use crate::net::{Keep, Spares, Transport, WriteQueue};
-use crate::proto::{CloseCode, Closed, Event, Input, PreparedMessage, Response, ServerHandshake};
+use crate::proto::{Closed, PreparedMessage, ServerHandshake};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 256 KiB.
@@ -224,53 +226,6 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// When to drive the session if nothing happens before.
-    pub(super) fn deadline(&self, shared: &Shared) -> Option<Duration> {
-        let options = self.options(shared);
-        let stalled = self
-            .queue
-            .is_blocked()
-            .then(|| self.progress.saturating_add(options.send_timeout));
-        let own = match &self.phase {
-            // The next request may wait until the last one's answer is written.
-            Phase::Opening(_) if self.queue.is_blocked() => None,
-            Phase::Opening(opening) => {
-                let handshake = opening.handshake.poll_timeout();
-                opening.deferred_until.or(handshake)
-            }
-            Phase::Open(open) if open.link.connection.is_open() => {
-                let link = &open.link;
-                // While reading is paused, silence says nothing about the peer.
-                let core = match self.is_paused(shared) {
-                    true => None,
-                    false => link.connection.poll_timeout(),
-                };
-                match (link.expires, link.resume_at) {
-                    (None, None) => core,
-                    own => core.into_iter().chain(own.0).chain(own.1).min(),
-                }
-            }
-            Phase::Open(open) => {
-                let core = open.link.connection.poll_timeout();
-                core.map(|at| self.not_before_written(at, options.config.close_timeout))
-            }
-            Phase::Lingering {
-                deadline, patience, ..
-            } => Some(self.not_before_written(*deadline, *patience)),
-        };
-        match (stalled, own) {
-            (None, own) => own,
-            (stalled, None) => stalled,
-            (Some(stalled), Some(own)) => Some(stalled.min(own)),
-        }
-    }
-
-    /// A deadline of the end leaves `patience` from when the last of its output was taken.
-    fn not_before_written(&self, deadline: Duration, patience: Duration) -> Duration {
-        let written = self.last.as_ref().map(|it| it.progress);
-        written.map_or(deadline, |it| deadline.max(it.saturating_add(patience)))
-    }
-
     /// Does all that can be done now.
     pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
         self.advance(turn).unwrap_or_else(|gone| turn.gone(gone))
@@ -354,199 +309,6 @@ impl<T: Transport> Session<T> {
             }
             _ => self.queue.len() > self.options(shared).pause_reading_at,
         }
-    }
-
-    fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        let buffer = mem::take(&mut turn.buffer);
-        // The rest of a large message goes where it is assembled, and only what is behind it
-        // through the worker's buffer.
-        let space = match &mut self.phase {
-            Phase::Open(open) => open.link.connection.space(),
-            _ => None,
-        };
-        let (direct, read) = match space {
-            Some(space) => (space.len(), self.transport.read_both(space, buffer)),
-            None => (0, self.transport.read(buffer)),
-        };
-        let result = match read {
-            Ok(0) => self.eof(turn),
-            Ok(count) => {
-                turn.metrics.bytes_received.add(count as u64);
-                // A short read has drained the socket, unless its end waits behind.
-                self.readable = count == direct + buffer.len() || self.read_closed;
-                let filled = count.min(direct);
-                if let Phase::Open(open) = &mut self.phase
-                    && filled > 0
-                {
-                    open.link.connection.filled(filled);
-                }
-                self.receive(&mut buffer[..count - filled], turn)
-            }
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => Ok(()),
-                io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    Ok(())
-                }
-                _ => Err(self.lost(End::Broken(error), turn)),
-            },
-        };
-        turn.buffer = buffer;
-        result
-    }
-
-    /// Goes on with bytes that a pause has left.
-    fn take_unread(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        let mut bytes = mem::take(&mut self.unread);
-        self.receive(&mut bytes, turn)
-    }
-
-    /// Bytes from the peer; what they lead to is written before the answer.
-    fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Result<(), Gone> {
-        let mut input = Input::new(bytes);
-        if let Phase::Opening(opening) = &mut self.phase {
-            if let Some(header) = &mut opening.proxy_header {
-                header.extend_from_slice(input.as_slice());
-                let Some(mut behind) = self.proxy_header(turn)? else {
-                    return Ok(());
-                };
-                return self.receive(&mut behind, turn);
-            }
-            self.requests(&mut input, turn)?;
-        }
-        // The application may have paused as the connection opened.
-        let paused = self.is_paused(turn.shared);
-        match &mut self.phase {
-            // Kept where a pause left it; not empty where the application decides later.
-            Phase::Opening(_) if !self.unread.is_empty() => {}
-            Phase::Opening(_) => self.unread = input.as_slice().to_vec(),
-            Phase::Open(_) if paused => self.unread = input.as_slice().to_vec(),
-            Phase::Open(open) => {
-                // Lent only while it may begin to assemble: what is idle owns no buffer.
-                let lent = turn.spares.take();
-                let lends = lent.is_some();
-                if let Some(buffer) = lent {
-                    open.link.connection.lend(buffer);
-                }
-                let result = self.messages(&mut input, turn);
-                if let Phase::Open(open) = &mut self.phase
-                    && lends
-                {
-                    turn.spares.put(open.link.connection.reclaim());
-                }
-                result?;
-            }
-            Phase::Lingering { discarded, .. } => {
-                *discarded += input.len();
-                if *discarded > MAX_DISCARDED {
-                    return Err(Gone);
-                }
-            }
-        }
-        self.write(turn)
-    }
-
-    /// Frames: each event goes to the application. Stops where the session has to pause.
-    fn messages(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        loop {
-            match self.events(input, turn) {
-                Stop::Drained => return Ok(()),
-                Stop::Closed(closed) => {
-                    self.end(End::Closed(closed), turn);
-                    return Ok(());
-                }
-                Stop::Failed(fault) => {
-                    self.fail(fault, turn);
-                    return Ok(());
-                }
-                Stop::News => {}
-            }
-            self.tell_subscriptions(turn);
-            self.end_if_asked(turn)?;
-            if self.pauses(input, turn)? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Gives events to the application until there is something for the session to look at. A
-    /// panic ends the connection.
-    fn events(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Stop {
-        let Phase::Open(open) = &mut self.phase else {
-            return Stop::Drained;
-        };
-        let Open { link, application } = &mut **open;
-        let queue = &mut self.queue;
-        let pause_at = link.options.pause_reading_at;
-        #[cfg(feature = "tracing")]
-        let _span = super::trace::connection_span(self.id, self.peer).entered();
-        // As in `call`; caught once for all that was read, since it costs some instructions.
-        let stop = catch_unwind(AssertUnwindSafe(|| {
-            let Turn {
-                shared,
-                metrics,
-                now,
-                ref mut cork,
-                ref mut peers,
-                ..
-            } = *turn;
-            loop {
-                let event = match link.connection.recv(input, cork, now) {
-                    Ok(None) => return Stop::Drained,
-                    Ok(Some(event)) => event,
-                    Err(fault) => return Stop::Failed(fault),
-                };
-                let mut io = SocketIo {
-                    link: &mut *link,
-                    cork,
-                    queue: &mut *queue,
-                    peers: &mut **peers,
-                    shared,
-                    metrics,
-                    now,
-                };
-                match event {
-                    Event::Message(message) => {
-                        if !io.allows(true, message.len()) {
-                            return Stop::News;
-                        }
-                        application.on_message(io, message);
-                    }
-                    Event::Piece(piece) => {
-                        if !io.allows(piece.first, piece.as_bytes().len()) {
-                            return Stop::News;
-                        }
-                        application.on_piece(io, piece);
-                    }
-                    Event::Ping(payload) => application.on_ping(io, &payload),
-                    Event::Pong(payload) => application.on_pong(io, &payload),
-                    Event::Closed(closed) => return Stop::Closed(closed),
-                }
-                let much = cork.len() > CORK_LIMIT || queue.len() > pause_at;
-                if much || link.has_news() {
-                    return Stop::News;
-                }
-            }
-        }));
-        stop.unwrap_or_else(|_| {
-            link.panicked(turn.cork, turn.now);
-            Stop::News
-        })
-    }
-
-    /// Writes if much has gathered. Whether the session has to pause; the rest of the input is
-    /// kept then.
-    #[inline]
-    fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
-        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(turn.shared) {
-            return Ok(false);
-        }
-        self.write(turn)?;
-        if !self.is_paused(turn.shared) {
-            return Ok(false);
-        }
-        self.unread = input.as_slice().to_vec();
-        Ok(true)
     }
 
     /// The connection in numbers, once it has opened.
@@ -718,51 +480,6 @@ impl<T: Transport> Session<T> {
             last.owed = last.owed.saturating_sub(bytes);
             last.progress = turn.now;
         }
-    }
-
-    fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        if self.deadline(turn.shared).is_none_or(|at| turn.now < at) {
-            return Ok(());
-        }
-        let send_timeout = self.options(turn.shared).send_timeout;
-        if self.queue.is_blocked() && turn.now >= self.progress.saturating_add(send_timeout) {
-            return Err(self.lost(End::Stalled, turn));
-        }
-        let expired = |link: &Link| {
-            link.connection.is_open() && link.expires.is_some_and(|at| turn.now >= at)
-        };
-        match &mut self.phase {
-            Phase::Opening(opening) if opening.deferred_until.is_some() => {
-                let response = Response::status(503);
-                // The status is a good one and the request is there.
-                let _ = opening.handshake.reject(&response, turn.cork);
-                self.failed(HandshakeFailure::Timeout, turn);
-                self.linger(turn);
-            }
-            Phase::Opening(opening) => {
-                let handshake = &mut opening.handshake;
-                if let Err(error) = handshake.handle_timeout(turn.now, turn.cork) {
-                    if !opening.served {
-                        self.failed((&error).into(), turn);
-                    }
-                    self.linger(turn);
-                }
-            }
-            Phase::Open(open) if open.link.resume_at.is_some_and(|at| turn.now >= at) => {
-                open.link.resume_at = None;
-            }
-            Phase::Open(open) if expired(&open.link) => {
-                open.link.end.get_or_insert(End::Lifetime);
-                self.close(CloseCode::GOING_AWAY, "the connection's time is over", turn);
-            }
-            Phase::Open(open) => {
-                if let Err(fault) = open.link.connection.handle_timeout(turn.now, turn.cork) {
-                    self.fail(fault, turn);
-                }
-            }
-            Phase::Lingering { .. } => return Err(Gone),
-        }
-        self.write(turn)
     }
 }
 

@@ -14,7 +14,7 @@ use super::super::handler::Handler;
 use super::super::socket::{Published, Socket};
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
-use crate::proto::{Config, Connection, Message, MessageKind, RandomSource as _};
+use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 
 mod deadlines;
 mod dropping;

@@ -44,7 +44,7 @@ fn the_oldest_that_waits_is_dropped_also_where_it_has_a_buffer_of_its_own() {
 #[cfg(feature = "deflate")]
 mod deflated {
     use super::*;
-    use crate::proto::{ClientHandshake, ClientRequest, Deflate, Event, PreparedUse, Url};
+    use crate::proto::{ClientHandshake, ClientRequest, Deflate, Event, Input, PreparedUse, Url};
 
     const NOW: Duration = Duration::ZERO;
 

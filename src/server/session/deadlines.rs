@@ -1,0 +1,105 @@
+//! When a session has to be driven without an event, and what is due then.
+
+use std::time::Duration;
+
+use super::{Gone, Phase, Session, Turn};
+use crate::net::Transport;
+use crate::proto::{CloseCode, Response};
+use crate::server::handler::End;
+use crate::server::link::Link;
+use crate::server::metrics::HandshakeFailure;
+use crate::server::shared::Shared;
+
+impl<T: Transport> Session<T> {
+    /// When to drive the session if nothing happens before.
+    pub(in crate::server) fn deadline(&self, shared: &Shared) -> Option<Duration> {
+        let options = self.options(shared);
+        let stalled = self
+            .queue
+            .is_blocked()
+            .then(|| self.progress.saturating_add(options.send_timeout));
+        let own = match &self.phase {
+            // The next request may wait until the last one's answer is written.
+            Phase::Opening(_) if self.queue.is_blocked() => None,
+            Phase::Opening(opening) => {
+                let handshake = opening.handshake.poll_timeout();
+                opening.deferred_until.or(handshake)
+            }
+            Phase::Open(open) if open.link.connection.is_open() => {
+                let link = &open.link;
+                // While reading is paused, silence says nothing about the peer.
+                let core = match self.is_paused(shared) {
+                    true => None,
+                    false => link.connection.poll_timeout(),
+                };
+                match (link.expires, link.resume_at) {
+                    (None, None) => core,
+                    own => core.into_iter().chain(own.0).chain(own.1).min(),
+                }
+            }
+            Phase::Open(open) => {
+                let core = open.link.connection.poll_timeout();
+                core.map(|at| self.not_before_written(at, options.config.close_timeout))
+            }
+            Phase::Lingering {
+                deadline, patience, ..
+            } => Some(self.not_before_written(*deadline, *patience)),
+        };
+        match (stalled, own) {
+            (None, own) => own,
+            (stalled, None) => stalled,
+            (Some(stalled), Some(own)) => Some(stalled.min(own)),
+        }
+    }
+
+    /// A deadline of the end leaves `patience` from when the last of its output was taken.
+    fn not_before_written(&self, deadline: Duration, patience: Duration) -> Duration {
+        let written = self.last.as_ref().map(|it| it.progress);
+        written.map_or(deadline, |it| deadline.max(it.saturating_add(patience)))
+    }
+
+    pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        if self.deadline(turn.shared).is_none_or(|at| turn.now < at) {
+            return Ok(());
+        }
+        let send_timeout = self.options(turn.shared).send_timeout;
+        if self.queue.is_blocked() && turn.now >= self.progress.saturating_add(send_timeout) {
+            return Err(self.lost(End::Stalled, turn));
+        }
+        let expired = |link: &Link| {
+            link.connection.is_open() && link.expires.is_some_and(|at| turn.now >= at)
+        };
+        match &mut self.phase {
+            Phase::Opening(opening) if opening.deferred_until.is_some() => {
+                let response = Response::status(503);
+                // The status is a good one and the request is there.
+                let _ = opening.handshake.reject(&response, turn.cork);
+                self.failed(HandshakeFailure::Timeout, turn);
+                self.linger(turn);
+            }
+            Phase::Opening(opening) => {
+                let handshake = &mut opening.handshake;
+                if let Err(error) = handshake.handle_timeout(turn.now, turn.cork) {
+                    if !opening.served {
+                        self.failed((&error).into(), turn);
+                    }
+                    self.linger(turn);
+                }
+            }
+            Phase::Open(open) if open.link.resume_at.is_some_and(|at| turn.now >= at) => {
+                open.link.resume_at = None;
+            }
+            Phase::Open(open) if expired(&open.link) => {
+                open.link.end.get_or_insert(End::Lifetime);
+                self.close(CloseCode::GOING_AWAY, "the connection's time is over", turn);
+            }
+            Phase::Open(open) => {
+                if let Err(fault) = open.link.connection.handle_timeout(turn.now, turn.cork) {
+                    self.fail(fault, turn);
+                }
+            }
+            Phase::Lingering { .. } => return Err(Gone),
+        }
+        self.write(turn)
+    }
+}

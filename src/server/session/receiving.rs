@@ -1,0 +1,206 @@
+//! Receiving: from the transport to the application, and where that stops.
+
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{CORK_LIMIT, Gone, MAX_DISCARDED, Open, Phase, Session, Stop, Turn};
+use crate::net::Transport;
+use crate::proto::{Event, Input};
+use crate::server::handler::End;
+use crate::server::link::SocketIo;
+
+impl<T: Transport> Session<T> {
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let buffer = mem::take(&mut turn.buffer);
+        // The rest of a large message goes where it is assembled, and only what is behind it
+        // through the worker's buffer.
+        let space = match &mut self.phase {
+            Phase::Open(open) => open.link.connection.space(),
+            _ => None,
+        };
+        let (direct, read) = match space {
+            Some(space) => (space.len(), self.transport.read_both(space, buffer)),
+            None => (0, self.transport.read(buffer)),
+        };
+        let result = match read {
+            Ok(0) => self.eof(turn),
+            Ok(count) => {
+                turn.metrics.bytes_received.add(count as u64);
+                // A short read has drained the socket, unless its end waits behind.
+                self.readable = count == direct + buffer.len() || self.read_closed;
+                let filled = count.min(direct);
+                if let Phase::Open(open) = &mut self.phase
+                    && filled > 0
+                {
+                    open.link.connection.filled(filled);
+                }
+                self.receive(&mut buffer[..count - filled], turn)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => Ok(()),
+                io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    Ok(())
+                }
+                _ => Err(self.lost(End::Broken(error), turn)),
+            },
+        };
+        turn.buffer = buffer;
+        result
+    }
+
+    /// Goes on with bytes that a pause has left.
+    pub(super) fn take_unread(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let mut bytes = mem::take(&mut self.unread);
+        self.receive(&mut bytes, turn)
+    }
+
+    /// Bytes from the peer; what they lead to is written before the answer.
+    fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let mut input = Input::new(bytes);
+        if let Phase::Opening(opening) = &mut self.phase {
+            if let Some(header) = &mut opening.proxy_header {
+                header.extend_from_slice(input.as_slice());
+                let Some(mut behind) = self.proxy_header(turn)? else {
+                    return Ok(());
+                };
+                return self.receive(&mut behind, turn);
+            }
+            self.requests(&mut input, turn)?;
+        }
+        // The application may have paused as the connection opened.
+        let paused = self.is_paused(turn.shared);
+        match &mut self.phase {
+            // Kept where a pause left it; not empty where the application decides later.
+            Phase::Opening(_) if !self.unread.is_empty() => {}
+            Phase::Opening(_) => self.unread = input.as_slice().to_vec(),
+            Phase::Open(_) if paused => self.unread = input.as_slice().to_vec(),
+            Phase::Open(open) => {
+                // Lent only while it may begin to assemble: what is idle owns no buffer.
+                let lent = turn.spares.take();
+                let lends = lent.is_some();
+                if let Some(buffer) = lent {
+                    open.link.connection.lend(buffer);
+                }
+                let result = self.messages(&mut input, turn);
+                if let Phase::Open(open) = &mut self.phase
+                    && lends
+                {
+                    turn.spares.put(open.link.connection.reclaim());
+                }
+                result?;
+            }
+            Phase::Lingering { discarded, .. } => {
+                *discarded += input.len();
+                if *discarded > MAX_DISCARDED {
+                    return Err(Gone);
+                }
+            }
+        }
+        self.write(turn)
+    }
+
+    /// Frames: each event goes to the application. Stops where the session has to pause.
+    fn messages(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        loop {
+            match self.events(input, turn) {
+                Stop::Drained => return Ok(()),
+                Stop::Closed(closed) => {
+                    self.end(End::Closed(closed), turn);
+                    return Ok(());
+                }
+                Stop::Failed(fault) => {
+                    self.fail(fault, turn);
+                    return Ok(());
+                }
+                Stop::News => {}
+            }
+            self.tell_subscriptions(turn);
+            self.end_if_asked(turn)?;
+            if self.pauses(input, turn)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives events to the application until there is something for the session to look at. A
+    /// panic ends the connection.
+    fn events(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Stop {
+        let Phase::Open(open) = &mut self.phase else {
+            return Stop::Drained;
+        };
+        let Open { link, application } = &mut **open;
+        let queue = &mut self.queue;
+        let pause_at = link.options.pause_reading_at;
+        #[cfg(feature = "tracing")]
+        let _span = crate::server::trace::connection_span(self.id, self.peer).entered();
+        // As in `call`; caught once for all that was read, since it costs some instructions.
+        let stop = catch_unwind(AssertUnwindSafe(|| {
+            let Turn {
+                shared,
+                metrics,
+                now,
+                ref mut cork,
+                ref mut peers,
+                ..
+            } = *turn;
+            loop {
+                let event = match link.connection.recv(input, cork, now) {
+                    Ok(None) => return Stop::Drained,
+                    Ok(Some(event)) => event,
+                    Err(fault) => return Stop::Failed(fault),
+                };
+                let mut io = SocketIo {
+                    link: &mut *link,
+                    cork,
+                    queue: &mut *queue,
+                    peers: &mut **peers,
+                    shared,
+                    metrics,
+                    now,
+                };
+                match event {
+                    Event::Message(message) => {
+                        if !io.allows(true, message.len()) {
+                            return Stop::News;
+                        }
+                        application.on_message(io, message);
+                    }
+                    Event::Piece(piece) => {
+                        if !io.allows(piece.first, piece.as_bytes().len()) {
+                            return Stop::News;
+                        }
+                        application.on_piece(io, piece);
+                    }
+                    Event::Ping(payload) => application.on_ping(io, &payload),
+                    Event::Pong(payload) => application.on_pong(io, &payload),
+                    Event::Closed(closed) => return Stop::Closed(closed),
+                }
+                let much = cork.len() > CORK_LIMIT || queue.len() > pause_at;
+                if much || link.has_news() {
+                    return Stop::News;
+                }
+            }
+        }));
+        stop.unwrap_or_else(|_| {
+            link.panicked(turn.cork, turn.now);
+            Stop::News
+        })
+    }
+
+    /// Writes if much has gathered. Whether the session has to pause; the rest of the input is
+    /// kept then.
+    #[inline]
+    pub(super) fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
+        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(turn.shared) {
+            return Ok(false);
+        }
+        self.write(turn)?;
+        if !self.is_paused(turn.shared) {
+            return Ok(false);
+        }
+        self.unread = input.as_slice().to_vec();
+        Ok(true)
+    }
+}
