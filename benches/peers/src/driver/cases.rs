@@ -36,7 +36,7 @@ const ECHO: Case = Case {
     deflate: false,
 };
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 12] = [
     Case {
         name: "echo-20",
         title: "Echo: 100 connections, 20 B, one message on its way",
@@ -98,11 +98,31 @@ const CASES: [Case; 10] = [
         ..ECHO
     },
     Case {
+        name: "deflate-200",
+        title: "Compressed echo: 20 connections, 200 B of JSON, 4 messages on their way, no takeover",
+        connections: 20,
+        depth: 4,
+        size: 200,
+        text: true,
+        deflate: true,
+        ..ECHO
+    },
+    Case {
         name: "deflate-1k",
         title: "Compressed echo: 20 connections, 1 KiB of JSON, 4 messages on their way, no takeover",
         connections: 20,
         depth: 4,
         size: 1024,
+        text: true,
+        deflate: true,
+        ..ECHO
+    },
+    Case {
+        name: "deflate-16k",
+        title: "Compressed echo: 20 connections, 16 KiB of JSON, 4 messages on their way, no takeover",
+        connections: 20,
+        depth: 4,
+        size: 16 * 1024,
         text: true,
         deflate: true,
         ..ECHO
