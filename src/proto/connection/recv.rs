@@ -91,7 +91,7 @@ impl Connection {
     }
 
     /// A message that is there in one frame, on the short way past the assembler: the same in
-    /// less than half the instructions. None where it is not this case.
+    /// fewer instructions. None where it is not this case.
     #[inline]
     fn whole_message<'b>(
         &mut self,
