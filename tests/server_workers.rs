@@ -16,11 +16,12 @@ use std::thread;
 
 use handshake_util::{assert_proper_101, upgrade};
 use net::{
-    GUARD, How, Peer, Probe, Running, Told, Watch, config, masked_frame, patient, serve_with,
+    GUARD, How, Observed, Peer, Probe, Running, Told, Watch, config, masked_frame, observing,
+    patient, serve_with,
 };
 use sockeye::proto::{CloseCode, Config};
 use sockeye::server::{
-    Accepted, ConnectionId, Deferred, Handle, HandleError, Reject, Route, Server,
+    Accepted, ConnectionId, Deferred, Handle, HandleError, HandshakeFailure, Reject, Route, Server,
 };
 use util::{CLOSE, TEXT, close_payload};
 
@@ -353,6 +354,28 @@ fn a_deferred_upgrade_whose_client_has_gone_never_opens_and_its_slot_is_free() {
     // It stops at once, so that no session is left.
     drop(server);
     assert_eq!(watch.rest(), []);
+}
+
+/// It would never be open, so nothing is kept for it until the application has decided.
+#[test]
+fn a_deferred_upgrade_ends_as_soon_as_its_client_has_gone() {
+    let (tell, asked) = channel();
+    let route = Route::deferred("/chat", Probe::echo().0, move |_, upgrade: Deferred<()>| {
+        let _ = tell.send(upgrade);
+    });
+    let (observer, observed) = observing();
+    let builder = Server::builder().config(patient());
+    let server = Running::start(builder.observer(observer).add_route(route));
+    let mut peer = server.connect();
+    peer.write(upgrade().bytes());
+    let upgrade = asked.recv_timeout(GUARD).unwrap();
+    drop(peer);
+    let seen = observed.recv_timeout(GUARD).unwrap();
+    assert!(
+        matches!(seen, Observed::Failed(_, HandshakeFailure::Eof)),
+        "{seen:?}"
+    );
+    upgrade.accept(());
 }
 
 /// H23: what was to be said to it is said to nobody else.

@@ -16,6 +16,7 @@ use mio::net::TcpStream;
 
 use super::handler::Application;
 use super::history::HistoryEntry;
+use super::http::HttpResponse;
 use super::limits::Permit;
 use super::metrics::Stats;
 use super::observer::ConnectionStats;
@@ -328,8 +329,10 @@ impl Handle {
         }
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    /// Gives a command to a connection's worker, also when many wait: one that ends something.
+    /// If the server has stopped, so has the connection.
+    pub(super) fn command(&self, id: ConnectionId, command: Command) {
+        self.shared.inboxes[id.worker()].push(command);
     }
 
     pub(super) fn to(
@@ -363,6 +366,8 @@ pub(super) enum Command {
     Unsubscribe(Token, Arc<str>),
     /// A deferred upgrade is decided.
     Decide(Token, Result<Accepted<Box<dyn Application>>, Reject>),
+    /// A deferred plain request is answered.
+    Reply(Token, HttpResponse),
     Inspect(Arc<Inspect>),
     ShutDown(Duration),
 }

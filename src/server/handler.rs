@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::handle::{ConnectionId, Handle};
 use super::http::Request;
 use super::link::SocketIo;
+use super::metrics::ErrorCause;
 use super::reject::Reject;
 use super::route::Accepted;
 use super::socket::Socket;
@@ -89,6 +90,13 @@ pub trait Handler: Send + Sync + 'static {
     /// The connection's subscription ended before the connection; `count` are left.
     fn on_unsubscribe(&self, socket: &mut Socket<'_, Self::State>, topic: &str, count: usize) {
         let _ = (socket, topic, count);
+    }
+
+    /// The connection ends by an error, which `end` tells in full: a fault of the peer's, a broken
+    /// transport, a deadline, a panic. Called once, right before [`on_close`](Self::on_close);
+    /// nothing can be sent any more.
+    fn on_error(&self, socket: &mut Socket<'_, Self::State>, cause: ErrorCause, end: &End) {
+        let _ = (socket, cause, end);
     }
 
     /// The connection is over: called once for each connection that opened. Nothing can be sent
@@ -214,6 +222,24 @@ impl End {
         }
     }
 
+    /// The error that it was, as [`Stats::errors`](super::Stats::errors) counts them; None where
+    /// somebody wanted the end: the peer, the application, a rate limit's rule, a stop.
+    #[must_use]
+    pub fn error(&self) -> Option<ErrorCause> {
+        match self {
+            Self::Failed(fault) | Self::FailedClosing(fault) => Some((*fault).into()),
+            Self::Broken(_) => Some(ErrorCause::Transport),
+            Self::Stalled => Some(ErrorCause::Stalled),
+            Self::Backpressure => Some(ErrorCause::Backpressure),
+            Self::Panicked => Some(ErrorCause::Panic),
+            Self::Closed(_)
+            | Self::RateLimit(_)
+            | Self::Lifetime
+            | Self::Terminated
+            | Self::ShutDown => None,
+        }
+    }
+
     /// Whether both endpoints sent a Close (RFC 6455 section 7.1.4).
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -236,6 +262,7 @@ pub(super) trait Application: Send {
         count: Result<usize, SubscribeError>,
     );
     fn on_unsubscribe<'a>(&'a mut self, io: SocketIo<'a>, topic: &str, count: usize);
+    fn on_error<'a>(&'a mut self, io: SocketIo<'a>, cause: ErrorCause, end: &End);
     fn on_close<'a>(&'a mut self, io: SocketIo<'a>, end: &End);
 }
 
@@ -263,6 +290,7 @@ impl<H: Handler> Application for Instance<H> {
         on_drain();
         on_subscribe(topic: &str, count: Result<usize, SubscribeError>);
         on_unsubscribe(topic: &str, count: usize);
+        on_error(cause: ErrorCause, end: &End);
         on_close(end: &End);
     }
 }

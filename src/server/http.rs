@@ -12,12 +12,13 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use matchit::Params;
 
-use super::handle::Handle;
+use super::deferred::Reply;
+use super::handle::{ConnectionId, Handle};
 use super::shared::Shared;
-
 use crate::proto::handshake::percent_decode;
 use crate::proto::{self, Response};
 
@@ -237,7 +238,8 @@ impl HttpResponse {
 
 /// What answers plain requests: each function from a request to a response is one.
 ///
-/// It runs on the worker's thread: one that waits keeps the worker's connections waiting.
+/// It runs on the worker's thread: one that waits keeps the worker's connections waiting. What takes
+/// long is [deferred](Methods::defer).
 pub trait HttpHandler: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {}
 
 impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {}
@@ -263,8 +265,11 @@ impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Syn
 #[must_use]
 pub struct Methods {
     /// In the order they were added; a path has few.
-    handlers: Vec<(String, Box<dyn HttpHandler>)>,
+    handlers: Vec<(String, Box<Answer>)>,
 }
+
+/// Answers a request of the connection with this id; None when that is done later.
+type Answer = dyn Fn(&Request<'_>, ConnectionId) -> Option<HttpResponse> + Send + Sync;
 
 impl Methods {
     /// No method yet.
@@ -276,10 +281,51 @@ impl Methods {
     /// handler of the same method takes the place of the first.
     ///
     /// A method that is not a token fails [`listen`](super::Builder::listen).
-    pub fn on(mut self, method: impl Into<String>, handler: impl HttpHandler) -> Self {
-        let method = method.into();
+    pub fn on(self, method: impl Into<String>, handler: impl HttpHandler) -> Self {
+        self.add(method.into(), move |request, _| Some(handler(request)))
+    }
+
+    /// Answers a method later: by what a database or another server says, on another thread.
+    /// `handler` takes from the request what it needs and gives the [`Reply`] away.
+    ///
+    /// Nothing more is read from the client meanwhile, for at most
+    /// [`handshake_timeout`](crate::proto::Config::handshake_timeout) of the server's; then it
+    /// gets a 503. A server that is told to stop waits for the answer.
+    ///
+    /// ```
+    /// # fn look_up(user: &str) -> Option<String> { None }
+    /// use sockeye::server::{HttpResponse, Server};
+    ///
+    /// let server = Server::builder().methods("/users/{name}", |methods| {
+    ///     methods.defer("GET", |request, reply| {
+    ///         let name = request.param("name").unwrap_or_default().into_owned();
+    ///         std::thread::spawn(move || match look_up(&name) {
+    ///             Some(user) => reply.send(HttpResponse::json(user)),
+    ///             None => reply.send(HttpResponse::status(404)),
+    ///         });
+    ///     })
+    /// });
+    /// # let _ = server;
+    /// ```
+    pub fn defer<F>(self, method: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(&Request<'_>, Reply) + Send + Sync + 'static,
+    {
+        self.add(method.into(), move |request, id| {
+            let reply = Reply::new(request.handle(), id);
+            // After a panic it is the reply that answers, wherever it has gone: each request has
+            // one answer, so that none is taken for that of a later request.
+            let _ = catch_unwind(AssertUnwindSafe(|| handler(request, reply)));
+            None
+        })
+    }
+
+    fn add<F>(mut self, method: String, answer: F) -> Self
+    where
+        F: Fn(&Request<'_>, ConnectionId) -> Option<HttpResponse> + Send + Sync + 'static,
+    {
         self.handlers.retain(|(known, _)| *known != method);
-        self.handlers.push((method, Box::new(handler)));
+        self.handlers.push((method, Box::new(answer)));
         self
     }
 
@@ -333,8 +379,8 @@ impl Methods {
         known.join(", ")
     }
 
-    /// The response to a request with one of all methods.
-    pub(super) fn answer(&self, request: &Request<'_>) -> HttpResponse {
+    /// The response to a request with one of all methods; None when it comes later.
+    pub(super) fn answer(&self, request: &Request<'_>, id: ConnectionId) -> Option<HttpResponse> {
         let method = request.method();
         // RFC 9110 section 9.3.2: "The HEAD method is identical to GET except that the server
         // MUST NOT send content in the response"; the core leaves it out.
@@ -342,14 +388,15 @@ impl Methods {
             "HEAD" => self.find("GET"),
             _ => None,
         });
-        match (handler, method) {
-            (Some(handler), _) => handler(request),
-            (None, "OPTIONS") => HttpResponse::status(204).with_header("Allow", self.allow()),
+        let response = match (handler, method) {
+            (Some(answer), _) => return answer(request, id),
+            (None, "OPTIONS") => HttpResponse::status(204),
             // RFC 9110 section 15.5.6: "The origin server MUST generate an Allow header field in a
             // 405 response containing a list of the target resource's currently supported
             // methods."
-            (None, _) => HttpResponse::status(405).with_header("Allow", self.allow()),
-        }
+            (None, _) => HttpResponse::status(405),
+        };
+        Some(response.with_header("Allow", self.allow()))
     }
 
     /// The methods that have handlers.
@@ -362,7 +409,7 @@ impl Methods {
         self.find(method).is_some()
     }
 
-    fn find(&self, method: &str) -> Option<&dyn HttpHandler> {
+    fn find(&self, method: &str) -> Option<&Answer> {
         let found = self.handlers.iter().find(|(known, _)| known == method);
         found.map(|(_, handler)| &**handler)
     }
@@ -375,191 +422,4 @@ impl fmt::Debug for Methods {
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::vec;
-    use core::time::Duration;
-
-    use super::*;
-    use crate::proto::{Config, Input, ServerHandshake};
-    use crate::server::builder::Builder;
-
-    const PEER: &str = "192.0.2.1:4000";
-
-    /// A plain request with these header lines, in the hands of `look`.
-    fn with<R>(start: &str, lines: &[u8], look: impl FnOnce(Request<'_>) -> R) -> R {
-        let mut bytes = [
-            start.as_bytes(),
-            b" HTTP/1.1\r\nHost: a\r\n",
-            lines,
-            b"\r\n",
-        ]
-        .concat();
-        let config = Arc::new(Config::default());
-        let mut handshake = ServerHandshake::new(config, Duration::ZERO);
-        let read = handshake.recv(&mut Input::new(&mut bytes), &mut Vec::new());
-        assert!(matches!(read, Ok(Some(_))));
-        let mut routes = matchit::Router::new();
-        routes.insert("/rooms/{room}/{*rest}", ()).unwrap();
-        let request = handshake.request().unwrap();
-        let params = match routes.at(request.path()) {
-            Ok(found) => found.params,
-            Err(_) => Params::new(),
-        };
-        let shared = Arc::new(Builder::new().shared(Vec::new()).unwrap());
-        look(Request::new(
-            request,
-            params,
-            PEER.parse().unwrap(),
-            &shared,
-        ))
-    }
-
-    #[test]
-    fn parameters_are_percent_decoded_and_plus_stays() {
-        with(
-            "GET /rooms/a%20b+c/d%2Fe/%ff%zz%4?room=no",
-            b"",
-            |request| {
-                assert_eq!(request.param("room").as_deref(), Some("a b+c"));
-                assert_eq!(request.param("rest").as_deref(), Some("d/e/\u{fffd}%zz%4"));
-                assert_eq!(request.param("other"), None);
-                assert_eq!(request.query_param("room").as_deref(), Some("no"));
-                assert!(matches!(request.param("room"), Some(Cow::Owned(_))));
-            },
-        );
-        with("GET /rooms/plain/x", b"", |request| {
-            assert!(matches!(
-                request.param("room"),
-                Some(Cow::Borrowed("plain"))
-            ));
-        });
-    }
-
-    #[test]
-    fn the_client_is_the_peer_unless_a_proxy_says_otherwise() {
-        with("GET /", b"", |request| {
-            assert_eq!(request.peer_addr(), PEER.parse().unwrap());
-            assert_eq!(request.client_ip(), request.peer_addr().ip());
-            let ip = "2001:db8::1".parse().unwrap();
-            let request = request.with_client_ip(ip).with_body(b"secret");
-            assert_eq!((request.client_ip(), request.body()), (ip, &b"secret"[..]));
-            assert_eq!(request.peer_addr(), PEER.parse().unwrap());
-            assert!(alloc::format!("{request:?}").contains("body: 6"));
-        });
-    }
-
-    #[test]
-    fn the_first_good_cookie_of_a_name_counts_over_all_lines() {
-        let lines = b"Cookie: a=1; b=\"2\"; A=3;c=\r\nX: y\r\ncookie: a=4;d=5=6; e=\"7; f=8\"; \
-            g=x\"y; h=\"; i=\xff; i=z; k=j, l m;n; nn=n; a%62=o; q=\"\" \r\n";
-        with("GET /", lines, |request| {
-            for (name, value) in [
-                ("a", Some("1")),
-                ("b", Some("2")),
-                ("A", Some("3")),
-                ("c", Some("")),
-                ("d", Some("5=6")),
-                // A quote does not hide a semicolon, nor a cookie behind it.
-                ("e", None),
-                ("f", None),
-                ("g", None),
-                ("h", None),
-                ("i", Some("z")),
-                ("k", Some("j, l m")),
-                ("n", None),
-                ("nn", Some("n")),
-                ("ab", None),
-                ("q", Some("")),
-                ("", None),
-                ("missing", None),
-            ] {
-                assert_eq!(request.cookie(name), value, "{name}");
-            }
-        });
-        with("GET /", b"", |request| {
-            assert_eq!(request.cookie("a"), None)
-        });
-    }
-
-    #[test]
-    fn a_response_becomes_the_cores() {
-        let response = HttpResponse::html("<p>")
-            .with_status(404)
-            .with_header("Set-Cookie", "a=1")
-            .with_header("Set-Cookie", "b=2");
-        response.as_response(|it| {
-            assert_eq!((it.status, it.body), (404, &b"<p>"[..]));
-            let headers = [
-                ("Content-Type", "text/html; charset=utf-8"),
-                ("Set-Cookie", "a=1"),
-                ("Set-Cookie", "b=2"),
-            ];
-            assert_eq!(it.headers, headers);
-        });
-        let typed = |response: HttpResponse| response.headers[0].1.clone();
-        assert_eq!(typed(HttpResponse::text("")), "text/plain; charset=utf-8");
-        assert_eq!(typed(HttpResponse::json("1")), "application/json");
-        assert_eq!(HttpResponse::status(204).headers, vec![]);
-    }
-
-    fn answered(methods: &Methods, start: &str) -> (u16, Option<String>, Vec<u8>) {
-        let response = with(start, b"", |request| methods.answer(&request));
-        let allow = response.headers.into_iter().find(|it| it.0 == "Allow");
-        (response.status, allow.map(|it| it.1), response.body)
-    }
-
-    fn named(name: &'static str) -> impl HttpHandler {
-        move |_| HttpResponse {
-            body: name.into(),
-            ..HttpResponse::status(200)
-        }
-    }
-
-    #[test]
-    fn methods_lead_to_their_handlers_and_others_are_told_what_is_allowed() {
-        let methods = Methods::new()
-            .post(named("old"))
-            .get(named("get"))
-            .post(named("post"))
-            .on("REPORT", named("report"));
-        let allow = || Some(String::from("GET, HEAD, POST, REPORT, OPTIONS"));
-        for (start, body) in [
-            ("GET /", "get"),
-            // The core leaves the body out.
-            ("HEAD /", "get"),
-            ("POST /", "post"),
-            ("REPORT /", "report"),
-        ] {
-            assert_eq!(answered(&methods, start), (200, None, body.into()));
-        }
-        assert_eq!(answered(&methods, "OPTIONS /"), (204, allow(), vec![]));
-        for start in ["PUT /", "get /", "DELETE /", "CONNECT /"] {
-            assert_eq!(answered(&methods, start), (405, allow(), vec![]));
-        }
-    }
-
-    #[test]
-    fn handlers_of_their_own_go_before_the_automatic_ones() {
-        let methods = Methods::new()
-            .on("OPTIONS", named("options"))
-            .on("HEAD", named("head"))
-            .get(named("get"));
-        assert_eq!(methods.allow(), "OPTIONS, HEAD, GET");
-        for (start, body) in [("HEAD /", "head"), ("OPTIONS /", "options")] {
-            assert_eq!(answered(&methods, start).2, body.as_bytes());
-        }
-        let none = Methods::new().post(named("post"));
-        let allow = Some(String::from("POST, OPTIONS"));
-        assert_eq!(answered(&none, "HEAD /"), (405, allow, vec![]));
-    }
-
-    #[test]
-    fn a_path_without_methods_asks_for_an_upgrade() {
-        use crate::server::router::Entry;
-        let mut route = Entry::default();
-        let answered = |entry: &Entry| with("GET /", b"", |request| entry.answer(&request).status);
-        assert_eq!(answered(&route), 426);
-        route.methods = Methods::new().post(named("post"));
-        assert_eq!(answered(&route), 405);
-    }
-}
+mod tests;

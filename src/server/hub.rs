@@ -194,6 +194,9 @@ impl<T: Transport> Hub<T> {
             Command::Decide(token, decision) => {
                 self.drive_by(token, now, |session, turn| session.decide(decision, turn))
             }
+            Command::Reply(token, response) => self.drive_by(token, now, |session, turn| {
+                session.reply_deferred(&response, turn)
+            }),
             Command::Inspect(receive) => {
                 let mut all = Vec::new();
                 for token in self.sessions.tokens() {

@@ -38,6 +38,7 @@
 //! peer nor a large topic keeps the others waiting for more than some milliseconds.
 
 mod builder;
+mod deferred;
 mod handle;
 mod handler;
 mod history;
@@ -70,6 +71,7 @@ mod wire;
 mod worker;
 
 pub use builder::{Builder, Server};
+pub use deferred::{Deferred, Reply};
 pub use handle::{ConnectionId, Handle, HandleError, MAX_COMMANDS};
 pub use handler::{Cause, End, Handler};
 pub use history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
@@ -81,7 +83,7 @@ pub use pattern::{PatternError, TopicPattern};
 pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
 pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use reject::Reject;
-pub use route::{Accepted, Deferred, Guard, Route};
+pub use route::{Accepted, Guard, Route};
 pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
 pub use topic_options::TopicOptions;
 pub use topics::{SubscribeError, TopicLimits};

@@ -1,12 +1,13 @@
 //! Watching a whole server, beside its routes' handlers.
 
 use std::boxed::Box;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::handle::ConnectionId;
 use super::handler::End;
-use super::metrics::HandshakeFailure;
+use super::metrics::{ErrorCause, HandshakeFailure};
 
 /// A connection in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,19 +44,20 @@ pub struct ConnectionStats {
 /// Is told of all connections of a server, on the workers' threads: for logs and accounts.
 ///
 /// The methods must not wait, as a handler's must not. A panic in one of them ends there.
-/// What went wrong is in the [`End`]: its [`cause`](End::cause), and the fault itself.
 ///
 /// ```
-/// use sockeye::server::{Cause, ConnectionStats, End, Observer, Server};
+/// use std::io;
+/// use sockeye::server::{ConnectionStats, End, ErrorCause, Observer, Server};
 ///
 /// struct Log;
 ///
 /// impl Observer for Log {
-///     fn disconnected(&self, connection: &ConnectionStats, end: &End) {
-///         match end.cause() {
-///             Cause::Peer | Cause::Local => {}
-///             cause => eprintln!("{} ended by {cause:?}: {end:?}", connection.client_ip),
-///         }
+///     fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
+///         eprintln!("{} failed by {}: {end:?}", connection.client_ip, cause.name());
+///     }
+///
+///     fn accept_failed(&self, error: &io::Error) {
+///         eprintln!("no connection can be accepted: {error}");
 ///     }
 /// }
 ///
@@ -63,9 +65,15 @@ pub struct ConnectionStats {
 /// # let _ = builder;
 /// ```
 pub trait Observer: Send + Sync + 'static {
-    /// A connection has opened; its handler was told.
+    /// A connection has opened.
     fn connected(&self, connection: &ConnectionStats) {
         let _ = connection;
+    }
+
+    /// A connection that had opened ends by an error, which `end` tells in full; its handler was
+    /// told. [`disconnected`](Self::disconnected) follows.
+    fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
+        let _ = (connection, cause, end);
     }
 
     /// A connection that had opened is over; its handler was told.
@@ -76,5 +84,11 @@ pub trait Observer: Send + Sync + 'static {
     /// A connection did not come to open.
     fn handshake_failed(&self, peer_addr: SocketAddr, failure: HandshakeFailure) {
         let _ = (peer_addr, failure);
+    }
+
+    /// Connections can't be accepted for now: file descriptors or memory have run out, say. It is
+    /// tried again twice a second.
+    fn accept_failed(&self, error: &io::Error) {
+        let _ = error;
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::handle::{Command, ConnectionId, Handle};
-use super::handler::{Application, Decide, Decision, Handler, instance};
+use super::deferred::Deferred;
+use super::handle::{ConnectionId, Handle};
+use super::handler::{Decide, Decision, Handler, instance};
 use super::http::Request;
 use super::limits::{Keyed, RateLimit};
 use super::reject::Reject;
@@ -297,12 +298,8 @@ impl Route {
         let handler = Arc::new(handler);
         Self::decided(path, move |request, handle, id| {
             let handler = Arc::clone(&handler);
-            let deferred = Deferred {
-                handle: handle.clone(),
-                id,
-                open: Some(Box::new(move |state| instance(&handler, state))),
-            };
-            decide(request, deferred);
+            let open = move |state| instance(&handler, state);
+            decide(request, Deferred::new(handle.clone(), id, open));
             Decision::Deferred
         })
     }
@@ -391,7 +388,7 @@ impl<S> Accepted<S> {
         self
     }
 
-    fn map<R>(self, make: impl FnOnce(S) -> R) -> Accepted<R> {
+    pub(super) fn map<R>(self, make: impl FnOnce(S) -> R) -> Accepted<R> {
         Accepted {
             state: make(self.state),
             headers: self.headers,
@@ -411,57 +408,4 @@ pub(super) struct Endpoint {
     pub(super) decide: Box<Decide>,
     pub(super) guards: Vec<Box<dyn Guard>>,
     pub(super) options: Arc<Options>,
-}
-
-/// An upgrade that is decided later, on any thread. Dropped undecided, it is refused with 500.
-pub struct Deferred<S> {
-    handle: Handle,
-    id: ConnectionId,
-    /// None once it is decided.
-    open: Option<Box<OpenWith<S>>>,
-}
-
-type OpenWith<S> = dyn FnOnce(S) -> Box<dyn Application> + Send;
-
-impl<S> Deferred<S> {
-    /// The id that the connection will have.
-    #[must_use]
-    pub fn id(&self) -> ConnectionId {
-        self.id
-    }
-
-    /// Opens the connection with this state. Does nothing if the client has gone meanwhile.
-    pub fn accept(mut self, state: impl Into<Accepted<S>>) {
-        if let Some(open) = self.open.take() {
-            self.decide(Ok(state.into().map(open)));
-        }
-    }
-
-    /// Refuses the connection. Does nothing if the client has gone meanwhile.
-    pub fn reject(mut self, reject: Reject) {
-        self.open = None;
-        self.decide(Err(reject));
-    }
-
-    fn decide(&self, decision: Result<Accepted<Box<dyn Application>>, Reject>) {
-        let inbox = &self.handle.shared().inboxes[self.id.worker()];
-        // If the server has stopped, so has the connection.
-        inbox.push(Command::Decide(self.id.token(), decision));
-    }
-}
-
-impl<S> Drop for Deferred<S> {
-    fn drop(&mut self) {
-        if self.open.take().is_some() {
-            self.decide(Err(Reject::new(500, "the request was not decided")));
-        }
-    }
-}
-
-impl<S> fmt::Debug for Deferred<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deferred")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
 }

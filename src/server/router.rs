@@ -9,6 +9,7 @@ use std::vec::Vec;
 
 use matchit::Params;
 
+use super::handle::ConnectionId;
 use super::http::{HttpResponse, Methods, Request};
 use super::route::Endpoint;
 use crate::proto::http::is_token;
@@ -65,13 +66,13 @@ impl Router {
 }
 
 impl Entry {
-    /// The answer to a plain request.
-    pub(super) fn answer(&self, request: &Request<'_>) -> HttpResponse {
+    /// The answer to a plain request; None when it comes later.
+    pub(super) fn answer(&self, request: &Request<'_>, id: ConnectionId) -> Option<HttpResponse> {
         if self.methods.is_empty() {
             let text = "this is a WebSocket endpoint: connect with a WebSocket client";
-            return HttpResponse::text(text).with_status(426);
+            return Some(HttpResponse::text(text).with_status(426));
         }
-        self.methods.answer(request)
+        self.methods.answer(request, id)
     }
 }
 

@@ -168,12 +168,10 @@ impl<T: Transport> Session<T> {
             peer,
             id,
             permit,
-            phase: Phase::Opening(Box::new(Opening {
-                handshake: ServerHandshake::new(config, now),
-                proxy_header: proxied.then(Vec::new),
-                deferred_until: None,
-                served: false,
-            })),
+            phase: Phase::Opening(Box::new(Opening::new(
+                ServerHandshake::new(config, now),
+                proxied,
+            ))),
             queue: WriteQueue::default(),
             unread: Vec::new(),
             progress: now,

@@ -2,6 +2,7 @@
 //! worker has for itself.
 
 use std::boxed::Box;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -101,8 +102,9 @@ impl Shared {
         let metrics = self.metrics(connection.id);
         metrics.connections.set(metrics.connections.value() - 1);
         metrics.closes.add(end.code().into(), 1);
-        if let Some(cause) = ErrorCause::of(end) {
+        if let Some(cause) = end.error() {
             metrics.errors.add(cause, 1);
+            self.tell(|it| it.failed(connection, cause, end));
         }
         self.tell(|it| it.disconnected(connection, end));
     }
@@ -115,6 +117,12 @@ impl Shared {
     ) {
         self.metrics[worker].handshake_failures.add(failure, 1);
         self.tell(|it| it.handshake_failed(peer, failure));
+    }
+
+    /// A worker can't accept connections for now.
+    pub(super) fn accept_failed(&self, worker: usize, error: &io::Error) {
+        self.metrics[worker].errors.add(ErrorCause::Accept, 1);
+        self.tell(|it| it.accept_failed(error));
     }
 
     /// An observer that panics ends nothing and hides nothing from the others.

@@ -5,16 +5,17 @@
 //! Bounded: whoever connects causes events, so those of connections are counted out by a token
 //! bucket, and how many were left out is said by the next that is let through.
 
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
-use tracing::{Level, Span, debug, debug_span, enabled, error};
+use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 
 use super::handle::ConnectionId;
 use super::handler::End;
 use super::limits::{Rate, TokenBucket};
-use super::metrics::HandshakeFailure;
+use super::metrics::{ErrorCause, HandshakeFailure};
 use super::observer::{ConnectionStats, Observer};
 use crate::net::Clock;
 
@@ -69,26 +70,32 @@ impl Observer for Trace {
         }
     }
 
-    fn disconnected(&self, connection: &ConnectionStats, end: &End) {
-        let panicked = matches!(end, End::Panicked);
-        if (panicked || enabled!(target: "sockeye", Level::DEBUG))
+    fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
+        // The others' faults are told as their connections close.
+        if cause == ErrorCause::Panic
             && let Some(suppressed) = self.admit()
         {
             let (id, code) = (connection.id, end.code().0);
-            if panicked {
-                error!(target: "sockeye", %id, code, suppressed, "handler panicked");
-            } else {
-                let ConnectionStats {
-                    age,
-                    messages_received,
-                    messages_sent,
-                    ..
-                } = connection;
-                debug!(
-                    target: "sockeye", %id, code, ?end, ?age, messages_received, messages_sent,
-                    suppressed, "connection closed"
-                );
-            }
+            error!(target: "sockeye", %id, code, suppressed, "handler panicked");
+        }
+    }
+
+    fn disconnected(&self, connection: &ConnectionStats, end: &End) {
+        if enabled!(target: "sockeye", Level::DEBUG)
+            && let Some(suppressed) = self.admit()
+        {
+            let ConnectionStats {
+                id,
+                age,
+                messages_received,
+                messages_sent,
+                ..
+            } = connection;
+            let code = end.code().0;
+            debug!(
+                target: "sockeye", %id, code, ?end, ?age, messages_received, messages_sent,
+                suppressed, "connection closed"
+            );
         }
     }
 
@@ -99,5 +106,9 @@ impl Observer for Trace {
             let reason = failure.name();
             debug!(target: "sockeye", %peer, reason, suppressed, "handshake failed");
         }
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        warn!(target: "sockeye", %error, "no connection can be accepted");
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct Wire {
     /// Both directions answer with this.
     pub(super) broken: Option<io::ErrorKind>,
     pub(super) output: Vec<u8>,
+    /// Where the bytes of the last write were, so that it shows who shares them.
+    pub(super) written_from: Vec<*const u8>,
     /// Bytes that are taken before writes block.
     pub(super) room: usize,
     /// The server has ended its sending side.
@@ -166,6 +168,7 @@ impl Transport for Sim {
             wire.blocked = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        wire.written_from = slices.iter().map(|it| it.as_ptr()).collect();
         let mut count = 0;
         for slice in slices {
             let taken = slice.len().min(wire.room.min(most) - count);

@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::handle::Command;
 use super::hub::Hub;
 use super::limits::Permit;
-use super::metrics::{ErrorCause, HandshakeFailure};
+use super::metrics::HandshakeFailure;
 use super::shared::Shared;
 use crate::net::Clock;
 
@@ -161,10 +161,7 @@ impl Worker {
                     | io::ErrorKind::Interrupted => {}
                     // Out of file descriptors or memory: the listener lives and tries again.
                     _ => {
-                        #[cfg(feature = "tracing")]
-                        tracing::warn!(target: "sockeye", %error, "no connection can be accepted");
-                        let metrics = &self.hub.shared().metrics[self.index];
-                        metrics.errors.add(ErrorCause::Accept, 1);
+                        self.hub.shared().accept_failed(self.index, &error);
                         self.accept_at = Some(now.saturating_add(ACCEPT_PAUSE));
                         return;
                     }

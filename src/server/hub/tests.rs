@@ -22,6 +22,7 @@ use super::*;
 use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
 
 mod client;
+mod large;
 mod world;
 
 use client::Client;

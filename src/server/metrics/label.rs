@@ -5,7 +5,6 @@ use core::fmt::Debug;
 
 use crate::error::{Fault, HandshakeError, HttpError, LimitError, ProtocolError, RequestError};
 use crate::proto::CloseCode;
-use crate::server::handler::End;
 
 /// The values of a label.
 pub(in crate::server) trait Label: Copy + Debug + 'static {
@@ -85,24 +84,6 @@ labels! {
     Panic = "panic",
     /// Accepting a connection failed.
     Accept = "accept",
-}
-
-impl ErrorCause {
-    /// What a connection that ended so failed of, if it did.
-    pub(in crate::server) fn of(end: &End) -> Option<Self> {
-        match end {
-            End::Failed(fault) | End::FailedClosing(fault) => Some((*fault).into()),
-            End::Broken(_) => Some(Self::Transport),
-            End::Stalled => Some(Self::Stalled),
-            End::Backpressure => Some(Self::Backpressure),
-            End::Panicked => Some(Self::Panic),
-            End::Closed(_)
-            | End::RateLimit(_)
-            | End::Lifetime
-            | End::Terminated
-            | End::ShutDown => None,
-        }
-    }
 }
 
 impl From<Fault> for ErrorCause {

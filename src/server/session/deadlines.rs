@@ -74,7 +74,9 @@ impl<T: Transport> Session<T> {
                 let response = Response::status(503);
                 // The status is a good one and the request is there.
                 let _ = opening.handshake.reject(&response, turn.cork);
-                self.failed(HandshakeFailure::Timeout, turn);
+                if opening.defers_upgrade() {
+                    self.failed(HandshakeFailure::Timeout, turn);
+                }
                 self.linger(turn);
             }
             Phase::Opening(opening) => {

@@ -13,10 +13,11 @@ use crate::server::handler::End;
 use crate::server::metrics::HandshakeFailure;
 
 impl<T: Transport> Session<T> {
-    /// Begins the closing handshake, or drops what is no connection yet; an answer to a plain
-    /// request that is under way is written first.
+    /// Begins the closing handshake, or drops what is no connection yet; the answer to a plain
+    /// request that is under way, or that the application gives later, is written first.
     pub(in crate::server) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
-        match &self.phase {
+        match &mut self.phase {
+            Phase::Opening(opening) if opening.defers_reply() => opening.stopping = true,
             Phase::Opening(_) if !self.queue.is_empty() => self.linger(turn),
             Phase::Opening(opening) => {
                 if !opening.served {
@@ -51,23 +52,29 @@ impl<T: Transport> Session<T> {
     /// Follows a connection that is over to the end of its transport.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.write(turn)?;
-        if let Phase::Lingering {
-            patience,
-            half_closed,
-            peer_ended,
-            ..
-        } = &mut self.phase
-            && self.queue.is_empty()
-        {
-            if *peer_ended || patience.is_zero() {
-                return Err(Gone);
+        match &mut self.phase {
+            Phase::Lingering {
+                patience,
+                half_closed,
+                peer_ended,
+                ..
+            } if self.queue.is_empty() => {
+                if *peer_ended || patience.is_zero() {
+                    return Err(Gone);
+                }
+                if !mem::replace(half_closed, true) {
+                    // RFC 6455 section 7.1.1: the server closes first, by half.
+                    self.transport.shutdown_write().map_err(|_| Gone)?;
+                }
+                Ok(())
             }
-            if !mem::replace(half_closed, true) {
-                // RFC 6455 section 7.1.1: the server closes first, by half.
-                self.transport.shutdown_write().map_err(|_| Gone)?;
+            // It would never be open. A plain client may have ended its side and still read.
+            Phase::Opening(opening) if self.read_closed && opening.defers_upgrade() => {
+                self.failed(HandshakeFailure::Eof, turn);
+                Err(Gone)
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The core has failed the connection.
@@ -86,10 +93,19 @@ impl<T: Transport> Session<T> {
         self.end(end, turn);
     }
 
-    /// The one call of `on_close`; from here on the session lingers or goes.
+    /// The one call of `on_error` and `on_close`; from here on the session lingers or goes.
     pub(super) fn end(&mut self, end: End, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
             let end = open.link.end.take().unwrap_or(end);
+            if let Some(cause) = end.error() {
+                self.call(turn, |application, io| {
+                    application.on_error(io, cause, &end)
+                });
+            }
+            if let Phase::Open(open) = &mut self.phase {
+                // A panic there hides the end from nobody.
+                open.link.end = None;
+            }
             self.call(turn, |application, io| application.on_close(io, &end));
             let stats = self.stats(turn.now);
             self.leave(turn);

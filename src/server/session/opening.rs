@@ -25,15 +25,45 @@ use crate::server::route::{Accepted, Endpoint};
 use crate::server::shared::Shared;
 use crate::server::socket::StoredRequest;
 
-/// A connection before it is open: requests, until one of them is an opening handshake.
+/// Requests, until one of them is an opening handshake.
 pub(super) struct Opening {
     pub(super) handshake: ServerHandshake,
     /// What has arrived of the PROXY header that comes first.
     pub(super) proxy_header: Option<Vec<u8>>,
-    /// The application decides later, until then.
+    /// The application answers later, until then.
     pub(super) deferred_until: Option<Duration>,
+    /// The server stops once it has answered.
+    pub(super) stopping: bool,
     /// It was a plain client's so far, and is no failed handshake when it goes.
     pub(super) served: bool,
+}
+
+impl Opening {
+    pub(super) fn new(handshake: ServerHandshake, proxied: bool) -> Self {
+        Self {
+            handshake,
+            proxy_header: proxied.then(Vec::new),
+            deferred_until: None,
+            stopping: false,
+            served: false,
+        }
+    }
+
+    fn defer(&mut self, turn: &Turn<'_>) {
+        let timeout = turn.shared.settings.options.config.handshake_timeout;
+        self.deferred_until = Some(turn.now.saturating_add(timeout));
+    }
+
+    /// Whether the application decides about an upgrade, later.
+    pub(super) fn defers_upgrade(&self) -> bool {
+        let request = self.handshake.request();
+        self.deferred_until.is_some() && request.is_some_and(|it| it.is_upgrade())
+    }
+
+    /// Whether the application answers a plain request, later.
+    pub(super) fn defers_reply(&self) -> bool {
+        self.deferred_until.is_some() && !self.defers_upgrade()
+    }
 }
 
 impl<T: Transport> Session<T> {
@@ -52,6 +82,38 @@ impl<T: Transport> Session<T> {
             }
         }
         self.drive(turn)
+    }
+
+    /// The application has answered a deferred plain request.
+    pub(in crate::server) fn reply_deferred(
+        &mut self,
+        response: &HttpResponse,
+        turn: &mut Turn<'_>,
+    ) -> Next {
+        if let Phase::Opening(opening) = &mut self.phase
+            && opening.deferred_until.take().is_some()
+        {
+            self.reply(response, turn);
+        }
+        self.drive(turn)
+    }
+
+    /// Answers the plain request that was read.
+    fn reply(&mut self, response: &HttpResponse, turn: &mut Turn<'_>) {
+        let Phase::Opening(opening) = &mut self.phase else {
+            return;
+        };
+        let handshake = &mut opening.handshake;
+        let sent = response.as_response(|it| handshake.respond(it, turn.cork, turn.now));
+        let keep_alive = sent.unwrap_or_else(|_| {
+            // The application's own response can't be sent.
+            let failed = handshake.respond(&Response::status(500), turn.cork, turn.now);
+            failed.unwrap_or(false)
+        });
+        opening.served = true;
+        if !keep_alive || opening.stopping {
+            self.linger(turn);
+        }
     }
 
     /// The PROXY header that its proxy puts first; what came behind it, once it is complete.
@@ -105,13 +167,19 @@ impl<T: Transport> Session<T> {
                     };
                     match read {
                         Ok(false) => return Ok(()),
-                        Ok(true) if respond(handshake, self.peer, turn) => {
-                            opening.served = true;
-                            if self.pauses(input, turn)? {
+                        Ok(true) => match answer(handshake, self.id, self.peer, turn) {
+                            Some(response) => {
+                                self.reply(&response, turn);
+                                if self.pauses(input, turn)? {
+                                    return Ok(());
+                                }
+                            }
+                            None => {
+                                opening.served = true;
+                                opening.defer(turn);
                                 return Ok(());
                             }
-                        }
-                        Ok(true) => self.linger(turn),
+                        },
                         Err(error) => {
                             self.failed((&error).into(), turn);
                             self.linger(turn);
@@ -121,8 +189,7 @@ impl<T: Transport> Session<T> {
                 Ok(Some(RequestKind::Upgrade)) => {
                     let decision = decide(handshake, &mut self.permit, self.id, self.peer, turn);
                     if let Decision::Deferred = decision {
-                        let timeout = turn.shared.settings.options.config.handshake_timeout;
-                        opening.deferred_until = Some(turn.now.saturating_add(timeout));
+                        opening.defer(turn);
                         return Ok(());
                     }
                     self.settle(decision, turn)?;
@@ -181,27 +248,24 @@ fn handles(handshake: &ServerHandshake, shared: &Shared) -> bool {
     })
 }
 
-/// Answers a plain request; whether the transport stays open for the next.
-fn respond(handshake: &mut ServerHandshake, peer: SocketAddr, turn: &mut Turn<'_>) -> bool {
-    let Some(request) = handshake.request() else {
-        return false;
-    };
-    let response = match turn.shared.settings.router.at(request.path()) {
+/// The answer to a plain request; None when the application gives it later.
+fn answer(
+    handshake: &ServerHandshake,
+    id: ConnectionId,
+    peer: SocketAddr,
+    turn: &Turn<'_>,
+) -> Option<HttpResponse> {
+    let request = handshake.request()?;
+    match turn.shared.settings.router.at(request.path()) {
         Some((entry, params)) => {
             let client_ip = turn.shared.client_ip(peer, request.headers());
             let request = Request::new(request, params, peer, turn.shared)
                 .with_client_ip(client_ip)
                 .with_body(handshake.body());
-            guarded(|| entry.answer(&request)).unwrap_or_else(|reject| *reject.response)
+            guarded(|| entry.answer(&request, id)).unwrap_or_else(|it| Some(*it.response))
         }
-        None => HttpResponse::text("there is nothing at this path").with_status(404),
-    };
-    let sent = response.as_response(|it| handshake.respond(it, turn.cork, turn.now));
-    sent.unwrap_or_else(|_| {
-        // The application's own response can't be sent.
-        let failed = handshake.respond(&Response::status(500), turn.cork, turn.now);
-        failed.unwrap_or(false)
-    })
+        None => Some(HttpResponse::text("there is nothing at this path").with_status(404)),
+    }
 }
 
 /// What the limits, the guards and the route say to an opening handshake.

@@ -1,0 +1,155 @@
+//! Ten thousand peers of one worker: CASES D14, E7.
+
+use super::*;
+
+const PEERS: usize = 10_000;
+
+/// A ping of a client, masked with zeros.
+const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
+const PONG: [u8; 2] = [0x8A, 0];
+
+struct Crowd {
+    hub: Hub<Sim>,
+    app: App,
+    clients: Vec<Client>,
+}
+
+impl Crowd {
+    /// They are all open and have subscribed to `t0`.
+    fn new() -> Self {
+        let app = App::default();
+        let builder = Server::builder()
+            .observer(app.clone())
+            .route("/hub", app.clone());
+        let shared = Arc::new(builder.shared(Vec::new()).unwrap());
+        let mut crowd = Self {
+            hub: Hub::new(Arc::clone(&shared), 0, Duration::ZERO),
+            app,
+            clients: Vec::new(),
+        };
+        for number in 0..PEERS {
+            let sim = Sim::default();
+            sim.0.borrow_mut().room = usize::MAX;
+            let mut client = Client::new(number, sim.clone(), number as u64);
+            client.say("subscribe", 0, 0);
+            shared.take_in();
+            let permit = shared.connections.admit().unwrap();
+            let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
+            crowd
+                .hub
+                .insert(sim, peer, permit, Duration::ZERO, |_, it| {
+                    *token = Some(it);
+                    true
+                });
+            crowd.clients.push(client);
+        }
+        crowd.read_all(Duration::ZERO);
+        for client in &mut crowd.clients {
+            client.listen();
+        }
+        assert_eq!(shared.directory.count("t0"), PEERS);
+        crowd
+    }
+
+    /// All that the clients have sent arrives, and is read.
+    fn read_all(&mut self, now: Duration) {
+        for client in &self.clients {
+            let token = client.token.unwrap();
+            let (readable, ended) = client.wire(|wire| {
+                let left = wire.input.len();
+                wire.arrive(left);
+                (wire.read < left || wire.fin, wire.fin)
+            });
+            if readable {
+                self.hub.ready(token, true, ended, now);
+            }
+        }
+    }
+}
+
+#[test]
+fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
+    let mut crowd = Crowd::new();
+    let config = Arc::clone(&crowd.hub.shared.settings.options.config);
+    let text = format!("told t0 handle 0 {}", "y".repeat(4_000));
+    let message = PreparedMessage::new(&*text, &config);
+    let publish = Command::Publish("t0".into(), message);
+    crowd.hub.obey(publish, Duration::ZERO);
+
+    let mut written = 0;
+    let mut turns = 0;
+    let mut sources: Vec<*const u8> = Vec::new();
+    while crowd.hub.patience(Duration::ZERO) == Some(Duration::ZERO) {
+        // One whose turn is far off asks for a pong, and gets it.
+        let (token, client) = {
+            let client = &crowd.clients[PEERS - 1 - turns];
+            (client.token.unwrap(), client)
+        };
+        client.wire(|wire| {
+            wire.input.extend_from_slice(&PING);
+            let left = wire.input.len();
+            wire.arrive(left);
+        });
+        crowd.hub.ready(token, true, false, Duration::ZERO);
+        let pong = client.wire(|wire| wire.output.ends_with(&PONG));
+        assert!(pong, "a pong in turn {turns}");
+        crowd.hub.drive_again(Duration::ZERO);
+        turns += 1;
+        let before = written;
+        written = 0;
+        for client in &crowd.clients {
+            client.wire(|wire| {
+                written += usize::from(wire.output.len() > text.len());
+                sources.extend(mem::take(&mut wire.written_from).first());
+            });
+        }
+        let slice = written - before;
+        assert!(slice <= AGAIN_PER_TURN + 1, "{slice} in one turn");
+    }
+    assert_eq!(written, PEERS);
+    assert!(turns > PEERS / (AGAIN_PER_TURN + 1));
+    // All were written from the same bytes; of those that pinged, the pong was the last write.
+    sources.sort();
+    let mut counts = sources.chunk_by(|one, other| one == other).map(<[_]>::len);
+    assert!(
+        counts.any(|it| it >= PEERS - turns),
+        "encoded more than once"
+    );
+    for client in &mut crowd.clients {
+        client.listen();
+        assert_eq!(client.messages, 1);
+    }
+}
+
+#[test]
+fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
+    let mut crowd = Crowd::new();
+    let second = Duration::from_secs(1);
+    let stop = Command::ShutDown(10 * second);
+    crowd.hub.obey(stop, Duration::ZERO);
+    // Every other one answers.
+    for client in crowd.clients.iter_mut().step_by(2) {
+        client.listen();
+        assert!(client.closed);
+    }
+    crowd.read_all(second);
+    assert_eq!(crowd.hub.sessions.len(), PEERS / 2);
+    let near = 10 * second - Duration::from_millis(1);
+    crowd.hub.expire(near);
+    assert_eq!(
+        crowd.hub.sessions.len(),
+        PEERS / 2,
+        "not before the deadline"
+    );
+    crowd.hub.expire(10 * second);
+    assert!(crowd.hub.stops() && crowd.hub.is_empty());
+
+    for client in crowd.clients.iter_mut().skip(1).step_by(2) {
+        client.listen();
+        assert!(client.closed, "was told as well");
+    }
+    let lives = crowd.app.0.lock().unwrap();
+    let ends = lives.values().map(|it| it.end.as_ref().unwrap());
+    let clean = ends.filter(|(_, code, clean)| *clean && *code == CloseCode::GOING_AWAY);
+    assert_eq!((lives.len(), clean.count()), (PEERS, PEERS / 2));
+}
