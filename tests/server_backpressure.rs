@@ -410,6 +410,30 @@ fn what_others_send_waits_for_the_end_of_a_fragmented_message() {
     assert!(notes.eq([Told::Note(queued.into())]));
 }
 
+#[test]
+fn what_waits_for_a_fragmented_message_that_never_ends_is_counted_as_dropped() {
+    let probe = Probe::new(|socket, _, _| {
+        let _ = socket.send_fragment("first", false);
+        let _ = socket.send_fragment(&*socket.id().to_u64().to_string(), false);
+    });
+    let (server, watch) = serve_with(|it| it.config(patient()), probe);
+    let mut peer = server.open();
+    peer.say("begin");
+    peer.frame();
+    let id: u64 = String::from_utf8(peer.frame().payload)
+        .unwrap()
+        .parse()
+        .unwrap();
+    for _ in 0..3 {
+        let id = ConnectionId::from_u64(id);
+        server.handle().send(id, "never sent").unwrap();
+    }
+    peer.settle();
+    peer.close();
+    assert_eq!(watch.close(), (1000, How::Clean));
+    assert_eq!(server.handle().stats().dropped, 3);
+}
+
 /// Sends until there is no more room, and again as soon as there is some. Anything but `fill` is
 /// echoed.
 struct Fill;

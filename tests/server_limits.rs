@@ -63,7 +63,21 @@ fn a_message_over_the_rate_is_answered_with_the_limits_text() {
     assert_eq!(peer.ask("one"), "one");
     assert_eq!(peer.ask("two"), "slow down");
     assert_eq!(peer.ask("three"), "slow down");
+    assert_eq!(server.handle().stats().messages_sent, 3);
     assert_eq!(watch.rest(), [Told::Open, Told::Message(b"one".to_vec())]);
+}
+
+/// One that sends and never reads must not fill the memory with what it is told for it.
+#[test]
+fn the_limits_text_is_bounded_by_what_may_wait() {
+    let reply = Excess::Reply("slow down".into());
+    let (server, _) = echo(|it| it.rate_limit(burst(1, reply)).max_backpressure(5));
+    let mut peer = server.open();
+    assert_eq!(peer.ask("one"), "one");
+    peer.say("two");
+    peer.settle();
+    let stats = server.handle().stats();
+    assert_eq!((stats.messages_sent, stats.dropped), (1, 1));
 }
 
 #[test]

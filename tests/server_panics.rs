@@ -339,12 +339,19 @@ fn a_panic_as_a_connections_state_is_dropped_ends_no_worker() {
     let builder = Server::builder()
         .workers(std::num::NonZeroUsize::MIN)
         .config(patient())
-        .route("/chat", Sticks);
+        .route("/chat", Sticks)
+        .add_route(Route::accepting("/refused", Sticks, |_| {
+            Ok(Accepted::new(Sticky).with_header("X", "no\r\nheader"))
+        }));
     let server = Running::start(builder);
     let mut other = server.open();
     let mut peer = server.open();
     assert_eq!(peer.ask("hello"), "hello");
     peer.close();
+    // It is dropped as well where its connection can't be accepted.
+    let mut refused = server.connect();
+    refused.write(upgrade().target("/refused").bytes());
+    assert_eq!(refused.response().status, 500);
     assert_eq!(other.ask("still here"), "still here");
     other.close();
 }

@@ -354,8 +354,8 @@ impl SocketIo<'_> {
             }
             Verdict::Drop => false,
             Verdict::Reply(text) => {
-                // It fails while a fragmented message is sent: then the reply is dropped, too.
-                let _ = link.connection.send(text, self.cork);
+                // While a fragmented message is sent it is dropped, too.
+                self.append(text.len(), |link, out| link.connection.send(text, out));
                 false
             }
             Verdict::Close(code, reason) => {
@@ -491,8 +491,12 @@ impl SocketIo<'_> {
             self.uncork();
             let metrics = self.metrics;
             for (message, keep) in mem::take(&mut self.link.held) {
-                self.link
+                let sent = self
+                    .link
                     .deliver(self.queue, &message, keep, metrics, self.now);
+                if sent == Sent::Dropped {
+                    metrics.dropped.add(1);
+                }
             }
         }
         let length = fragment.as_bytes().len();

@@ -97,6 +97,9 @@ impl<T: Transport> Session<T> {
     pub(super) fn end(&mut self, end: End, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
             let end = open.link.end.take().unwrap_or(end);
+            // What waited for the end of a fragmented message.
+            let held = mem::take(&mut open.link.held).len();
+            turn.metrics.dropped.add(held as u64);
             if let Some(cause) = end.error() {
                 self.call(turn, |application, io| {
                     application.on_error(io, cause, &end)

@@ -225,6 +225,12 @@ impl<T: Transport> Session<T> {
             return Err(Gone);
         }
         self.write(turn)?;
+        if let Phase::Opening(opening) = &self.phase
+            && let Some(request) = opening.handshake.request()
+            && request.query_param(PREVIOUS).is_some()
+        {
+            turn.metrics.reconnections.add(1);
+        }
         self.phase = Phase::Open(Box::new(open));
         if let Some(stats) = self.stats(turn.now) {
             turn.shared.opened(&stats);
@@ -327,7 +333,11 @@ fn settle(
     turn: &mut Turn<'_>,
 ) -> Result<Open, HandshakeFailure> {
     let accepted = match decision {
-        Decision::Accept(accepted) => accept(handshake, accepted, id, peer, turn),
+        // The application's own key may panic, and so may its state as it is dropped; both come
+        // before the 101 is there.
+        Decision::Accept(accepted) => {
+            guarded(|| accept(handshake, accepted, id, peer, turn)).unwrap_or_else(Err)
+        }
         Decision::Reject(reject) => Err(reject),
         Decision::Deferred => return Err(HandshakeFailure::Other),
     };
@@ -355,14 +365,10 @@ fn accept(
     let (request, params, endpoint) = endpoint(handshake, turn.shared)?;
     let options = &endpoint.options;
     let client_ip = turn.shared.client_ip(peer, request.headers());
-    // Before the 101 is there: it may panic.
-    let rate_key = match &options.rate_by_key {
-        Some(limit) => {
-            let request = Request::new(request, params, peer, turn.shared);
-            guarded(|| (limit.key)(&request.with_client_ip(client_ip)))?
-        }
-        None => None,
-    };
+    let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
+        let request = Request::new(request, params, peer, turn.shared);
+        (limit.key)(&request.with_client_ip(client_ip))
+    });
     let headers: Vec<_> = accepted
         .headers
         .iter()
@@ -385,9 +391,6 @@ fn accept(
         link.request = Some(Box::new(StoredRequest::new(&request)));
     }
     link.rate_key = rate_key.map(Into::into);
-    if request.query_param(PREVIOUS).is_some() {
-        turn.metrics.reconnections.add(1);
-    }
     Ok(Open {
         link,
         application: accepted.state,
