@@ -141,7 +141,8 @@ fn an_error_is_told_once_and_right_before_the_end_also_when_that_panics() {
 #[test]
 fn an_end_that_somebody_wanted_is_no_error() {
     let (server, watch) = serve(false);
-    let ends: [(fn(&mut Peer), CloseCode); 4] = [
+    type Ends = (fn(&mut Peer), CloseCode);
+    let ends: [Ends; 4] = [
         (
             |peer| peer.send(CLOSE, close_payload(1001, b"")),
             CloseCode::GOING_AWAY,

@@ -4,6 +4,7 @@ use std::boxed::Box;
 use std::io;
 use std::sync::Arc;
 
+use super::events::{Stop, deliver};
 use super::handle::{ConnectionId, Handle};
 use super::http::Request;
 use super::link::SocketIo;
@@ -13,7 +14,7 @@ use super::route::Accepted;
 use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::error::{Fault, LimitError};
-use crate::proto::{CloseCode, Closed, Message, MessagePiece};
+use crate::proto::{CloseCode, Closed, Input, Message, MessagePiece};
 
 /// An application: one value for a route, shared by its connections.
 ///
@@ -249,11 +250,9 @@ impl End {
 
 /// The application of one connection, whatever its state's type.
 pub(super) trait Application: Send {
+    /// Gives it what the peer sends, until there is something for the session to look at.
+    fn events<'a>(&'a mut self, io: SocketIo<'a>, input: &mut Input<'_>) -> Stop;
     fn on_open<'a>(&'a mut self, io: SocketIo<'a>);
-    fn on_message<'a>(&'a mut self, io: SocketIo<'a>, message: Message<'_>);
-    fn on_piece<'a>(&'a mut self, io: SocketIo<'a>, piece: MessagePiece<'_>);
-    fn on_ping<'a>(&'a mut self, io: SocketIo<'a>, payload: &[u8]);
-    fn on_pong<'a>(&'a mut self, io: SocketIo<'a>, payload: &[u8]);
     fn on_drain<'a>(&'a mut self, io: SocketIo<'a>);
     fn on_subscribe<'a>(
         &'a mut self,
@@ -281,12 +280,13 @@ macro_rules! forward {
 }
 
 impl<H: Handler> Application for Instance<H> {
+    fn events<'a>(&'a mut self, io: SocketIo<'a>, input: &mut Input<'_>) -> Stop {
+        let mut socket = Socket::new(io, &mut self.state);
+        deliver(&*self.handler, &mut socket, input)
+    }
+
     forward! {
         on_open();
-        on_message(message: Message<'_>);
-        on_piece(piece: MessagePiece<'_>);
-        on_ping(payload: &[u8]);
-        on_pong(payload: &[u8]);
         on_drain();
         on_subscribe(topic: &str, count: Result<usize, SubscribeError>);
         on_unsubscribe(topic: &str, count: usize);

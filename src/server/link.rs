@@ -367,6 +367,7 @@ impl SocketIo<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn buffered(&self) -> usize {
         self.queue.len() + self.cork.len()
     }
@@ -388,7 +389,23 @@ impl SocketIo<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn send_ref(&mut self, message: MessageRef<'_>, encoding: Encoding) -> Sent {
+        let length = message.as_bytes().len();
+        // The usual case: nothing is in its way.
+        if self.fits(length) && self.link.end.is_none() && !self.queue.is_blocked() {
+            let connection = &mut self.link.connection;
+            return match connection.send_with(message, encoding, self.cork) {
+                Ok(()) => self.count_sent(length),
+                Err(_) => Sent::Dropped,
+            };
+        }
+        self.send_late(message, encoding)
+    }
+
+    /// As [`send_ref`](Self::send_ref) where something may be in the way.
+    #[inline(never)]
+    fn send_late(&mut self, message: MessageRef<'_>, encoding: Encoding) -> Sent {
         self.append(message.as_bytes().len(), |link, out| {
             link.connection.send_with(message, encoding, out)
         })
@@ -406,8 +423,7 @@ impl SocketIo<'_> {
         }
         let metrics = self.metrics;
         let corked = self.cork.len();
-        let fits = self.queue.len() + corked + length <= self.link.options.max_backpressure;
-        if !fits
+        if !self.fits(length)
             && !self
                 .link
                 .make_room(self.queue, corked, length, metrics, self.now)
@@ -432,6 +448,11 @@ impl SocketIo<'_> {
             return Sent::Dropped;
         }
         self.count_sent(length)
+    }
+
+    #[inline]
+    fn fits(&self, length: usize) -> bool {
+        self.buffered() + length <= self.link.options.max_backpressure
     }
 
     #[inline]

@@ -39,6 +39,7 @@
 
 mod builder;
 mod deferred;
+mod events;
 mod handle;
 mod handler;
 mod history;

@@ -30,9 +30,8 @@ use super::route::Options;
 use super::shared::Shared;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
-use crate::error::Fault;
 use crate::net::{Keep, Spares, Transport, WriteQueue};
-use crate::proto::{Closed, PreparedMessage, ServerHandshake};
+use crate::proto::{PreparedMessage, ServerHandshake};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 256 KiB.
@@ -42,10 +41,6 @@ const READS_PER_TURN: usize = 4;
 /// much as common socket buffers hold, so that an honest peer's data in flight don't cause a
 /// reset that destroys the last bytes sent to it.
 const MAX_DISCARDED: usize = 4 * 1024 * 1024;
-
-/// Output that is written before the turn ends: one handler that answers with much more than it
-/// was sent must not fill the memory. The size of a read, so that an echo is never cut in two.
-const CORK_LIMIT: usize = 96 * 1024;
 
 pub(super) struct Session<T> {
     transport: T,
@@ -139,18 +134,6 @@ pub(super) enum Next {
 
 /// The session's transport is of no more use; what is left to do is done.
 struct Gone;
-
-/// Why no further event goes to the application for now.
-enum Stop {
-    /// The input is consumed.
-    Drained,
-    /// The session has to look: something was asked for, or much waits to be written.
-    News,
-    /// The connection is over, by the closing handshake.
-    Closed(Closed),
-    /// The connection is over, by the peer's fault.
-    Failed(Fault),
-}
 
 impl<T: Transport> Session<T> {
     pub(super) fn new(

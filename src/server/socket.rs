@@ -222,6 +222,12 @@ impl<'a, S> Socket<'a, S> {
         Self { io, state }
     }
 
+    /// Without the state.
+    #[inline]
+    pub(super) fn io(&mut self) -> &mut SocketIo<'a> {
+        &mut self.io
+    }
+
     /// The connection's id, by which a [`Handle`] reaches it.
     #[must_use]
     pub fn id(&self) -> ConnectionId {

@@ -10,7 +10,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::num::NonZeroUsize;
 use core::time::Duration;
 
 use super::assembler::Assembler;
@@ -61,7 +60,7 @@ pub enum Teardown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// A streamed piece was handed over and behind it there is a fault, which is next.
+    /// A fault is next: behind a streamed piece that was handed over, say.
     Failing(Fault),
     /// This endpoint's Close is sent, the peer's has not come.
     Closing,
@@ -98,9 +97,10 @@ pub struct Connection {
     timers: Timers,
     /// Bytes in the assembler's space that `recv` has not seen.
     filled: usize,
-    /// A message in one frame of up to so many bytes is handed over by the short way, if any is.
+    /// A message that comes in one frame of up to so many bytes is handed over by the short way,
+    /// if any is.
     whole_up_to: Option<u16>,
-    /// A short message needs no masking and is not fragmented.
+    /// A short message may be sent now, as one plain frame without a mask.
     short_is_plain: bool,
     /// The kind of the fragmented message being sent.
     sending: Option<MessageKind>,
@@ -134,15 +134,9 @@ impl Connection {
             None => Role::Server,
         };
         let rsv = extension.as_ref().map_or(Rsv::NONE, |it| it.rsv);
-        // What the assembler checks of such a message, once for all.
-        let limit = config.max_frame_size.unwrap_or(u64::MAX);
-        let limit = limit.min(config.max_message_size as u64);
-        let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;
-        let limit = u16::try_from(limit).unwrap_or(u16::MAX);
-        let fragment = config.fragment_size.map_or(usize::MAX, NonZeroUsize::get);
-        Self {
-            short_is_plain: role == Role::Server && fragment >= send::SHORT,
-            whole_up_to: whole.then_some(limit),
+        let mut connection = Self {
+            short_is_plain: false,
+            whole_up_to: None,
             config,
             state: State::Open,
             decoder: FrameDecoder::with_rsv(role, rsv),
@@ -154,7 +148,9 @@ impl Connection {
             filled: 0,
             sending: None,
             subprotocol,
-        }
+        };
+        connection.find_short_ways();
+        connection
     }
 
     /// Which end of the connection this is.
@@ -362,6 +358,31 @@ impl Connection {
         self.assembler.clear();
         self.control = Vec::new();
         self.extension = None;
+        self.find_short_ways();
+    }
+
+    /// The next of `recv` is this fault.
+    #[cold]
+    fn fail_next(&mut self, fault: Fault) {
+        self.state = State::Failing(fault);
+        self.find_short_ways();
+    }
+
+    /// Finds out which short ways there are: to be asked again whenever something of it changes.
+    fn find_short_ways(&mut self) {
+        let config = &*self.config;
+        // What the assembler checks of a message that is whole, once for all.
+        let limit = config.max_frame_size.unwrap_or(u64::MAX);
+        let limit = limit.min(config.max_message_size as u64);
+        let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;
+        self.whole_up_to = (whole && self.state == State::Open)
+            .then_some(u16::try_from(limit).unwrap_or(u16::MAX));
+        let fragment = config.fragment_size;
+        self.short_is_plain = self.role() == Role::Server
+            && self.is_open()
+            && self.sending.is_none()
+            && self.extension.is_none()
+            && fragment.is_none_or(|size| size.get() >= send::SHORT);
     }
 }
 

@@ -29,6 +29,34 @@ impl Connection {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
+        match self.whole_message(input, now) {
+            Some(message) => Ok(Some(Event::Message(message))),
+            None => self.recv_any(input, out, now),
+        }
+    }
+
+    /// A message that is there in one frame, on the short way past the assembler: the same in
+    /// fewer instructions. None where it is not this case.
+    #[inline]
+    fn whole_message<'b>(&mut self, input: &mut Input<'b>, now: Duration) -> Option<Message<'b>> {
+        let limit = self.whole_up_to?;
+        let (kind, bytes, start) = self.decoder.take_message(input, limit.into())?;
+        self.timers.received_message(now);
+        if kind == MessageKind::Text && validate(&bytes[start..]).is_err() {
+            self.fail_next(ProtocolError::Utf8.into());
+            return None;
+        }
+        Some(Message::new(kind, Payload::borrowed(bytes, start)))
+    }
+
+    /// As [`recv`](Self::recv), of anything.
+    #[inline(never)]
+    fn recv_any<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Option<Event<'b>>, Fault> {
         match self.state {
             State::Open | State::Closing => {}
             State::Failing(fault) => {
@@ -40,18 +68,6 @@ impl Connection {
                 return fault.map_or(Ok(None), Err);
             }
         }
-        if let Some(message) = self.whole_message(input, now) {
-            return match message {
-                Ok(message) => Ok(Some(Event::Message(message))),
-                Err(fault) => {
-                    input.discard();
-                    Err(self.fail(fault, out, now))
-                }
-            };
-        }
-        if !input.is_empty() {
-            self.timers.received(now);
-        }
         if self.filled > 0 {
             match self.take_filled(now) {
                 Ok(None) => {}
@@ -61,6 +77,11 @@ impl Connection {
                     return Err(self.fail(fault, out, now));
                 }
             }
+        } else if input.is_empty() && self.decoder.is_between_messages() {
+            return Ok(None);
+        }
+        if !input.is_empty() {
+            self.timers.received(now);
         }
         loop {
             let decoded = if self.assembler.holds_back(&self.config) && !input.is_empty() {
@@ -88,23 +109,6 @@ impl Connection {
                 }
             }
         }
-    }
-
-    /// A message that is there in one frame, on the short way past the assembler: the same in
-    /// fewer instructions. None where it is not this case.
-    #[inline]
-    fn whole_message<'b>(
-        &mut self,
-        input: &mut Input<'b>,
-        now: Duration,
-    ) -> Option<Result<Message<'b>, Fault>> {
-        let limit = self.whole_up_to.filter(|_| self.state == State::Open)?;
-        let (kind, bytes, start) = self.decoder.take_message(input, limit.into())?;
-        self.timers.received_message(now);
-        if kind == MessageKind::Text && validate(&bytes[start..]).is_err() {
-            return Some(Err(ProtocolError::Utf8.into()));
-        }
-        Some(Ok(Message::new(kind, Payload::borrowed(bytes, start))))
     }
 
     /// The next bytes of a message are in the assembler's space.
@@ -146,7 +150,7 @@ impl Connection {
             if let Some(Event::Piece(_)) = event
                 && let Some(fault) = self.assembler.take_fault()
             {
-                self.state = State::Failing(fault);
+                self.fail_next(fault);
             }
             Ok(event)
         } else {

@@ -46,18 +46,28 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<(), Misuse> {
         let message = message.into();
-        self.check_start()?;
         let payload = message.as_bytes();
         // A server's short message, the usual one.
-        if payload.len() <= SHORT && self.short_is_plain && self.extension.is_none() {
+        if self.short_is_plain && payload.len() <= SHORT {
             let opcode = message.kind().opcode();
             let header = short_header(true, Rsv::NONE, opcode, payload.len() as u8);
-            out.reserve(header.len() + payload.len());
+            out.reserve(header.len() + SHORT);
             out.extend_from_slice(&header);
             out.extend_from_slice(payload);
             return Ok(());
         }
-        self.write_message(message.kind(), payload, encoding, out);
+        self.send_any(message, encoding, out)
+    }
+
+    #[inline(never)]
+    fn send_any(
+        &mut self,
+        message: MessageRef<'_>,
+        encoding: Encoding,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        self.check_start()?;
+        self.write_message(message.kind(), message.as_bytes(), encoding, out);
         Ok(())
     }
 
@@ -143,6 +153,7 @@ impl Connection {
         }
         let first = self.sending.is_none();
         self.sending = (!fin).then_some(kind);
+        self.find_short_ways();
         self.write_data(kind, first, fin, fragment.as_bytes(), Encoding::Auto, out);
         Ok(())
     }
@@ -264,6 +275,7 @@ impl Connection {
         self.state = State::Closing;
         self.assembler.clear();
         self.extension = None;
+        self.find_short_ways();
         Ok(())
     }
 

@@ -4,9 +4,10 @@ use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{CORK_LIMIT, Gone, MAX_DISCARDED, Open, Phase, Session, Stop, Turn};
+use super::{Gone, MAX_DISCARDED, Open, Phase, Session, Turn};
 use crate::net::Transport;
-use crate::proto::{Event, Input};
+use crate::proto::Input;
+use crate::server::events::{CORK_LIMIT, Stop};
 use crate::server::handler::End;
 use crate::server::link::SocketIo;
 
@@ -131,58 +132,19 @@ impl<T: Transport> Session<T> {
             return Stop::Drained;
         };
         let Open { link, application } = &mut **open;
-        let queue = &mut self.queue;
-        let pause_at = link.options.pause_reading_at;
         #[cfg(feature = "tracing")]
         let _span = crate::server::trace::connection_span(self.id, self.peer).entered();
+        let io = SocketIo {
+            link: &mut *link,
+            cork: turn.cork,
+            queue: &mut self.queue,
+            peers: turn.peers,
+            shared: turn.shared,
+            metrics: turn.metrics,
+            now: turn.now,
+        };
         // As in `call`; caught once for all that was read, since it costs some instructions.
-        let stop = catch_unwind(AssertUnwindSafe(|| {
-            let Turn {
-                shared,
-                metrics,
-                now,
-                ref mut cork,
-                ref mut peers,
-                ..
-            } = *turn;
-            loop {
-                let event = match link.connection.recv(input, cork, now) {
-                    Ok(None) => return Stop::Drained,
-                    Ok(Some(event)) => event,
-                    Err(fault) => return Stop::Failed(fault),
-                };
-                let mut io = SocketIo {
-                    link: &mut *link,
-                    cork,
-                    queue: &mut *queue,
-                    peers: &mut **peers,
-                    shared,
-                    metrics,
-                    now,
-                };
-                match event {
-                    Event::Message(message) => {
-                        if !io.allows(true, message.len()) {
-                            return Stop::News;
-                        }
-                        application.on_message(io, message);
-                    }
-                    Event::Piece(piece) => {
-                        if !io.allows(piece.first, piece.as_bytes().len()) {
-                            return Stop::News;
-                        }
-                        application.on_piece(io, piece);
-                    }
-                    Event::Ping(payload) => application.on_ping(io, &payload),
-                    Event::Pong(payload) => application.on_pong(io, &payload),
-                    Event::Closed(closed) => return Stop::Closed(closed),
-                }
-                let much = cork.len() > CORK_LIMIT || queue.len() > pause_at;
-                if much || link.has_news() {
-                    return Stop::News;
-                }
-            }
-        }));
+        let stop = catch_unwind(AssertUnwindSafe(|| application.events(io, input)));
         stop.unwrap_or_else(|_| {
             link.panicked(turn.cork, turn.now);
             Stop::News
