@@ -10,7 +10,8 @@
 //!
 //! Each case is counted with two numbers of messages, and the difference divided: so starting
 //! and connecting are left out. One client on one thread sends each connection's burst and reads
-//! the echoes before the next, so nothing depends on timing.
+//! the echoes before the next, so nothing depends on timing. Where all connections are ready at
+//! once, as those of a busy server are, the server is stopped while they send.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -27,17 +28,29 @@ struct Case {
     /// Messages that are sent at once.
     depth: usize,
     connections: usize,
+    /// All connections send before the server sees any of it, and not each in its turn.
+    at_once: bool,
     /// For each message.
     instructions: u64,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         name: "20 B, depth 1",
         text: false,
         size: 20,
         depth: 1,
+        connections: 100,
+        at_once: true,
+        instructions: 1_403,
+    },
+    Case {
+        name: "20 B, a wake for each",
+        text: false,
+        size: 20,
+        depth: 1,
         connections: 20,
+        at_once: false,
         instructions: 1_863,
     },
     Case {
@@ -46,6 +59,7 @@ const CASES: [Case; 5] = [
         size: 20,
         depth: 16,
         connections: 20,
+        at_once: false,
         instructions: 491,
     },
     Case {
@@ -54,6 +68,7 @@ const CASES: [Case; 5] = [
         size: 1024,
         depth: 16,
         connections: 20,
+        at_once: false,
         instructions: 989,
     },
     Case {
@@ -62,6 +77,7 @@ const CASES: [Case; 5] = [
         size: 1024,
         depth: 16,
         connections: 20,
+        at_once: false,
         instructions: 1_949,
     },
     Case {
@@ -70,6 +86,7 @@ const CASES: [Case; 5] = [
         size: 1 << 20,
         depth: 1,
         connections: 2,
+        at_once: false,
         instructions: 1_383_660,
     },
 ];
@@ -191,6 +208,18 @@ fn drive(case: &Case, bursts: usize, server: &mut Child) -> std::io::Result<()> 
     let expected = frame(case, Role::Server).repeat(case.depth);
     let mut echoed = vec![0; expected.len()];
     for _ in 0..bursts {
+        if case.at_once {
+            signal(server, "STOP")?;
+            for stream in &mut streams {
+                stream.write_all(&burst)?;
+            }
+            signal(server, "CONT")?;
+            for stream in &mut streams {
+                stream.read_exact(&mut echoed)?;
+                assert!(echoed == expected, "the echo is another message");
+            }
+            continue;
+        }
         for stream in &mut streams {
             // A burst beyond the buffers of the sockets can't be written before it is read.
             let mut sender = stream.try_clone()?;
@@ -212,11 +241,23 @@ fn drive(case: &Case, bursts: usize, server: &mut Child) -> std::io::Result<()> 
     Ok(())
 }
 
+/// Sends a signal, by its name.
+fn signal(server: &Child, name: &str) -> std::io::Result<()> {
+    let status = Command::new("kill")
+        .args(["-s", name, &server.id().to_string()])
+        .status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(std::io::Error::other(format!("kill -s {name} failed"))),
+    }
+}
+
 fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let mut good = true;
     println!("instructions per message");
     for case in &CASES {
-        let bursts = (4096 / case.depth / case.size.div_ceil(4096)).max(8);
+        let bursts = 80_000 / case.connections / case.depth / case.size.div_ceil(4096);
+        let bursts = bursts.clamp(8, 400);
         let less = count(case, bursts)?;
         let more = count(case, 2 * bursts)?;
         let messages = (bursts * case.depth * case.connections) as u64;
