@@ -23,9 +23,11 @@ pub struct Case {
     pub text: bool,
     /// Without context takeover; the limit echoes the same without compression.
     pub deflate: bool,
+    /// Threads that serve.
+    pub workers: u32,
 }
 
-const ECHO: Case = Case {
+pub const ECHO: Case = Case {
     name: "",
     title: "",
     mode: Mode::Echo,
@@ -34,6 +36,7 @@ const ECHO: Case = Case {
     size: 20,
     text: false,
     deflate: false,
+    workers: 1,
 };
 
 const CASES: [Case; 12] = [

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::measure::median;
+use crate::scale::figure;
 
 const WIDTH: f64 = 760.0;
 /// Where the bars begin, and how long the longest is.
@@ -80,6 +81,99 @@ pub fn svg(title: &str, what: &str, bars: &[Bar<'_>]) -> String {
         at = x(1.0),
         bottom = height - 14.0,
     );
+    text
+}
+
+/// A server's figures, point by point.
+pub struct Line<'a> {
+    pub name: &'a str,
+    pub values: Vec<Option<f64>>,
+}
+
+/// Lines over points that are evenly spaced; the figures' axis is logarithmic where they differ by
+/// more than tenfold.
+pub fn lines(title: &str, what: &str, points: &[String], lines: &[Line<'_>]) -> String {
+    const HEIGHT: f64 = 360.0;
+    const BOTTOM: f64 = HEIGHT - 40.0;
+    const LEFT: f64 = 70.0;
+    const RIGHT: f64 = WIDTH - 110.0;
+    let all = || {
+        lines
+            .iter()
+            .flat_map(|line| line.values.iter().flatten().copied())
+    };
+    let most = all().fold(0.0, f64::max);
+    let least = all().fold(f64::INFINITY, f64::min);
+    let logarithmic = most > 10.0 * least && least > 0.0;
+    let share = |value: f64| match logarithmic {
+        true => (value / least * 1.2).ln() / (most / least * 1.5).ln(),
+        false => value / most / 1.1,
+    };
+    let x = |at: usize| LEFT + (at as f64 + 0.5) / points.len() as f64 * (RIGHT - LEFT);
+    let y = |value: f64| BOTTOM - share(value) * (BOTTOM - TOP);
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         font-family=\"system-ui, sans-serif\" font-size=\"13\" role=\"img\">\n\
+         <title>{title}</title>\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>\n\
+         <text x=\"12\" y=\"22\" font-size=\"15\" font-weight=\"600\">{title}</text>\n\
+         <text x=\"12\" y=\"42\" fill=\"#555\">{what}</text>\n\
+         <line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\" stroke=\"#999\"/>\n",
+        title = escaped(title),
+    );
+    for (at, point) in points.iter().enumerate() {
+        let _ = writeln!(
+            text,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{point}</text>",
+            x(at),
+            BOTTOM + 20.0
+        );
+    }
+    for (number, line) in lines.iter().enumerate() {
+        let colour = if line.name == "sockeye" {
+            "#d6552d"
+        } else {
+            "#999"
+        };
+        let known = || {
+            line.values
+                .iter()
+                .enumerate()
+                .filter_map(|(at, value)| Some((at, (*value)?)))
+        };
+        let path: Vec<_> = known()
+            .map(|(at, value)| format!("{:.1},{:.1}", x(at), y(value)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+            path.join(" ")
+        );
+        for (at, value) in known() {
+            // The figures of one above its line, of another below.
+            let offset = if number % 2 == 0 { 18.0 } else { -9.0 };
+            let _ = writeln!(
+                text,
+                "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"3\" fill=\"{colour}\"/>\
+                 <text x=\"{cx:.1}\" y=\"{label:.1}\" text-anchor=\"middle\" font-size=\"11\" \
+                 fill=\"{colour}\">{figure}</text>",
+                cx = x(at),
+                cy = y(value),
+                label = y(value) + offset,
+                figure = figure(value),
+            );
+        }
+        if let Some((_, last)) = known().last() {
+            let _ = writeln!(
+                text,
+                "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{}</text>",
+                RIGHT + 6.0,
+                y(last) + if number % 2 == 0 { 12.0 } else { -2.0 },
+                escaped(line.name)
+            );
+        }
+    }
+    text.push_str("</svg>\n");
     text
 }
 

@@ -8,6 +8,7 @@ mod peers;
 mod probe;
 mod process;
 mod report;
+mod scale;
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,11 +26,13 @@ cargo run --release --manifest-path benches/peers/Cargo.toml -- [OPTIONS]
   --minutes N        begins nothing new after so many [60; 6]
   --cases A,B        only cases whose name contains one of these; `memory` is one
   --peers A,B        only the limit and peers whose name contains one of these
+  --scale            how Sockeye's costs grow, instead of the comparison
   --generator PATH   a built `sockeye` [built from the crate]";
 
 /// What the command line asks for.
 pub struct Options {
     quick: bool,
+    scale: bool,
     rounds: usize,
     seconds: f64,
     deadline: Instant,
@@ -43,6 +46,7 @@ fn options() -> Result<Options, Failure> {
     let (rounds, seconds, mut minutes) = if quick { (2, 0.4, 6) } else { (5, 2.0, 60) };
     let mut options = Options {
         quick,
+        scale: false,
         rounds,
         seconds,
         deadline: Instant::now(),
@@ -56,6 +60,7 @@ fn options() -> Result<Options, Failure> {
         let list = |value: String| value.split(',').map(str::to_owned).collect();
         match name.as_str() {
             "--quick" => {}
+            "--scale" => options.scale = true,
             "--rounds" => options.rounds = value()?.parse()?,
             "--seconds" => options.seconds = value()?.parse()?,
             "--minutes" => minutes = value()?.parse()?,
@@ -76,9 +81,16 @@ fn run() -> Result<(), Failure> {
     }
     let options = options()?;
     let setting = Setting::prepare(options.generator.as_deref())?;
-    let peers = peers::chosen(&setting, &options.peers)?;
+    let only = match options.scale {
+        true => vec!["sockeye".to_owned()],
+        false => options.peers.clone(),
+    };
+    let peers = peers::chosen(&setting, &only)?;
     let mut report = report::Report::new(&setting, &peers, &options);
     print!("{}", report.preface());
+    if options.scale {
+        return scale::run(&setting, &peers, &options, &mut report);
+    }
 
     report.probes = probe::all(&setting, &peers);
     print!("{}", report.probe_table());
@@ -92,6 +104,7 @@ fn run() -> Result<(), Failure> {
             println!("\n{}: left out, for the time is over", case.name);
             continue;
         }
+        eprintln!("{} …", case.name);
         let table = measure::case(&setting, &peers, &case, &options);
         print!("{}", table.markdown());
         report.tables.push(table);

@@ -99,7 +99,6 @@ struct Contestant {
 }
 
 pub fn case(setting: &Setting, peers: &[Peer], case: &Case, options: &Options) -> Table {
-    eprintln!("{} …", case.name);
     let mut contestants: Vec<Contestant> = peers
         .iter()
         .filter(|peer| peer.arguments(setting, case).is_some())
@@ -178,7 +177,7 @@ impl Contestant {
     /// as it is measured.
     fn start(&self, setting: &Setting, case: &Case) -> Result<Server, Failure> {
         let arguments = self.peer.arguments(setting, case).unwrap_or_default();
-        let server = Server::start(&self.peer.program(setting), &arguments)?;
+        let server = Server::start(&self.peer.program(setting), &arguments, case.workers)?;
         if self.peer.compresses(case) {
             check(setting, &server, true)?;
         }

@@ -27,6 +27,7 @@ pub struct Peer {
     /// The flags, where it can.
     fan_out: Option<&'static str>,
     deflate: Option<&'static str>,
+    workers: Option<&'static str>,
     /// It was set to write the replies to a read together, or does so by itself.
     pub batches: bool,
 }
@@ -41,6 +42,7 @@ const PEER: Peer = Peer {
     package: "",
     fan_out: None,
     deflate: None,
+    workers: None,
     batches: false,
 };
 
@@ -62,6 +64,7 @@ const PEERS: &[Peer] = &[
         package: "sockeye",
         fan_out: Some("--fanout"),
         deflate: Some("--deflate-shared"),
+        workers: Some("--workers"),
         batches: true,
     },
     Peer {
@@ -223,6 +226,9 @@ impl Peer {
         }
         if case.deflate {
             arguments.push(self.deflate?.to_owned());
+        }
+        if case.workers > 1 {
+            arguments.extend([self.workers?.to_owned(), case.workers.to_string()]);
         }
         // An idle connection is the same with both.
         let is_second = self.arguments.contains(&"--batch");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cases::{Case, Mode};
+use crate::cases::ECHO;
 use crate::peers::Peer;
 use crate::process::{Failure, Server, Setting, generate};
 
@@ -83,7 +83,7 @@ fn probe(setting: &Setting, peer: &Peer) -> Probes {
         refuses_unmasked: None,
     };
     let arguments = peer.arguments(setting, &ECHO).unwrap_or_default();
-    let server = match Server::start(&peer.program(setting), &arguments) {
+    let server = match Server::start(&peer.program(setting), &arguments, 1) {
         Ok(server) => server,
         Err(error) => {
             probes.error = Some(error.to_string());
@@ -105,17 +105,6 @@ fn probe(setting: &Setting, peer: &Peer) -> Probes {
     probes.refuses_unmasked = refuses(&[&[0x82, 4], b"abcd"]);
     probes
 }
-
-const ECHO: Case = Case {
-    name: "",
-    title: "",
-    mode: Mode::Echo,
-    connections: 1,
-    depth: 1,
-    size: 0,
-    text: false,
-    deflate: false,
-};
 
 /// A client frame of less than 64 KiB. Its masking key is zero.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {

@@ -12,6 +12,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The cores of the servers and of the generator.
 const SERVER_CORE: &str = "1";
+const ALL_CORES: &str = "0,1";
 const GENERATOR_CORE: &str = "0";
 /// A server has so long to listen.
 const START: Duration = Duration::from_secs(20);
@@ -120,9 +121,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it, and waits for the line that says where it listens.
-    pub fn start(program: &Path, arguments: &[String]) -> Result<Self, Failure> {
-        let mut command = on_core(SERVER_CORE, program);
+    /// Starts it, on one core if it has one worker, and waits for the line that says where it
+    /// listens.
+    pub fn start(program: &Path, arguments: &[String], workers: u32) -> Result<Self, Failure> {
+        let cores = if workers == 1 { SERVER_CORE } else { ALL_CORES };
+        let mut command = on_core(cores, program);
         command.args(arguments).stdout(Stdio::piped());
         command.stderr(Stdio::null());
         let mut child = command.spawn()?;

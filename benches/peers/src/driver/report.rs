@@ -11,6 +11,7 @@ use crate::memory;
 use crate::peers::Peer;
 use crate::probe::Probes;
 use crate::process::{Failure, Setting, output_of};
+use crate::scale;
 
 #[derive(Serialize)]
 pub struct Report {
@@ -25,6 +26,7 @@ pub struct Report {
     pub probes: Vec<Probes>,
     pub tables: Vec<Table>,
     pub memory: Vec<memory::Table>,
+    pub scale: Vec<scale::Series>,
 }
 
 impl Report {
@@ -46,6 +48,7 @@ impl Report {
             probes: Vec::new(),
             tables: Vec::new(),
             memory: Vec::new(),
+            scale: Vec::new(),
         }
     }
 
