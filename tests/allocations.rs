@@ -152,11 +152,22 @@ fn an_idle_connection_owns_no_heap_buffer() {
     let (conn, counts) = count(|| Connection::server(config.clone(), Duration::ZERO));
     assert_eq!((counts.calls, counts.live), (0, 0));
     drop(conn);
+    // A client's source of keys is on the heap, with what else a server has none of.
     let random = Box::new(Seeded(1));
     let (conn, counts) = count(|| Connection::client(config.clone(), random, Duration::ZERO));
-    assert_eq!((counts.calls, counts.live), (0, 0));
+    assert_eq!((counts.calls, counts.live), (1, RARE));
     drop(conn);
 }
+
+/// Bytes of a connection for what a server's usual one has none of: a client's source of keys, an
+/// extension, a subprotocol, a fault.
+const RARE: isize = 80;
+
+/// Of a fault, which sticks.
+const FAULT: isize = 32;
+
+/// Of a header, a frame or a message that has begun, beside its buffer.
+const BEGUN: isize = 200;
 
 /// Drops every event; keeps the output out of the count.
 fn receive(conn: &mut Connection, bytes: &mut [u8], read: usize, out: &mut Vec<u8>) {
@@ -169,31 +180,53 @@ fn receive(conn: &mut Connection, bytes: &mut [u8], read: usize, out: &mut Vec<u
 #[test]
 fn a_connection_is_idle_again_after_whatever_it_received() {
     for role in ROLES {
+        let fault = match role {
+            Role::Server => RARE + FAULT,
+            Role::Client => FAULT,
+        };
         let streams = [
-            frame_to(role, true, TEXT, b"whole"),
-            frame_to(role, true, BINARY, &[1; 5000]),
-            [
-                frame_to(role, false, TEXT, b"frag"),
-                frame_to(role, true, PING, &[1; 125]),
-                frame_to(role, true, CONTINUATION, b"ments"),
-            ]
-            .concat(),
-            frame_to(role, true, PONG, &[1; 125]),
+            (frame_to(role, true, TEXT, b"whole"), 0),
+            (frame_to(role, true, BINARY, &[1; 5000]), 0),
+            (
+                [
+                    frame_to(role, false, TEXT, b"frag"),
+                    frame_to(role, true, PING, &[1; 125]),
+                    frame_to(role, true, CONTINUATION, b"ments"),
+                ]
+                .concat(),
+                0,
+            ),
+            (frame_to(role, true, PONG, &[1; 125]), 0),
             // Half a header.
-            header(true, 0, BINARY, mask_to(role), 70_000)[..9].to_vec(),
+            (
+                header(true, 0, BINARY, mask_to(role), 70_000)[..9].to_vec(),
+                BEGUN,
+            ),
             // The end, by a Close and by faults, in the middle of a message and of a control frame.
-            frame_to(role, true, CLOSE, &close_payload(1000, b"reason")),
-            [frame_to(role, false, TEXT, &[b'x'; 5000]), vec![0xFF]].concat(),
-            frame_to(role, true, CLOSE, &close_payload(1000, b"bad \xFF reason")),
+            (
+                frame_to(role, true, CLOSE, &close_payload(1000, b"reason")),
+                0,
+            ),
+            (
+                [frame_to(role, false, TEXT, &[b'x'; 5000]), vec![0xFF]].concat(),
+                fault,
+            ),
+            (
+                frame_to(role, true, CLOSE, &close_payload(1000, b"bad \xFF reason")),
+                fault,
+            ),
         ];
-        for stream in streams {
+        for (stream, left) in streams {
             for delivery in [Delivery::Whole, Delivery::Streamed] {
                 for read in [1, 3, usize::MAX] {
                     let config = config(|it| it.delivery = delivery);
                     let mut conn = endpoint(role, &config);
                     let (mut bytes, mut out) = (stream.clone(), Vec::with_capacity(4096));
                     let ((), counts) = count(|| receive(&mut conn, &mut bytes, read, &mut out));
-                    assert_eq!(counts.live, 0, "{role:?} {delivery:?} {read} {stream:02x?}");
+                    assert_eq!(
+                        counts.live, left,
+                        "{role:?} {delivery:?} {read} {stream:02x?}"
+                    );
                 }
             }
         }
@@ -203,18 +236,26 @@ fn a_connection_is_idle_again_after_whatever_it_received() {
 #[test]
 fn a_message_under_way_is_freed_at_any_end() {
     type End = fn(&mut Connection, &mut Vec<u8>);
-    let ends: [End; 3] = [
-        |conn, out| conn.close(None, "", out, Duration::ZERO).unwrap(),
-        |conn, _| drop(conn.handle_eof()),
-        |conn, out| {
-            conn.handle_timeout(Duration::from_secs(1000), out).unwrap();
-            conn.handle_timeout(Duration::from_secs(2000), out)
-                .unwrap_err();
-        },
+    // With what is left of it at most.
+    let ends: [(End, isize); 3] = [
+        // The frame goes on, and is dropped as it comes.
+        (
+            |conn, out| conn.close(None, "", out, Duration::ZERO).unwrap(),
+            BEGUN,
+        ),
+        (|conn, _| drop(conn.handle_eof()), 0),
+        (
+            |conn, out| {
+                conn.handle_timeout(Duration::from_secs(1000), out).unwrap();
+                conn.handle_timeout(Duration::from_secs(2000), out)
+                    .unwrap_err();
+            },
+            RARE + FAULT,
+        ),
     ];
     let patient = config(|it| it.min_receive_rate = None);
     for role in ROLES {
-        for end in ends {
+        for (end, left) in ends {
             let mut conn = endpoint(role, &patient);
             let (mut bytes, mut out) = (frame_to(role, false, BINARY, &[1; 9000]), Vec::new());
             out.reserve(4096);
@@ -225,7 +266,7 @@ fn a_message_under_way_is_freed_at_any_end() {
             assert!(counts.live >= 9000, "{counts:?}");
             let held = counts.live;
             let ((), counts) = count(|| end(&mut conn, &mut out));
-            assert_eq!(counts.live, -held, "{role:?}");
+            assert!(held + counts.live <= left, "{role:?} {counts:?}");
         }
     }
 }
@@ -269,13 +310,14 @@ fn claim(role: Role, config: impl FnOnce(&mut Config), claimed: u64, received: u
 fn d5_claimed_lengths_cost_nothing() {
     for role in ROLES {
         let limit = Config::default().max_message_size as u64;
-        assert_eq!(claim(role, |_| {}, 1 << 62, 0), 0);
-        assert_eq!(claim(role, |_| {}, limit + 1, 0), 0);
+        assert!(claim(role, |_| {}, 1 << 62, 0) <= RARE + FAULT);
+        assert!(claim(role, |_| {}, limit + 1, 0) <= RARE + FAULT);
         // The limit itself is no fault; a header with nothing behind it needs no more than room
         // for another header.
-        assert!(claim(role, |_| {}, limit, 0) <= 16);
-        assert!(claim(role, |it| it.max_message_size = usize::MAX, 1 << 62, 0) <= 16);
-        assert!(claim(role, |it| it.delivery = Delivery::Streamed, limit, 0) <= 16);
+        let most = BEGUN + 16;
+        assert!(claim(role, |_| {}, limit, 0) <= most);
+        assert!(claim(role, |it| it.max_message_size = usize::MAX, 1 << 62, 0) <= most);
+        assert!(claim(role, |it| it.delivery = Delivery::Streamed, limit, 0) <= most);
     }
 }
 
@@ -287,13 +329,13 @@ fn d5_memory_follows_the_bytes_received() {
             let held = claim(role, |_| {}, limit, received);
             // A growing buffer doubles, from 14 bytes of room for a header.
             assert!(
-                held <= 2 * (received as isize + 14) + 16,
+                held <= 2 * (received as isize + 14) + 16 + BEGUN,
                 "{held} for {received}"
             );
             let all = |it: &mut Config| it.max_message_size = usize::MAX;
             assert_eq!(claim(role, all, 1 << 62, received), held);
             let held = claim(role, |it| it.delivery = Delivery::Streamed, limit, received);
-            assert_eq!(held, 0, "streamed");
+            assert!(held <= BEGUN, "streamed");
         }
     }
 }
@@ -367,7 +409,7 @@ fn recycling_keeps_one_buffer() {
 
 /// The size that each connection costs in a slab, next to no heap at all when idle. A change that
 /// passes this number should be worth its bytes times a hundred thousand.
-const MOST_BYTES: usize = 384;
+const MOST_BYTES: usize = 72;
 
 #[test]
 fn a_connection_is_small() {

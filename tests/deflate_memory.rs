@@ -45,7 +45,8 @@ fn held(config: &Arc<Config>, size: usize) -> [isize; 3] {
     receive(&mut other, &mut bytes.clone(), usize::MAX).unwrap();
     sent_compressed(&mut other, &message);
 
-    // Its extension's box and those of its halves come with the handshake.
+    // The boxes of its extension's halves come with the handshake, and one for what few connections
+    // have.
     let without = default_config();
     let plain = count(|| negotiated(Role::Server, &without)).1.live;
     let (mut conn, open) = count(|| negotiated(Role::Server, config));
@@ -78,7 +79,7 @@ fn bytes_per_connection_are_as_documented() {
         ),
         (
             with(|it| it.client_no_context_takeover = true),
-            352,
+            392,
             380_000,
         ),
         (
@@ -86,11 +87,11 @@ fn bytes_per_connection_are_as_documented() {
             48_000,
             48_000,
         ),
-        (with(|it| *it = Deflate::shared()), 352, 352),
+        (with(|it| *it = Deflate::shared()), 392, 392),
     ];
     for ([open, received, sent], inflater, both) in table {
         println!("open {open}, received {received}, sent {sent}");
-        assert_eq!(open, 352);
+        assert_eq!(open, 392);
         // To a hundredth: other versions and processors have a little more or less.
         assert!(
             (received - inflater).abs() <= inflater / 100,

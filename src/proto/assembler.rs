@@ -72,6 +72,16 @@ impl Assembler {
         }
     }
 
+    /// Whether it holds nothing beyond the message under way: no buffer, no fault to come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.spare.capacity() == 0 && self.fault.is_none()
+    }
+
+    /// Exchanges the unused buffer.
+    pub(crate) fn swap_spare(&mut self, buffer: &mut Vec<u8>) {
+        mem::swap(&mut self.spare, buffer);
+    }
+
     /// Gives the unused buffer up.
     pub(crate) fn take_spare(&mut self) -> Vec<u8> {
         mem::take(&mut self.spare)
@@ -79,6 +89,7 @@ impl Assembler {
 
     /// Frees what is held: nothing more will be delivered.
     pub(crate) fn clear(&mut self) {
+        self.fault = None;
         self.buffer = Vec::new();
         self.spare = Vec::new();
     }
@@ -248,7 +259,13 @@ impl Assembler {
         Ok(Some(event))
     }
 
-    /// The fault that stands behind the last streamed piece.
+    /// Whether a fault stands behind the last streamed piece.
+    #[inline]
+    pub(crate) fn has_fault(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// That fault.
     pub(crate) fn take_fault(&mut self) -> Option<Fault> {
         self.fault.take()
     }

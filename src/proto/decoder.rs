@@ -193,52 +193,6 @@ impl FrameDecoder {
         }
     }
 
-    /// The usual case of [`decode`](Self::decode), and of what follows from it: a message in one
-    /// frame, all of it there, of up to `limit` bytes. Answers it unmasked, with its header, and
-    /// where the payload begins. None says nothing, and consumes nothing.
-    #[inline]
-    pub(crate) fn take_message<'b>(
-        &mut self,
-        input: &mut Input<'b>,
-        limit: usize,
-    ) -> Option<(MessageKind, &'b mut [u8], usize)> {
-        if !self.is_between_messages() {
-            return None;
-        }
-        let bytes = input.as_slice();
-        let (kind, second) = match bytes {
-            [0x81, second, ..] => (MessageKind::Text, *second),
-            [0x82, second, ..] => (MessageKind::Binary, *second),
-            _ => return None,
-        };
-        let (mask_bit, key_length) = match self.rules.masked {
-            true => (0x80, 4),
-            false => (0, 0),
-        };
-        // Above 127 where the mask bit is not as it must be.
-        let (length, length_end) = match second ^ mask_bit {
-            length @ 0..=125 => (usize::from(length), 2),
-            126 => {
-                let long = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
-                (usize::from(long), 4)
-            }
-            _ => return None,
-        };
-        let start = length_end + key_length;
-        let minimal = length_end == 2 || length > 125;
-        if !minimal || length > limit || bytes.len() < start + length {
-            return None;
-        }
-        let bytes = input.take(start + length);
-        let (header, payload) = bytes.split_at_mut(start);
-        if key_length > 0
-            && let Some(key) = header.last_chunk()
-        {
-            mask(payload, *key, 0);
-        }
-        Some((kind, bytes, start))
-    }
-
     /// How many bytes the payload of the data frame under way still has.
     #[inline]
     pub(crate) fn data_left(&self) -> Option<u64> {
@@ -330,6 +284,49 @@ impl FrameDecoder {
         self.state = State::Failed(error);
         error
     }
+}
+
+/// The usual case of [`decode`](FrameDecoder::decode) between messages, and of what follows from
+/// it: a message in one frame, all of it there, of up to `limit` bytes. Answers it unmasked, with
+/// its header, and where the payload begins. None says nothing, and consumes nothing.
+#[inline]
+pub(crate) fn take_message<'b>(
+    role: Role,
+    input: &mut Input<'b>,
+    limit: usize,
+) -> Option<(MessageKind, &'b mut [u8], usize)> {
+    let bytes = input.as_slice();
+    let (kind, second) = match bytes {
+        [0x81, second, ..] => (MessageKind::Text, *second),
+        [0x82, second, ..] => (MessageKind::Binary, *second),
+        _ => return None,
+    };
+    let (mask_bit, key_length) = match role {
+        Role::Server => (0x80, 4),
+        Role::Client => (0, 0),
+    };
+    // Above 127 where the mask bit is not as it must be.
+    let (length, length_end) = match second ^ mask_bit {
+        length @ 0..=125 => (usize::from(length), 2),
+        126 => {
+            let long = u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?);
+            (usize::from(long), 4)
+        }
+        _ => return None,
+    };
+    let start = length_end + key_length;
+    let minimal = length_end == 2 || length > 125;
+    if !minimal || length > limit || bytes.len() < start + length {
+        return None;
+    }
+    let bytes = input.take(start + length);
+    let (header, payload) = bytes.split_at_mut(start);
+    if key_length > 0
+        && let Some(key) = header.last_chunk()
+    {
+        mask(payload, *key, 0);
+    }
+    Some((kind, bytes, start))
 }
 
 #[inline]

@@ -30,7 +30,7 @@ pub(crate) enum Timer {
 pub(crate) struct Instant(NonZeroU64);
 
 impl Instant {
-    const NEVER: Self = Self(NonZeroU64::MAX);
+    pub(crate) const NEVER: Self = Self(NonZeroU64::MAX);
 
     #[inline]
     fn after(self, period: Duration) -> Self {
@@ -71,20 +71,15 @@ pub(crate) struct Timers {
     received: Instant,
     /// When bytes of a data frame last arrived.
     data: Instant,
-    /// A frame or fragmented message was incomplete when the input was last consumed.
-    incomplete: Option<Progress>,
-    /// When the last keep-alive ping was sent, until its pong arrives.
-    ping: Option<Instant>,
-    round_trip: Option<Duration>,
-    /// When this endpoint's Close was sent.
-    closing: Option<Instant>,
-    /// The caller doesn't read.
-    paused: bool,
+    /// When the last keep-alive ping was sent, until its pong arrives; later this endpoint's Close.
+    sent: Option<Instant>,
+    /// As long after the origin as the round trip took.
+    round_trip: Option<Instant>,
 }
 
 /// What arrived of an incomplete frame or message in the current period.
 #[derive(Debug)]
-struct Progress {
+pub(crate) struct Progress {
     since: Instant,
     /// Payload bytes of data frames.
     bytes: u64,
@@ -95,11 +90,8 @@ impl Timers {
         Self {
             received: now.into(),
             data: now.into(),
-            incomplete: None,
-            ping: None,
+            sent: None,
             round_trip: None,
-            closing: None,
-            paused: false,
         }
     }
 
@@ -119,90 +111,64 @@ impl Timers {
     pub(crate) fn received_message(&mut self, now: Duration) {
         self.received = now.into();
         self.data = self.received;
-        self.incomplete = None;
     }
 
-    /// A piece of a frame arrived, of so many bytes of data, and perhaps `ended` what was
-    /// incomplete. For what arrives whole there is nothing to do.
-    #[inline]
-    pub(crate) fn progress(&mut self, bytes: usize, ended: bool, config: &Config, now: Duration) {
-        let Some(progress) = &mut self.incomplete else {
-            return;
-        };
-        if ended {
-            self.incomplete = None;
-            return;
-        }
-        progress.bytes += bytes as u64;
-        let due = config.min_receive_rate.map_or(0, |rate| rate.bytes);
-        if progress.bytes >= due {
-            *progress = Progress::from(now);
-        }
-    }
-
-    /// All input is consumed and ends inside a frame or message.
-    pub(crate) fn incomplete(&mut self, now: Duration) {
-        self.incomplete.get_or_insert(Progress::from(now));
-    }
-
-    /// The caller stops to read, or reads again: then its peer's time begins anew.
-    pub(crate) fn pause(&mut self, paused: bool, now: Duration) {
-        if self.paused && !paused {
-            self.received = now.into();
-            self.data = now.into();
-            self.incomplete = self.incomplete.take().map(|_| Progress::from(now));
-        }
-        self.paused = paused;
+    /// The caller stopped to read and reads again: its peer's time begins anew.
+    pub(crate) fn resume(&mut self, now: Duration) {
+        self.received = now.into();
+        self.data = self.received;
     }
 
     /// A keep-alive ping is sent; answers its payload.
     pub(crate) fn ping_sent(&mut self, now: Duration) -> [u8; 8] {
-        self.ping = Some(now.into());
+        self.sent = Some(now.into());
         ping_payload(now.into())
     }
 
-    /// A pong arrived. The first that answers the last keep-alive ping measures the round trip;
-    /// others are unsolicited or late (RFC 6455 section 5.5.3) and mean nothing here.
+    /// A pong arrived, before this endpoint's Close was sent. The first that answers the last
+    /// keep-alive ping measures the round trip; others are unsolicited or late (RFC 6455 section
+    /// 5.5.3) and mean nothing here.
     pub(crate) fn pong(&mut self, payload: &[u8], now: Duration) {
-        if let Some(sent) = self.ping
+        if let Some(sent) = self.sent
             && payload == ping_payload(sent)
         {
-            self.ping = None;
-            self.round_trip = Some(now.saturating_sub(sent.into()));
+            self.sent = None;
+            self.round_trip = Some(now.saturating_sub(sent.into()).into());
         }
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+        self.round_trip.map(Duration::from)
     }
 
-    /// This endpoint's Close is sent: from now on only [`Timer::Close`] runs.
+    /// This endpoint's Close is sent, the only one there is: from now on [`closing`](Self::closing)
+    /// says what is due.
     pub(crate) fn close_sent(&mut self, now: Duration) {
-        self.closing.get_or_insert(now.into());
+        self.sent = Some(now.into());
     }
 
-    /// The earliest deadline.
-    pub(crate) fn next(&self, config: &Config) -> (Instant, Timer) {
-        if let Some(closing) = self.closing {
-            return (closing.after(config.close_timeout), Timer::Close);
-        }
+    /// The deadline of the end, once this endpoint's Close is sent.
+    pub(crate) fn closing(&self, config: &Config) -> (Instant, Timer) {
+        let sent = self.sent.unwrap_or(self.received);
+        (sent.after(config.close_timeout), Timer::Close)
+    }
+
+    /// The earliest deadline of an open connection, with what is incomplete.
+    pub(crate) fn next(&self, incomplete: Option<&Progress>, config: &Config) -> (Instant, Timer) {
         let mut next = (Instant::NEVER, Timer::Idle);
-        if self.paused {
-            return next;
-        }
         // At the same instant, what ends the connection comes before a ping.
         let mut due = |at, timer| {
             if at < next.0 {
                 next = (at, timer);
             }
         };
-        if let (Some(progress), Some(rate)) = (&self.incomplete, config.min_receive_rate) {
+        if let (Some(progress), Some(rate)) = (incomplete, config.min_receive_rate) {
             due(progress.since.after(rate.period), Timer::Rate(rate));
         }
         if let Some(timeout) = config.idle_timeout {
             due(self.data.after(timeout), Timer::Idle);
         }
-        match self.ping {
+        match self.sent {
             // Whatever arrives after a ping shows that the peer lives.
             Some(sent) if sent > self.received => {
                 due(sent.after(config.pong_timeout), Timer::Pong);
@@ -216,6 +182,17 @@ impl Timers {
             }
         }
         next
+    }
+}
+
+impl Progress {
+    /// So many bytes of data arrived.
+    pub(crate) fn add(&mut self, bytes: usize, config: &Config, now: Duration) {
+        self.bytes += bytes as u64;
+        let due = config.min_receive_rate.map_or(0, |rate| rate.bytes);
+        if self.bytes >= due {
+            *self = Self::from(now);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Compiled for each handler, so that its `on_message` and what that sends are part of the loop.
 
+use std::vec::Vec;
+
 use super::handler::Handler;
 use super::socket::Socket;
 use crate::error::Fault;
@@ -23,15 +25,17 @@ pub(super) enum Stop {
     Failed(Fault),
 }
 
-/// Gives events to the handler until there is something for the session to look at.
+/// Gives events to the handler until there is something for the session to look at. `spare` is a
+/// buffer to assemble a message in.
 pub(super) fn deliver<H: Handler>(
     handler: &H,
     socket: &mut Socket<'_, H::State>,
     input: &mut Input<'_>,
+    spare: &mut Vec<u8>,
 ) -> Stop {
     loop {
         let io = socket.io();
-        let event = match io.link.connection.recv(input, io.cork, io.now) {
+        let event = match io.link.connection.recv_with(input, spare, io.cork, io.now) {
             Ok(None) => return Stop::Drained,
             Ok(Some(event)) => event,
             Err(fault) => return Stop::Failed(fault),

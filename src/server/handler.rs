@@ -3,6 +3,7 @@
 use std::boxed::Box;
 use std::io;
 use std::sync::Arc;
+use std::vec::Vec;
 
 use super::events::{Stop, deliver};
 use super::handle::{ConnectionId, Handle};
@@ -251,7 +252,12 @@ impl End {
 /// The application of one connection, whatever its state's type.
 pub(super) trait Application: Send {
     /// Gives it what the peer sends, until there is something for the session to look at.
-    fn events<'a>(&'a mut self, io: SocketIo<'a>, input: &mut Input<'_>) -> Stop;
+    fn events<'a>(
+        &'a mut self,
+        io: SocketIo<'a>,
+        input: &mut Input<'_>,
+        spare: &mut Vec<u8>,
+    ) -> Stop;
     fn on_open<'a>(&'a mut self, io: SocketIo<'a>);
     fn on_drain<'a>(&'a mut self, io: SocketIo<'a>);
     fn on_subscribe<'a>(
@@ -280,9 +286,14 @@ macro_rules! forward {
 }
 
 impl<H: Handler> Application for Instance<H> {
-    fn events<'a>(&'a mut self, io: SocketIo<'a>, input: &mut Input<'_>) -> Stop {
+    fn events<'a>(
+        &'a mut self,
+        io: SocketIo<'a>,
+        input: &mut Input<'_>,
+        spare: &mut Vec<u8>,
+    ) -> Stop {
         let mut socket = Socket::new(io, &mut self.state);
-        deliver(&*self.handler, &mut socket, input)
+        deliver(&*self.handler, &mut socket, input, spare)
     }
 
     forward! {

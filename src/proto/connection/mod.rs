@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 
 use super::assembler::Assembler;
@@ -20,7 +21,7 @@ use super::extension::PerMessage;
 use super::frame::{Opcode, Role, Rsv};
 use super::message::{Message, MessageKind, MessagePiece, Payload};
 use super::random::RandomSource;
-use super::timer::{Instant, Timer, Timers};
+use super::timer::{Instant, Progress, Timer, Timers};
 use crate::error::{Fault, LimitError};
 
 pub use send::Frame;
@@ -60,12 +61,12 @@ pub enum Teardown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// A fault is next: behind a streamed piece that was handed over, say.
-    Failing(Fault),
+    /// A streamed piece was handed over and behind it there is a fault, which is next.
+    Failing,
     /// This endpoint's Close is sent, the peer's has not come.
     Closing,
-    /// Closed or failed; the fault sticks.
-    Over(Teardown, Option<Fault>),
+    /// Closed or failed.
+    Over(Teardown),
 }
 
 /// A WebSocket connection of either role, with no socket, clock or thread (RFC 6455).
@@ -86,25 +87,73 @@ enum State {
 /// `now` is always the time since one fixed origin of the caller's choice.
 pub struct Connection {
     config: Arc<Config>,
+    /// What has begun to arrive; None while nothing has, so that an idle connection is small.
+    receiving: Option<Box<Receiving>>,
+    /// What the usual connection of a server has none of.
+    rare: Option<Box<Rare>>,
+    timers: Timers,
     state: State,
+    role: Role,
+    /// What the extension marks its messages by.
+    rsv: Rsv,
+    /// A message in one frame of up to so many bytes is handed over by the short way, if any is.
+    whole_up_to: Option<u16>,
+    /// A short message needs neither masking nor the extension and is not fragmented.
+    short_is_plain: bool,
+    /// The kind of the fragmented message being sent.
+    sending: Option<MessageKind>,
+    /// The caller doesn't read.
+    paused: bool,
+}
+
+/// A header, a frame or a message that is incomplete, or a buffer for the next one.
+struct Receiving {
     decoder: FrameDecoder,
     assembler: Assembler,
     /// What has arrived of a control frame's payload that did not arrive whole.
     control: Vec<u8>,
-    extension: Option<Box<PerMessage>>,
-    /// The source of masking keys; a client has one.
-    random: Option<Box<dyn RandomSource>>,
-    timers: Timers,
     /// Bytes in the assembler's space that `recv` has not seen.
     filled: usize,
-    /// A message that comes in one frame of up to so many bytes is handed over by the short way,
-    /// if any is.
-    whole_up_to: Option<u16>,
-    /// A short message may be sent now, as one plain frame without a mask.
-    short_is_plain: bool,
-    /// The kind of the fragmented message being sent.
-    sending: Option<MessageKind>,
+    /// A frame or fragmented message was incomplete when the input was last consumed.
+    incomplete: Option<Progress>,
+}
+
+impl Receiving {
+    fn new(role: Role, rsv: Rsv) -> Self {
+        Self {
+            decoder: FrameDecoder::with_rsv(role, rsv),
+            assembler: Assembler::new(),
+            control: Vec::new(),
+            filled: 0,
+            incomplete: None,
+        }
+    }
+
+    /// Whether there is nothing in it that the next input needs.
+    fn is_idle(&self) -> bool {
+        self.decoder.is_between_messages() && self.assembler.is_empty()
+    }
+
+    /// A piece of a frame arrived, of so many bytes of data, and perhaps `ended` what was
+    /// incomplete. For what arrives whole there is nothing to do.
+    #[inline]
+    fn progress(&mut self, bytes: usize, ended: bool, config: &Config, now: Duration) {
+        match &mut self.incomplete {
+            None => {}
+            Some(_) if ended => self.incomplete = None,
+            Some(progress) => progress.add(bytes, config, now),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Rare {
+    extension: Option<PerMessage>,
     subprotocol: Option<Box<str>>,
+    /// The source of masking keys; a client has one.
+    random: Option<Box<dyn RandomSource>>,
+    /// Why the connection was failed; it sticks.
+    fault: Option<Box<Fault>>,
 }
 
 impl Connection {
@@ -134,38 +183,45 @@ impl Connection {
             None => Role::Server,
         };
         let rsv = extension.as_ref().map_or(Rsv::NONE, |it| it.rsv);
-        let mut connection = Self {
-            short_is_plain: false,
-            whole_up_to: None,
-            config,
-            state: State::Open,
-            decoder: FrameDecoder::with_rsv(role, rsv),
-            assembler: Assembler::new(),
-            control: Vec::new(),
-            extension: extension.map(Box::new),
-            random,
-            timers: Timers::new(now),
-            filled: 0,
-            sending: None,
+        // What the assembler checks of such a message, once for all.
+        let limit = config.max_frame_size.unwrap_or(u64::MAX);
+        let limit = limit.min(config.max_message_size as u64);
+        let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;
+        let limit = u16::try_from(limit).unwrap_or(u16::MAX);
+        let fragment = config.fragment_size.map_or(usize::MAX, NonZeroUsize::get);
+        let plain = role == Role::Server && extension.is_none();
+        let rare = Rare {
+            extension,
             subprotocol,
+            random,
+            fault: None,
         };
-        connection.find_short_ways();
-        connection
+        let usual = plain && rare.subprotocol.is_none();
+        Self {
+            config,
+            receiving: None,
+            rare: (!usual).then(|| Box::new(rare)),
+            timers: Timers::new(now),
+            state: State::Open,
+            role,
+            rsv,
+            whole_up_to: whole.then_some(limit),
+            short_is_plain: plain && fragment >= send::SHORT,
+            sending: None,
+            paused: false,
+        }
     }
 
     /// Which end of the connection this is.
     #[must_use]
     pub fn role(&self) -> Role {
-        match self.random {
-            Some(_) => Role::Client,
-            None => Role::Server,
-        }
+        self.role
     }
 
     /// The subprotocol that both endpoints agreed on (RFC 6455 section 1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.rare.as_ref()?.subprotocol.as_deref()
     }
 
     /// The round trip of the last keep-alive ping that was answered. It is what the peer makes of
@@ -181,25 +237,22 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn is_open(&self) -> bool {
-        matches!(self.state, State::Open | State::Failing(_))
+        matches!(self.state, State::Open | State::Failing)
     }
 
     /// What to do with the transport, None while the connection needs it.
     #[must_use]
     pub fn teardown(&self) -> Option<Teardown> {
         match self.state {
-            State::Over(teardown, _) => Some(teardown),
-            State::Open | State::Failing(_) | State::Closing => None,
+            State::Over(teardown) => Some(teardown),
+            State::Open | State::Failing | State::Closing => None,
         }
     }
 
     /// Why the connection was failed, if it was.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        match self.state {
-            State::Over(_, fault) => fault,
-            State::Open | State::Failing(_) | State::Closing => None,
-        }
+        self.rare.as_ref()?.fault.as_deref().copied()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing happens before. Ask
@@ -210,9 +263,9 @@ impl Connection {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         match self.state {
-            State::Over(Teardown::Drop, _) => None,
+            State::Over(Teardown::Drop) => None,
             _ => {
-                let (deadline, _) = self.timers.next(&self.config);
+                let (deadline, _) = self.next_timer();
                 let deadline = Duration::from(deadline);
                 (deadline < Duration::MAX).then_some(deadline)
             }
@@ -224,7 +277,25 @@ impl Connection {
     /// ping is sent, and of the deadlines only that of the closing handshake runs. Then the peer's
     /// time begins anew. What was said already may be said again.
     pub fn pause(&mut self, paused: bool, now: Duration) {
-        self.timers.pause(paused, now);
+        if self.paused && !paused {
+            self.timers.resume(now);
+            if let Some(receiving) = &mut self.receiving {
+                receiving.incomplete = receiving.incomplete.take().map(|_| now.into());
+            }
+        }
+        self.paused = paused;
+    }
+
+    fn next_timer(&self) -> (Instant, Timer) {
+        let incomplete = self
+            .receiving
+            .as_ref()
+            .and_then(|it| it.incomplete.as_ref());
+        match self.is_open() {
+            false => self.timers.closing(&self.config),
+            true if self.paused => (Instant::NEVER, Timer::Idle),
+            true => self.timers.next(incomplete, &self.config),
+        }
     }
 
     /// Acts on the earliest deadline if it has passed: sends a keep-alive ping, or gives up.
@@ -236,18 +307,18 @@ impl Connection {
     /// connection as a fault of [`recv`](Self::recv) does; [`LimitError::Close`] when the peer left
     /// a Close unanswered.
     pub fn handle_timeout(&mut self, now: Duration, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let (deadline, timer) = self.timers.next(&self.config);
+        let (deadline, timer) = self.next_timer();
         if Instant::from(now) < deadline {
             return Ok(());
         }
         let error = match (self.state, timer) {
             // The end of the stream is late: nothing is lost by not waiting for it.
-            (State::Over(_, fault), _) => {
-                self.state = State::Over(Teardown::Drop, fault);
+            (State::Over(_), _) => {
+                self.state = State::Over(Teardown::Drop);
                 return Ok(());
             }
             (_, Timer::Ping) => {
-                if let Some(extension) = &mut self.extension {
+                if let Some(extension) = self.extension() {
                     extension.encoder.idle();
                 }
                 let payload = self.timers.ping_sent(now);
@@ -274,13 +345,12 @@ impl Connection {
     /// The transport has ended: the peer closed it, or it broke. Answers how the connection
     /// ended if that was not reported yet; the code is then 1006 (RFC 6455 section 7.1.5).
     pub fn handle_eof(&mut self) -> Option<Closed> {
-        let fault = self.fault();
         let closed = match self.state {
-            State::Open | State::Failing(_) => Some(Closed::abnormal(false)),
+            State::Open | State::Failing => Some(Closed::abnormal(false)),
             State::Closing => Some(Closed::abnormal(true)),
             State::Over(..) => None,
         };
-        self.over(Teardown::Drop, fault);
+        self.over(Teardown::Drop);
         closed
     }
 
@@ -303,9 +373,10 @@ impl Connection {
     /// streamed ones, and where an extension decodes them. It never has to be used.
     #[inline]
     pub fn space(&mut self) -> Option<&mut [u8]> {
-        let left = self.decoder.data_left()?;
+        let receiving = self.receiving.as_deref_mut()?;
+        let left = receiving.decoder.data_left()?;
         match self.state {
-            State::Open if self.filled == 0 => self.assembler.space(left, &self.config),
+            State::Open if receiving.filled == 0 => receiving.assembler.space(left, &self.config),
             _ => None,
         }
     }
@@ -318,22 +389,49 @@ impl Connection {
     pub fn filled(&mut self, count: usize) {
         let room = self.space().map_or(0, |space| space.len());
         assert!(count <= room, "{count} bytes in a space of {room}");
-        self.filled = count;
+        if let Some(receiving) = &mut self.receiving {
+            receiving.filled = count;
+        }
     }
 
     /// As [`recycle`](Self::recycle), with any buffer: a caller with many connections lends one
     /// of a few to the connection that is about to receive.
     pub fn lend(&mut self, buffer: Vec<u8>) {
         // Nothing is delivered any more once the closing handshake began.
-        if self.is_open() {
-            self.assembler.recycle(buffer);
+        if self.is_open() && buffer.capacity() > 0 {
+            let (role, rsv) = (self.role, self.rsv);
+            let receiving = self
+                .receiving
+                .get_or_insert_with(|| Box::new(Receiving::new(role, rsv)));
+            receiving.assembler.recycle(buffer);
         }
     }
 
     /// Takes the lent buffer back if it was not used; else the answer has no capacity. An idle
     /// connection that was not lent one owns none.
     pub fn reclaim(&mut self) -> Vec<u8> {
-        self.assembler.take_spare()
+        let Some(receiving) = &mut self.receiving else {
+            return Vec::new();
+        };
+        let spare = receiving.assembler.take_spare();
+        if receiving.is_idle() {
+            self.receiving = None;
+        }
+        spare
+    }
+
+    fn extension(&mut self) -> Option<&mut PerMessage> {
+        self.rare.as_mut()?.extension.as_mut()
+    }
+
+    /// The extension is not used any more.
+    fn drop_extension(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.extension = None;
+            if rare.subprotocol.is_none() && rare.random.is_none() && rare.fault.is_none() {
+                self.rare = None;
+            }
+        }
     }
 
     /// Fails the connection (RFC 6455 section 7.1.7): the one place that queues the Close frame
@@ -348,41 +446,16 @@ impl Connection {
         } else {
             Teardown::Drop
         };
-        self.over(teardown, Some(fault));
+        self.over(teardown);
+        self.rare.get_or_insert_default().fault = Some(Box::new(fault));
         fault
     }
 
     /// Nothing will be delivered any more: frees what only delivery needs.
-    fn over(&mut self, teardown: Teardown, fault: Option<Fault>) {
-        self.state = State::Over(teardown, fault);
-        self.assembler.clear();
-        self.control = Vec::new();
-        self.extension = None;
-        self.find_short_ways();
-    }
-
-    /// The next of `recv` is this fault.
-    #[cold]
-    fn fail_next(&mut self, fault: Fault) {
-        self.state = State::Failing(fault);
-        self.find_short_ways();
-    }
-
-    /// Finds out which short ways there are: to be asked again whenever something of it changes.
-    fn find_short_ways(&mut self) {
-        let config = &*self.config;
-        // What the assembler checks of a message that is whole, once for all.
-        let limit = config.max_frame_size.unwrap_or(u64::MAX);
-        let limit = limit.min(config.max_message_size as u64);
-        let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;
-        self.whole_up_to = (whole && self.state == State::Open)
-            .then_some(u16::try_from(limit).unwrap_or(u16::MAX));
-        let fragment = config.fragment_size;
-        self.short_is_plain = self.role() == Role::Server
-            && self.is_open()
-            && self.sending.is_none()
-            && self.extension.is_none()
-            && fragment.is_none_or(|size| size.get() >= send::SHORT);
+    fn over(&mut self, teardown: Teardown) {
+        self.state = State::Over(teardown);
+        self.receiving = None;
+        self.drop_extension();
     }
 }
 
@@ -391,7 +464,7 @@ impl fmt::Debug for Connection {
         f.debug_struct("Connection")
             .field("role", &self.role())
             .field("state", &self.state)
-            .field("subprotocol", &self.subprotocol)
+            .field("subprotocol", &self.subprotocol())
             .finish_non_exhaustive()
     }
 }

@@ -1,15 +1,18 @@
 //! Receiving: from input bytes to events, with the answers that the protocol itself demands.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use super::{Connection, Event, State, Teardown};
+use super::{Connection, Event, Receiving, State, Teardown};
 use crate::error::{Fault, ProtocolError};
 use crate::proto::close::{self, CloseCode, Closed};
-use crate::proto::decoder::{FramePiece, Input};
+use crate::proto::config::Config;
+use crate::proto::decoder::{FramePiece, Input, take_message};
 use crate::proto::frame::{Opcode, Role, Rsv};
 use crate::proto::message::{Message, MessageKind, Payload};
+use crate::proto::timer::Timers;
 use crate::proto::utf8::validate;
 
 impl Connection {
@@ -29,128 +32,160 @@ impl Connection {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
-        match self.whole_message(input, now) {
-            Some(message) => Ok(Some(Event::Message(message))),
-            None => self.recv_any(input, out, now),
+        match self.whole_message(input, out, now) {
+            Some(result) => result,
+            None => self.recv_pieces(input, None, out, now),
         }
     }
 
-    /// A message that is there in one frame, on the short way past the assembler: the same in
-    /// fewer instructions. None where it is not this case.
+    /// As [`recv`](Self::recv), with a buffer of the caller's to assemble a message in. What is
+    /// there afterwards may be another, or none.
+    #[cfg(feature = "server")]
     #[inline]
-    fn whole_message<'b>(&mut self, input: &mut Input<'b>, now: Duration) -> Option<Message<'b>> {
-        let limit = self.whole_up_to?;
-        let (kind, bytes, start) = self.decoder.take_message(input, limit.into())?;
-        self.timers.received_message(now);
-        if kind == MessageKind::Text && validate(&bytes[start..]).is_err() {
-            self.fail_next(ProtocolError::Utf8.into());
-            return None;
+    pub(crate) fn recv_with<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        spare: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        match self.whole_message(input, out, now) {
+            Some(result) => result,
+            None => self.recv_pieces(input, Some(spare), out, now),
         }
-        Some(Message::new(kind, Payload::borrowed(bytes, start)))
     }
 
-    /// As [`recv`](Self::recv), of anything.
-    #[inline(never)]
-    fn recv_any<'b>(
+    /// A message that is there in one frame, on the short way past decoder and assembler: the same
+    /// in fewer instructions. So is it between messages when the input is consumed. None where it
+    /// is not this case.
+    #[inline]
+    fn whole_message<'b>(
         &mut self,
         input: &mut Input<'b>,
         out: &mut Vec<u8>,
         now: Duration,
-    ) -> Result<Option<Event<'b>>, Fault> {
-        match self.state {
-            State::Open | State::Closing => {}
-            State::Failing(fault) => {
-                input.discard();
-                return Err(self.fail(fault, out, now));
-            }
-            State::Over(_, fault) => {
-                input.discard();
-                return fault.map_or(Ok(None), Err);
-            }
+    ) -> Option<Result<Option<Event<'b>>, Fault>> {
+        let limit = self.whole_up_to.filter(|_| self.state == State::Open)?;
+        match &self.receiving {
+            None if input.is_empty() => return Some(Ok(None)),
+            Some(receiving) if !receiving.decoder.is_between_messages() => return None,
+            _ => {}
         }
-        if self.filled > 0 {
-            match self.take_filled(now) {
-                Ok(None) => {}
-                Ok(event) => return Ok(event),
-                Err(fault) => {
-                    input.discard();
-                    return Err(self.fail(fault, out, now));
-                }
-            }
-        } else if input.is_empty() && self.decoder.is_between_messages() {
-            return Ok(None);
+        let (kind, bytes, start) = take_message(self.role, input, limit.into())?;
+        self.timers.received_message(now);
+        if kind == MessageKind::Text && validate(&bytes[start..]).is_err() {
+            input.discard();
+            return Some(Err(self.fail(ProtocolError::Utf8.into(), out, now)));
+        }
+        let message = Message::new(kind, Payload::borrowed(bytes, start));
+        Some(Ok(Some(Event::Message(message))))
+    }
+
+    /// All other cases.
+    fn recv_pieces<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        mut spare: Option<&mut Vec<u8>>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        if let State::Over(_) = self.state {
+            input.discard();
+            return self.fault().map_or(Ok(None), Err);
         }
         if !input.is_empty() {
             self.timers.received(now);
         }
-        loop {
-            let decoded = if self.assembler.holds_back(&self.config) && !input.is_empty() {
-                self.decoder.decode(&mut Input::new(input.take(1)))
-            } else {
-                self.decoder.decode(input)
-            };
-            let received = match decoded {
-                Ok(Some(piece)) => self.piece(piece, out, now),
-                Ok(None) if !input.is_empty() => continue,
-                Ok(None) => {
-                    if !self.decoder.is_between_messages() {
-                        self.timers.incomplete(now);
-                    }
-                    return Ok(None);
+        let mut kept = self.receiving.take();
+        // On the stack for what begins and ends with this input.
+        let mut fresh = None;
+        let receiving = match &mut kept {
+            Some(kept) => &mut **kept,
+            None => fresh.insert(Receiving::new(self.role, self.rsv)),
+        };
+        if let Some(spare) = &mut spare {
+            receiving.assembler.swap_spare(spare);
+        }
+        let received = self.pieces(receiving, input, out, now);
+        if let Some(spare) = &mut spare {
+            receiving.assembler.swap_spare(spare);
+        }
+        match received {
+            Ok(event) => {
+                let idle = receiving.is_idle();
+                // After an event its buffer may come back to what was kept.
+                let done = idle && (event.is_none() || fresh.is_some());
+                if !done && self.teardown().is_none() {
+                    self.receiving = kept.or_else(|| fresh.map(Box::new));
                 }
-                Err(error) => Err(error.into()),
-            };
-            match received {
-                Ok(None) => {}
-                Ok(event) => return Ok(event),
-                Err(fault) => {
-                    input.discard();
-                    return Err(self.fail(fault, out, now));
-                }
+                Ok(event)
+            }
+            Err(fault) => {
+                input.discard();
+                Err(self.fail(fault, out, now))
             }
         }
     }
 
-    /// The next bytes of a message are in the assembler's space.
-    pub(super) fn take_filled(&mut self, now: Duration) -> Result<Option<Event<'static>>, Fault> {
-        let count = mem::take(&mut self.filled);
-        let decoder = &mut self.decoder;
-        let mut ended = false;
-        self.timers.received(now);
-        self.timers.received_data(now);
-        let event = self.assembler.fill(count, |bytes| {
-            let piece = decoder.decode(&mut Input::new(bytes))?;
-            let end = piece.is_some_and(|it| it.is_last() && it.header().fin);
-            ended = end;
-            Ok(end)
-        });
-        self.timers.progress(count, ended, &self.config, now);
-        event
+    fn pieces<'b>(
+        &mut self,
+        receiving: &mut Receiving,
+        input: &mut Input<'b>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        if let Some(fault) = receiving.assembler.take_fault() {
+            return Err(fault);
+        }
+        if receiving.filled > 0
+            && let Some(event) = receiving.take_filled(&mut self.timers, &self.config, now)?
+        {
+            return Ok(Some(event));
+        }
+        loop {
+            let decoded = if receiving.assembler.holds_back(&self.config) && !input.is_empty() {
+                receiving.decoder.decode(&mut Input::new(input.take(1)))
+            } else {
+                receiving.decoder.decode(input)
+            };
+            match decoded? {
+                Some(piece) => {
+                    if let Some(event) = self.piece(receiving, piece, out, now)? {
+                        return Ok(Some(event));
+                    }
+                }
+                None if !input.is_empty() => {}
+                None => {
+                    if !receiving.decoder.is_between_messages() {
+                        receiving.incomplete.get_or_insert(now.into());
+                    }
+                    return Ok(None);
+                }
+            }
+        }
     }
 
     #[inline]
     fn piece<'b>(
         &mut self,
+        receiving: &mut Receiving,
         piece: FramePiece<'b>,
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
-        let ended = piece.is_last() && !self.decoder.is_fragmented();
+        let ended = piece.is_last() && !receiving.decoder.is_fragmented();
         if piece.header().opcode.is_control() {
-            self.timers.progress(0, ended, &self.config, now);
-            return self.control(piece, out, now);
+            receiving.progress(0, ended, &self.config, now);
+            return self.control(receiving, piece, out, now);
         }
         let bytes = piece.payload().len();
         self.timers.received_data(now);
-        self.timers.progress(bytes, ended, &self.config, now);
+        receiving.progress(bytes, ended, &self.config, now);
         if self.state == State::Open {
-            let event = self
-                .assembler
-                .push(piece, self.extension.as_deref_mut(), &self.config)?;
-            if let Some(Event::Piece(_)) = event
-                && let Some(fault) = self.assembler.take_fault()
-            {
-                self.fail_next(fault);
+            let extension = self.rare.as_mut().and_then(|it| it.extension.as_mut());
+            let event = receiving.assembler.push(piece, extension, &self.config)?;
+            if receiving.assembler.has_fault() {
+                self.state = State::Failing;
             }
             Ok(event)
         } else {
@@ -162,6 +197,7 @@ impl Connection {
     /// A piece of a control frame. Its payload is borrowed when it arrived whole.
     fn control<'b>(
         &mut self,
+        receiving: &mut Receiving,
         piece: FramePiece<'b>,
         out: &mut Vec<u8>,
         now: Duration,
@@ -173,14 +209,14 @@ impl Connection {
             let (bytes, start) = piece.into_parts();
             Payload::borrowed(bytes, start)
         } else {
-            self.control.extend_from_slice(piece.payload());
+            receiving.control.extend_from_slice(piece.payload());
             if header.opcode == Opcode::Close {
-                close::parse(&self.control, header.payload_length)?;
+                close::parse(&receiving.control, header.payload_length)?;
             }
             if !last {
                 return Ok(None);
             }
-            Payload::owned(mem::take(&mut self.control), 0)
+            Payload::owned(mem::take(&mut receiving.control), 0)
         };
         let open = self.state == State::Open;
         match header.opcode {
@@ -191,7 +227,9 @@ impl Connection {
                 Ok(open.then_some(Event::Ping(payload)))
             }
             Opcode::Pong => {
-                self.timers.pong(&payload, now);
+                if open {
+                    self.timers.pong(&payload, now);
+                }
                 Ok(open.then_some(Event::Pong(payload)))
             }
             _ => {
@@ -212,9 +250,33 @@ impl Connection {
                     Role::Server => Teardown::HalfClose,
                     Role::Client => Teardown::AwaitEof,
                 };
-                self.over(teardown, None);
+                self.over(teardown);
                 Ok(Some(Event::Closed(closed)))
             }
         }
+    }
+}
+
+impl Receiving {
+    /// The next bytes of a message are in the assembler's space.
+    pub(super) fn take_filled(
+        &mut self,
+        timers: &mut Timers,
+        config: &Config,
+        now: Duration,
+    ) -> Result<Option<Event<'static>>, Fault> {
+        let count = mem::take(&mut self.filled);
+        let decoder = &mut self.decoder;
+        let mut ended = false;
+        timers.received(now);
+        timers.received_data(now);
+        let event = self.assembler.fill(count, |bytes| {
+            let piece = decoder.decode(&mut Input::new(bytes))?;
+            let end = piece.is_some_and(|it| it.is_last() && it.header().fin);
+            ended = end;
+            Ok(end)
+        });
+        self.progress(count, ended, config, now);
+        event
     }
 }

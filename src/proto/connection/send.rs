@@ -46,28 +46,18 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<(), Misuse> {
         let message = message.into();
+        self.check_start()?;
         let payload = message.as_bytes();
         // A server's short message, the usual one.
-        if self.short_is_plain && payload.len() <= SHORT {
+        if payload.len() <= SHORT && self.short_is_plain {
             let opcode = message.kind().opcode();
             let header = short_header(true, Rsv::NONE, opcode, payload.len() as u8);
-            out.reserve(header.len() + SHORT);
+            out.reserve(header.len() + payload.len());
             out.extend_from_slice(&header);
             out.extend_from_slice(payload);
             return Ok(());
         }
-        self.send_any(message, encoding, out)
-    }
-
-    #[inline(never)]
-    fn send_any(
-        &mut self,
-        message: MessageRef<'_>,
-        encoding: Encoding,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Misuse> {
-        self.check_start()?;
-        self.write_message(message.kind(), message.as_bytes(), encoding, out);
+        self.write_message(message.kind(), payload, encoding, out);
         Ok(())
     }
 
@@ -100,7 +90,7 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<Option<&'p Arc<[u8]>>, Misuse> {
         self.check_start()?;
-        let shared = match (self.role(), &mut self.extension) {
+        let shared = match (self.role, self.extension()) {
             (Role::Client, _) => None,
             (Role::Server, None) => Some(message.plain()),
             (Role::Server, Some(extension)) => message.choose(extension),
@@ -153,7 +143,6 @@ impl Connection {
         }
         let first = self.sending.is_none();
         self.sending = (!fin).then_some(kind);
-        self.find_short_ways();
         self.write_data(kind, first, fin, fragment.as_bytes(), Encoding::Auto, out);
         Ok(())
     }
@@ -204,7 +193,7 @@ impl Connection {
             rsv: Rsv::NONE,
             opcode: message.kind().opcode(),
             // Drawn once it is used: for now only its length counts.
-            masking_key: self.random.is_some().then_some([0; 4]),
+            masking_key: (self.role == Role::Client).then_some([0; 4]),
             payload_length: message.len() as u64,
         };
         let length = header.encoded_length();
@@ -212,7 +201,7 @@ impl Connection {
             .config
             .fragment_size
             .is_none_or(|size| message.len() <= size.get());
-        if self.extension.is_none() && one_frame && message.payload().has_room(length) {
+        if self.extension().is_none() && one_frame && message.payload().has_room(length) {
             header.masking_key = self.masking_key();
             // From here on the bytes are a frame and no longer text.
             let mut frame = message.into_payload();
@@ -268,14 +257,18 @@ impl Connection {
         let code = code.into();
         close::check(code, reason)?;
         self.write_close(code, reason, out, now);
-        if self.filled > 0 {
-            // No longer delivered, but the frame goes on behind it.
-            let _ = self.take_filled(now);
-        }
         self.state = State::Closing;
-        self.assembler.clear();
-        self.extension = None;
-        self.find_short_ways();
+        if let Some(receiving) = &mut self.receiving {
+            if receiving.filled > 0 {
+                // No longer delivered, but the frame goes on behind it.
+                let _ = receiving.take_filled(&mut self.timers, &self.config, now);
+            }
+            receiving.assembler.clear();
+            if receiving.is_idle() {
+                self.receiving = None;
+            }
+        }
+        self.drop_extension();
         Ok(())
     }
 
@@ -283,7 +276,7 @@ impl Connection {
     /// never be written.
     #[cfg(feature = "server")]
     pub(crate) fn forget(&mut self) {
-        if let Some(extension) = &mut self.extension {
+        if let Some(extension) = self.extension() {
             extension.encoder.forget();
         }
     }
@@ -344,7 +337,9 @@ impl Connection {
         } else {
             Opcode::Continuation
         };
-        if let Some(mut extension) = self.extension.take() {
+        if let Some(rare) = &mut self.rare
+            && let Some(mut extension) = rare.extension.take()
+        {
             // The encoder appends behind room for the longest header.
             let start = out.len();
             out.resize(start + MAX_HEADER_LENGTH, 0);
@@ -359,7 +354,7 @@ impl Connection {
                 true => extension.rsv,
                 false => Rsv::NONE,
             };
-            self.extension = Some(extension);
+            rare.extension = Some(extension);
             // An encoder of the application's own may be wrong; what it took away can't be
             // brought back.
             assert!(
@@ -432,7 +427,7 @@ impl Connection {
     /// When preparing a masked frame, the client MUST pick a fresh masking key".
     #[inline]
     fn masking_key(&mut self) -> Option<[u8; 4]> {
-        let random = self.random.as_mut()?;
+        let random = self.rare.as_mut()?.random.as_mut()?;
         let mut key = [0; 4];
         random.fill(&mut key);
         Some(key)

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::vec::Vec;
 
 use super::{Gone, MAX_DISCARDED, Open, Phase, Session, Turn};
 use crate::net::Transport;
@@ -77,19 +78,11 @@ impl<T: Transport> Session<T> {
             Phase::Opening(_) if !self.unread.is_empty() => {}
             Phase::Opening(_) => self.unread = input.as_slice().to_vec(),
             Phase::Open(_) if paused => self.unread = input.as_slice().to_vec(),
-            Phase::Open(open) => {
+            Phase::Open(_) => {
                 // Lent only while it may begin to assemble: what is idle owns no buffer.
-                let lent = turn.spares.take();
-                let lends = lent.is_some();
-                if let Some(buffer) = lent {
-                    open.link.connection.lend(buffer);
-                }
-                let result = self.messages(&mut input, turn);
-                if let Phase::Open(open) = &mut self.phase
-                    && lends
-                {
-                    turn.spares.put(open.link.connection.reclaim());
-                }
+                let mut spare = turn.spares.take().unwrap_or_default();
+                let result = self.messages(&mut input, &mut spare, turn);
+                turn.spares.put(spare);
                 result?;
             }
             Phase::Lingering { discarded, .. } => {
@@ -103,9 +96,14 @@ impl<T: Transport> Session<T> {
     }
 
     /// Frames: each event goes to the application. Stops where the session has to pause.
-    fn messages(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
+    fn messages(
+        &mut self,
+        input: &mut Input<'_>,
+        spare: &mut Vec<u8>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Gone> {
         loop {
-            match self.events(input, turn) {
+            match self.events(input, spare, turn) {
                 Stop::Drained => return Ok(()),
                 Stop::Closed(closed) => {
                     self.end(End::Closed(closed), turn);
@@ -127,7 +125,7 @@ impl<T: Transport> Session<T> {
 
     /// Gives events to the application until there is something for the session to look at. A
     /// panic ends the connection.
-    fn events(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Stop {
+    fn events(&mut self, input: &mut Input<'_>, spare: &mut Vec<u8>, turn: &mut Turn<'_>) -> Stop {
         let Phase::Open(open) = &mut self.phase else {
             return Stop::Drained;
         };
@@ -144,7 +142,7 @@ impl<T: Transport> Session<T> {
             now: turn.now,
         };
         // As in `call`; caught once for all that was read, since it costs some instructions.
-        let stop = catch_unwind(AssertUnwindSafe(|| application.events(io, input)));
+        let stop = catch_unwind(AssertUnwindSafe(|| application.events(io, input, spare)));
         stop.unwrap_or_else(|_| {
             link.panicked(turn.cork, turn.now);
             Stop::News

@@ -104,9 +104,9 @@ impl Level {
 /// | takeover both ways, 15 bits       | 48,000                       | 428,000  |
 /// | the same, server's window 12 bits | 48,000                       | 313,000  |
 /// | the same, server's window 9 bits  | 48,000                       | 299,000  |
-/// | `client_no_context_takeover`      | 352                          | 380,000  |
+/// | `client_no_context_takeover`      | 392                          | 380,000  |
 /// | `server_no_context_takeover`      | 48,000                       | 48,000   |
-/// | both ([`shared`](Self::shared))   | 352                          | 352      |
+/// | both ([`shared`](Self::shared))   | 392                          | 392      |
 ///
 /// A connection to which nothing came for a
 /// [`ping_interval`](crate::proto::Config::ping_interval), and which compressed nothing since the
