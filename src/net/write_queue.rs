@@ -3,9 +3,11 @@
 //! Owns their order, their count, and what of them may still be given up. When to write, and
 //! what to do when there are too many, is the session's.
 
+use std::boxed::Box;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 use std::vec::Vec;
 
 use super::{Spares, Transport};
@@ -21,13 +23,16 @@ const CHUNK: usize = 64 * 1024;
 /// in the vectored write, and than keeping the frame alive.
 const COPY_UP_TO: usize = 1024;
 
-/// A session without a backlog owns no buffer here.
+/// A session without a backlog owns nothing here but a pointer.
 #[derive(Debug, Default)]
-pub(crate) struct WriteQueue {
+pub(crate) struct WriteQueue(Option<Box<Backlog>>);
+
+#[derive(Debug, Default)]
+struct Backlog {
     items: VecDeque<Item>,
     length: usize,
-    /// The transport did not take all at the last write.
-    blocked: bool,
+    /// The transport did not take all at the last write: when it last took some.
+    blocked: Option<Duration>,
 }
 
 /// One or more whole frames; the first one of the queue may be written in part.
@@ -70,18 +75,27 @@ impl Item {
 
 impl WriteQueue {
     /// Bytes that wait.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.length
+        self.0.as_ref().map_or(0, |it| it.length)
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.length == 0
+        self.len() == 0
     }
 
     /// Whether the transport did not take all at the last write: there is a backlog, and not just
     /// what this turn has queued.
+    #[inline]
     pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked
+        self.blocked_since().is_some()
+    }
+
+    /// When the backlog began, or the transport last took some of it.
+    #[inline]
+    pub(crate) fn blocked_since(&self) -> Option<Duration> {
+        self.0.as_ref()?.blocked
     }
 
     /// Queues `bytes` from `start` on, without a copy: whole frames.
@@ -100,14 +114,21 @@ impl WriteQueue {
 
     /// Queues a copy of `bytes`: whole frames.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
-        match self.items.back_mut() {
-            Some(Item {
-                bytes: Bytes::Owned(last),
-                keep: Keep::Always,
-                ..
-            }) if last.len() + bytes.len() <= CHUNK => {
+        match self
+            .0
+            .as_mut()
+            .and_then(|it| Some((it.items.back_mut()?, &mut it.length)))
+        {
+            Some((
+                Item {
+                    bytes: Bytes::Owned(last),
+                    keep: Keep::Always,
+                    ..
+                },
+                length,
+            )) if last.len() + bytes.len() <= CHUNK => {
                 last.extend_from_slice(bytes);
-                self.length += bytes.len();
+                *length += bytes.len();
             }
             _ => self.push(bytes.to_vec(), 0, Keep::Always),
         }
@@ -122,8 +143,9 @@ impl WriteQueue {
         };
         let length = item.rest().len();
         if length > 0 {
-            self.length += length;
-            self.items.push_back(item);
+            let backlog = self.0.get_or_insert_default();
+            backlog.length += length;
+            backlog.items.push_back(item);
         }
     }
 
@@ -146,16 +168,18 @@ impl WriteQueue {
     /// Drops the items of which nothing is written and for which `test`, given the bytes that
     /// wait, holds.
     fn drop_where(&mut self, test: impl Fn(usize, &Item) -> bool) -> usize {
-        let before = self.items.len();
-        let length = &mut self.length;
-        self.items.retain(|item| {
+        let Some(Backlog { items, length, .. }) = self.0.as_deref_mut() else {
+            return 0;
+        };
+        let before = items.len();
+        items.retain(|item| {
             let drop = !item.started && test(*length, item);
             if drop {
                 *length -= item.rest().len();
             }
             !drop
         });
-        before - self.items.len()
+        before - items.len()
     }
 
     /// Writes what waits and then `fresh`, in as few system calls as it takes, and queues what
@@ -169,41 +193,52 @@ impl WriteQueue {
         transport: &mut impl Transport,
         fresh: &mut Vec<u8>,
         spares: &mut Spares,
+        now: Duration,
     ) -> io::Result<bool> {
-        let mut fresh_at = 0;
-        while self.length > 0 || fresh_at < fresh.len() {
-            let written = match self.items.is_empty() {
-                true => transport.write(&fresh[fresh_at..]),
-                false => self.write_items(transport, &fresh[fresh_at..]),
+        let (mut fresh_at, mut took) = (0, false);
+        while !self.is_empty() || fresh_at < fresh.len() {
+            let written = match &self.0 {
+                Some(backlog) if !backlog.items.is_empty() => {
+                    backlog.write(transport, &fresh[fresh_at..])
+                }
+                _ => transport.write(&fresh[fresh_at..]),
             };
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => fresh_at += self.advance(written, spares),
+                Ok(written) => {
+                    took = true;
+                    fresh_at += match &mut self.0 {
+                        Some(backlog) => backlog.advance(written, spares),
+                        None => written,
+                    };
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.extend(&fresh[fresh_at..]);
+                    fresh.clear();
+                    let backlog = self.0.get_or_insert_default();
                     if fresh_at > 0
-                        && let Some(item) = self.items.back_mut()
+                        && let Some(item) = backlog.items.back_mut()
                     {
                         item.started = true;
                     }
-                    fresh.clear();
-                    self.blocked = true;
+                    if took || backlog.blocked.is_none() {
+                        backlog.blocked = Some(now);
+                    }
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
             }
         }
         fresh.clear();
-        self.blocked = false;
-        if self.items.capacity() > 0 {
-            self.items = VecDeque::new();
-        }
+        self.0 = None;
         Ok(true)
     }
+}
 
+impl Backlog {
     /// One write of what waits, and of `fresh` if it comes to that.
-    fn write_items(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+    fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         // `fresh` goes along only when everything before it does.
         let last = (self.items.len() < MAX_SLICES).then_some(fresh);
@@ -304,7 +339,12 @@ mod tests {
                 }
                 narrow.room = turn % 13;
                 let drained = queue
-                    .write(&mut narrow, &mut fresh, &mut Spares::default())
+                    .write(
+                        &mut narrow,
+                        &mut fresh,
+                        &mut Spares::default(),
+                        Duration::ZERO,
+                    )
                     .unwrap();
                 assert!(fresh.is_empty());
                 assert_eq!(drained, queue.is_empty());
@@ -313,7 +353,12 @@ mod tests {
             narrow.room = usize::MAX;
             assert!(
                 queue
-                    .write(&mut narrow, &mut Vec::new(), &mut Spares::default())
+                    .write(
+                        &mut narrow,
+                        &mut Vec::new(),
+                        &mut Spares::default(),
+                        Duration::ZERO
+                    )
                     .unwrap()
             );
             assert_eq!(narrow.taken, expected, "step {step}");
@@ -333,7 +378,12 @@ mod tests {
         };
         assert!(
             queue
-                .write(&mut narrow, &mut vec_of(3, 10), &mut Spares::default())
+                .write(
+                    &mut narrow,
+                    &mut vec_of(3, 10),
+                    &mut Spares::default(),
+                    Duration::ZERO
+                )
                 .unwrap()
         );
         assert_eq!((narrow.calls, narrow.taken.len()), (1, 30));
@@ -357,7 +407,12 @@ mod tests {
         };
         assert!(
             queue
-                .write(&mut narrow, &mut fresh, &mut Spares::default())
+                .write(
+                    &mut narrow,
+                    &mut fresh,
+                    &mut Spares::default(),
+                    Duration::ZERO
+                )
                 .unwrap()
         );
         assert_eq!(narrow.taken, expected);
@@ -376,7 +431,12 @@ mod tests {
         let mut fresh = b"fresh".to_vec();
         assert!(
             !queue
-                .write(&mut narrow, &mut fresh, &mut Spares::default())
+                .write(
+                    &mut narrow,
+                    &mut fresh,
+                    &mut Spares::default(),
+                    Duration::ZERO
+                )
                 .unwrap()
         );
         queue.push(b"a".to_vec(), 0, Keep::UntilFull);
@@ -393,7 +453,12 @@ mod tests {
         narrow.room = 1000;
         assert!(
             queue
-                .write(&mut narrow, &mut Vec::new(), &mut Spares::default())
+                .write(
+                    &mut narrow,
+                    &mut Vec::new(),
+                    &mut Spares::default(),
+                    Duration::ZERO
+                )
                 .unwrap()
         );
         assert_eq!(narrow.taken, b"fresh");

@@ -126,5 +126,7 @@ pub use mask::mask;
 pub use message::{Message, MessageKind, MessagePiece, MessageRef, Payload};
 pub use prepared::PreparedMessage;
 pub use random::RandomSource;
+#[cfg(feature = "server")]
+pub(crate) use timer::Instant;
 pub use url::Url;
 pub use utf8::{Utf8Error, Utf8Validator, validate};

@@ -106,6 +106,11 @@ impl Timers {
         self.data = now.into();
     }
 
+    #[cfg(feature = "server")]
+    pub(crate) fn data_received(&self) -> Instant {
+        self.data
+    }
+
     /// A message arrived whole.
     #[inline]
     pub(crate) fn received_message(&mut self, now: Duration) {

@@ -35,7 +35,11 @@ pub(super) fn deliver<H: Handler>(
 ) -> Stop {
     loop {
         let io = socket.io();
-        let event = match io.link.connection.recv_with(input, spare, io.cork, io.now) {
+        let event = match io
+            .link
+            .connection
+            .recv_with(input, spare, io.cork, io.context.now)
+        {
             Ok(None) => return Stop::Drained,
             Ok(Some(event)) => event,
             Err(fault) => return Stop::Failed(fault),

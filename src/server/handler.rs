@@ -8,7 +8,7 @@ use std::vec::Vec;
 use super::events::{Stop, deliver};
 use super::handle::{ConnectionId, Handle};
 use super::http::Request;
-use super::link::SocketIo;
+use super::link::{Link, Open, SocketIo};
 use super::metrics::ErrorCause;
 use super::reject::Reject;
 use super::route::Accepted;
@@ -258,6 +258,8 @@ pub(super) trait Application: Send {
         input: &mut Input<'_>,
         spare: &mut Vec<u8>,
     ) -> Stop;
+    /// Opens the connection, in one piece of memory with its link.
+    fn open(self: Box<Self>, link: Link) -> Box<Open>;
     fn on_open<'a>(&'a mut self, io: SocketIo<'a>);
     fn on_drain<'a>(&'a mut self, io: SocketIo<'a>);
     fn on_subscribe<'a>(
@@ -286,6 +288,11 @@ macro_rules! forward {
 }
 
 impl<H: Handler> Application for Instance<H> {
+    fn open(self: Box<Self>, link: Link) -> Box<Open> {
+        let application = *self;
+        Box::new(Open { link, application })
+    }
+
     fn events<'a>(
         &'a mut self,
         io: SocketIo<'a>,

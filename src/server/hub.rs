@@ -3,7 +3,6 @@
 //! Generic over the transport, with the clock as data, so that a whole server also runs in
 //! simulation. Who polls and accepts is the [`Worker`](super::worker::Worker).
 
-use std::boxed::Box;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +20,7 @@ use super::link::Peers;
 use super::metrics::Metrics;
 use super::session::{Next, Session, Turn};
 use super::shared::Shared;
-use super::slab::Slab;
+use super::slab::{self, Slab};
 use super::socket::{Published, Sent};
 use super::timer_wheel::TimerWheel;
 use super::topics::Topics;
@@ -39,7 +38,7 @@ const AGAIN_PER_TURN: usize = 512;
 pub(super) struct Hub<T> {
     shared: Arc<Shared>,
     worker: usize,
-    sessions: Slab<Box<Session<T>>>,
+    sessions: Slab<Session<T>>,
     wheel: TimerWheel,
     topics: Topics,
     /// Sessions to be driven without an event of theirs.
@@ -101,17 +100,14 @@ impl<T: Transport> Hub<T> {
         now: Duration,
         register: impl FnOnce(&mut T, Token) -> bool,
     ) {
-        let (shared, worker) = (&self.shared, self.worker);
-        let token = self.sessions.insert(|token| {
-            let id = ConnectionId::new(worker, token);
-            Box::new(Session::new(transport, peer, id, permit, shared, now))
-        });
+        let session = Session::new(transport, peer, permit, &self.shared, now);
+        let token = self.sessions.insert(session);
         let session = self.sessions.get_mut(token);
         if session.is_some_and(|it| register(it.transport_mut(), token)) {
             // Its deadline runs also if it never sends a byte.
             self.drive(token, now);
-        } else if let Some(session) = self.sessions.lend(token) {
-            self.drop_session(token, session);
+        } else {
+            self.drop_session(token);
         }
     }
 
@@ -201,7 +197,8 @@ impl<T: Transport> Hub<T> {
                 let mut all = Vec::new();
                 for token in self.sessions.tokens() {
                     let session = self.sessions.get_mut(token);
-                    all.extend(session.and_then(|it| it.stats(now)));
+                    let id = ConnectionId::new(self.worker, token);
+                    all.extend(session.and_then(|it| it.stats(id, now)));
                 }
                 // A panic is the asking thread's own affair: the worker lives.
                 let _ = catch_unwind(AssertUnwindSafe(|| receive(all)));
@@ -229,12 +226,12 @@ impl<T: Transport> Hub<T> {
         how: impl FnOnce(&mut Session<T>, &mut Turn<'_>) -> Next,
     ) {
         // Lent, so that what it publishes reaches the others.
-        let Some(mut session) = self.sessions.lend(token) else {
+        let Some((session, sessions)) = self.sessions.lend(token) else {
             return;
         };
         let metrics = &self.shared.metrics[self.worker];
         let mut peers = Others {
-            sessions: &mut self.sessions,
+            sessions,
             topics: &mut self.topics,
             again: &mut self.again,
             shared: &self.shared,
@@ -242,6 +239,7 @@ impl<T: Transport> Hub<T> {
             now,
         };
         let mut turn = Turn {
+            id: ConnectionId::new(self.worker, token),
             shared: &self.shared,
             metrics,
             now,
@@ -252,13 +250,13 @@ impl<T: Transport> Hub<T> {
             peers: &mut peers,
         };
         let queued = session.queued_bytes();
-        let next = how(&mut session, &mut turn);
+        let next = how(session, &mut turn);
         let gauge = &metrics.queued_bytes;
         if session.queued_bytes() != queued {
             gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
         }
         match next {
-            Next::Drop => return self.drop_session(token, session),
+            Next::Drop => return self.drop_session(token),
             Next::Again => {
                 if !session.queued {
                     session.queued = true;
@@ -269,21 +267,22 @@ impl<T: Transport> Hub<T> {
         }
         let deadline = session.deadline(&self.shared);
         session.scheduled = self.wheel.schedule(token, deadline, session.scheduled);
-        self.sessions.give_back(token, session);
     }
 
     /// Closing the transport takes it out of the poll as well.
-    fn drop_session(&mut self, token: Token, session: Box<Session<T>>) {
+    fn drop_session(&mut self, token: Token) {
+        let Some(session) = self.sessions.remove(token) else {
+            return;
+        };
         let gauge = &self.shared.metrics[self.worker].queued_bytes;
         gauge.set(gauge.value() - session.queued_bytes() as u64);
         drop(session);
-        self.sessions.free(token);
         self.shared.left(self.worker);
     }
 
     fn others(&mut self, now: Duration) -> Others<'_, T> {
         Others {
-            sessions: &mut self.sessions,
+            sessions: self.sessions.all(),
             topics: &mut self.topics,
             again: &mut self.again,
             shared: &self.shared,
@@ -309,7 +308,7 @@ impl<T: Transport> Hub<T> {
 
 /// The sessions of the worker that are not being driven.
 struct Others<'h, T> {
-    sessions: &'h mut Slab<Box<Session<T>>>,
+    sessions: slab::Others<'h, Session<T>>,
     topics: &'h mut Topics,
     again: &'h mut VecDeque<Token>,
     shared: &'h Arc<Shared>,

@@ -6,7 +6,6 @@
 
 use std::boxed::Box;
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, RandomState};
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,8 +15,8 @@ use std::vec::Vec;
 use mio::Token;
 
 use super::handle::{Command, ConnectionId};
-use super::handler::End;
-use super::limits::{RateState, Verdict};
+use super::handler::{Application, End};
+use super::limits::{Permit, RateState, Verdict};
 use super::metrics::Metrics;
 use super::observer::ConnectionStats;
 use super::route::Options;
@@ -26,7 +25,9 @@ use super::socket::{Outgoing, Overflow, Published, Sent, StoredRequest};
 use super::topics::SubscribeError;
 use crate::error::Misuse;
 use crate::net::{Keep, WriteQueue};
-use crate::proto::{CloseCode, Connection, Encoding, Message, MessageRef, PreparedMessage};
+use crate::proto::{
+    CloseCode, Connection, Encoding, Instant, Message, MessageRef, PreparedMessage,
+};
 
 /// The other sessions of the worker, while one of them is driven.
 pub(super) trait Peers {
@@ -43,53 +44,89 @@ pub(super) trait Peers {
     fn unsubscribe(&mut self, topic: &str, token: Token);
 }
 
+/// An open connection with its application: one piece of memory for both.
+pub(super) struct Open<A: ?Sized = dyn Application> {
+    pub(super) link: Link,
+    pub(super) application: A,
+}
+
+/// Who is at the other end.
+pub(super) struct Remote {
+    pub(super) peer: SocketAddr,
+    /// Counts the connection as long as it lives, once its head is there by its client's address.
+    pub(super) permit: Permit,
+}
+
+impl Remote {
+    /// The peer's address, or what a trusted proxy tells.
+    pub(super) fn client_ip(&self) -> IpAddr {
+        let peer = || self.peer.ip().to_canonical();
+        self.permit.address().unwrap_or_else(peer)
+    }
+}
+
 /// An open connection, apart from its application.
 pub(super) struct Link {
-    pub(super) id: ConnectionId,
-    pub(super) peer: SocketAddr,
     pub(super) connection: Connection,
     pub(super) options: Arc<Options>,
-    pub(super) request: Option<Box<StoredRequest>>,
-    pub(super) subscriptions: BTreeSet<Arc<str>>,
-    /// Subscriptions that a command brought about, which the handler is still to be told.
-    pub(super) told: Vec<Told>,
-    /// What others sent while a fragmented message of the application's is under way.
-    pub(super) held: Vec<(PreparedMessage, Keep)>,
+    pub(super) rare: Option<Box<Rare>>,
+    account: Account,
     /// It is being sent.
     pub(super) sending: bool,
     /// `on_drain` is owed once the queue is empty.
     pub(super) draining: bool,
     /// The application doesn't want to read.
     pub(super) paused: bool,
-    /// Why the connection ends, where neither the peer nor the protocol is the reason.
-    pub(super) end: Option<End>,
-    /// When its lifetime is over.
-    pub(super) expires: Option<Duration>,
     /// The rest of the streamed message under way is refused, as a piece of it was.
     refusing: bool,
-    /// It sent too fast: nothing is read until then.
-    pub(super) resume_at: Option<Duration>,
-    pub(super) client_ip: IpAddr,
     /// A limit of messages or bytes over time holds for it, its address or its key.
     pub(super) limited: bool,
+}
+
+/// What a connection that only echoes has none of, say: it costs memory where it is used.
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) request: Option<StoredRequest>,
+    pub(super) subscriptions: BTreeSet<Arc<str>>,
+    /// Subscriptions that a command brought about, which the handler is still to be told.
+    pub(super) told: Vec<Told>,
+    /// What others sent while a fragmented message of the application's is under way.
+    held: Vec<(PreparedMessage, Keep)>,
+    /// Why the connection ends, where neither the peer nor the protocol is the reason.
+    pub(super) end: Option<End>,
+    /// It sent too fast: nothing is read until then.
+    pub(super) resume_at: Option<Duration>,
     /// How much of its rate limit is used up.
-    pub(super) rate: RateState,
+    rate: RateState,
     /// What the route's limit by key counts it under.
     pub(super) rate_key: Option<Box<str>>,
     /// The topics in whose presence it is.
     pub(super) joined: BTreeSet<Box<str>>,
-    pub(super) account: Account,
+}
+
+impl Rare {
+    /// Whether there is nothing in it, but for how much of the rate limit is used up.
+    fn is_unused(&self) -> bool {
+        self.request.is_none()
+            && self.subscriptions.is_empty()
+            && self.told.is_empty()
+            && self.held.is_empty()
+            && self.end.is_none()
+            && self.resume_at.is_none()
+            && self.rate_key.is_none()
+            && self.joined.is_empty()
+    }
 }
 
 /// What a connection sent and received.
-#[derive(Default)]
-pub(super) struct Account {
-    pub(super) opened: Duration,
-    pub(super) active: Duration,
-    pub(super) messages_received: u64,
-    pub(super) bytes_received: u64,
-    pub(super) messages_sent: u64,
-    pub(super) bytes_sent: u64,
+struct Account {
+    opened: Instant,
+    /// When it last sent a message, or was opened.
+    sent: Instant,
+    messages_received: u64,
+    bytes_received: u64,
+    messages_sent: u64,
+    bytes_sent: u64,
 }
 
 pub(super) enum Told {
@@ -98,71 +135,117 @@ pub(super) enum Told {
 }
 
 impl Link {
-    pub(super) fn new(
-        id: ConnectionId,
-        peer: SocketAddr,
-        client_ip: IpAddr,
-        connection: Connection,
-        options: &Arc<Options>,
-        now: Duration,
-    ) -> Self {
-        let expires = options.max_lifetime.map(|lifetime| {
-            // A tenth more or less: the id decides, which is as good as chance here.
-            let jitter = RandomState::new().hash_one(id) % 200;
-            now.saturating_add(lifetime.mul_f64(0.9 + jitter as f64 / 1000.0))
-        });
+    pub(super) fn new(connection: Connection, options: &Arc<Options>, now: Duration) -> Self {
         Self {
-            id,
-            peer,
             connection,
             options: Arc::clone(options),
-            request: None,
-            subscriptions: BTreeSet::new(),
-            told: Vec::new(),
-            held: Vec::new(),
+            rare: None,
+            account: Account {
+                opened: now.into(),
+                sent: now.into(),
+                messages_received: 0,
+                bytes_received: 0,
+                messages_sent: 0,
+                bytes_sent: 0,
+            },
             sending: false,
             draining: false,
             paused: false,
-            end: None,
-            expires,
             refusing: false,
-            resume_at: None,
-            client_ip,
             limited: options.rate_limit.messages.is_some()
                 || options.rate_limit.bytes.is_some()
                 || options.rate_by_key.is_some(),
-            rate: RateState::default(),
-            rate_key: None,
-            joined: BTreeSet::new(),
-            account: Account {
-                opened: now,
-                active: now,
-                ..Account::default()
-            },
         }
     }
 
-    pub(super) fn stats(&self, buffered: usize, now: Duration) -> ConnectionStats {
+    pub(super) fn stats(
+        &self,
+        id: ConnectionId,
+        remote: &Remote,
+        buffered: usize,
+        now: Duration,
+    ) -> ConnectionStats {
         let account = &self.account;
+        let active = account.sent.max(self.connection.data_received());
+        let request = self.rare.as_ref().and_then(|it| it.request.as_ref());
         ConnectionStats {
-            id: self.id,
-            peer_addr: self.peer,
-            client_ip: self.client_ip,
-            age: now.saturating_sub(account.opened),
-            idle: now.saturating_sub(account.active),
+            id,
+            peer_addr: remote.peer,
+            client_ip: remote.client_ip(),
+            age: now.saturating_sub(self.opened()),
+            idle: now.saturating_sub(active.into()),
             messages_received: account.messages_received,
             bytes_received: account.bytes_received,
             messages_sent: account.messages_sent,
             bytes_sent: account.bytes_sent,
             buffered,
-            subscriptions: self.subscriptions.len(),
+            subscriptions: self.rare.as_ref().map_or(0, |it| it.subscriptions.len()),
             round_trip: self.connection.round_trip(),
-            user_agent: self
-                .request
-                .as_ref()
+            user_agent: request
                 .and_then(|it| it.header("user-agent"))
                 .map(Into::into),
         }
+    }
+
+    pub(super) fn opened(&self) -> Duration {
+        self.account.opened.into()
+    }
+
+    /// What it has of the rarely used.
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Why it ends, where neither the peer nor the protocol is the reason.
+    #[inline]
+    pub(super) fn end(&self) -> Option<&End> {
+        self.rare.as_ref()?.end.as_ref()
+    }
+
+    /// It ends for this reason, unless there is one.
+    pub(super) fn ends(&mut self, end: End) {
+        self.rare().end.get_or_insert(end);
+    }
+
+    pub(super) fn take_end(&mut self) -> Option<End> {
+        self.rare.as_mut()?.end.take()
+    }
+
+    /// Gives up what waits for the end of a fragmented message; answers how many.
+    pub(super) fn drop_held(&mut self) -> usize {
+        let held = self.rare.as_mut().map(|it| mem::take(&mut it.held));
+        held.map_or(0, |it| it.len())
+    }
+
+    /// Until when nothing is read, for it sent too fast.
+    #[inline]
+    pub(super) fn resume_at(&self) -> Option<Duration> {
+        self.rare.as_ref()?.resume_at
+    }
+
+    /// Nothing is to be read for now.
+    #[inline]
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused || self.resume_at().is_some()
+    }
+
+    /// What the handler is still to be told.
+    #[inline]
+    pub(super) fn take_told(&mut self) -> Vec<Told> {
+        let Some(rare) = &mut self.rare else {
+            return Vec::new();
+        };
+        let told = mem::take(&mut rare.told);
+        if told.is_empty() && rare.is_unused() && !self.limited {
+            self.rare = None;
+        }
+        told
+    }
+
+    #[inline]
+    pub(super) fn is_subscribed(&self, topic: &str) -> bool {
+        let rare = self.rare.as_ref();
+        rare.is_some_and(|it| it.subscriptions.contains(topic))
     }
 
     /// A message of `length` bytes is on its way; what became of it.
@@ -176,7 +259,7 @@ impl Link {
     #[inline]
     fn appended(&mut self, queue: &WriteQueue, length: usize, now: Duration) -> Sent {
         self.account.bytes_sent += length as u64;
-        self.account.active = now;
+        self.account.sent = now.into();
         if queue.is_blocked() {
             self.draining = true;
             return Sent::Queued;
@@ -187,7 +270,7 @@ impl Link {
     /// The application panicked.
     #[cold]
     pub(super) fn panicked(&mut self, out: &mut Vec<u8>, now: Duration) {
-        self.end.get_or_insert(End::Panicked);
+        self.ends(End::Panicked);
         // It fails when the closing handshake began already.
         let _ = self
             .connection
@@ -197,7 +280,8 @@ impl Link {
     /// Whether there is something for the session to look at after a call of the application.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
-        self.end.is_some() || self.paused || self.resume_at.is_some() || !self.told.is_empty()
+        let news = |it: &Rare| it.end.is_some() || it.resume_at.is_some() || !it.told.is_empty();
+        self.paused || self.rare.as_deref().is_some_and(news)
     }
 
     /// Makes room for a message of `length` bytes behind `waiting`; false if it is dropped.
@@ -233,7 +317,7 @@ impl Link {
                     .connection
                     .close(code, "too much waits to be sent", &mut close, now);
                 queue.push(close, 0, Keep::Always);
-                self.end.get_or_insert(End::Backpressure);
+                self.ends(End::Backpressure);
                 false
             }
         }
@@ -248,15 +332,16 @@ impl Link {
         metrics: &Metrics,
         now: Duration,
     ) -> Sent {
-        if !self.connection.is_open() || self.end.is_some() {
+        if !self.connection.is_open() || self.end().is_some() {
             return Sent::Dropped;
         }
         if self.sending {
-            let held: usize = self.held.iter().map(|(it, _)| it.payload().len()).sum();
+            let held = self.rare().held.iter();
+            let held: usize = held.map(|(it, _)| it.payload().len()).sum();
             if !self.make_room(queue, held, message.payload().len(), metrics, now) {
                 return Sent::Dropped;
             }
-            self.held.push((message.clone(), keep));
+            self.rare().held.push((message.clone(), keep));
             return Sent::Queued;
         }
         if let Keep::UntilNext(key) = &keep {
@@ -290,11 +375,18 @@ impl Link {
 
 /// A socket without the application's state.
 pub(super) struct SocketIo<'a> {
+    pub(super) context: &'a Context<'a>,
     pub(super) link: &'a mut Link,
     /// What this turn has appended.
     pub(super) cork: &'a mut Vec<u8>,
     pub(super) queue: &'a mut WriteQueue,
     pub(super) peers: &'a mut (dyn Peers + 'a),
+}
+
+/// What stays the same for all that a connection's application is told at once.
+pub(super) struct Context<'a> {
+    pub(super) id: ConnectionId,
+    pub(super) remote: &'a Remote,
     pub(super) shared: &'a Arc<Shared>,
     /// The worker's.
     pub(super) metrics: &'a Metrics,
@@ -313,8 +405,7 @@ impl SocketIo<'_> {
         let account = &mut self.link.account;
         account.messages_received += u64::from(first);
         account.bytes_received += bytes as u64;
-        account.active = self.now;
-        self.metrics.messages_received.add(first.into());
+        self.context.metrics.messages_received.add(first.into());
         if !self.link.limited {
             return true;
         }
@@ -328,28 +419,30 @@ impl SocketIo<'_> {
     /// what they say.
     #[inline(never)]
     fn check_rate(&mut self, messages: u32, bytes: usize) -> bool {
-        let now = self.now;
+        let now = self.context.now;
         let link = &mut *self.link;
         let options = Arc::clone(&link.options);
-        let verdict = link
+        let rare = link.rare.get_or_insert_default();
+        let client_ip = self.context.remote.client_ip();
+        let verdict = rare
             .rate
             .check(&options.rate_limit, messages, bytes, now)
-            .and(|| match &self.shared.by_address {
-                Some(limit) => limit.check(&link.client_ip, messages, bytes, now),
+            .and(|| match &self.context.shared.by_address {
+                Some(limit) => limit.check(&client_ip, messages, bytes, now),
                 None => Verdict::Deliver,
             })
-            .and(|| match (&options.rate_by_key, link.rate_key.as_deref()) {
+            .and(|| match (&options.rate_by_key, rare.rate_key.as_deref()) {
                 (Some(limit), Some(key)) => limit.table.check(key, messages, bytes, now),
                 _ => Verdict::Deliver,
             });
         if verdict == Verdict::Deliver {
             return true;
         }
-        self.metrics.rate_limited.add(1);
+        self.context.metrics.rate_limited.add(1);
         match verdict {
             Verdict::Deliver => true,
             Verdict::DeliverThenPause(pause) => {
-                link.resume_at = Some(now.saturating_add(pause));
+                rare.resume_at = Some(now.saturating_add(pause));
                 true
             }
             Verdict::Drop => false,
@@ -359,7 +452,7 @@ impl SocketIo<'_> {
                 false
             }
             Verdict::Close(code, reason) => {
-                link.end.get_or_insert(End::RateLimit(code));
+                link.ends(End::RateLimit(code));
                 // It fails when the closing handshake began already.
                 let _ = link.connection.close(code, reason, self.cork, now);
                 false
@@ -393,7 +486,7 @@ impl SocketIo<'_> {
     pub(super) fn send_ref(&mut self, message: MessageRef<'_>, encoding: Encoding) -> Sent {
         let length = message.as_bytes().len();
         // The usual case: nothing is in its way.
-        if self.fits(length) && self.link.end.is_none() && !self.queue.is_blocked() {
+        if self.fits(length) && self.link.end().is_none() && !self.queue.is_blocked() {
             let connection = &mut self.link.connection;
             return match connection.send_with(message, encoding, self.cork) {
                 Ok(()) => self.count_sent(length),
@@ -418,17 +511,17 @@ impl SocketIo<'_> {
         length: usize,
         encode: impl FnOnce(&mut Link, &mut Vec<u8>) -> Result<(), Misuse>,
     ) -> Sent {
-        if !self.link.connection.is_open() || self.link.end.is_some() {
+        if !self.link.connection.is_open() || self.link.end().is_some() {
             return Sent::Dropped;
         }
-        let metrics = self.metrics;
+        let metrics = self.context.metrics;
         let corked = self.cork.len();
         if !self.fits(length)
             && !self
                 .link
-                .make_room(self.queue, corked, length, metrics, self.now)
+                .make_room(self.queue, corked, length, metrics, self.context.now)
         {
-            if matches!(self.link.end, Some(End::Backpressure)) {
+            if matches!(self.link.end(), Some(End::Backpressure)) {
                 // Its Close is queued, and would be followed by what the cork holds.
                 self.cork.clear();
             }
@@ -457,8 +550,8 @@ impl SocketIo<'_> {
 
     #[inline]
     fn count_sent(&mut self, length: usize) -> Sent {
-        self.metrics.messages_sent.add(1);
-        self.link.sent(self.queue, length, self.now)
+        self.context.metrics.messages_sent.add(1);
+        self.link.sent(self.queue, length, self.context.now)
     }
 
     /// Whether a message that is sent now may be dropped to make room for later ones.
@@ -468,7 +561,7 @@ impl SocketIo<'_> {
     }
 
     fn dropped(&self) -> Sent {
-        self.metrics.dropped.add(1);
+        self.context.metrics.dropped.add(1);
         Sent::Dropped
     }
 
@@ -508,15 +601,19 @@ impl SocketIo<'_> {
             .connection
             .send_fragment(fragment, fin, self.cork)?;
         self.link.sending = !fin;
-        if fin && !self.link.held.is_empty() {
+        if fin
+            && let Some(rare) = &mut self.link.rare
+            && !rare.held.is_empty()
+        {
+            let held = mem::take(&mut rare.held);
             self.uncork();
-            let metrics = self.metrics;
-            for (message, keep) in mem::take(&mut self.link.held) {
-                let sent = self
-                    .link
-                    .deliver(self.queue, &message, keep, metrics, self.now);
+            let context = &self.context;
+            for (message, keep) in held {
+                let sent =
+                    self.link
+                        .deliver(self.queue, &message, keep, context.metrics, context.now);
                 if sent == Sent::Dropped {
-                    metrics.dropped.add(1);
+                    context.metrics.dropped.add(1);
                 }
             }
         }
@@ -525,39 +622,42 @@ impl SocketIo<'_> {
             return Ok(self.count_sent(length));
         }
         // The message counts when it is whole.
-        Ok(self.link.appended(self.queue, length, self.now))
+        Ok(self.link.appended(self.queue, length, self.context.now))
     }
 
     pub(super) fn subscribe(&mut self, topic: &str) -> Result<usize, SubscribeError> {
-        let link = &mut *self.link;
-        if link.subscriptions.contains(topic) {
-            return Ok(self.shared.directory.count(topic));
+        let Context { id, shared, .. } = *self.context;
+        if self.link.is_subscribed(topic) {
+            return Ok(shared.directory.count(topic));
         }
-        if !link.connection.is_open() {
+        if !self.link.connection.is_open() {
             return Err(SubscribeError::Closed);
         }
-        self.shared.check_topic(topic, link.id)?;
-        let (name, count) =
-            self.shared
-                .directory
-                .insert(topic, link.id, link.subscriptions.len())?;
-        self.peers.subscribe(&name, link.id.token());
-        link.subscriptions.insert(Arc::clone(&name));
-        link.told
+        shared.check_topic(topic, id)?;
+        let rare = self.link.rare();
+        let directory = &shared.directory;
+        let (name, count) = directory.insert(topic, id, rare.subscriptions.len())?;
+        self.peers.subscribe(&name, id.token());
+        rare.subscriptions.insert(Arc::clone(&name));
+        rare.told
             .push(Told::Subscribed(Arc::clone(&name), Ok(count)));
-        for message in self.shared.recent(&name, &self.link.options) {
+        for message in shared.recent(&name, &self.link.options) {
             self.send(Outgoing::Prepared(&message));
         }
         Ok(count)
     }
 
     pub(super) fn unsubscribe(&mut self, topic: &str) -> bool {
-        let Some(name) = self.link.subscriptions.take(topic) else {
+        let Context { id, shared, .. } = *self.context;
+        let Some(rare) = &mut self.link.rare else {
             return false;
         };
-        let left = self.shared.directory.remove(topic, self.link.id);
-        self.peers.unsubscribe(topic, self.link.id.token());
-        self.link.told.push(Told::Unsubscribed(name, left));
+        let Some(name) = rare.subscriptions.take(topic) else {
+            return false;
+        };
+        let left = shared.directory.remove(topic, id);
+        self.peers.unsubscribe(topic, id.token());
+        rare.told.push(Told::Unsubscribed(name, left));
         true
     }
 
@@ -567,11 +667,11 @@ impl SocketIo<'_> {
         message: &PreparedMessage,
         to_self: bool,
     ) -> Published {
-        let subscribed = self.link.subscriptions.contains(topic);
-        self.shared.remember(topic, message);
-        let id = self.link.id;
+        let Context { id, shared, .. } = *self.context;
+        let subscribed = self.link.is_subscribed(topic);
+        shared.remember(topic, message);
         let mut published = self.peers.publish(topic, message, Some(id.token()));
-        if self.shared.inboxes.len() > 1 {
+        if shared.inboxes.len() > 1 {
             published.remote = self.publish_elsewhere(topic, message, published, subscribed);
         }
         if to_self && subscribed {
@@ -588,14 +688,15 @@ impl SocketIo<'_> {
         here: Published,
         subscribed: bool,
     ) -> usize {
+        let Context { id, shared, .. } = *self.context;
         let here = here.sent + here.queued + here.dropped + usize::from(subscribed);
-        let elsewhere = self.shared.directory.count(topic).saturating_sub(here);
+        let elsewhere = shared.directory.count(topic).saturating_sub(here);
         if elsewhere == 0 {
             return 0;
         }
         let topic: Arc<str> = topic.into();
-        for (worker, inbox) in self.shared.inboxes.iter().enumerate() {
-            if worker != self.link.id.worker() {
+        for (worker, inbox) in shared.inboxes.iter().enumerate() {
+            if worker != id.worker() {
                 // Never refused: what a handler publishes is bounded by what it receives.
                 inbox.push(Command::Publish(Arc::clone(&topic), message.clone()));
             }

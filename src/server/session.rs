@@ -23,7 +23,7 @@ use self::opening::Opening;
 use super::handle::ConnectionId;
 use super::handler::{Application, End};
 use super::limits::Permit;
-use super::link::{Link, Peers, SocketIo, Told};
+use super::link::{Context, Open, Peers, Remote, SocketIo, Told};
 use super::metrics::Metrics;
 use super::observer::ConnectionStats;
 use super::route::Options;
@@ -42,20 +42,14 @@ const READS_PER_TURN: usize = 4;
 /// reset that destroys the last bytes sent to it.
 const MAX_DISCARDED: usize = 4 * 1024 * 1024;
 
+/// It lies in the worker's table whatever its phase, so it has fields only for what all phases
+/// need.
 pub(super) struct Session<T> {
     transport: T,
-    peer: SocketAddr,
-    id: ConnectionId,
-    /// Counts it as long as it lives.
-    permit: Permit,
+    remote: Remote,
     phase: Phase,
     queue: WriteQueue,
-    /// Received bytes that a pause has left, at most one read's worth.
-    unread: Vec<u8>,
-    /// When the backlog began, or the transport last took some of it.
-    progress: Duration,
-    /// What is still to be written of the bytes up to its last, a Close say; None while it goes on.
-    last: Option<Last>,
+    rare: Option<Box<Rare>>,
     /// The transport may have bytes to read.
     readable: bool,
     /// The end of the peer's stream was signalled: read up to it.
@@ -70,17 +64,28 @@ pub(super) struct Session<T> {
 enum Phase {
     Opening(Box<Opening>),
     Open(Box<Open>),
-    /// Only what is queued is written; then the sending side is shut down and what comes is
-    /// dropped, until the peer's end of the stream or the deadline.
-    Lingering {
-        deadline: Duration,
-        /// How long after the last byte was written it waits at most, also when that is later.
-        patience: Duration,
-        half_closed: bool,
-        /// The peer has ended its stream; only the queue keeps the session.
-        peer_ended: bool,
-        discarded: usize,
-    },
+    Lingering(Box<Lingering>),
+}
+
+/// Only what is queued is written; then the sending side is shut down and what comes is dropped,
+/// until the peer's end of the stream or the deadline.
+struct Lingering {
+    deadline: Duration,
+    /// How long after the last byte was written it waits at most, also when that is later.
+    patience: Duration,
+    half_closed: bool,
+    /// The peer has ended its stream; only the queue keeps the session.
+    peer_ended: bool,
+    discarded: usize,
+}
+
+/// What a session has while it has paused, or ends.
+#[derive(Default)]
+struct Rare {
+    /// Received bytes that a pause has left, at most one read's worth.
+    unread: Vec<u8>,
+    /// What is still to be written of the bytes up to its last, a Close say; None while it goes on.
+    last: Option<Last>,
 }
 
 /// The output of a session that is ending: a peer that is slow and takes it is waited for. What is
@@ -91,13 +96,10 @@ struct Last {
     progress: Duration,
 }
 
-struct Open {
-    link: Link,
-    application: Box<dyn Application>,
-}
-
 /// What a worker lends to the session it drives.
 pub(super) struct Turn<'w> {
+    /// The session's own.
+    pub(super) id: ConnectionId,
     pub(super) shared: &'w Arc<Shared>,
     /// The worker's.
     pub(super) metrics: &'w Metrics,
@@ -113,7 +115,20 @@ pub(super) struct Turn<'w> {
     pub(super) peers: &'w mut (dyn Peers + 'w),
 }
 
-impl Turn<'_> {
+impl<'w> Turn<'w> {
+    fn context<'s>(&self, remote: &'s Remote) -> Context<'s>
+    where
+        'w: 's,
+    {
+        Context {
+            id: self.id,
+            remote,
+            shared: self.shared,
+            metrics: self.metrics,
+            now: self.now,
+        }
+    }
+
     /// The session's output goes with it: the cork is the next session's.
     fn gone(&mut self, Gone: Gone) -> Next {
         self.cork.clear();
@@ -139,7 +154,6 @@ impl<T: Transport> Session<T> {
     pub(super) fn new(
         transport: T,
         peer: SocketAddr,
-        id: ConnectionId,
         permit: Permit,
         shared: &Shared,
         now: Duration,
@@ -148,17 +162,13 @@ impl<T: Transport> Session<T> {
         let config = Arc::clone(&shared.settings.options.config);
         Self {
             transport,
-            peer,
-            id,
-            permit,
+            remote: Remote { peer, permit },
             phase: Phase::Opening(Box::new(Opening::new(
                 ServerHandshake::new(config, now),
                 proxied,
             ))),
             queue: WriteQueue::default(),
-            unread: Vec::new(),
-            progress: now,
-            last: None,
+            rare: None,
             readable: false,
             read_closed: false,
             broken: false,
@@ -218,7 +228,7 @@ impl<T: Transport> Session<T> {
         self.call(turn, |_, mut io| {
             if let Err(error) = io.subscribe(topic) {
                 let refused = Told::Subscribed(Arc::clone(topic), Err(error));
-                io.link.told.push(refused);
+                io.link.rare().told.push(refused);
             }
         });
         self.tell_subscriptions(turn);
@@ -226,9 +236,7 @@ impl<T: Transport> Session<T> {
     }
 
     pub(super) fn unsubscribe(&mut self, topic: &str, turn: &mut Turn<'_>) -> Next {
-        if let Some(mut io) = self.io(turn) {
-            io.unsubscribe(topic);
-        }
+        self.call(turn, |_, mut io| _ = io.unsubscribe(topic));
         self.tell_subscriptions(turn);
         self.drive(turn)
     }
@@ -245,9 +253,9 @@ impl<T: Transport> Session<T> {
                 break;
             }
             // What a pause has left comes before what is new.
-            match self.unread.is_empty() {
-                true => self.read(turn)?,
-                false => self.take_unread(turn)?,
+            match self.has_unread() {
+                false => self.read(turn)?,
+                true => self.take_unread(turn)?,
             }
         }
         self.tell_pause(turn);
@@ -271,7 +279,7 @@ impl<T: Transport> Session<T> {
     }
 
     fn can_receive(&self, shared: &Shared) -> bool {
-        (self.readable || !self.unread.is_empty()) && !self.is_paused(shared)
+        (self.readable || self.has_unread()) && !self.is_paused(shared)
     }
 
     /// Reading waits while the peer doesn't take what was sent to it, while the application
@@ -282,20 +290,18 @@ impl<T: Transport> Session<T> {
             _ if self.broken => false,
             Phase::Opening(opening) if opening.deferred_until.is_some() => true,
             // A closing handshake is read to its end, whatever the application said before.
-            Phase::Open(open)
-                if (open.link.paused || open.link.resume_at.is_some())
-                    && open.link.connection.is_open() =>
-            {
-                true
-            }
+            Phase::Open(open) if open.link.is_paused() && open.link.connection.is_open() => true,
             _ => self.queue.len() > self.options(shared).pause_reading_at,
         }
     }
 
     /// The connection in numbers, once it has opened.
-    pub(super) fn stats(&self, now: Duration) -> Option<ConnectionStats> {
+    pub(super) fn stats(&self, id: ConnectionId, now: Duration) -> Option<ConnectionStats> {
         match &self.phase {
-            Phase::Open(open) => Some(open.link.stats(self.queue.len(), now)),
+            Phase::Open(open) => {
+                let buffered = self.queue.len();
+                Some(open.link.stats(id, &self.remote, buffered, now))
+            }
             _ => None,
         }
     }
@@ -303,21 +309,6 @@ impl<T: Transport> Session<T> {
     /// Bytes that wait to be written.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queue.len()
-    }
-
-    fn io<'s>(&'s mut self, turn: &'s mut Turn<'_>) -> Option<SocketIo<'s>> {
-        match &mut self.phase {
-            Phase::Open(open) => Some(SocketIo {
-                link: &mut open.link,
-                cork: turn.cork,
-                queue: &mut self.queue,
-                peers: turn.peers,
-                shared: turn.shared,
-                metrics: turn.metrics,
-                now: turn.now,
-            }),
-            _ => None,
-        }
     }
 
     /// Calls the application of an open session, and tells it of the subscriptions that its own
@@ -342,25 +333,23 @@ impl<T: Transport> Session<T> {
             return;
         };
         // After a panic it is told of nothing but its end, for which that reason was taken.
-        if matches!(open.link.end, Some(End::Panicked)) {
+        if matches!(open.link.end(), Some(End::Panicked)) {
             return;
         }
+        let Open { link, application } = &mut **open;
         let io = SocketIo {
-            link: &mut open.link,
+            context: &turn.context(&self.remote),
+            link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
             peers: turn.peers,
-            shared: turn.shared,
-            metrics: turn.metrics,
-            now: turn.now,
         };
-        let application = &mut *open.application;
         #[cfg(feature = "tracing")]
-        let _span = super::trace::connection_span(self.id, self.peer).entered();
+        let _span = super::trace::connection_span(turn.id, self.remote.peer).entered();
         // The session is whole after each of the calls it makes through the socket, and the
         // application is not asked again but for its end.
         if catch_unwind(AssertUnwindSafe(|| call(application, io))).is_err() {
-            open.link.panicked(turn.cork, turn.now);
+            link.panicked(turn.cork, turn.now);
         }
     }
 
@@ -368,7 +357,7 @@ impl<T: Transport> Session<T> {
         // Bounded: each subscription can be made and ended by the calls that tell of others, but
         // a handler that never stops doing so hangs in any loop.
         while let Phase::Open(open) = &mut self.phase {
-            let told = mem::take(&mut open.link.told);
+            let told = open.link.take_told();
             if told.is_empty() {
                 return;
             }
@@ -385,7 +374,7 @@ impl<T: Transport> Session<T> {
     #[inline]
     fn end_if_asked(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         match &mut self.phase {
-            Phase::Open(open) if matches!(open.link.end, Some(End::Terminated)) => {
+            Phase::Open(open) if matches!(open.link.end(), Some(End::Terminated)) => {
                 Err(self.lost(End::Terminated, turn))
             }
             _ => Ok(()),
@@ -403,27 +392,22 @@ impl<T: Transport> Session<T> {
 
     fn write_all(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let waiting = self.queue.len() + turn.cork.len();
-        let blocked = self.queue.is_blocked();
-        if self.last.is_none() && self.is_ending() {
-            self.last = Some(Last {
+        if self.is_ending() {
+            let rare = self.rare.get_or_insert_default();
+            rare.last.get_or_insert(Last {
                 owed: waiting,
                 progress: turn.now,
             });
         }
         let drained = self
             .queue
-            .write(&mut self.transport, turn.cork, turn.spares);
+            .write(&mut self.transport, turn.cork, turn.spares, turn.now);
         if drained.is_ok() {
             self.count_written(waiting - self.queue.len(), turn);
         }
         match drained {
             Ok(true) => {}
-            Ok(false) => {
-                if !blocked || self.queue.len() < waiting {
-                    self.progress = turn.now;
-                }
-                return Ok(());
-            }
+            Ok(false) => return Ok(()),
             Err(error) => return Err(self.lost(End::Broken(error), turn)),
         }
         if let Phase::Open(open) = &mut self.phase
@@ -451,13 +435,15 @@ impl<T: Transport> Session<T> {
         match &self.phase {
             Phase::Opening(_) => false,
             Phase::Open(open) => !open.link.connection.is_open(),
-            Phase::Lingering { .. } => true,
+            Phase::Lingering(_) => true,
         }
     }
 
     fn count_written(&mut self, bytes: usize, turn: &Turn<'_>) {
         turn.metrics.bytes_sent.add(bytes as u64);
-        if let Some(last) = self.last.as_mut().filter(|it| it.owed > 0 && bytes > 0) {
+        if let Some(rare) = &mut self.rare
+            && let Some(last) = rare.last.as_mut().filter(|it| it.owed > 0 && bytes > 0)
+        {
             last.owed = last.owed.saturating_sub(bytes);
             last.progress = turn.now;
         }

@@ -15,14 +15,21 @@ const GENERATION_BITS: u32 = usize::BITS * 3 / 8;
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     slots: Vec<Slot<T>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
-    generation: usize,
-    /// None when the slot is free, and while its value is lent.
+    generation: u32,
+    /// None when the slot is free.
     value: Option<T>,
+}
+
+/// The values of a slab beside one that is lent; each in its place, since they are large.
+pub(super) struct Others<'s, T> {
+    before: &'s mut [Slot<T>],
+    /// Those behind the lent one.
+    behind: &'s mut [Slot<T>],
 }
 
 impl<T> Slab<T> {
@@ -33,64 +40,96 @@ impl<T> Slab<T> {
         }
     }
 
-    /// How many slots are taken, by values that are there or lent.
+    /// How many values there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Takes a slot; the value is made with its token.
-    pub(super) fn insert(&mut self, make: impl FnOnce(Token) -> T) -> Token {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                value: None,
-            });
-            self.slots.len() - 1
-        });
+    /// Takes a slot.
+    pub(super) fn insert(&mut self, value: T) -> Token {
+        let index = match self.free.pop() {
+            Some(index) => index as usize,
+            None => {
+                self.slots.push(Slot {
+                    generation: 0,
+                    value: None,
+                });
+                self.slots.len() - 1
+            }
+        };
         let slot = &mut self.slots[index];
-        let token = Token(slot.generation << INDEX_BITS | index);
-        slot.value = Some(make(token));
-        token
+        slot.value = Some(value);
+        slot.token(index)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        self.slot_mut(token)?.value.as_mut()
+        self.slots.get_mut(index(token))?.value_mut(token)
     }
 
-    /// Takes the value out of its slot, which stays taken: [`give_back`](Self::give_back) or
-    /// [`free`](Self::free) follows.
-    pub(super) fn lend(&mut self, token: Token) -> Option<T> {
-        self.slot_mut(token)?.value.take()
+    /// A value, and beside it all others.
+    #[inline]
+    pub(super) fn lend(&mut self, token: Token) -> Option<(&mut T, Others<'_, T>)> {
+        let (before, rest) = self.slots.split_at_mut_checked(index(token))?;
+        let (slot, behind) = rest.split_first_mut()?;
+        Some((slot.value_mut(token)?, Others { before, behind }))
     }
 
-    pub(super) fn give_back(&mut self, token: Token, value: T) {
-        if let Some(slot) = self.slot_mut(token) {
-            slot.value = Some(value);
+    /// All values, none lent.
+    pub(super) fn all(&mut self) -> Others<'_, T> {
+        Others {
+            before: &mut self.slots,
+            behind: &mut [],
         }
     }
 
-    /// Frees a slot whose value was lent.
-    pub(super) fn free(&mut self, token: Token) {
-        if let Some(slot) = self.slot_mut(token) {
-            slot.generation = (slot.generation + 1) % (1 << GENERATION_BITS);
-            self.free.push(token.0 & ((1 << INDEX_BITS) - 1));
-        }
+    /// Takes a value out and frees its slot.
+    pub(super) fn remove(&mut self, token: Token) -> Option<T> {
+        let slot = self.slots.get_mut(index(token))?;
+        slot.value_mut(token)?;
+        slot.generation = (slot.generation + 1) % (1 << GENERATION_BITS);
+        self.free.push(index(token) as u32);
+        slot.value.take()
     }
 
-    /// The tokens of all values that are there.
+    /// The tokens of all values.
     pub(super) fn tokens(&self) -> Vec<Token> {
         self.slots
             .iter()
             .enumerate()
             .filter(|(_, slot)| slot.value.is_some())
-            .map(|(index, slot)| Token(slot.generation << INDEX_BITS | index))
+            .map(|(index, slot)| slot.token(index))
             .collect()
     }
+}
 
-    fn slot_mut(&mut self, token: Token) -> Option<&mut Slot<T>> {
-        let slot = self.slots.get_mut(token.0 & ((1 << INDEX_BITS) - 1))?;
-        (slot.generation == token.0 >> INDEX_BITS).then_some(slot)
+impl<T> Others<'_, T> {
+    #[inline]
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        let slot = match index(token).checked_sub(self.before.len()) {
+            None => self.before.get_mut(index(token)),
+            // The lent one itself is between them.
+            Some(behind) => self.behind.get_mut(behind.checked_sub(1)?),
+        };
+        slot?.value_mut(token)
     }
+}
+
+impl<T> Slot<T> {
+    fn token(&self, index: usize) -> Token {
+        Token((self.generation as usize) << INDEX_BITS | index)
+    }
+
+    #[inline]
+    fn value_mut(&mut self, token: Token) -> Option<&mut T> {
+        let same = self.generation as usize == token.0 >> INDEX_BITS;
+        self.value.as_mut().filter(|_| same)
+    }
+}
+
+#[inline]
+fn index(token: Token) -> usize {
+    token.0 & ((1 << INDEX_BITS) - 1)
 }
 
 #[cfg(test)]
@@ -100,41 +139,51 @@ mod tests {
     #[test]
     fn a_token_of_a_freed_slot_never_reaches_the_slots_next_owner() {
         let mut slab = Slab::new();
-        let first = slab.insert(|_| 'a');
-        assert_eq!(slab.lend(first), Some('a'));
-        slab.free(first);
-        let second = slab.insert(|_| 'b');
+        let first = slab.insert('a');
+        assert_eq!(slab.remove(first), Some('a'));
+        let second = slab.insert('b');
         assert_eq!(first.0 & 0xFFFF, second.0 & 0xFFFF, "the slot is reused");
         assert_eq!(slab.get_mut(first), None);
-        assert_eq!(slab.lend(first), None);
-        slab.free(first);
-        slab.give_back(first, 'c');
+        assert!(slab.lend(first).is_none());
+        assert_eq!(slab.remove(first), None);
         assert_eq!(slab.get_mut(second), Some(&mut 'b'));
         assert_eq!(slab.len(), 1);
     }
 
     #[test]
-    fn a_lent_slot_is_not_given_to_another() {
+    fn beside_a_lent_value_all_others_are_reached() {
         let mut slab = Slab::new();
-        let first = slab.insert(|_| 'a');
-        let value = slab.lend(first).unwrap();
-        assert_eq!(slab.get_mut(first), None);
-        assert_eq!(slab.tokens(), []);
-        assert_eq!(slab.len(), 1);
-        assert_ne!(slab.insert(|_| 'b'), first);
-        slab.give_back(first, value);
-        assert_eq!(slab.get_mut(first), Some(&mut 'a'));
+        let tokens: Vec<Token> = "abcde".chars().map(|value| slab.insert(value)).collect();
+        slab.remove(tokens[3]).unwrap();
+        for (lent, value) in tokens.iter().zip("abcde".chars()) {
+            let Some((taken, mut others)) = slab.lend(*lent) else {
+                assert_eq!(value, 'd');
+                continue;
+            };
+            assert_eq!(*taken, value);
+            for (token, other) in tokens.iter().zip("abcde".chars()) {
+                let there = token != lent && other != 'd';
+                assert_eq!(
+                    others.get_mut(*token),
+                    Some(&mut other.clone()).filter(|_| there)
+                );
+            }
+            assert_eq!(others.get_mut(Token(7)), None);
+        }
+        assert_eq!(slab.all().get_mut(tokens[4]), Some(&mut 'e'));
+        assert_eq!(slab.all().get_mut(tokens[3]), None);
+        assert_eq!((slab.len(), slab.tokens().len()), (4, 4));
+        assert!(slab.lend(Token(7)).is_none());
     }
 
     #[test]
     fn tokens_leave_their_top_bits_free_whatever_the_generation() {
         let mut slab = Slab::new();
-        let mut token = slab.insert(|_| ());
+        slab.insert(());
         slab.slots[0].generation = (1 << GENERATION_BITS) - 1;
-        token.0 = slab.slots[0].generation << INDEX_BITS;
+        let token = slab.slots[0].token(0);
         assert!(token.0 < 1 << (usize::BITS - 8));
-        slab.lend(token).unwrap();
-        slab.free(token);
-        assert_eq!(slab.insert(|_| ()), Token(0));
+        slab.remove(token).unwrap();
+        assert_eq!(slab.insert(()), Token(0));
     }
 }

@@ -231,7 +231,7 @@ impl<'a, S> Socket<'a, S> {
     /// The connection's id, by which a [`Handle`] reaches it.
     #[must_use]
     pub fn id(&self) -> ConnectionId {
-        self.io.link.id
+        self.io.context.id
     }
 
     /// The application's state of this connection.
@@ -249,26 +249,30 @@ impl<'a, S> Socket<'a, S> {
     /// The peer's address.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.io.link.peer
+        self.io.context.remote.peer
     }
 
     /// The client's address: the peer's, or what a trusted proxy tells.
     #[must_use]
     pub fn client_ip(&self) -> IpAddr {
-        self.io.link.client_ip
+        self.io.context.remote.client_ip()
     }
 
     /// The connection in numbers.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
-        self.io.link.stats(self.buffered(), self.io.now)
+        let context = self.io.context;
+        let buffered = self.buffered();
+        self.io
+            .link
+            .stats(context.id, context.remote, buffered, context.now)
     }
 
     /// The request of the opening handshake, where the route
     /// [keeps it](super::Route::keep_request).
     #[must_use]
     pub fn request(&self) -> Option<&StoredRequest> {
-        self.io.link.request.as_deref()
+        self.io.link.rare.as_ref()?.request.as_ref()
     }
 
     /// The agreed subprotocol.
@@ -311,7 +315,7 @@ impl<'a, S> Socket<'a, S> {
     /// A handle to the server, to reach other connections or to take to another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.io.shared)
+        Handle::new(self.io.context.shared)
     }
 
     /// Sends a message: text from `&str`, binary from byte slices, a received [`Message`], or a
@@ -380,7 +384,7 @@ impl<'a, S> Socket<'a, S> {
         code: impl Into<Option<CloseCode>>,
         reason: &str,
     ) -> Result<(), Misuse> {
-        let now = self.io.now;
+        let now = self.io.context.now;
         self.io
             .link
             .connection
@@ -391,7 +395,7 @@ impl<'a, S> Socket<'a, S> {
     /// what waits unsent.
     pub fn terminate(&mut self) {
         // Also when it is being closed for another reason.
-        self.io.link.end = Some(End::Terminated);
+        self.io.link.rare().end = Some(End::Terminated);
     }
 
     /// Stops reading from the peer until [`resume`](Self::resume): its messages wait in its own
@@ -434,29 +438,41 @@ impl<'a, S> Socket<'a, S> {
         user: &str,
         data: &str,
     ) -> Result<PresenceChange, PresenceError> {
-        let link = &mut *self.io.link;
-        let id = link.id.to_u64();
-        let change = self.io.shared.presence.join(topic, id, user, data)?;
-        link.joined.insert(topic.into());
+        let id = self.io.context.id.to_u64();
+        let change = self
+            .io
+            .context
+            .shared
+            .presence
+            .join(topic, id, user, data)?;
+        self.io.link.rare().joined.insert(topic.into());
         Ok(change)
     }
 
     /// Changes the data of the user this connection is in the topic as.
     pub fn update(&mut self, topic: &str, data: &str) -> PresenceChange {
-        let id = self.io.link.id.to_u64();
-        self.io.shared.presence.update(topic, id, data)
+        let id = self.io.context.id.to_u64();
+        self.io.context.shared.presence.update(topic, id, data)
     }
 
     /// Leaves the presence of a topic; what to tell the others.
     pub fn leave(&mut self, topic: &str) -> PresenceChange {
-        let link = &mut *self.io.link;
-        link.joined.remove(topic);
-        self.io.shared.presence.leave(topic, link.id.to_u64())
+        if let Some(rare) = &mut self.io.link.rare {
+            rare.joined.remove(topic);
+        }
+        self.io
+            .context
+            .shared
+            .presence
+            .leave(topic, self.io.context.id.to_u64())
     }
 
     /// The topics it is subscribed to.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
-        self.io.link.subscriptions.iter().map(|it| &**it)
+        let rare = self.io.link.rare.as_deref();
+        rare.into_iter()
+            .flat_map(|it| it.subscriptions.iter())
+            .map(|it| &**it)
     }
 
     /// Publishes a message to the other subscribers of a topic, whether or not this connection is

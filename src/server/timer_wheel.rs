@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 use core::mem;
+use core::num::NonZeroU32;
 use core::time::Duration;
 
 use mio::Token;
@@ -17,14 +18,22 @@ const TICK: Duration = Duration::from_millis(250);
 /// A bit over a minute of ticks; what is further off is looked at again then.
 const SLOTS: u64 = 256;
 
-/// A point in time, in ticks.
-pub(super) type Tick = u64;
+/// A point in time, in ticks: they last for 34 years. Small, since each session has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(NonZeroU32);
+
+impl From<u64> for Tick {
+    fn from(ticks: u64) -> Self {
+        let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
+        Self(NonZeroU32::MIN.saturating_add(ticks))
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct TimerWheel {
     slots: Vec<Vec<Token>>,
     /// The next tick to expire.
-    current: Tick,
+    current: u64,
     entries: usize,
     /// Which slots have entries, a bit each.
     occupied: [u64; (SLOTS / 64) as usize],
@@ -54,14 +63,14 @@ impl TimerWheel {
         // The first tick at or after the deadline, within the wheel's horizon.
         let tick = ticks(deadline.saturating_add(TICK - Duration::from_nanos(1)))
             .clamp(self.current, self.current + SLOTS - 1);
-        if scheduled.is_some_and(|scheduled| scheduled <= tick) {
+        if scheduled.is_some_and(|scheduled| scheduled <= tick.into()) {
             return scheduled;
         }
         let slot = (tick % SLOTS) as usize;
         self.slots[slot].push(token);
         self.occupied[slot / 64] |= 1 << (slot % 64);
         self.entries += 1;
-        Some(tick)
+        Some(tick.into())
     }
 
     /// How long until the next tick with an entry.
@@ -108,11 +117,11 @@ impl TimerWheel {
         let due = mem::take(&mut self.slots[slot]);
         self.occupied[slot / 64] &= !(1 << (slot % 64));
         self.entries -= due.len();
-        Some((tick, due))
+        Some((tick.into(), due))
     }
 }
 
-fn ticks(time: Duration) -> Tick {
+fn ticks(time: Duration) -> u64 {
     const PER_SECOND: u64 = 1_000 / TICK.as_millis() as u64;
     time.as_secs()
         .saturating_mul(PER_SECOND)
@@ -187,7 +196,7 @@ mod tests {
         let mut wheel = TimerWheel::new(ms(0));
         let far = Duration::from_secs(3600);
         let tick = wheel.schedule(Token(1), Some(far), None).unwrap();
-        assert!(tick < SLOTS + 1);
+        assert!(tick < Tick::from(SLOTS + 1));
         assert_eq!(due(&mut wheel, ms(250) * 300).len(), 1);
     }
 

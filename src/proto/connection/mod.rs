@@ -232,6 +232,12 @@ impl Connection {
         self.timers.round_trip()
     }
 
+    /// When bytes of a data frame last arrived, or its time began.
+    #[cfg(feature = "server")]
+    pub(crate) fn data_received(&self) -> Instant {
+        self.timers.data_received()
+    }
+
     /// Whether messages may be sent: neither endpoint has begun the closing handshake and nothing
     /// failed.
     #[must_use]

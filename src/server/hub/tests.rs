@@ -4,6 +4,7 @@
 //! What must hold is in [`World::check`] and, for each message, in [`Client::hear`].
 //! `SOCKEYE_SEEDS=50000` runs so many seeds, `SOCKEYE_SEED=7` that one.
 
+use std::boxed::Box;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::resume_unwind;
 use std::rc::Rc;

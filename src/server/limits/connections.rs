@@ -1,7 +1,7 @@
 //! How many connections there are, in all and per address.
 
 use alloc::sync::Arc;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::HashMap;
 
@@ -49,7 +49,7 @@ impl ConnectionCounts {
         {
             Ok(_) => Ok(Permit {
                 counts: self.clone(),
-                address: None,
+                address: Ipv6Addr::UNSPECIFIED,
             }),
             Err(_) => Err(Refused::Total),
         }
@@ -83,27 +83,36 @@ impl ConnectionCounts {
 #[must_use]
 pub(in crate::server) struct Permit {
     counts: Arc<ConnectionCounts>,
-    address: Option<IpAddr>,
+    /// The client's, an IPv4 address mapped into IPv6; unspecified while it is not known.
+    address: Ipv6Addr,
 }
 
 impl Permit {
+    /// The address it was assigned.
+    pub(in crate::server) fn address(&self) -> Option<IpAddr> {
+        (!self.address.is_unspecified()).then(|| self.address.to_canonical())
+    }
+
     /// Counts the connection for this address, and for no other it was counted for before. When
     /// the address has too many, nothing changes.
     pub(in crate::server) fn assign(&mut self, address: IpAddr) -> Result<(), Refused> {
-        let address = network(address);
-        if self.address == Some(address) {
-            return Ok(());
-        }
-        {
-            let mut addresses = self.counts.addresses.of(&address);
-            let count = addresses.get(&address).copied().unwrap_or(0);
+        let counted = network(address);
+        let previous = self.address().map(network);
+        if previous != Some(counted) {
+            let mut addresses = self.counts.addresses.of(&counted);
+            let count = addresses.get(&counted).copied().unwrap_or(0);
             if count >= self.counts.max_per_address {
                 return Err(Refused::Address);
             }
-            addresses.insert(address, count + 1);
+            addresses.insert(counted, count + 1);
         }
-        if let Some(previous) = self.address.replace(address) {
-            self.counts.release(previous);
+        self.address = match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        match previous {
+            Some(previous) if previous != counted => self.counts.release(previous),
+            _ => {}
         }
         Ok(())
     }
@@ -111,8 +120,8 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(address) = self.address {
-            self.counts.release(address);
+        if let Some(address) = self.address() {
+            self.counts.release(network(address));
         }
         self.counts.total.fetch_sub(1, Ordering::Relaxed);
     }

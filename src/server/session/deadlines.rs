@@ -8,16 +8,14 @@ use crate::proto::{CloseCode, Response};
 use crate::server::handler::End;
 use crate::server::link::Link;
 use crate::server::metrics::HandshakeFailure;
+use crate::server::route::Options;
 use crate::server::shared::Shared;
 
 impl<T: Transport> Session<T> {
     /// When to drive the session if nothing happens before.
     pub(in crate::server) fn deadline(&self, shared: &Shared) -> Option<Duration> {
         let options = self.options(shared);
-        let stalled = self
-            .queue
-            .is_blocked()
-            .then(|| self.progress.saturating_add(options.send_timeout));
+        let stalled = self.stalls_at(options);
         let own = match &self.phase {
             // The next request may wait until the last one's answer is written.
             Phase::Opening(_) if self.queue.is_blocked() => None,
@@ -27,12 +25,13 @@ impl<T: Transport> Session<T> {
             }
             Phase::Open(open) if open.link.connection.is_open() => {
                 let link = &open.link;
+                let expires = self.expires_at(link);
                 // While reading is paused, silence says nothing about the peer.
                 let core = match self.is_paused(shared) {
                     true => None,
                     false => link.connection.poll_timeout(),
                 };
-                match (link.expires, link.resume_at) {
+                match (expires, link.resume_at()) {
                     (None, None) => core,
                     own => core.into_iter().chain(own.0).chain(own.1).min(),
                 }
@@ -41,9 +40,7 @@ impl<T: Transport> Session<T> {
                 let core = open.link.connection.poll_timeout();
                 core.map(|at| self.not_before_written(at, options.config.close_timeout))
             }
-            Phase::Lingering {
-                deadline, patience, ..
-            } => Some(self.not_before_written(*deadline, *patience)),
+            Phase::Lingering(it) => Some(self.not_before_written(it.deadline, it.patience)),
         };
         match (stalled, own) {
             (None, own) => own,
@@ -52,9 +49,28 @@ impl<T: Transport> Session<T> {
         }
     }
 
+    /// When a peer that takes nothing is given up.
+    fn stalls_at(&self, options: &Options) -> Option<Duration> {
+        let since = self.queue.blocked_since()?;
+        Some(since.saturating_add(options.send_timeout))
+    }
+
+    /// When an open connection's lifetime is over.
+    fn expires_at(&self, link: &Link) -> Option<Duration> {
+        let lifetime = link.options.max_lifetime?;
+        // A tenth more or less. Its peer and the nanosecond of its opening decide, which is as
+        // good as chance here and is always the same.
+        let opened = link.opened();
+        let spread = u64::from(opened.subsec_nanos()) << 16 | u64::from(self.remote.peer.port());
+        let jitter = spread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let share = 0.9 + (jitter % 200) as f64 / 1000.0;
+        Some(opened.saturating_add(lifetime.mul_f64(share)))
+    }
+
     /// A deadline of the end leaves `patience` from when the last of its output was taken.
     fn not_before_written(&self, deadline: Duration, patience: Duration) -> Duration {
-        let written = self.last.as_ref().map(|it| it.progress);
+        let last = self.rare.as_ref().and_then(|it| it.last.as_ref());
+        let written = last.map(|it| it.progress);
         written.map_or(deadline, |it| deadline.max(it.saturating_add(patience)))
     }
 
@@ -62,12 +78,13 @@ impl<T: Transport> Session<T> {
         if self.deadline(turn.shared).is_none_or(|at| turn.now < at) {
             return Ok(());
         }
-        let send_timeout = self.options(turn.shared).send_timeout;
-        if self.queue.is_blocked() && turn.now >= self.progress.saturating_add(send_timeout) {
+        let due = |at: Option<Duration>| at.is_some_and(|at| turn.now >= at);
+        if due(self.stalls_at(self.options(turn.shared))) {
             return Err(self.lost(End::Stalled, turn));
         }
-        let expired = |link: &Link| {
-            link.connection.is_open() && link.expires.is_some_and(|at| turn.now >= at)
+        let expired = match &self.phase {
+            Phase::Open(open) => open.link.connection.is_open() && due(self.expires_at(&open.link)),
+            _ => false,
         };
         match &mut self.phase {
             Phase::Opening(opening) if opening.deferred_until.is_some() => {
@@ -88,11 +105,11 @@ impl<T: Transport> Session<T> {
                     self.linger(turn);
                 }
             }
-            Phase::Open(open) if open.link.resume_at.is_some_and(|at| turn.now >= at) => {
-                open.link.resume_at = None;
+            Phase::Open(open) if due(open.link.resume_at()) => {
+                open.link.rare().resume_at = None;
             }
-            Phase::Open(open) if expired(&open.link) => {
-                open.link.end.get_or_insert(End::Lifetime);
+            Phase::Open(open) if expired => {
+                open.link.ends(End::Lifetime);
                 self.close(CloseCode::GOING_AWAY, "the connection's time is over", turn);
             }
             Phase::Open(open) => {
@@ -100,7 +117,7 @@ impl<T: Transport> Session<T> {
                     self.fail(fault, turn);
                 }
             }
-            Phase::Lingering { .. } => return Err(Gone),
+            Phase::Lingering(_) => return Err(Gone),
         }
         self.write(turn)
     }

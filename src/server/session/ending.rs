@@ -1,11 +1,11 @@
 //! How a connection ends: by the peer, by the application, by a deadline, or with its transport.
 
+use std::boxed::Box;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-use std::vec::Vec;
 
-use super::{Gone, Next, Phase, Session, Turn};
+use super::{Gone, Lingering, Next, Phase, Session, Turn};
 use crate::error::{Fault, LimitError, Misuse};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Teardown};
@@ -26,7 +26,7 @@ impl<T: Transport> Session<T> {
                 return Next::Drop;
             }
             Phase::Open(_) => self.close(CloseCode::GOING_AWAY, "the server stops", turn),
-            Phase::Lingering { .. } => {}
+            Phase::Lingering(_) => {}
         }
         self.drive(turn)
     }
@@ -53,16 +53,11 @@ impl<T: Transport> Session<T> {
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.write(turn)?;
         match &mut self.phase {
-            Phase::Lingering {
-                patience,
-                half_closed,
-                peer_ended,
-                ..
-            } if self.queue.is_empty() => {
-                if *peer_ended || patience.is_zero() {
+            Phase::Lingering(lingering) if self.queue.is_empty() => {
+                if lingering.peer_ended || lingering.patience.is_zero() {
                     return Err(Gone);
                 }
-                if !mem::replace(half_closed, true) {
+                if !mem::replace(&mut lingering.half_closed, true) {
                     // RFC 6455 section 7.1.1: the server closes first, by half.
                     self.transport.shutdown_write().map_err(|_| Gone)?;
                 }
@@ -96,10 +91,8 @@ impl<T: Transport> Session<T> {
     /// The one call of `on_error` and `on_close`; from here on the session lingers or goes.
     pub(super) fn end(&mut self, end: End, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
-            let end = open.link.end.take().unwrap_or(end);
-            // What waited for the end of a fragmented message.
-            let held = mem::take(&mut open.link.held).len();
-            turn.metrics.dropped.add(held as u64);
+            let end = open.link.take_end().unwrap_or(end);
+            turn.metrics.dropped.add(open.link.drop_held() as u64);
             if let Some(cause) = end.error() {
                 self.call(turn, |application, io| {
                     application.on_error(io, cause, &end)
@@ -107,10 +100,10 @@ impl<T: Transport> Session<T> {
             }
             if let Phase::Open(open) = &mut self.phase {
                 // A panic there hides the end from nobody.
-                open.link.end = None;
+                open.link.take_end();
             }
             self.call(turn, |application, io| application.on_close(io, &end));
-            let stats = self.stats(turn.now);
+            let stats = self.stats(turn.id, turn.now);
             self.leave(turn);
             if let Some(stats) = stats {
                 turn.shared.closed(&stats, &end);
@@ -124,13 +117,16 @@ impl<T: Transport> Session<T> {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
-        for topic in mem::take(&mut open.link.subscriptions) {
-            turn.shared.directory.remove(&topic, self.id);
-            turn.peers.unsubscribe(&topic, self.id.token());
+        let Some(rare) = &mut open.link.rare else {
+            return;
+        };
+        for topic in mem::take(&mut rare.subscriptions) {
+            turn.shared.directory.remove(&topic, turn.id);
+            turn.peers.unsubscribe(&topic, turn.id.token());
         }
-        for topic in mem::take(&mut open.link.joined) {
+        for topic in mem::take(&mut rare.joined) {
             // The store may be the application's own: its panic is not the worker's.
-            let leave = || turn.shared.presence.leave(&topic, self.id.to_u64());
+            let leave = || turn.shared.presence.leave(&topic, turn.id.to_u64());
             let _ = catch_unwind(AssertUnwindSafe(leave));
         }
     }
@@ -148,17 +144,17 @@ impl<T: Transport> Session<T> {
             },
             _ => (timeout_at, timeout),
         };
-        let lingering = Phase::Lingering {
+        let lingering = Lingering {
             deadline,
             patience,
             half_closed: false,
             peer_ended: false,
             discarded: 0,
         };
-        let before = mem::replace(&mut self.phase, lingering);
+        let before = mem::replace(&mut self.phase, Phase::Lingering(Box::new(lingering)));
         // With it goes the application's state, which may panic as it does.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(before)));
-        self.unread = Vec::new();
+        self.keep_unread(&[]);
     }
 
     /// The peer has ended its stream. What it is still owed after the end of its connection is
@@ -178,8 +174,8 @@ impl<T: Transport> Session<T> {
                 }
                 Err(Gone)
             }
-            Phase::Lingering { peer_ended, .. } => {
-                *peer_ended = true;
+            Phase::Lingering(lingering) => {
+                lingering.peer_ended = true;
                 Ok(())
             }
         }
@@ -200,7 +196,7 @@ impl<T: Transport> Session<T> {
                 };
                 self.failed(failure, turn);
             }
-            Phase::Opening(_) | Phase::Lingering { .. } => {}
+            Phase::Opening(_) | Phase::Lingering(_) => {}
         }
         Gone
     }

@@ -4,20 +4,18 @@
 //! route. Reading and writing are the session's.
 
 use std::boxed::Box;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::ToString;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::{Gone, Next, Open, Phase, Session, Turn};
+use super::{Gone, Next, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
-use crate::server::handle::{ConnectionId, Handle};
+use crate::server::handle::Handle;
 use crate::server::handler::{Application, Decision};
 use crate::server::http::{HttpResponse, Request};
-use crate::server::limits::Permit;
-use crate::server::link::Link;
+use crate::server::link::{Link, Open, Remote};
 use crate::server::metrics::HandshakeFailure;
 use crate::server::proxy::ProxyHeader;
 use crate::server::reject::Reject;
@@ -130,7 +128,7 @@ impl<T: Transport> Session<T> {
             }
             Ok(Some((proxied, length))) => {
                 if let ProxyHeader::Proxied { source, .. } = proxied {
-                    self.peer = source;
+                    self.remote.peer = source;
                 }
                 Ok(Some(header[length..].to_vec()))
             }
@@ -145,7 +143,7 @@ impl<T: Transport> Session<T> {
     #[cold]
     pub(super) fn failed(&self, failure: HandshakeFailure, turn: &Turn<'_>) {
         turn.shared
-            .handshake_failed(self.id.worker(), self.peer, failure);
+            .handshake_failed(turn.id.worker(), self.remote.peer, failure);
     }
 
     /// Plain requests, and the opening handshake.
@@ -167,7 +165,7 @@ impl<T: Transport> Session<T> {
                     };
                     match read {
                         Ok(false) => return Ok(()),
-                        Ok(true) => match answer(handshake, self.id, self.peer, turn) {
+                        Ok(true) => match answer(handshake, &self.remote, turn) {
                             Some(response) => {
                                 self.reply(&response, turn);
                                 if self.pauses(input, turn)? {
@@ -187,7 +185,7 @@ impl<T: Transport> Session<T> {
                     }
                 }
                 Ok(Some(RequestKind::Upgrade)) => {
-                    let decision = decide(handshake, &mut self.permit, self.id, self.peer, turn);
+                    let decision = decide(handshake, &mut self.remote, turn);
                     if let Decision::Deferred = decision {
                         opening.defer(turn);
                         return Ok(());
@@ -208,7 +206,7 @@ impl<T: Transport> Session<T> {
         let Phase::Opening(opening) = &self.phase else {
             return Ok(());
         };
-        match settle(&opening.handshake, decision, self.id, self.peer, turn) {
+        match settle(&opening.handshake, decision, &self.remote, turn) {
             Ok(open) => self.open(open, turn),
             Err(failure) => {
                 self.failed(failure, turn);
@@ -218,7 +216,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    fn open(&mut self, open: Open, turn: &mut Turn<'_>) -> Result<(), Gone> {
+    fn open(&mut self, open: Box<Open>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         // A peer that has gone again was never open.
         if self.read_closed {
             self.failed(HandshakeFailure::Eof, turn);
@@ -231,8 +229,8 @@ impl<T: Transport> Session<T> {
         {
             turn.metrics.reconnections.add(1);
         }
-        self.phase = Phase::Open(Box::new(open));
-        if let Some(stats) = self.stats(turn.now) {
+        self.phase = Phase::Open(open);
+        if let Some(stats) = self.stats(turn.id, turn.now) {
             turn.shared.opened(&stats);
         }
         self.tell(turn, |application, io| application.on_open(io));
@@ -255,37 +253,27 @@ fn handles(handshake: &ServerHandshake, shared: &Shared) -> bool {
 }
 
 /// The answer to a plain request; None when the application gives it later.
-fn answer(
-    handshake: &ServerHandshake,
-    id: ConnectionId,
-    peer: SocketAddr,
-    turn: &Turn<'_>,
-) -> Option<HttpResponse> {
+fn answer(handshake: &ServerHandshake, remote: &Remote, turn: &Turn<'_>) -> Option<HttpResponse> {
     let request = handshake.request()?;
     match turn.shared.settings.router.at(request.path()) {
         Some((entry, params)) => {
-            let client_ip = turn.shared.client_ip(peer, request.headers());
-            let request = Request::new(request, params, peer, turn.shared)
+            let client_ip = turn.shared.client_ip(remote.peer, request.headers());
+            let request = Request::new(request, params, remote.peer, turn.shared)
                 .with_client_ip(client_ip)
                 .with_body(handshake.body());
-            guarded(|| entry.answer(&request, id)).unwrap_or_else(|it| Some(*it.response))
+            guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Some(*it.response))
         }
         None => Some(HttpResponse::text("there is nothing at this path").with_status(404)),
     }
 }
 
 /// What the limits, the guards and the route say to an opening handshake.
-fn decide(
-    handshake: &ServerHandshake,
-    permit: &mut Permit,
-    id: ConnectionId,
-    peer: SocketAddr,
-    turn: &Turn<'_>,
-) -> Decision {
-    let shared = turn.shared;
+fn decide(handshake: &ServerHandshake, remote: &mut Remote, turn: &Turn<'_>) -> Decision {
+    let (shared, peer) = (turn.shared, remote.peer);
     let decision = endpoint(handshake, shared).and_then(|(request, params, endpoint)| {
         let client_ip = shared.client_ip(peer, request.headers());
-        permit
+        remote
+            .permit
             .assign(client_ip)
             .map_err(|_| Reject::new(429, "too many connections from this address"))
             .map_err(|it| it.counted_as(HandshakeFailure::TooManyConnections))?;
@@ -302,7 +290,7 @@ fn decide(
                     return Decision::Reject(reject);
                 }
             }
-            (endpoint.decide)(&request, &Handle::new(shared), id)
+            (endpoint.decide)(&request, &Handle::new(shared), turn.id)
         })
     });
     decision.unwrap_or_else(Decision::Reject)
@@ -328,15 +316,14 @@ fn endpoint<'a>(handshake: &'a ServerHandshake, shared: &'a Shared) -> Result<Fo
 fn settle(
     handshake: &ServerHandshake,
     decision: Decision,
-    id: ConnectionId,
-    peer: SocketAddr,
+    remote: &Remote,
     turn: &mut Turn<'_>,
-) -> Result<Open, HandshakeFailure> {
+) -> Result<Box<Open>, HandshakeFailure> {
     let accepted = match decision {
         // The application's own key may panic, and so may its state as it is dropped; both come
         // before the 101 is there.
         Decision::Accept(accepted) => {
-            guarded(|| accept(handshake, accepted, id, peer, turn)).unwrap_or_else(Err)
+            guarded(|| accept(handshake, accepted, remote, turn)).unwrap_or_else(Err)
         }
         Decision::Reject(reject) => Err(reject),
         Decision::Deferred => return Err(HandshakeFailure::Other),
@@ -358,16 +345,14 @@ fn settle(
 fn accept(
     handshake: &ServerHandshake,
     accepted: Accepted<Box<dyn Application>>,
-    id: ConnectionId,
-    peer: SocketAddr,
+    remote: &Remote,
     turn: &mut Turn<'_>,
-) -> Result<Open, Reject> {
+) -> Result<Box<Open>, Reject> {
     let (request, params, endpoint) = endpoint(handshake, turn.shared)?;
     let options = &endpoint.options;
-    let client_ip = turn.shared.client_ip(peer, request.headers());
     let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
-        let request = Request::new(request, params, peer, turn.shared);
-        (limit.key)(&request.with_client_ip(client_ip))
+        let request = Request::new(request, params, remote.peer, turn.shared);
+        (limit.key)(&request.with_client_ip(remote.client_ip()))
     });
     let headers: Vec<_> = accepted
         .headers
@@ -385,14 +370,13 @@ fn accept(
     let connection = handshake
         .accept(&accept, turn.cork, turn.now)
         .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
-    let mut link = Link::new(id, peer, client_ip, connection, options, turn.now);
+    let mut link = Link::new(connection, options, turn.now);
     link.limited |= turn.shared.by_address.is_some();
     if options.keep_request {
-        link.request = Some(Box::new(StoredRequest::new(&request)));
+        link.rare().request = Some(StoredRequest::new(&request));
     }
-    link.rate_key = rate_key.map(Into::into);
-    Ok(Open {
-        link,
-        application: accepted.state,
-    })
+    if let Some(key) = rate_key {
+        link.rare().rate_key = Some(key.into());
+    }
+    Ok(accepted.state.open(link))
 }

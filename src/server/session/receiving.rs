@@ -5,12 +5,12 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::vec::Vec;
 
-use super::{Gone, MAX_DISCARDED, Open, Phase, Session, Turn};
+use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
 use crate::server::events::{CORK_LIMIT, Stop};
 use crate::server::handler::End;
-use crate::server::link::SocketIo;
+use crate::server::link::{Open, SocketIo};
 
 impl<T: Transport> Session<T> {
     pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
@@ -54,7 +54,9 @@ impl<T: Transport> Session<T> {
 
     /// Goes on with bytes that a pause has left.
     pub(super) fn take_unread(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        let mut bytes = mem::take(&mut self.unread);
+        let rare = self.rare.as_mut();
+        let mut bytes = rare.map_or_else(Vec::new, |it| mem::take(&mut it.unread));
+        self.tidy();
         self.receive(&mut bytes, turn)
     }
 
@@ -73,11 +75,12 @@ impl<T: Transport> Session<T> {
         }
         // The application may have paused as the connection opened.
         let paused = self.is_paused(turn.shared);
+        let unread = self.has_unread();
         match &mut self.phase {
             // Kept where a pause left it; not empty where the application decides later.
-            Phase::Opening(_) if !self.unread.is_empty() => {}
-            Phase::Opening(_) => self.unread = input.as_slice().to_vec(),
-            Phase::Open(_) if paused => self.unread = input.as_slice().to_vec(),
+            Phase::Opening(_) if unread => {}
+            Phase::Opening(_) => self.keep_unread(input.as_slice()),
+            Phase::Open(_) if paused => self.keep_unread(input.as_slice()),
             Phase::Open(_) => {
                 // Lent only while it may begin to assemble: what is idle owns no buffer.
                 let mut spare = turn.spares.take().unwrap_or_default();
@@ -85,9 +88,9 @@ impl<T: Transport> Session<T> {
                 turn.spares.put(spare);
                 result?;
             }
-            Phase::Lingering { discarded, .. } => {
-                *discarded += input.len();
-                if *discarded > MAX_DISCARDED {
+            Phase::Lingering(lingering) => {
+                lingering.discarded += input.len();
+                if lingering.discarded > MAX_DISCARDED {
                     return Err(Gone);
                 }
             }
@@ -131,15 +134,13 @@ impl<T: Transport> Session<T> {
         };
         let Open { link, application } = &mut **open;
         #[cfg(feature = "tracing")]
-        let _span = crate::server::trace::connection_span(self.id, self.peer).entered();
+        let _span = crate::server::trace::connection_span(turn.id, self.remote.peer).entered();
         let io = SocketIo {
+            context: &turn.context(&self.remote),
             link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
             peers: turn.peers,
-            shared: turn.shared,
-            metrics: turn.metrics,
-            now: turn.now,
         };
         // As in `call`; caught once for all that was read, since it costs some instructions.
         let stop = catch_unwind(AssertUnwindSafe(|| application.events(io, input, spare)));
@@ -160,7 +161,31 @@ impl<T: Transport> Session<T> {
         if !self.is_paused(turn.shared) {
             return Ok(false);
         }
-        self.unread = input.as_slice().to_vec();
+        self.keep_unread(input.as_slice());
         Ok(true)
+    }
+
+    /// Whether a pause has left received bytes.
+    pub(super) fn has_unread(&self) -> bool {
+        self.rare.as_ref().is_some_and(|it| !it.unread.is_empty())
+    }
+
+    /// Keeps received bytes that a pause leaves.
+    pub(super) fn keep_unread(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() || self.has_unread() {
+            self.rare.get_or_insert_default().unread = bytes.to_vec();
+            self.tidy();
+        }
+    }
+
+    /// Frees what it has no more use for.
+    fn tidy(&mut self) {
+        if self
+            .rare
+            .as_ref()
+            .is_some_and(|it| it.unread.is_empty() && it.last.is_none())
+        {
+            self.rare = None;
+        }
     }
 }

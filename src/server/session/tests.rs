@@ -130,12 +130,10 @@ impl Rig {
         let shared = shared(&echo, change);
         sim.0.borrow_mut().room = usize::MAX;
         let peer = ([127, 0, 0, 1], 1).into();
-        let id = ConnectionId::from_u64(0);
         Self {
             session: Session::new(
                 sim.clone(),
                 peer,
-                id,
                 shared.connections.admit().unwrap(),
                 &shared,
                 Duration::ZERO,
@@ -178,6 +176,7 @@ impl Rig {
 
     fn turn(&mut self, how: fn(&mut Session<Sim>, &mut Turn<'_>) -> Next) -> Next {
         let mut turn = Turn {
+            id: ConnectionId::from_u64(0),
             metrics: &self.shared.metrics[0],
             shared: &self.shared,
             now: self.now,
