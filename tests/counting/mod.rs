@@ -77,6 +77,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// What `work` allocated. What it answers counts as held.
+#[allow(dead_code, reason = "each suite uses a part of it")]
 pub(crate) fn count<R>(work: impl FnOnce() -> R) -> (R, Counts) {
     let before = COUNTS.replace(Counts::default());
     let answer = work();
@@ -86,4 +87,10 @@ pub(crate) fn count<R>(work: impl FnOnce() -> R) -> (R, Counts) {
         ..before
     });
     (answer, counts)
+}
+
+/// Bytes that this thread has asked for and not given back.
+#[allow(dead_code, reason = "each suite uses a part of it")]
+pub(crate) fn held() -> isize {
+    COUNTS.get().live
 }
