@@ -118,7 +118,8 @@ impl Assembler {
             _ => {
                 let length = piece.payload().len();
                 if self.kind == MessageKind::Text
-                    && let Err(valid) = validate(&mut self.utf8, piece.payload(), end)
+                    && let Err(valid) =
+                        validate(&mut self.utf8, piece.payload(), piece.is_ascii(), end)
                 {
                     let (bytes, start) = piece.into_parts();
                     let valid = Payload::borrowed(&mut bytes[..start + valid], start);
@@ -222,7 +223,7 @@ impl Assembler {
         // the bytes were split.
         if self.kind == MessageKind::Text {
             let end = end && fault.is_none();
-            if let Err(valid) = validate(&mut self.utf8, &self.buffer[start..], end) {
+            if let Err(valid) = validate(&mut self.utf8, &self.buffer[start..], false, end) {
                 self.buffer.truncate(start + valid);
                 fault = Some(ProtocolError::Utf8.into());
             }
@@ -311,15 +312,15 @@ impl Assembler {
     }
 
     /// `count` bytes were put into the space: the next ones of the frame under way, which
-    /// `decode` unmasks.
+    /// `decode` unmasks; it answers whether they are seen to be ASCII, and end the message.
     pub(crate) fn fill(
         &mut self,
         count: usize,
-        decode: impl FnOnce(&mut [u8]) -> Result<bool, ProtocolError>,
+        decode: impl FnOnce(&mut [u8]) -> Result<(bool, bool), ProtocolError>,
     ) -> Result<Option<Event<'static>>, Fault> {
         let bytes = &mut self.buffer[self.filled..self.filled + count];
-        let end = decode(bytes)?;
-        if self.kind == MessageKind::Text && validate(&mut self.utf8, bytes, end).is_err() {
+        let (ascii, end) = decode(bytes)?;
+        if self.kind == MessageKind::Text && validate(&mut self.utf8, bytes, ascii, end).is_err() {
             return Err(ProtocolError::Utf8.into());
         }
         self.filled += count;
@@ -377,9 +378,13 @@ impl Assembler {
 
 /// RFC 6455 section 8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that
 /// the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket
-/// Connection_." The error is how many bytes of the piece were good.
+/// Connection_." The error is how many bytes of the piece were good. One that is known to be
+/// `ascii` is, where a character may begin.
 #[inline]
-fn validate(utf8: &mut Utf8Validator, piece: &[u8], end: bool) -> Result<(), usize> {
+fn validate(utf8: &mut Utf8Validator, piece: &[u8], ascii: bool, end: bool) -> Result<(), usize> {
+    if ascii && utf8.is_complete() {
+        return Ok(());
+    }
     match utf8.validate(piece) {
         Ok(()) if end && !utf8.is_complete() => Err(piece.len()),
         Ok(()) => Ok(()),

@@ -7,7 +7,7 @@
 use core::mem;
 
 use super::frame::{FrameHeader, HeaderRules, MAX_HEADER_LENGTH, Role, Rsv};
-use super::mask::mask;
+use super::mask::{mask, mask_to_ascii};
 use super::message::MessageKind;
 use crate::error::ProtocolError;
 
@@ -172,15 +172,16 @@ impl FrameDecoder {
                 }
                 let count = clamp(*remaining, input.len());
                 let payload = input.take(count);
-                if let Some(key) = header.masking_key {
-                    let at = header.payload_length - *remaining;
-                    mask(payload, key, (at % 4) as usize);
-                }
+                let at = header.payload_length - *remaining;
+                let ascii = header
+                    .masking_key
+                    .is_some_and(|key| mask_to_ascii(payload, key, (at % 4) as usize));
                 *remaining -= count as u64;
                 let piece = FramePiece {
                     header: *header,
                     first: false,
                     last: *remaining == 0,
+                    ascii,
                     start: 0,
                     bytes: payload,
                 };
@@ -227,9 +228,9 @@ impl FrameDecoder {
         }
         let count = clamp(header.payload_length, input.len() - header_length);
         let bytes = input.take(header_length + count);
-        if let Some(key) = header.masking_key {
-            mask(&mut bytes[header_length..], key, 0);
-        }
+        let ascii = header
+            .masking_key
+            .is_some_and(|key| mask_to_ascii(&mut bytes[header_length..], key, 0));
         let remaining = header.payload_length - count as u64;
         self.state = if remaining == 0 {
             State::START
@@ -240,6 +241,7 @@ impl FrameDecoder {
             header,
             first: true,
             last: remaining == 0,
+            ascii,
             start: header_length,
             bytes,
         }
@@ -287,14 +289,14 @@ impl FrameDecoder {
 }
 
 /// The usual case of [`decode`](FrameDecoder::decode) between messages, and of what follows from
-/// it: a message in one frame, all of it there, of up to `limit` bytes. Answers it unmasked, with
-/// its header, and where the payload begins. None says nothing, and consumes nothing.
+/// it: a message in one frame, all of it there, of up to `limit` bytes. None says nothing, and
+/// consumes nothing.
 #[inline]
 pub(crate) fn take_message<'b>(
     role: Role,
     input: &mut Input<'b>,
     limit: usize,
-) -> Option<(MessageKind, &'b mut [u8], usize)> {
+) -> Option<WholeMessage<'b>> {
     let bytes = input.as_slice();
     let (kind, second) = match bytes {
         [0x81, second, ..] => (MessageKind::Text, *second),
@@ -321,17 +323,38 @@ pub(crate) fn take_message<'b>(
     }
     let bytes = input.take(start + length);
     let (header, payload) = bytes.split_at_mut(start);
-    if key_length > 0
-        && let Some(key) = header.last_chunk()
-    {
-        mask(payload, *key, 0);
-    }
-    Some((kind, bytes, start))
+    let key = header.last_chunk().filter(|_| key_length > 0);
+    let ascii = match (key, kind) {
+        (Some(key), MessageKind::Text) => mask_to_ascii(payload, *key, 0),
+        (Some(key), MessageKind::Binary) => {
+            mask(payload, *key, 0);
+            false
+        }
+        (None, _) => false,
+    };
+    Some(WholeMessage {
+        kind,
+        ascii,
+        start,
+        bytes,
+    })
 }
 
 #[inline]
 fn clamp(remaining: u64, available: usize) -> usize {
     usize::try_from(remaining).map_or(available, |remaining| remaining.min(available))
+}
+
+/// A message in one frame, unmasked.
+#[derive(Debug)]
+pub(crate) struct WholeMessage<'b> {
+    pub(crate) kind: MessageKind,
+    /// As [`FramePiece::is_ascii`].
+    pub(crate) ascii: bool,
+    /// The payload begins here.
+    pub(crate) start: usize,
+    /// Header and payload.
+    pub(crate) bytes: &'b mut [u8],
 }
 
 /// A piece of a frame: its header, and the payload bytes that arrived in one buffer, unmasked.
@@ -340,6 +363,7 @@ pub struct FramePiece<'b> {
     header: FrameHeader,
     first: bool,
     last: bool,
+    ascii: bool,
     start: usize,
     /// The payload from `start` on; before it what arrived of the header in the same buffer.
     bytes: &'b mut [u8],
@@ -372,6 +396,13 @@ impl<'b> FramePiece<'b> {
     #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.bytes[self.start..]
+    }
+
+    /// Whether the payload was seen to be ASCII when it was unmasked; where it was not masked,
+    /// nobody looked.
+    #[inline]
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.ascii
     }
 
     /// The buffer and where in it the payload begins.

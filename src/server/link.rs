@@ -474,7 +474,14 @@ impl SocketIo<'_> {
             {
                 self.send_in_place(message)
             }
-            Outgoing::Message(message) => self.send_ref((&message).into(), Encoding::Auto),
+            Outgoing::Message(message) => {
+                let length = message.len();
+                if self.is_clear(length) {
+                    let sent = self.link.connection.send_received(message, self.cork);
+                    return self.counted(sent, length);
+                }
+                self.send_late((&message).into(), Encoding::Auto)
+            }
             Outgoing::Ref(message) => self.send_ref(message, Encoding::Auto),
             Outgoing::Prepared(message) => self.append(message.payload().len(), |link, out| {
                 link.connection.send_prepared(message, out)
@@ -485,15 +492,25 @@ impl SocketIo<'_> {
     #[inline]
     pub(super) fn send_ref(&mut self, message: MessageRef<'_>, encoding: Encoding) -> Sent {
         let length = message.as_bytes().len();
-        // The usual case: nothing is in its way.
-        if self.fits(length) && self.link.end().is_none() && !self.queue.is_blocked() {
-            let connection = &mut self.link.connection;
-            return match connection.send_with(message, encoding, self.cork) {
-                Ok(()) => self.count_sent(length),
-                Err(_) => Sent::Dropped,
-            };
+        if self.is_clear(length) {
+            let sent = self.link.connection.send_with(message, encoding, self.cork);
+            return self.counted(sent, length);
         }
         self.send_late(message, encoding)
+    }
+
+    /// Whether nothing is in the way of a message of this length, as a rule.
+    #[inline]
+    fn is_clear(&self, length: usize) -> bool {
+        self.fits(length) && self.link.end().is_none() && !self.queue.is_blocked()
+    }
+
+    #[inline]
+    fn counted(&mut self, sent: Result<(), Misuse>, length: usize) -> Sent {
+        match sent {
+            Ok(()) => self.count_sent(length),
+            Err(_) => Sent::Dropped,
+        }
     }
 
     /// As [`send_ref`](Self::send_ref) where something may be in the way.

@@ -10,7 +10,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::num::NonZeroUsize;
 use core::time::Duration;
 
 use super::assembler::Assembler;
@@ -96,10 +95,11 @@ pub struct Connection {
     role: Role,
     /// What the extension marks its messages by.
     rsv: Rsv,
-    /// A message in one frame of up to so many bytes is handed over by the short way, if any is.
+    /// A message that comes in one frame of up to so many bytes is handed over by the short way,
+    /// if any is.
     whole_up_to: Option<u16>,
-    /// A short message needs neither masking nor the extension and is not fragmented.
-    short_is_plain: bool,
+    /// A message of up to so many bytes, if any, may be sent now as one frame of just these.
+    plain_up_to: Option<u16>,
     /// The kind of the fragmented message being sent.
     sending: Option<MessageKind>,
     /// The caller doesn't read.
@@ -183,21 +183,14 @@ impl Connection {
             None => Role::Server,
         };
         let rsv = extension.as_ref().map_or(Rsv::NONE, |it| it.rsv);
-        // What the assembler checks of such a message, once for all.
-        let limit = config.max_frame_size.unwrap_or(u64::MAX);
-        let limit = limit.min(config.max_message_size as u64);
-        let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;
-        let limit = u16::try_from(limit).unwrap_or(u16::MAX);
-        let fragment = config.fragment_size.map_or(usize::MAX, NonZeroUsize::get);
-        let plain = role == Role::Server && extension.is_none();
+        let usual = role == Role::Server && extension.is_none() && subprotocol.is_none();
         let rare = Rare {
             extension,
             subprotocol,
             random,
             fault: None,
         };
-        let usual = plain && rare.subprotocol.is_none();
-        Self {
+        let mut connection = Self {
             config,
             receiving: None,
             rare: (!usual).then(|| Box::new(rare)),
@@ -205,11 +198,13 @@ impl Connection {
             state: State::Open,
             role,
             rsv,
-            whole_up_to: whole.then_some(limit),
-            short_is_plain: plain && fragment >= send::SHORT,
+            whole_up_to: None,
+            plain_up_to: None,
             sending: None,
             paused: false,
-        }
+        };
+        connection.find_short_ways();
+        connection
     }
 
     /// Which end of the connection this is.
@@ -462,6 +457,24 @@ impl Connection {
         self.state = State::Over(teardown);
         self.receiving = None;
         self.drop_extension();
+        self.find_short_ways();
+    }
+
+    /// Finds out which short ways there are: to be asked again whenever something of it changes.
+    fn find_short_ways(&mut self) {
+        let config = &*self.config;
+        let up_to = |limit: u64| u16::try_from(limit).unwrap_or(u16::MAX);
+        // What the assembler checks of a message that is whole, once for all.
+        let limit = config.max_frame_size.unwrap_or(u64::MAX);
+        let limit = limit.min(config.max_message_size as u64);
+        let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;
+        self.whole_up_to = (whole && self.state == State::Open).then_some(up_to(limit));
+
+        let fragment = config.fragment_size.map_or(u64::MAX, |it| it.get() as u64);
+        let extension = self.rare.as_ref().is_some_and(|it| it.extension.is_some());
+        let starts = self.is_open() && self.sending.is_none();
+        let plain = self.role == Role::Server && starts && !extension;
+        self.plain_up_to = plain.then_some(up_to(fragment));
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Connection, Event, Receiving, State, Teardown};
 use crate::error::{Fault, ProtocolError};
 use crate::proto::close::{self, CloseCode, Closed};
 use crate::proto::config::Config;
-use crate::proto::decoder::{FramePiece, Input, take_message};
+use crate::proto::decoder::{FramePiece, Input, WholeMessage, take_message};
 use crate::proto::frame::{Opcode, Role, Rsv};
 use crate::proto::message::{Message, MessageKind, Payload};
 use crate::proto::timer::Timers;
@@ -32,9 +32,10 @@ impl Connection {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
-        match self.whole_message(input, out, now) {
-            Some(result) => result,
-            None => self.recv_pieces(input, None, out, now),
+        match self.whole_message(input, now) {
+            Ok(Some(message)) => Ok(Some(Event::Message(message))),
+            Ok(None) => self.recv_any(input, None, out, now),
+            Err(fault) => Err(self.refuse(fault, input, out, now)),
         }
     }
 
@@ -49,40 +50,60 @@ impl Connection {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
-        match self.whole_message(input, out, now) {
-            Some(result) => result,
-            None => self.recv_pieces(input, Some(spare), out, now),
+        match self.whole_message(input, now) {
+            Ok(Some(message)) => Ok(Some(Event::Message(message))),
+            Ok(None) => self.recv_any(input, Some(spare), out, now),
+            Err(fault) => Err(self.refuse(fault, input, out, now)),
         }
     }
 
     /// A message that is there in one frame, on the short way past decoder and assembler: the same
-    /// in fewer instructions. So is it between messages when the input is consumed. None where it
-    /// is not this case.
+    /// in fewer instructions. None where it is not this case.
     #[inline]
     fn whole_message<'b>(
         &mut self,
         input: &mut Input<'b>,
-        out: &mut Vec<u8>,
         now: Duration,
-    ) -> Option<Result<Option<Event<'b>>, Fault>> {
-        let limit = self.whole_up_to.filter(|_| self.state == State::Open)?;
-        match &self.receiving {
-            None if input.is_empty() => return Some(Ok(None)),
-            Some(receiving) if !receiving.decoder.is_between_messages() => return None,
-            _ => {}
+    ) -> Result<Option<Message<'b>>, Fault> {
+        let Some(limit) = self.whole_up_to else {
+            return Ok(None);
+        };
+        if let Some(receiving) = &self.receiving
+            && !receiving.decoder.is_between_messages()
+        {
+            return Ok(None);
         }
-        let (kind, bytes, start) = take_message(self.role, input, limit.into())?;
+        let Some(whole) = take_message(self.role, input, limit.into()) else {
+            return Ok(None);
+        };
         self.timers.received_message(now);
-        if kind == MessageKind::Text && validate(&bytes[start..]).is_err() {
-            input.discard();
-            return Some(Err(self.fail(ProtocolError::Utf8.into(), out, now)));
+        let WholeMessage {
+            kind,
+            ascii,
+            start,
+            bytes,
+        } = whole;
+        if kind == MessageKind::Text && !ascii && validate(&bytes[start..]).is_err() {
+            return Err(ProtocolError::Utf8.into());
         }
-        let message = Message::new(kind, Payload::borrowed(bytes, start));
-        Some(Ok(Some(Event::Message(message))))
+        Ok(Some(Message::new(kind, Payload::borrowed(bytes, start))))
     }
 
-    /// All other cases.
-    fn recv_pieces<'b>(
+    #[cold]
+    fn refuse(
+        &mut self,
+        fault: Fault,
+        input: &mut Input<'_>,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) -> Fault {
+        input.discard();
+        self.fail(fault, out, now)
+    }
+
+    /// As [`recv`](Self::recv), of anything.
+    #[inline(never)]
+    fn recv_any<'b>(
         &mut self,
         input: &mut Input<'b>,
         mut spare: Option<&mut Vec<u8>>,
@@ -95,6 +116,8 @@ impl Connection {
         }
         if !input.is_empty() {
             self.timers.received(now);
+        } else if self.receiving.is_none() {
+            return Ok(None);
         }
         let mut kept = self.receiving.take();
         // On the stack for what begins and ends with this input.
@@ -120,10 +143,7 @@ impl Connection {
                 }
                 Ok(event)
             }
-            Err(fault) => {
-                input.discard();
-                Err(self.fail(fault, out, now))
-            }
+            Err(fault) => Err(self.refuse(fault, input, out, now)),
         }
     }
 
@@ -186,6 +206,7 @@ impl Connection {
             let event = receiving.assembler.push(piece, extension, &self.config)?;
             if receiving.assembler.has_fault() {
                 self.state = State::Failing;
+                self.find_short_ways();
             }
             Ok(event)
         } else {
@@ -272,9 +293,9 @@ impl Receiving {
         timers.received_data(now);
         let event = self.assembler.fill(count, |bytes| {
             let piece = decoder.decode(&mut Input::new(bytes))?;
-            let end = piece.is_some_and(|it| it.is_last() && it.header().fin);
-            ended = end;
-            Ok(end)
+            let ascii = piece.as_ref().is_some_and(FramePiece::is_ascii);
+            ended = piece.is_some_and(|it| it.is_last() && it.header().fin);
+            Ok((ascii, ended))
         });
         self.progress(count, ended, config, now);
         event

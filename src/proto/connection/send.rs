@@ -46,18 +46,61 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<(), Misuse> {
         let message = message.into();
-        self.check_start()?;
         let payload = message.as_bytes();
         // A server's short message, the usual one.
-        if payload.len() <= SHORT && self.short_is_plain {
+        if self.is_plain(payload.len()) && payload.len() <= SHORT {
             let opcode = message.kind().opcode();
             let header = short_header(true, Rsv::NONE, opcode, payload.len() as u8);
-            out.reserve(header.len() + payload.len());
+            out.reserve(header.len() + SHORT);
             out.extend_from_slice(&header);
             out.extend_from_slice(payload);
             return Ok(());
         }
-        self.write_message(message.kind(), payload, encoding, out);
+        self.send_any(message, encoding, out)
+    }
+
+    /// As [`send`](Self::send), of a received message: where its header can lie before it, both
+    /// are appended in one piece.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn send_received(
+        &mut self,
+        message: Message<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        let (length, opcode) = (message.len(), message.kind().opcode());
+        if !self.is_plain(length) || !message.payload().has_room(4) {
+            return self.send_any((&message).into(), Encoding::Auto, out);
+        }
+        let mut frame = message.into_payload();
+        let short = length <= SHORT;
+        let frame = frame.extend_front(if short { 2 } else { 4 });
+        // Both lengths fit.
+        let first = if short { length as u8 } else { 126 };
+        let header = short_header(true, Rsv::NONE, opcode, first);
+        frame[..2].copy_from_slice(&header);
+        if !short {
+            frame[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+        }
+        out.extend_from_slice(frame);
+        Ok(())
+    }
+
+    /// Whether a message of this length may be sent now as one frame, as it is.
+    #[inline]
+    fn is_plain(&self, length: usize) -> bool {
+        self.plain_up_to.is_some_and(|most| length <= most.into())
+    }
+
+    #[inline(never)]
+    fn send_any(
+        &mut self,
+        message: MessageRef<'_>,
+        encoding: Encoding,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        self.check_start()?;
+        self.write_message(message.kind(), message.as_bytes(), encoding, out);
         Ok(())
     }
 
@@ -143,6 +186,7 @@ impl Connection {
         }
         let first = self.sending.is_none();
         self.sending = (!fin).then_some(kind);
+        self.find_short_ways();
         self.write_data(kind, first, fin, fragment.as_bytes(), Encoding::Auto, out);
         Ok(())
     }
@@ -269,6 +313,7 @@ impl Connection {
             }
         }
         self.drop_extension();
+        self.find_short_ways();
         Ok(())
     }
 
