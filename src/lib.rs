@@ -106,14 +106,20 @@
 //! | `cli` | the program `sockeye`: `sockeye bench` loads a server and checks what comes back | no |
 //! | `deflate` | `proto::Deflate`: permessage-deflate (RFC 7692) | no |
 //! | `tracing` | events and spans of the server through `tracing`, at most ten a second | no |
-//! | `simd` | simdutf8 under the UTF-8 validator, with the same results; servers want it | no |
+//! | `simd` | simdutf8 under the UTF-8 validator and AVX2 under masking, with the same results; servers want it | no |
 //!
 //! Without any, the crate is [`proto`] and [`error`], `no_std` with `alloc`, on sha1_smol and
 //! base64 alone.
 #![no_std]
 
 extern crate alloc;
-#[cfg(any(feature = "server", feature = "client", feature = "deflate", test))]
+#[cfg(any(
+    feature = "server",
+    feature = "client",
+    feature = "deflate",
+    feature = "simd",
+    test
+))]
 extern crate std;
 
 #[cfg(feature = "client")]
