@@ -17,6 +17,7 @@
 //! +---------------------------------------------------------------+
 //! ```
 
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::BitOr;
 
@@ -352,6 +353,14 @@ impl EncodedHeader {
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
+    }
+
+    /// A copy of a length known when compiling is a few instructions and no call.
+    #[inline]
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        let end = out.len() + usize::from(self.length);
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
     }
 }
 

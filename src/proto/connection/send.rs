@@ -459,8 +459,7 @@ impl Connection {
             masking_key: self.masking_key(),
             payload_length: payload.len() as u64,
         };
-        let encoded = header.encode();
-        out.extend_from_slice(encoded.as_bytes());
+        header.encode().append_to(out);
         let start = out.len();
         out.extend_from_slice(payload);
         if let Some(key) = header.masking_key {
