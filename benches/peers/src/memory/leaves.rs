@@ -2,23 +2,15 @@
 
 use std::hint::black_box;
 
-use crate::{Group, Row};
+use crate::{ASCII, Group, MIXED, Row, text};
 
 pub fn groups() -> Vec<Group> {
     let masked = [16, 64, 1 << 10, 64 << 10, 1 << 20].map(|size| {
         let calls = calls(size);
         Group::new("mask", size, mask(size, calls))
     });
-    let texts = [
-        ("ASCII", "plain ASCII, a line of it. "),
-        ("mixed", "Grüße, Ελλάδα, 日本語, 🐟 ok "),
-    ];
-    let checked = texts.map(|(name, words)| {
-        let mut text = words.repeat(1024 / words.len() + 1);
-        // 1 KiB, or as much of it as whole characters make.
-        text.truncate(text.floor_char_boundary(1024));
-        Group::new("utf8", name, utf8(&text))
-    });
+    let texts = [("ASCII", ASCII), ("mixed", MIXED)];
+    let checked = texts.map(|(name, words)| Group::new("utf8", name, utf8(&text(words, 1024))));
     masked.into_iter().chain(checked).collect()
 }
 

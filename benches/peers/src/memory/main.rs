@@ -1,4 +1,5 @@
-//! The codecs without sockets, in turns, as lines of JSON for the driver: `memory ROUNDS MILLIS`.
+//! The codecs without sockets, in turns, as lines of JSON for the driver:
+//! `memory [ROUNDS [MILLIS [WHAT]]]`.
 //!
 //! A row is called again and again for so many milliseconds; then the next row is, and so on, for
 //! so many rounds.
@@ -42,6 +43,16 @@ impl Group {
     }
 }
 
+pub const ASCII: &str = "plain ASCII, a line of it. ";
+pub const MIXED: &str = "Grüße, Ελλάδα, 日本語, 🐟 ok ";
+
+/// `size` bytes of text, or as much of that as whole characters make.
+pub fn text(words: &str, size: usize) -> String {
+    let mut text = words.repeat(size / words.len() + 1);
+    text.truncate(text.floor_char_boundary(size));
+    text
+}
+
 /// The processor time of this thread: what else the machine does isn't in it.
 fn now() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -67,9 +78,14 @@ fn sample(row: &mut Row, time: Duration) -> f64 {
 }
 
 fn main() {
-    let mut numbers = std::env::args().skip(1).map(|it| it.parse::<u64>());
-    let mut number = |default| numbers.next().and_then(Result::ok).unwrap_or(default);
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default| {
+        arguments
+            .next()
+            .map_or(default, |it| it.parse().expect("a number"))
+    };
     let (rounds, time) = (number(5), Duration::from_millis(number(20)));
+    let only = arguments.next();
     // Some want one to be there; none waits.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,6 +96,9 @@ fn main() {
 
     let groups = [messages::groups(), leaves::groups(), deflate::groups()];
     for mut group in groups.into_iter().flatten() {
+        if only.as_deref().is_some_and(|only| only != group.what) {
+            continue;
+        }
         let mut samples = vec![Vec::new(); group.rows.len()];
         for row in &mut group.rows {
             sample(row, time / 4);

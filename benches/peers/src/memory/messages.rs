@@ -1,23 +1,24 @@
 //! Whole messages through each library's connection: frames to messages, with text checked, and
 //! messages to frames.
 //!
-//! A read is a copy of at most 64 KiB for all of them, and so `copy` is these reads alone.
+//! A read is a copy of at most 64 KiB for all of them, and so `copy` is these reads alone. How much
+//! of it a library takes at once is its own choice.
 
 use std::hint::black_box;
-use std::io::Read;
+use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use fastwebsockets::{FragmentCollector, Frame, Payload};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use sockeye::proto::{Config, Connection, Event, Input, MessageRef};
+use sockeye::proto::{Config, Connection, Event, Input, MessageKind, MessageRef};
 use sockudo_ws::protocol::Protocol;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use wtx::web_socket::{WebSocketBuffer, WebSocketPayloadOrigin};
 
 use crate::pipe::{Pipe, READ};
-use crate::{Group, Row};
+use crate::{ASCII, Group, MIXED, Row, text};
 
 const SIZES: [usize; 5] = [16, 125, 1 << 10, 16 << 10, 1 << 20];
 const NOW: Duration = Duration::ZERO;
@@ -25,22 +26,22 @@ const NOW: Duration = Duration::ZERO;
 const LONGEST: usize = 64 << 20;
 
 pub fn groups() -> Vec<Group> {
-    let decode = SIZES.map(|size| Group::new("decode", size, decode(size)));
+    let from_text = |name: &str, words, size, read| {
+        Group::new("decode", name, decode(&text(words, size), read))
+    };
+    let decode = SIZES.map(|size| from_text(&size.to_string(), ASCII, size, READ));
+    let others = [
+        from_text("1024 mixed", MIXED, 1024, READ),
+        // The header and all of its payload.
+        from_text("1048576 in one read", ASCII, 1 << 20, 14 + (1 << 20)),
+    ];
     let encode = SIZES.map(|size| Group::new("encode", size, encode(size)));
-    decode.into_iter().chain(encode).collect()
+    decode.into_iter().chain(others).chain(encode).collect()
 }
 
 /// Messages for each call.
 fn burst(size: usize) -> usize {
     (READ / size).clamp(2, 512)
-}
-
-fn text(size: usize) -> String {
-    "plain ASCII, a line of it. "
-        .chars()
-        .cycle()
-        .take(size)
-        .collect()
 }
 
 /// No future here waits.
@@ -49,26 +50,25 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A client's frames.
-fn frames(size: usize, count: usize) -> Vec<u8> {
+fn frames(text: &str, count: usize) -> Vec<u8> {
     let random = |key: &mut [u8]| key.copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
     let mut client = Connection::client(Arc::new(Config::default()), Box::new(random), NOW);
     let mut out = Vec::new();
     for _ in 0..count {
-        let message = text(size);
         client
-            .send(MessageRef::Text(&message), &mut out)
+            .send(MessageRef::Text(text), &mut out)
             .expect("it is open");
     }
     out
 }
 
-fn decode(size: usize) -> Vec<Row> {
-    let count = burst(size);
-    let frames = frames(size, count);
+fn decode(text: &str, read: usize) -> Vec<Row> {
+    let count = burst(text.len());
+    let frames = frames(text, count);
     let length = frames.len();
-    let pipe = || Pipe::new(&frames);
+    let pipe = || Pipe::with_reads(&frames, read);
     let copy = |name| {
-        let (mut pipe, mut buffer) = (pipe(), vec![0; READ]);
+        let (mut pipe, mut buffer) = (pipe(), vec![0; read]);
         Row::new(name, count, move || {
             let mut left = length;
             while left > 0 {
@@ -78,23 +78,7 @@ fn decode(size: usize) -> Vec<Row> {
         })
     };
 
-    let (mut source, mut buffer) = (pipe(), vec![0; READ]);
-    let mut connection = Connection::server(Arc::new(Config::default()), NOW);
-    let mut out = Vec::new();
-    let sockeye = move || {
-        let mut messages = 0;
-        while messages < count {
-            let read = source.read(&mut buffer).expect("it has bytes");
-            let mut input = Input::new(&mut buffer[..read]);
-            while let Some(event) = connection.recv(&mut input, &mut out, NOW).expect("sound") {
-                if let Event::Message(message) = event {
-                    messages += 1;
-                    black_box(message.as_bytes());
-                    connection.recycle(message.into_payload());
-                }
-            }
-        }
-    };
+    let sockeye = |buffer| sockeye(pipe(), buffer, count);
 
     let role = tungstenite::protocol::Role::Server;
     let mut socket = tungstenite::WebSocket::from_raw_socket(pipe(), role, None);
@@ -124,7 +108,7 @@ fn decode(size: usize) -> Vec<Row> {
         });
     };
 
-    let (mut source, mut buffer) = (pipe(), vec![0; READ]);
+    let (mut source, mut buffer) = (pipe(), vec![0; read]);
     let mut protocol = Protocol::new(sockudo_ws::Role::Server, LONGEST, LONGEST);
     let (mut bytes, mut messages) = (BytesMut::with_capacity(READ), Vec::new());
     let sockudo = move || {
@@ -184,7 +168,8 @@ fn decode(size: usize) -> Vec<Row> {
 
     vec![
         copy("copy"),
-        Row::new("sockeye", count, sockeye),
+        Row::new("sockeye", count, sockeye(read)),
+        Row::new("sockeye, 24 KiB", count, sockeye(24 << 10)),
         Row::new("tungstenite", count, tungstenite),
         Row::new("fastwebsockets", count, fastwebsockets),
         Row::new("tokio-websockets", count, tokio_websockets),
@@ -196,6 +181,35 @@ fn decode(size: usize) -> Vec<Row> {
     ]
 }
 
+/// With a buffer of so many bytes for the reads, which is its caller's choice.
+fn sockeye(mut source: Pipe, buffer: usize, count: usize) -> impl FnMut() {
+    let mut buffer = vec![0; buffer];
+    let mut connection = Connection::server(Arc::new(Config::default()), NOW);
+    let mut out = Vec::new();
+    move || {
+        let mut messages = 0;
+        while messages < count {
+            // Within a large message, to where it is assembled.
+            let read = match connection.space() {
+                Some(space) => {
+                    let read = source.read(space).expect("it has bytes");
+                    connection.filled(read);
+                    0
+                }
+                None => source.read(&mut buffer).expect("it has bytes"),
+            };
+            let mut input = Input::new(&mut buffer[..read]);
+            while let Some(event) = connection.recv(&mut input, &mut out, NOW).expect("sound") {
+                if let Event::Message(message) = event {
+                    messages += 1;
+                    black_box(message.as_bytes());
+                    connection.recycle(message.into_payload());
+                }
+            }
+        }
+    }
+}
+
 type WtxSocket = wtx::web_socket::WebSocketOwned<(), wtx::rng::Xorshift64, Pipe, false>;
 
 fn wtx_socket(pipe: Pipe) -> WtxSocket {
@@ -205,7 +219,7 @@ fn wtx_socket(pipe: Pipe) -> WtxSocket {
 
 fn encode(size: usize) -> Vec<Row> {
     let count = burst(size);
-    let payload = Bytes::from(text(size));
+    let payload = Bytes::from(text(ASCII, size));
     let pipe = || Pipe::new(&[0]);
     let copy = |name| {
         let (payload, mut out) = (payload.clone(), Vec::new());
@@ -228,6 +242,20 @@ fn encode(size: usize) -> Vec<Row> {
                 .expect("open");
         }
         black_box(&out);
+    };
+
+    // The headers alone: the payloads go from where they are.
+    let mut connection = Connection::server(Arc::new(Config::default()), NOW);
+    let (data, mut sink) = (payload.clone(), pipe());
+    let vectored = move || {
+        for _ in 0..count {
+            let header = connection
+                .send_header(MessageKind::Binary, data.len() as u64)
+                .expect("open")
+                .encode();
+            let slices = [IoSlice::new(header.as_bytes()), IoSlice::new(&data)];
+            sink.write_vectored(black_box(&slices)).expect("endless");
+        }
     };
 
     let role = tungstenite::protocol::Role::Server;
@@ -311,6 +339,7 @@ fn encode(size: usize) -> Vec<Row> {
     vec![
         copy("copy"),
         Row::new("sockeye", count, sockeye),
+        Row::new("sockeye, vectored", count, vectored),
         Row::new("tungstenite", count, tungstenite),
         Row::new("fastwebsockets", count, fastwebsockets),
         Row::new("tokio-websockets", count, tokio_websockets),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A read gives at most so much, as a socket with a burst in it does.
+/// A read gives at most so much, if nothing else is said, as a socket with a burst in it does.
 pub const READ: usize = 64 * 1024;
 
 /// Reads are never short of bytes, so no future waits.
@@ -15,19 +15,26 @@ pub const READ: usize = 64 * 1024;
 pub struct Pipe {
     bytes: Arc<[u8]>,
     at: usize,
+    read: usize,
 }
 
 impl Pipe {
     pub fn new(bytes: &[u8]) -> Self {
+        Self::with_reads(bytes, READ)
+    }
+
+    /// Reads give at most `read` bytes.
+    pub fn with_reads(bytes: &[u8], read: usize) -> Self {
         Self {
             bytes: bytes.into(),
             at: 0,
+            read,
         }
     }
 
     /// The next bytes, at most `room`.
     fn next_bytes(&mut self, room: usize) -> &[u8] {
-        let count = room.min(READ).min(self.bytes.len() - self.at);
+        let count = room.min(self.read).min(self.bytes.len() - self.at);
         let taken = &self.bytes[self.at..][..count];
         self.at = (self.at + count) % self.bytes.len();
         taken
