@@ -150,6 +150,17 @@ fn described() -> Vec<(&'static str, Vec<u8>)> {
             [large(250), large(252), large(253), vec![0, 0, 254]].concat(),
         ),
         (
+            "described-wide",
+            [
+                vec![0, 0, 248, 0, 0, 0],
+                describe(6, 0, b"between"),
+                vec![3, 0, 248, 0, 0, 0],
+                describe(6, 0, b"between"),
+                vec![10, 0, 248, 120, 0, 0x80],
+            ]
+            .concat(),
+        ),
+        (
             "described-odd",
             [
                 describe(0, 0, b"good"),
@@ -187,6 +198,15 @@ fn connection(masked: bool) -> Vec<(String, Vec<u8>)> {
             ],
         ),
     ];
+    let space = vec![
+        0, 0, 0, 2, 3, 90, 7, 0, 5, // then five operations
+        0, 5, 0, // five pieces as input
+        12, 9, 9, // the front of one into the space
+        1, 20, 1, // send
+        0, 19, 1, // three beside the space
+        0, 47, 2, // and many into it alone
+    ];
+    let space = ("space", space);
     let mut seeds = Vec::new();
     for (at, (name, stream)) in streams(masked).into_iter().enumerate() {
         let (setting, prefix) = match name {
@@ -197,7 +217,10 @@ fn connection(masked: bool) -> Vec<(String, Vec<u8>)> {
         seeds.push((format!("{name}-{setting}"), seed));
     }
     for (at, (name, stream)) in described().into_iter().enumerate() {
-        let (setting, prefix) = &settings[[0, 0, 0, 5, 1][at]];
+        let (setting, prefix) = match name {
+            "described-wide" => &space,
+            _ => &settings[[0, 0, 0, 5, 0, 1][at]],
+        };
         let mut seed = [prefix.as_slice(), &stream].concat();
         seed[0] |= 1;
         seeds.push((format!("{name}-{setting}"), seed));

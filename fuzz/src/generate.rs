@@ -22,12 +22,20 @@ fn frames(u: &mut Unstructured<'_>, masked: bool) -> Vec<u8> {
         0x88, 0x81, 0x80, 0x00, 0x82, 0x89, 0x01, 0x80,
     ];
     let mut out = Vec::new();
-    while !u.is_empty() && out.len() < 1 << 14 {
+    while !u.is_empty() && out.len() < 1 << 16 {
         let what = byte(u);
         let odd = byte(u);
         let length = byte(u);
         let mut payload = match length {
-            // What a payload of that length costs nothing to write here: a repeated byte.
+            // What a payload of that length costs nothing to write here: repeated characters, one
+            // of whose bytes may be another.
+            248 => {
+                let mut payload = "wide: \u{10ffff}\u{20ac}\u{e9}".repeat(2500).into_bytes();
+                let at = usize::from(byte(u)) << 8 | usize::from(byte(u));
+                let at = at % payload.len();
+                payload[at] ^= byte(u);
+                payload
+            }
             249 => vec![b'd'; 125],
             250 => vec![b'a'; 126],
             251 => vec![0x80; 400],
@@ -91,7 +99,7 @@ fn frames(u: &mut Unstructured<'_>, masked: bool) -> Vec<u8> {
 
 /// The description that [`stream`] makes a frame of, for seeds.
 pub fn describe(what: u8, odd: u8, payload: &[u8]) -> Vec<u8> {
-    assert!(payload.len() < 249);
+    assert!(payload.len() < 248);
     let mut description = vec![what, odd, payload.len() as u8];
     description.extend(payload);
     description
