@@ -408,8 +408,9 @@ impl Connection {
         }
     }
 
-    /// Takes the lent buffer back if it was not used; else the answer has no capacity. An idle
-    /// connection that was not lent one owns none.
+    /// Takes the lent buffer back if it was not used; else the answer has no capacity. What it
+    /// holds means nothing: it may be some earlier message. An idle connection that was not lent
+    /// one owns none.
     pub fn reclaim(&mut self) -> Vec<u8> {
         let Some(receiving) = &mut self.receiving else {
             return Vec::new();
