@@ -1,4 +1,5 @@
-//! Masking against a copy of the same size: `cargo bench --bench mask`.
+//! Masking against a copy of the same size: `cargo bench --bench mask`, and
+//! with `--features simd`, which allows AVX2.
 //!
 //! Compare the rows of one size within one run only. `copy` is the reference,
 //! and stands there twice, to show how far the same code differs from itself.

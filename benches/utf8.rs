@@ -1,4 +1,5 @@
-//! UTF-8 validation against `core` and simdutf8: `cargo bench --bench utf8`.
+//! UTF-8 validation against `core` and simdutf8: `cargo bench --bench utf8`,
+//! and with `--features simd`, which puts simdutf8 under `validate`.
 //!
 //! Compare the rows of one size within one run only. `core` stands there
 //! twice, to show how far the same code differs from itself; `copy` is what

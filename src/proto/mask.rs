@@ -54,7 +54,7 @@ pub(crate) fn mask_to_ascii(payload: &mut [u8], key: [u8; 4], phase: usize) -> b
     mask_looking::<true>(payload, key, phase)
 }
 
-/// The answer is right if it has to `LOOK`; else long payloads are not looked at.
+/// Without `LOOK` the answer says nothing of a long payload.
 #[inline(always)]
 fn mask_looking<const LOOK: bool>(payload: &mut [u8], key: [u8; 4], phase: usize) -> bool {
     let key = rotated(u32::from_le_bytes(key), phase);
