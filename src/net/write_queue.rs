@@ -6,6 +6,7 @@
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
@@ -29,7 +30,7 @@ pub(crate) struct WriteQueue(Option<Box<Backlog>>);
 
 #[derive(Debug, Default)]
 struct Backlog {
-    items: VecDeque<Item>,
+    items: Items,
     length: usize,
     /// The transport did not take all at the last write: when it last took some.
     blocked: Option<Duration>,
@@ -50,6 +51,52 @@ struct Item {
 enum Bytes {
     Owned(Vec<u8>),
     Shared(Arc<[u8]>),
+}
+
+/// In their order. Mostly there is one, as where a message is published to many: it needs no
+/// memory beside the backlog's own.
+#[derive(Debug, Default)]
+struct Items {
+    first: Option<Item>,
+    /// None where there is no first.
+    rest: VecDeque<Item>,
+}
+
+impl Items {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Item> {
+        self.first.iter().chain(&self.rest)
+    }
+
+    fn back_mut(&mut self) -> Option<&mut Item> {
+        self.rest.back_mut().or(self.first.as_mut())
+    }
+
+    fn push_back(&mut self, item: Item) {
+        match self.first {
+            None => self.first = Some(item),
+            Some(_) => self.rest.push_back(item),
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Item> {
+        mem::replace(&mut self.first, self.rest.pop_front())
+    }
+
+    fn retain(&mut self, mut test: impl FnMut(&Item) -> bool) {
+        self.first = self.first.take().filter(&mut test);
+        self.rest.retain(test);
+        if self.first.is_none() {
+            self.first = self.rest.pop_front();
+        }
+    }
 }
 
 /// What may become of a message before it is written.
@@ -255,7 +302,7 @@ impl Backlog {
 
     /// Removes `written` bytes from the front; answers how many were written beyond the queue.
     fn advance(&mut self, mut written: usize, spares: &mut Spares) -> usize {
-        while let Some(first) = self.items.front_mut() {
+        while let Some(first) = self.items.first.as_mut() {
             let waiting = first.rest().len();
             if written < waiting {
                 first.start += written;
