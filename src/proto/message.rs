@@ -114,6 +114,7 @@ impl<'b> Payload<'b> {
     }
 
     /// Whether the buffer has `room` bytes in front of the payload.
+    #[inline]
     pub(crate) fn has_room(&self, room: usize) -> bool {
         self.start >= room
     }
@@ -122,6 +123,7 @@ impl<'b> Payload<'b> {
     ///
     /// # Panics
     /// When the buffer doesn't have them.
+    #[inline]
     pub(crate) fn extend_front(&mut self, room: usize) -> &mut [u8] {
         self.start -= room;
         match &mut self.bytes {
@@ -256,10 +258,12 @@ impl<'b> Message<'b> {
 
     /// The message's bytes without its kind.
     #[must_use]
+    #[inline]
     pub fn into_payload(self) -> Payload<'b> {
         self.payload
     }
 
+    #[inline]
     pub(super) fn payload(&self) -> &Payload<'b> {
         &self.payload
     }
@@ -432,6 +436,7 @@ impl<'b> MessagePiece<'b> {
 
     /// The piece's bytes without its kind.
     #[must_use]
+    #[inline]
     pub fn into_payload(self) -> Payload<'b> {
         self.payload
     }

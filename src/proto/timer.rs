@@ -113,9 +113,9 @@ impl Timers {
 
     /// A message arrived whole.
     #[inline]
-    pub(crate) fn received_message(&mut self, now: Duration) {
-        self.received = now.into();
-        self.data = self.received;
+    pub(crate) fn received_message(&mut self, now: Instant) {
+        self.received = now;
+        self.data = now;
     }
 
     /// The caller stopped to read and reads again: its peer's time begins anew.

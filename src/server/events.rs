@@ -38,7 +38,7 @@ pub(super) fn deliver<H: Handler>(
         let event = match io
             .link
             .connection
-            .recv_with(input, spare, io.cork, io.context.now)
+            .recv_with(input, spare, io.cork, io.context.instant)
         {
             Ok(None) => return Stop::Drained,
             Ok(Some(event)) => event,

@@ -250,16 +250,16 @@ impl Link {
 
     /// A message of `length` bytes is on its way; what became of it.
     #[inline]
-    pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Duration) -> Sent {
+    pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Instant) -> Sent {
         self.account.messages_sent += 1;
         self.appended(queue, length, now)
     }
 
     /// As [`sent`](Self::sent), of a part of a message.
     #[inline]
-    fn appended(&mut self, queue: &WriteQueue, length: usize, now: Duration) -> Sent {
+    fn appended(&mut self, queue: &WriteQueue, length: usize, now: Instant) -> Sent {
         self.account.bytes_sent += length as u64;
-        self.account.sent = now.into();
+        self.account.sent = now;
         if queue.is_blocked() {
             self.draining = true;
             return Sent::Queued;
@@ -369,7 +369,7 @@ impl Link {
             Ok(None) => queue.push(own, 0, keep),
             Err(_) => return Sent::Dropped,
         }
-        self.sent(queue, message.payload().len(), now)
+        self.sent(queue, message.payload().len(), now.into())
     }
 }
 
@@ -391,6 +391,8 @@ pub(super) struct Context<'a> {
     /// The worker's.
     pub(super) metrics: &'a Metrics,
     pub(super) now: Duration,
+    /// The same as the connection counts it: it is asked for with each message.
+    pub(super) instant: Instant,
 }
 
 /// From here on an assembled message leaves in its own buffer instead of being copied behind
@@ -568,7 +570,7 @@ impl SocketIo<'_> {
     #[inline]
     fn count_sent(&mut self, length: usize) -> Sent {
         self.context.metrics.messages_sent.add(1);
-        self.link.sent(self.queue, length, self.context.now)
+        self.link.sent(self.queue, length, self.context.instant)
     }
 
     /// Whether a message that is sent now may be dropped to make room for later ones.
@@ -639,7 +641,7 @@ impl SocketIo<'_> {
             return Ok(self.count_sent(length));
         }
         // The message counts when it is whole.
-        Ok(self.link.appended(self.queue, length, self.context.now))
+        Ok(self.link.appended(self.queue, length, self.context.instant))
     }
 
     pub(super) fn subscribe(&mut self, topic: &str) -> Result<usize, SubscribeError> {

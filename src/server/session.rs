@@ -126,6 +126,7 @@ impl<'w> Turn<'w> {
             shared: self.shared,
             metrics: self.metrics,
             now: self.now,
+            instant: self.now.into(),
         }
     }
 

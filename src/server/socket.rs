@@ -85,7 +85,10 @@ pub enum SocketState {
 ///
 /// Giving a received message by value, as an echo or a relay does, lets a large one leave in the
 /// buffer it came in.
+// With a tag of its own: hidden within a message's buffer, the compiler would look for it in one
+// that it has just made.
 #[derive(Debug)]
+#[repr(u8)]
 pub enum Outgoing<'m> {
     /// Text or bytes from anywhere.
     Ref(MessageRef<'m>),

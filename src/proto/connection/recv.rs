@@ -12,7 +12,7 @@ use crate::proto::config::Config;
 use crate::proto::decoder::{FramePiece, Input, WholeMessage, take_message};
 use crate::proto::frame::{Opcode, Role, Rsv};
 use crate::proto::message::{Message, MessageKind, Payload};
-use crate::proto::timer::Timers;
+use crate::proto::timer::{Instant, Timers};
 use crate::proto::utf8::validate;
 
 impl Connection {
@@ -32,15 +32,15 @@ impl Connection {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
-        match self.whole_message(input, now) {
+        match self.whole_message(input, now.into()) {
             Ok(Some(message)) => Ok(Some(Event::Message(message))),
             Ok(None) => self.recv_any(input, None, out, now),
             Err(fault) => Err(self.refuse(fault, input, out, now)),
         }
     }
 
-    /// As [`recv`](Self::recv), with a buffer of the caller's to assemble a message in. What is
-    /// there afterwards may be another, or none.
+    /// As [`recv`](Self::recv), with a buffer of the caller's to assemble a message in, and the
+    /// instant as it is counted here. What is in `spare` afterwards may be another, or none.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn recv_with<'b>(
@@ -48,12 +48,12 @@ impl Connection {
         input: &mut Input<'b>,
         spare: &mut Vec<u8>,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: Instant,
     ) -> Result<Option<Event<'b>>, Fault> {
         match self.whole_message(input, now) {
             Ok(Some(message)) => Ok(Some(Event::Message(message))),
-            Ok(None) => self.recv_any(input, Some(spare), out, now),
-            Err(fault) => Err(self.refuse(fault, input, out, now)),
+            Ok(None) => self.recv_any(input, Some(spare), out, now.into()),
+            Err(fault) => Err(self.refuse(fault, input, out, now.into())),
         }
     }
 
@@ -63,7 +63,7 @@ impl Connection {
     fn whole_message<'b>(
         &mut self,
         input: &mut Input<'b>,
-        now: Duration,
+        now: Instant,
     ) -> Result<Option<Message<'b>>, Fault> {
         let Some(limit) = self.whole_up_to else {
             return Ok(None);
