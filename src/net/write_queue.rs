@@ -235,6 +235,7 @@ impl WriteQueue {
     ///
     /// # Errors
     /// The transport's; it is broken then.
+    #[inline]
     pub(crate) fn write(
         &mut self,
         transport: &mut impl Transport,
@@ -242,21 +243,44 @@ impl WriteQueue {
         spares: &mut Spares,
         now: Duration,
     ) -> io::Result<bool> {
+        if self.is_empty() && fresh.is_empty() {
+            self.0 = None;
+            return Ok(true);
+        }
+        let written = match &self.0 {
+            None => transport.write(fresh),
+            Some(backlog) => backlog.write(transport, fresh),
+        };
+        // The usual case: nothing waits, and all is taken at once.
+        if self.0.is_none()
+            && let Ok(count) = written
+            && count == fresh.len()
+        {
+            fresh.clear();
+            return Ok(true);
+        }
+        self.write_on(written, transport, fresh, spares, now)
+    }
+
+    /// Goes on after the first write.
+    #[inline(never)]
+    fn write_on(
+        &mut self,
+        mut written: io::Result<usize>,
+        transport: &mut impl Transport,
+        fresh: &mut Vec<u8>,
+        spares: &mut Spares,
+        now: Duration,
+    ) -> io::Result<bool> {
         let (mut fresh_at, mut took) = (0, false);
-        while !self.is_empty() || fresh_at < fresh.len() {
-            let written = match &self.0 {
-                Some(backlog) if !backlog.items.is_empty() => {
-                    backlog.write(transport, &fresh[fresh_at..])
-                }
-                _ => transport.write(&fresh[fresh_at..]),
-            };
+        loop {
             match written {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
+                Ok(count) => {
                     took = true;
                     fresh_at += match &mut self.0 {
-                        Some(backlog) => backlog.advance(written, spares),
-                        None => written,
+                        Some(backlog) => backlog.advance(count, spares),
+                        None => count,
                     };
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -276,6 +300,15 @@ impl WriteQueue {
                 }
                 Err(error) => return Err(error),
             }
+            if self.is_empty() && fresh_at == fresh.len() {
+                break;
+            }
+            written = match &self.0 {
+                Some(backlog) if !backlog.items.is_empty() => {
+                    backlog.write(transport, &fresh[fresh_at..])
+                }
+                _ => transport.write(&fresh[fresh_at..]),
+            };
         }
         fresh.clear();
         self.0 = None;
@@ -285,6 +318,7 @@ impl WriteQueue {
 
 impl Backlog {
     /// One write of what waits, and of `fresh` if it comes to that.
+    #[inline(never)]
     fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         // `fresh` goes along only when everything before it does.

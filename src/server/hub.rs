@@ -256,6 +256,7 @@ impl<T: Transport> Hub<T> {
             gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
         }
         match next {
+            Next::Settled => return,
             Next::Drop => return self.drop_session(token),
             Next::Again => {
                 if !session.queued {

@@ -284,6 +284,12 @@ impl Link {
         self.paused || self.rare.as_deref().is_some_and(news)
     }
 
+    /// Whether nothing is under way but messages, and no deadline can come earlier than it was.
+    #[inline]
+    pub(super) fn is_settled(&self) -> bool {
+        self.connection.is_settled() && !self.draining && !self.has_news()
+    }
+
     /// Makes room for a message of `length` bytes behind `waiting`; false if it is dropped.
     pub(super) fn make_room(
         &mut self,

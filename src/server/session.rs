@@ -142,6 +142,8 @@ impl<'w> Turn<'w> {
 pub(super) enum Next {
     /// Waits for readiness or its deadline.
     Wait,
+    /// The same, and its deadline is no earlier than the one it is scheduled for.
+    Settled,
     /// Its share of the turn is used up: it is driven again, after the others.
     Again,
     /// It is over: drop it.
@@ -243,11 +245,13 @@ impl<T: Transport> Session<T> {
     }
 
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
-        // A command may have been told to the application.
-        self.end_if_asked(turn)?;
-        match self.owes_drain() {
-            true => self.write_all(turn)?,
-            false => self.write(turn)?,
+        if !self.is_settled() || !turn.cork.is_empty() {
+            // A command may have been told to the application.
+            self.end_if_asked(turn)?;
+            match self.owes_drain() {
+                true => self.write_all(turn)?,
+                false => self.write(turn)?,
+            }
         }
         for _ in 0..READS_PER_TURN {
             if !self.can_receive(turn.shared) {
@@ -259,15 +263,31 @@ impl<T: Transport> Session<T> {
                 true => self.take_unread(turn)?,
             }
         }
-        self.tell_pause(turn);
         // With an entry ahead in the timer wheel nothing is due.
-        if self.scheduled.is_none() {
+        let scheduled = self.scheduled.is_some();
+        if scheduled && !self.readable && self.is_settled() {
+            return Ok(Next::Settled);
+        }
+        self.tell_pause(turn);
+        if !scheduled {
             self.handle_timeout(turn)?;
         }
         self.finish(turn)?;
         match self.can_receive(turn.shared) || self.owes_drain() {
             true => Ok(Next::Again),
             false => Ok(Next::Wait),
+        }
+    }
+
+    /// Whether it is open and nothing is under way but messages: the usual state, in which there
+    /// is little to look at.
+    #[inline]
+    fn is_settled(&self) -> bool {
+        match &self.phase {
+            Phase::Open(open) => {
+                self.queue.is_empty() && self.rare.is_none() && open.link.is_settled()
+            }
+            _ => false,
         }
     }
 

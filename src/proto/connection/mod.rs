@@ -241,6 +241,13 @@ impl Connection {
         matches!(self.state, State::Open | State::Failing)
     }
 
+    /// Whether no deadline can come earlier than it was: nothing has begun to arrive or to end.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state == State::Open && self.receiving.is_none() && !self.paused
+    }
+
     /// What to do with the transport, None while the connection needs it.
     #[must_use]
     pub fn teardown(&self) -> Option<Teardown> {
