@@ -1,6 +1,9 @@
-//! Buffers of large messages that are done with, for the next ones.
+//! Memory that large messages are done with, for the next ones.
 
+use std::boxed::Box;
 use std::vec::Vec;
+
+use super::write_queue::Backlog;
 
 /// Smaller ones are as cheap to allocate.
 const LEAST: usize = 16 * 1024;
@@ -16,6 +19,8 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) struct Spares {
     buffers: Vec<Vec<u8>>,
     bytes: usize,
+    /// An empty one.
+    pub(super) backlog: Option<Box<Backlog>>,
 }
 
 impl Spares {

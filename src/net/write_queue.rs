@@ -29,7 +29,7 @@ const COPY_UP_TO: usize = 1024;
 pub(crate) struct WriteQueue(Option<Box<Backlog>>);
 
 #[derive(Debug, Default)]
-struct Backlog {
+pub(super) struct Backlog {
     items: Items,
     length: usize,
     /// The transport did not take all at the last write: when it last took some.
@@ -244,7 +244,7 @@ impl WriteQueue {
         now: Duration,
     ) -> io::Result<bool> {
         if self.is_empty() && fresh.is_empty() {
-            self.0 = None;
+            self.reclaim(spares);
             return Ok(true);
         }
         let written = match &self.0 {
@@ -311,8 +311,26 @@ impl WriteQueue {
             };
         }
         fresh.clear();
-        self.0 = None;
+        self.reclaim(spares);
         Ok(true)
+    }
+
+    /// Lends it the memory of a backlog that was, for what may be queued next.
+    pub(crate) fn lend(&mut self, spares: &mut Spares) {
+        if self.0.is_none() {
+            self.0 = spares.backlog.take();
+        }
+    }
+
+    /// Takes that back, or its own, if nothing waits.
+    pub(crate) fn reclaim(&mut self, spares: &mut Spares) {
+        if self.is_empty()
+            && let Some(mut backlog) = self.0.take()
+            && backlog.items.rest.capacity() <= MAX_SLICES
+        {
+            backlog.blocked = None;
+            spares.backlog = Some(backlog);
+        }
     }
 }
 

@@ -106,6 +106,8 @@ mod utf8;
 
 pub use close::{CloseCode, Closed, MAX_REASON_LENGTH};
 pub use config::{Config, Delivery, ReceiveRate};
+#[cfg(feature = "server")]
+pub(crate) use connection::Spare;
 pub use connection::{Connection, Event, Frame, Teardown};
 pub use decoder::{FrameDecoder, FramePiece, Input};
 pub use extension::{

@@ -2,12 +2,10 @@
 //!
 //! Compiled for each handler, so that its `on_message` and what that sends are part of the loop.
 
-use std::vec::Vec;
-
 use super::handler::Handler;
 use super::socket::Socket;
 use crate::error::Fault;
-use crate::proto::{Closed, Event, Input};
+use crate::proto::{Closed, Event, Input, Spare};
 
 /// Output that is written before the turn ends: one handler that answers with much more than it
 /// was sent must not fill the memory. The size of a read, so that an echo is never cut in two.
@@ -25,13 +23,12 @@ pub(super) enum Stop {
     Failed(Fault),
 }
 
-/// Gives events to the handler until there is something for the session to look at. `spare` is a
-/// buffer to assemble a message in.
+/// Gives events to the handler until there is something for the session to look at.
 pub(super) fn deliver<H: Handler>(
     handler: &H,
     socket: &mut Socket<'_, H::State>,
     input: &mut Input<'_>,
-    spare: &mut Vec<u8>,
+    spare: &mut Spare,
 ) -> Stop {
     loop {
         let io = socket.io();

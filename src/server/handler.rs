@@ -3,7 +3,6 @@
 use std::boxed::Box;
 use std::io;
 use std::sync::Arc;
-use std::vec::Vec;
 
 use super::events::{Stop, deliver};
 use super::handle::{ConnectionId, Handle};
@@ -15,7 +14,7 @@ use super::route::Accepted;
 use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::error::{Fault, LimitError};
-use crate::proto::{CloseCode, Closed, Input, Message, MessagePiece};
+use crate::proto::{CloseCode, Closed, Input, Message, MessagePiece, Spare};
 
 /// An application: one value for a route, shared by its connections.
 ///
@@ -252,12 +251,8 @@ impl End {
 /// The application of one connection, whatever its state's type.
 pub(super) trait Application: Send {
     /// Gives it what the peer sends, until there is something for the session to look at.
-    fn events<'a>(
-        &'a mut self,
-        io: SocketIo<'a>,
-        input: &mut Input<'_>,
-        spare: &mut Vec<u8>,
-    ) -> Stop;
+    fn events<'a>(&'a mut self, io: SocketIo<'a>, input: &mut Input<'_>, spare: &mut Spare)
+    -> Stop;
     /// Opens the connection, in one piece of memory with its link.
     fn open(self: Box<Self>, link: Link) -> Box<Open>;
     fn on_open<'a>(&'a mut self, io: SocketIo<'a>);
@@ -297,7 +292,7 @@ impl<H: Handler> Application for Instance<H> {
         &'a mut self,
         io: SocketIo<'a>,
         input: &mut Input<'_>,
-        spare: &mut Vec<u8>,
+        spare: &mut Spare,
     ) -> Stop {
         let mut socket = Socket::new(io, &mut self.state);
         deliver(&*self.handler, &mut socket, input, spare)

@@ -25,7 +25,7 @@ use super::socket::{Published, Sent};
 use super::timer_wheel::TimerWheel;
 use super::topics::Topics;
 use crate::net::{Keep, Spares, Transport};
-use crate::proto::PreparedMessage;
+use crate::proto::{PreparedMessage, Spare};
 
 /// One for the worker, so its size is no cost per connection; 64, 256 and 512 KiB make no
 /// measurable difference.
@@ -46,6 +46,7 @@ pub(super) struct Hub<T> {
     buffer: Vec<u8>,
     cork: Vec<u8>,
     spares: Spares,
+    spare: Spare,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
 }
@@ -62,6 +63,7 @@ impl<T: Transport> Hub<T> {
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
             spares: Spares::default(),
+            spare: Spare::default(),
             stop_at: None,
         }
     }
@@ -246,6 +248,7 @@ impl<T: Transport> Hub<T> {
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &mut self.spares,
+            spare: &mut self.spare,
             drained: false,
             peers: &mut peers,
         };

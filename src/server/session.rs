@@ -31,7 +31,7 @@ use super::shared::Shared;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
 use crate::net::{Keep, Spares, Transport, WriteQueue};
-use crate::proto::{PreparedMessage, ServerHandshake};
+use crate::proto::{PreparedMessage, ServerHandshake, Spare};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 256 KiB.
@@ -110,6 +110,8 @@ pub(super) struct Turn<'w> {
     pub(super) cork: &'w mut Vec<u8>,
     /// Buffers for large messages.
     pub(super) spares: &'w mut Spares,
+    /// For what the session begins to receive; without a buffer between sessions.
+    pub(super) spare: &'w mut Spare,
     /// `on_drain` was called: the next time is another turn's.
     pub(super) drained: bool,
     pub(super) peers: &'w mut (dyn Peers + 'w),

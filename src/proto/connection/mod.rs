@@ -146,6 +146,15 @@ impl Receiving {
     }
 }
 
+/// What a caller with many connections keeps for the one that receives, so that a message of
+/// several reads costs no memory of its own.
+#[derive(Default)]
+pub(crate) struct Spare {
+    /// To assemble a message in.
+    pub(crate) buffer: Vec<u8>,
+    receiving: Option<Box<Receiving>>,
+}
+
 #[derive(Default)]
 struct Rare {
     extension: Option<PerMessage>,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use super::{Connection, Event, Receiving, State, Teardown};
+use super::{Connection, Event, Receiving, Spare, State, Teardown};
 use crate::error::{Fault, ProtocolError};
 use crate::proto::close::{self, CloseCode, Closed};
 use crate::proto::config::Config;
@@ -39,14 +39,14 @@ impl Connection {
         }
     }
 
-    /// As [`recv`](Self::recv), with a buffer of the caller's to assemble a message in, and the
-    /// instant as it is counted here. What is in `spare` afterwards may be another, or none.
+    /// As [`recv`](Self::recv), with memory of the caller's for a message under way, and the
+    /// instant as it is counted here. What is in `spare` afterwards may be another, or nothing.
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn recv_with<'b>(
         &mut self,
         input: &mut Input<'b>,
-        spare: &mut Vec<u8>,
+        spare: &mut Spare,
         out: &mut Vec<u8>,
         now: Instant,
     ) -> Result<Option<Event<'b>>, Fault> {
@@ -106,7 +106,7 @@ impl Connection {
     fn recv_any<'b>(
         &mut self,
         input: &mut Input<'b>,
-        mut spare: Option<&mut Vec<u8>>,
+        mut spare: Option<&mut Spare>,
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
@@ -127,11 +127,11 @@ impl Connection {
             None => fresh.insert(Receiving::new(self.role, self.rsv)),
         };
         if let Some(spare) = &mut spare {
-            receiving.assembler.swap_spare(spare);
+            receiving.assembler.swap_spare(&mut spare.buffer);
         }
         let received = self.pieces(receiving, input, out, now);
         if let Some(spare) = &mut spare {
-            receiving.assembler.swap_spare(spare);
+            receiving.assembler.swap_spare(&mut spare.buffer);
         }
         match received {
             Ok(event) => {
@@ -139,7 +139,9 @@ impl Connection {
                 // After an event its buffer may come back to what was kept.
                 let done = idle && (event.is_none() || fresh.is_some());
                 if !done && self.teardown().is_none() {
-                    self.receiving = kept.or_else(|| fresh.map(Box::new));
+                    self.receiving = kept.or_else(|| fresh.map(|it| boxed(it, spare)));
+                } else if let (Some(spare), true) = (spare, idle) {
+                    spare.receiving = kept.or(spare.receiving.take());
                 }
                 Ok(event)
             }
@@ -275,6 +277,17 @@ impl Connection {
                 Ok(Some(Event::Closed(closed)))
             }
         }
+    }
+}
+
+/// Puts it into the caller's box, or one of its own.
+fn boxed(receiving: Receiving, spare: Option<&mut Spare>) -> Box<Receiving> {
+    match spare.and_then(|it| it.receiving.take()) {
+        Some(mut place) => {
+            *place = receiving;
+            place
+        }
+        None => Box::new(receiving),
     }
 }
 

@@ -81,11 +81,19 @@ impl<T: Transport> Session<T> {
             Phase::Opening(_) if unread => {}
             Phase::Opening(_) => self.keep_unread(input.as_slice()),
             Phase::Open(_) if paused => self.keep_unread(input.as_slice()),
-            Phase::Open(_) => {
-                // Lent only while it may begin to assemble: what is idle owns no buffer.
-                let mut spare = turn.spares.take().unwrap_or_default();
-                let result = self.messages(&mut input, &mut spare, turn);
-                turn.spares.put(spare);
+            Phase::Open(open) => {
+                // Lent only while it may begin to assemble: what is idle owns no buffer. What was
+                // assembled may be sent on without a copy.
+                let assembles = !open.link.connection.is_settled();
+                if assembles {
+                    self.queue.lend(turn.spares);
+                }
+                turn.spare.buffer = turn.spares.take().unwrap_or_default();
+                let result = self.messages(&mut input, turn);
+                turn.spares.put(mem::take(&mut turn.spare.buffer));
+                if assembles {
+                    self.queue.reclaim(turn.spares);
+                }
                 result?;
             }
             Phase::Lingering(lingering) => {
@@ -99,14 +107,9 @@ impl<T: Transport> Session<T> {
     }
 
     /// Frames: each event goes to the application. Stops where the session has to pause.
-    fn messages(
-        &mut self,
-        input: &mut Input<'_>,
-        spare: &mut Vec<u8>,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Gone> {
+    fn messages(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         loop {
-            match self.events(input, spare, turn) {
+            match self.events(input, turn) {
                 Stop::Drained => return Ok(()),
                 Stop::Closed(closed) => {
                     self.end(End::Closed(closed), turn);
@@ -128,7 +131,7 @@ impl<T: Transport> Session<T> {
 
     /// Gives events to the application until there is something for the session to look at. A
     /// panic ends the connection.
-    fn events(&mut self, input: &mut Input<'_>, spare: &mut Vec<u8>, turn: &mut Turn<'_>) -> Stop {
+    fn events(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Stop {
         let Phase::Open(open) = &mut self.phase else {
             return Stop::Drained;
         };
@@ -143,7 +146,9 @@ impl<T: Transport> Session<T> {
             peers: turn.peers,
         };
         // As in `call`; caught once for all that was read, since it costs some instructions.
-        let stop = catch_unwind(AssertUnwindSafe(|| application.events(io, input, spare)));
+        let stop = catch_unwind(AssertUnwindSafe(|| {
+            application.events(io, input, turn.spare)
+        }));
         stop.unwrap_or_else(|_| {
             link.panicked(turn.cork, turn.now);
             Stop::News

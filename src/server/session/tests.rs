@@ -121,6 +121,7 @@ struct Rig {
     buffer: Vec<u8>,
     cork: Vec<u8>,
     spares: Spares,
+    spare: Spare,
 }
 
 impl Rig {
@@ -145,6 +146,7 @@ impl Rig {
             buffer: vec![0; 64 * 1024],
             cork: Vec::new(),
             spares: Spares::default(),
+            spare: Spare::default(),
         }
     }
 
@@ -183,6 +185,7 @@ impl Rig {
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &mut self.spares,
+            spare: &mut self.spare,
             drained: false,
             peers: &mut Alone,
         };
