@@ -20,6 +20,9 @@ const MAX_SLICES: usize = 32;
 /// buffer and a large one is not moved again and again.
 const CHUNK: usize = 64 * 1024;
 
+/// A chunk up to this size is kept with its backlog: as much as a burst of short messages takes.
+const KEPT_CHUNK: usize = 4 * 1024;
+
 /// A shared frame up to this size is copied behind what waits: cheaper than a slice of its own
 /// in the vectored write, and than keeping the frame alive.
 const COPY_UP_TO: usize = 1024;
@@ -34,6 +37,8 @@ pub(super) struct Backlog {
     length: usize,
     /// The transport did not take all at the last write: when it last took some.
     blocked: Option<Duration>,
+    /// Of a chunk that was written, for the next one.
+    chunk: Vec<u8>,
 }
 
 /// One or more whole frames; the first one of the queue may be written in part.
@@ -177,7 +182,12 @@ impl WriteQueue {
                 last.extend_from_slice(bytes);
                 *length += bytes.len();
             }
-            _ => self.push(bytes.to_vec(), 0, Keep::Always),
+            _ => {
+                let backlog = self.0.get_or_insert_default();
+                let mut chunk = mem::take(&mut backlog.chunk);
+                chunk.extend_from_slice(bytes);
+                self.push(chunk, 0, Keep::Always);
+            }
         }
     }
 
@@ -240,23 +250,24 @@ impl WriteQueue {
         &mut self,
         transport: &mut impl Transport,
         fresh: &mut Vec<u8>,
-        spares: &mut Spares,
+        spares: &Spares,
         now: Duration,
     ) -> io::Result<bool> {
-        if self.is_empty() && fresh.is_empty() {
-            self.reclaim(spares);
-            return Ok(true);
-        }
+        let all = self.len() + fresh.len();
         let written = match &self.0 {
+            _ if all == 0 => Ok(0),
             None => transport.write(fresh),
             Some(backlog) => backlog.write(transport, fresh),
         };
-        // The usual case: nothing waits, and all is taken at once.
-        if self.0.is_none()
-            && let Ok(count) = written
-            && count == fresh.len()
+        // The usual case: all is taken at once.
+        if let Ok(count) = written
+            && count == all
         {
             fresh.clear();
+            if let Some(backlog) = &mut self.0 {
+                backlog.advance(count, spares);
+                self.reclaim(spares);
+            }
             return Ok(true);
         }
         self.write_on(written, transport, fresh, spares, now)
@@ -269,7 +280,7 @@ impl WriteQueue {
         mut written: io::Result<usize>,
         transport: &mut impl Transport,
         fresh: &mut Vec<u8>,
-        spares: &mut Spares,
+        spares: &Spares,
         now: Duration,
     ) -> io::Result<bool> {
         let (mut fresh_at, mut took) = (0, false);
@@ -316,28 +327,46 @@ impl WriteQueue {
     }
 
     /// Lends it the memory of a backlog that was, for what may be queued next.
-    pub(crate) fn lend(&mut self, spares: &mut Spares) {
+    #[inline]
+    pub(crate) fn lend(&mut self, spares: &Spares) {
         if self.0.is_none() {
-            self.0 = spares.backlog.take();
+            self.0 = spares.take_backlog();
         }
     }
 
     /// Takes that back, or its own, if nothing waits.
-    pub(crate) fn reclaim(&mut self, spares: &mut Spares) {
+    pub(crate) fn reclaim(&mut self, spares: &Spares) {
         if self.is_empty()
             && let Some(mut backlog) = self.0.take()
-            && backlog.items.rest.capacity() <= MAX_SLICES
         {
             backlog.blocked = None;
-            spares.backlog = Some(backlog);
+            if backlog.items.rest.capacity() > MAX_SLICES {
+                backlog.items.rest = VecDeque::new();
+            }
+            spares.put_backlog(backlog);
         }
     }
 }
 
 impl Backlog {
+    /// What it holds of memory.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.chunk.capacity() + self.items.rest.capacity() * size_of::<Item>()
+    }
+
     /// One write of what waits, and of `fresh` if it comes to that.
-    #[inline(never)]
+    #[inline]
     fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+        match &self.items.first {
+            Some(only) if self.items.rest.is_empty() && fresh.is_empty() => {
+                transport.write(only.rest())
+            }
+            _ => self.write_slices(transport, fresh),
+        }
+    }
+
+    #[inline(never)]
+    fn write_slices(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         // `fresh` goes along only when everything before it does.
         let last = (self.items.len() < MAX_SLICES).then_some(fresh);
@@ -353,7 +382,7 @@ impl Backlog {
     }
 
     /// Removes `written` bytes from the front; answers how many were written beyond the queue.
-    fn advance(&mut self, mut written: usize, spares: &mut Spares) -> usize {
+    fn advance(&mut self, mut written: usize, spares: &Spares) -> usize {
         while let Some(first) = self.items.first.as_mut() {
             let waiting = first.rest().len();
             if written < waiting {
@@ -365,11 +394,16 @@ impl Backlog {
             written -= waiting;
             self.length -= waiting;
             if let Some(Item {
-                bytes: Bytes::Owned(buffer),
+                bytes: Bytes::Owned(mut buffer),
                 ..
             }) = self.items.pop_front()
             {
-                spares.put(buffer);
+                if buffer.capacity() <= KEPT_CHUNK && self.chunk.capacity() == 0 {
+                    buffer.clear();
+                    self.chunk = buffer;
+                } else {
+                    spares.put(buffer);
+                }
             }
         }
         written
@@ -438,12 +472,7 @@ mod tests {
                 }
                 narrow.room = turn % 13;
                 let drained = queue
-                    .write(
-                        &mut narrow,
-                        &mut fresh,
-                        &mut Spares::default(),
-                        Duration::ZERO,
-                    )
+                    .write(&mut narrow, &mut fresh, &Spares::default(), Duration::ZERO)
                     .unwrap();
                 assert!(fresh.is_empty());
                 assert_eq!(drained, queue.is_empty());
@@ -455,7 +484,7 @@ mod tests {
                     .write(
                         &mut narrow,
                         &mut Vec::new(),
-                        &mut Spares::default(),
+                        &Spares::default(),
                         Duration::ZERO
                     )
                     .unwrap()
@@ -480,7 +509,7 @@ mod tests {
                 .write(
                     &mut narrow,
                     &mut vec_of(3, 10),
-                    &mut Spares::default(),
+                    &Spares::default(),
                     Duration::ZERO
                 )
                 .unwrap()
@@ -506,12 +535,7 @@ mod tests {
         };
         assert!(
             queue
-                .write(
-                    &mut narrow,
-                    &mut fresh,
-                    &mut Spares::default(),
-                    Duration::ZERO
-                )
+                .write(&mut narrow, &mut fresh, &Spares::default(), Duration::ZERO)
                 .unwrap()
         );
         assert_eq!(narrow.taken, expected);
@@ -530,12 +554,7 @@ mod tests {
         let mut fresh = b"fresh".to_vec();
         assert!(
             !queue
-                .write(
-                    &mut narrow,
-                    &mut fresh,
-                    &mut Spares::default(),
-                    Duration::ZERO
-                )
+                .write(&mut narrow, &mut fresh, &Spares::default(), Duration::ZERO)
                 .unwrap()
         );
         queue.push(b"a".to_vec(), 0, Keep::UntilFull);
@@ -555,7 +574,7 @@ mod tests {
                 .write(
                     &mut narrow,
                     &mut Vec::new(),
-                    &mut Spares::default(),
+                    &Spares::default(),
                     Duration::ZERO
                 )
                 .unwrap()

@@ -70,11 +70,14 @@ impl PreparedMessage {
 
     /// The message's bytes, not encoded.
     #[must_use]
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.plain[self.start..]
     }
 
-    pub(super) fn plain(&self) -> &Arc<[u8]> {
+    /// The frame of a connection without extensions.
+    #[inline]
+    pub(crate) fn plain(&self) -> &Arc<[u8]> {
         &self.plain
     }
 

@@ -16,12 +16,12 @@ use mio::Token;
 use super::handle::{Command, ConnectionId};
 use super::handler::End;
 use super::limits::Permit;
-use super::link::Peers;
+use super::link::{Delivery, Peers};
 use super::metrics::Metrics;
 use super::session::{Next, Session, Turn};
 use super::shared::Shared;
 use super::slab::{self, Slab};
-use super::socket::{Published, Sent};
+use super::socket::Published;
 use super::timer_wheel::TimerWheel;
 use super::topics::Topics;
 use crate::net::{Keep, Spares, Transport};
@@ -171,10 +171,10 @@ impl<T: Transport> Hub<T> {
         match command {
             Command::Adopt(..) => {}
             Command::Send(token, message) => {
-                self.deliver(token, &message, Keep::Always, now);
+                self.others(now).send(token, &message);
             }
             Command::Publish(topic, message) => {
-                self.publish(&topic, &message, None, now);
+                self.others(now).publish_here(&topic, &message, None);
             }
             Command::Close(token, code, reason) => self.drive_by(token, now, |session, turn| {
                 session.close(code, &reason, turn);
@@ -236,6 +236,7 @@ impl<T: Transport> Hub<T> {
             sessions,
             topics: &mut self.topics,
             again: &mut self.again,
+            spares: &self.spares,
             shared: &self.shared,
             metrics,
             now,
@@ -247,7 +248,7 @@ impl<T: Transport> Hub<T> {
             now,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spares: &mut self.spares,
+            spares: &self.spares,
             spare: &mut self.spare,
             drained: false,
             peers: &mut peers,
@@ -289,24 +290,11 @@ impl<T: Transport> Hub<T> {
             sessions: self.sessions.all(),
             topics: &mut self.topics,
             again: &mut self.again,
+            spares: &self.spares,
             shared: &self.shared,
             metrics: &self.shared.metrics[self.worker],
             now,
         }
-    }
-
-    fn deliver(&mut self, token: Token, message: &PreparedMessage, keep: Keep, now: Duration) {
-        self.others(now).deliver(token, message, keep);
-    }
-
-    fn publish(
-        &mut self,
-        topic: &str,
-        message: &PreparedMessage,
-        except: Option<Token>,
-        now: Duration,
-    ) {
-        self.others(now).publish_here(topic, message, except);
     }
 }
 
@@ -315,42 +303,21 @@ struct Others<'h, T> {
     sessions: slab::Others<'h, Session<T>>,
     topics: &'h mut Topics,
     again: &'h mut VecDeque<Token>,
+    spares: &'h Spares,
     shared: &'h Arc<Shared>,
     metrics: &'h Metrics,
     now: Duration,
 }
 
-/// Delivers to a session that is not being driven, and counts.
-fn deliver<T: Transport>(
-    metrics: &Metrics,
-    session: &mut Session<T>,
-    message: &PreparedMessage,
-    keep: Keep,
-    now: Duration,
-) -> Sent {
-    let queued = session.queued_bytes();
-    let sent = session.deliver(message, keep, metrics, now);
-    let gauge = &metrics.queued_bytes;
-    gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
-    match sent {
-        Sent::Dropped => metrics.dropped.add(1),
-        Sent::Sent | Sent::Queued => metrics.messages_sent.add(1),
-    }
-    sent
-}
-
 impl<T: Transport> Others<'_, T> {
-    /// Gives a message to a session and has it driven, which writes it.
-    fn deliver(&mut self, token: Token, message: &PreparedMessage, keep: Keep) -> Sent {
-        let Some(session) = self.sessions.get_mut(token) else {
-            return Sent::Dropped;
-        };
-        let sent = deliver(self.metrics, session, message, keep, self.now);
-        if !session.queued {
-            session.queued = true;
-            self.again.push_back(token);
+    /// Gives a message to one session.
+    fn send(&mut self, token: Token, message: &PreparedMessage) {
+        let delivery = Delivery::new(message, Keep::Always, self.metrics, self.now);
+        let mut tally = Tally::default();
+        if let Some(session) = self.sessions.get_mut(token) {
+            tally.deliver(session, token, &delivery, self.spares, self.again);
         }
-        sent
+        tally.count(self.metrics);
     }
 
     fn publish_here(
@@ -359,26 +326,62 @@ impl<T: Transport> Others<'_, T> {
         message: &PreparedMessage,
         except: Option<Token>,
     ) -> Published {
-        let mut published = Published::default();
+        let mut tally = Tally::default();
         let Some(subscribers) = self.topics.subscribers(topic) else {
-            return published;
+            return tally.published;
         };
-        let keep = self.shared.keep(topic);
+        let delivery = Delivery::new(message, self.shared.keep(topic), self.metrics, self.now);
         for &token in subscribers {
-            if Some(token) == except {
-                continue;
-            }
-            let Some(session) = self.sessions.get_mut(token) else {
-                continue;
-            };
-            let sent = deliver(self.metrics, session, message, keep.clone(), self.now);
-            published.count(sent);
-            if !session.queued {
-                session.queued = true;
-                self.again.push_back(token);
+            if Some(token) != except
+                && let Some(session) = self.sessions.get_mut(token)
+            {
+                tally.deliver(session, token, &delivery, self.spares, self.again);
             }
         }
-        published
+        tally.count(self.metrics)
+    }
+}
+
+/// What came of a message for sessions that are not being driven.
+#[derive(Default)]
+struct Tally {
+    published: Published,
+    /// By how much what waits has grown; below zero where it was dropped for this.
+    queued: i64,
+}
+
+impl Tally {
+    /// Gives the message to a session and has it driven, which writes it.
+    #[inline]
+    fn deliver<T: Transport>(
+        &mut self,
+        session: &mut Session<T>,
+        token: Token,
+        delivery: &Delivery<'_>,
+        spares: &Spares,
+        again: &mut VecDeque<Token>,
+    ) {
+        let before = session.queued_bytes();
+        self.published.count(session.deliver(delivery, spares));
+        self.queued += session.queued_bytes() as i64 - before as i64;
+        if !session.queued {
+            session.queued = true;
+            again.push_back(token);
+        }
+    }
+
+    fn count(self, metrics: &Metrics) -> Published {
+        let Published {
+            sent,
+            queued,
+            dropped,
+            ..
+        } = self.published;
+        metrics.messages_sent.add((sent + queued) as u64);
+        metrics.dropped.add(dropped as u64);
+        let gauge = &metrics.queued_bytes;
+        gauge.set(gauge.value().wrapping_add_signed(self.queued));
+        self.published
     }
 }
 

@@ -330,34 +330,53 @@ impl Link {
     }
 
     /// Takes a message from others of the worker.
-    pub(super) fn deliver(
-        &mut self,
-        queue: &mut WriteQueue,
-        message: &PreparedMessage,
-        keep: Keep,
-        metrics: &Metrics,
-        now: Duration,
-    ) -> Sent {
+    #[inline]
+    pub(super) fn deliver(&mut self, queue: &mut WriteQueue, delivery: &Delivery<'_>) -> Sent {
+        let length = delivery.message.payload().len();
+        // The usual case: nothing is in its way, and it is as all get it.
+        if self.connection.is_plain(length)
+            && delivery.keep == Keep::Always
+            && self.end().is_none()
+            && self.options.overflow != Overflow::DropOldest
+            && queue.len() + length <= self.options.max_backpressure
+        {
+            queue.push_shared(delivery.message.plain(), Keep::Always);
+            return self.sent(queue, length, delivery.instant);
+        }
+        self.deliver_late(queue, delivery)
+    }
+
+    /// As [`deliver`](Self::deliver) where something may be in the way.
+    #[inline(never)]
+    fn deliver_late(&mut self, queue: &mut WriteQueue, delivery: &Delivery<'_>) -> Sent {
+        let &Delivery {
+            message,
+            ref keep,
+            metrics,
+            now,
+            instant,
+        } = delivery;
+        let length = message.payload().len();
         if !self.connection.is_open() || self.end().is_some() {
             return Sent::Dropped;
         }
         if self.sending {
             let held = self.rare().held.iter();
             let held: usize = held.map(|(it, _)| it.payload().len()).sum();
-            if !self.make_room(queue, held, message.payload().len(), metrics, now) {
+            if !self.make_room(queue, held, length, metrics, now) {
                 return Sent::Dropped;
             }
-            self.rare().held.push((message.clone(), keep));
+            self.rare().held.push((message.clone(), keep.clone()));
             return Sent::Queued;
         }
-        if let Keep::UntilNext(key) = &keep {
+        if let Keep::UntilNext(key) = keep {
             queue.drop_key(key);
         }
         let keep = match keep {
             Keep::Always if self.options.overflow == Overflow::DropOldest => Keep::UntilFull,
-            keep => keep,
+            keep => keep.clone(),
         };
-        if !self.make_room(queue, 0, message.payload().len(), metrics, now) {
+        if !self.make_room(queue, 0, length, metrics, now) {
             return Sent::Dropped;
         }
         let mut own = Vec::new();
@@ -375,7 +394,35 @@ impl Link {
             Ok(None) => queue.push(own, 0, keep),
             Err(_) => return Sent::Dropped,
         }
-        self.sent(queue, message.payload().len(), now.into())
+        self.sent(queue, length, instant)
+    }
+}
+
+/// A message on its way to sessions that are not being driven.
+pub(super) struct Delivery<'a> {
+    message: &'a PreparedMessage,
+    keep: Keep,
+    /// The worker's.
+    metrics: &'a Metrics,
+    now: Duration,
+    /// The same as a connection counts it.
+    instant: Instant,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(
+        message: &'a PreparedMessage,
+        keep: Keep,
+        metrics: &'a Metrics,
+        now: Duration,
+    ) -> Self {
+        Self {
+            message,
+            keep,
+            metrics,
+            now,
+            instant: now.into(),
+        }
     }
 }
 
@@ -634,9 +681,8 @@ impl SocketIo<'_> {
             self.uncork();
             let context = &self.context;
             for (message, keep) in held {
-                let sent =
-                    self.link
-                        .deliver(self.queue, &message, keep, context.metrics, context.now);
+                let delivery = Delivery::new(&message, keep, context.metrics, context.now);
+                let sent = self.link.deliver(self.queue, &delivery);
                 if sent == Sent::Dropped {
                     context.metrics.dropped.add(1);
                 }

@@ -23,15 +23,15 @@ use self::opening::Opening;
 use super::handle::ConnectionId;
 use super::handler::{Application, End};
 use super::limits::Permit;
-use super::link::{Context, Open, Peers, Remote, SocketIo, Told};
+use super::link::{Context, Delivery, Open, Peers, Remote, SocketIo, Told};
 use super::metrics::Metrics;
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::shared::Shared;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
-use crate::net::{Keep, Spares, Transport, WriteQueue};
-use crate::proto::{PreparedMessage, ServerHandshake, Spare};
+use crate::net::{Spares, Transport, WriteQueue};
+use crate::proto::{ServerHandshake, Spare};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 256 KiB.
@@ -109,7 +109,7 @@ pub(super) struct Turn<'w> {
     /// Where output gathers; empty between sessions.
     pub(super) cork: &'w mut Vec<u8>,
     /// Buffers for large messages.
-    pub(super) spares: &'w mut Spares,
+    pub(super) spares: &'w Spares,
     /// For what the session begins to receive; without a buffer between sessions.
     pub(super) spare: &'w mut Spare,
     /// `on_drain` was called: the next time is another turn's.
@@ -200,17 +200,13 @@ impl<T: Transport> Session<T> {
 
     /// A message from another connection of the worker, or from another thread. It is written
     /// when the session is driven.
-    pub(super) fn deliver(
-        &mut self,
-        message: &PreparedMessage,
-        keep: Keep,
-        metrics: &Metrics,
-        now: Duration,
-    ) -> Sent {
+    #[inline]
+    pub(super) fn deliver(&mut self, delivery: &Delivery<'_>, spares: &Spares) -> Sent {
         match &mut self.phase {
-            Phase::Open(open) => open
-                .link
-                .deliver(&mut self.queue, message, keep, metrics, now),
+            Phase::Open(open) => {
+                self.queue.lend(spares);
+                open.link.deliver(&mut self.queue, delivery)
+            }
             _ => Sent::Dropped,
         }
     }

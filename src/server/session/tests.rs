@@ -14,7 +14,10 @@ use super::super::handler::Handler;
 use super::super::socket::{Published, Socket};
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
-use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
+use crate::net::Keep;
+use crate::proto::{
+    CloseCode, Config, Connection, Message, MessageKind, PreparedMessage, RandomSource as _,
+};
 
 mod deadlines;
 mod dropping;
@@ -184,7 +187,7 @@ impl Rig {
             now: self.now,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spares: &mut self.spares,
+            spares: &self.spares,
             spare: &mut self.spare,
             drained: false,
             peers: &mut Alone,

@@ -128,7 +128,8 @@ mod deflated {
             let message = PreparedMessage::new(&**text, &config());
             let keep = Keep::UntilNext("price".into());
             let metrics = &rig.shared.metrics[0];
-            let sent = rig.session.deliver(&message, keep, metrics, NOW);
+            let delivery = Delivery::new(&message, keep, metrics, NOW);
+            let sent = rig.session.deliver(&delivery, &rig.spares);
             assert_eq!(sent, Sent::Queued);
         }
         rig.wire(|wire| wire.give_room(usize::MAX));
