@@ -34,11 +34,17 @@ struct Kept<T> {
 
 impl Spares {
     /// Takes a buffer that is no longer needed; drops it if it isn't worth keeping.
+    #[inline]
     pub(crate) fn put(&self, buffer: Vec<u8>) {
+        if buffer.capacity() >= LEAST {
+            self.put_large(buffer);
+        }
+    }
+
+    fn put_large(&self, buffer: Vec<u8>) {
         let bytes = buffer.capacity();
         let kept = &mut *self.buffers.borrow_mut();
-        let room = kept.all.len() < MOST_BUFFERS && kept.bytes + bytes <= MOST_BYTES;
-        if bytes >= LEAST && room {
+        if kept.all.len() < MOST_BUFFERS && kept.bytes + bytes <= MOST_BYTES {
             kept.bytes += bytes;
             kept.all.push(buffer);
         }

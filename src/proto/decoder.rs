@@ -6,7 +6,7 @@
 
 use core::mem;
 
-use super::frame::{FrameHeader, HeaderRules, MAX_HEADER_LENGTH, Role, Rsv};
+use super::frame::{FrameHeader, HeaderRules, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
 use super::mask::{mask, mask_to_ascii};
 use super::message::MessageKind;
 use crate::error::ProtocolError;
@@ -173,9 +173,8 @@ impl FrameDecoder {
                 let count = clamp(*remaining, input.len());
                 let payload = input.take(count);
                 let at = header.payload_length - *remaining;
-                let ascii = header
-                    .masking_key
-                    .is_some_and(|key| mask_to_ascii(payload, key, (at % 4) as usize));
+                let looks = header.opcode != Opcode::Binary;
+                let ascii = unmask(payload, header.masking_key, (at % 4) as usize, looks);
                 *remaining -= count as u64;
                 let piece = FramePiece {
                     header: *header,
@@ -228,9 +227,8 @@ impl FrameDecoder {
         }
         let count = clamp(header.payload_length, input.len() - header_length);
         let bytes = input.take(header_length + count);
-        let ascii = header
-            .masking_key
-            .is_some_and(|key| mask_to_ascii(&mut bytes[header_length..], key, 0));
+        let looks = header.opcode != Opcode::Binary;
+        let ascii = unmask(&mut bytes[header_length..], header.masking_key, 0, looks);
         let remaining = header.payload_length - count as u64;
         self.state = if remaining == 0 {
             State::START
@@ -324,20 +322,26 @@ pub(crate) fn take_message<'b>(
     let bytes = input.take(start + length);
     let (header, payload) = bytes.split_at_mut(start);
     let key = header.last_chunk().filter(|_| key_length > 0);
-    let ascii = match (key, kind) {
-        (Some(key), MessageKind::Text) => mask_to_ascii(payload, *key, 0),
-        (Some(key), MessageKind::Binary) => {
-            mask(payload, *key, 0);
-            false
-        }
-        (None, _) => false,
-    };
+    let ascii = unmask(payload, key.copied(), 0, kind == MessageKind::Text);
     Some(WholeMessage {
         kind,
         ascii,
         start,
         bytes,
     })
+}
+
+/// Takes the mask off, if there is one; answers whether that made ASCII, if it `looks`.
+#[inline]
+fn unmask(payload: &mut [u8], key: Option<[u8; 4]>, phase: usize, looks: bool) -> bool {
+    match key {
+        None => false,
+        Some(key) if looks => mask_to_ascii(payload, key, phase),
+        Some(key) => {
+            mask(payload, key, phase);
+            false
+        }
+    }
 }
 
 #[inline]

@@ -142,6 +142,14 @@ impl Timers {
         }
     }
 
+    /// Nothing has arrived since the last keep-alive ping: what arrives can bring the next deadline
+    /// forward, from the pong's to the next ping's.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn awaits_pong(&self) -> bool {
+        self.sent.is_some_and(|sent| sent > self.received)
+    }
+
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         self.round_trip.map(Duration::from)
     }

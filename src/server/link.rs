@@ -236,10 +236,18 @@ impl Link {
             return Vec::new();
         };
         let told = mem::take(&mut rare.told);
-        if told.is_empty() && rare.is_unused() && !self.limited {
-            self.rare = None;
+        if told.is_empty() {
+            self.free_unused();
         }
         told
+    }
+
+    /// Gives back what is no longer used.
+    pub(super) fn free_unused(&mut self) {
+        let unused = self.rare.as_ref().is_some_and(|it| it.is_unused());
+        if unused && !self.limited {
+            self.rare = None;
+        }
     }
 
     #[inline]

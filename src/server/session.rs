@@ -205,7 +205,11 @@ impl<T: Transport> Session<T> {
         match &mut self.phase {
             Phase::Open(open) => {
                 self.queue.lend(spares);
-                open.link.deliver(&mut self.queue, delivery)
+                let sent = open.link.deliver(&mut self.queue, delivery);
+                if self.queue.is_empty() {
+                    self.queue.reclaim(spares);
+                }
+                sent
             }
             _ => Sent::Dropped,
         }
@@ -243,7 +247,8 @@ impl<T: Transport> Session<T> {
     }
 
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
-        if !self.is_settled() || !turn.cork.is_empty() {
+        let settled = self.is_settled();
+        if !settled || !turn.cork.is_empty() {
             // A command may have been told to the application.
             self.end_if_asked(turn)?;
             match self.owes_drain() {
@@ -263,7 +268,7 @@ impl<T: Transport> Session<T> {
         }
         // With an entry ahead in the timer wheel nothing is due.
         let scheduled = self.scheduled.is_some();
-        if scheduled && !self.readable && self.is_settled() {
+        if settled && scheduled && !self.readable && self.is_settled() {
             return Ok(Next::Settled);
         }
         self.tell_pause(turn);

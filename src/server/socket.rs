@@ -463,6 +463,7 @@ impl<'a, S> Socket<'a, S> {
         if let Some(rare) = &mut self.io.link.rare {
             rare.joined.remove(topic);
         }
+        self.io.link.free_unused();
         self.io
             .context
             .shared

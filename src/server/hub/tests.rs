@@ -24,6 +24,7 @@ use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
 
 mod client;
 mod large;
+mod single;
 mod world;
 
 use client::Client;

@@ -1,7 +1,7 @@
 //! How many connections there are, in all and per address.
 
 use alloc::sync::Arc;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::HashMap;
 
@@ -96,6 +96,11 @@ impl Permit {
     /// Counts the connection for this address, and for no other it was counted for before. When
     /// the address has too many, nothing changes.
     pub(in crate::server) fn assign(&mut self, address: IpAddr) -> Result<(), Refused> {
+        // The unspecified IPv6 address stands for none here.
+        let address = match address.is_unspecified() {
+            true => Ipv4Addr::UNSPECIFIED.into(),
+            false => address,
+        };
         let counted = network(address);
         let previous = self.address().map(network);
         if previous != Some(counted) {
@@ -131,7 +136,6 @@ impl Drop for Permit {
 mod tests {
     use super::*;
     use alloc::vec::Vec;
-    use core::net::Ipv4Addr;
 
     fn ip(number: u32) -> IpAddr {
         Ipv4Addr::from(number).into()
@@ -203,5 +207,15 @@ mod tests {
             }
         });
         assert_eq!((counts.total(), entries(&counts)), (0, 0));
+    }
+
+    #[test]
+    fn the_unspecified_address_is_counted_and_given_back_as_any() {
+        let counts = Arc::new(ConnectionCounts::new(usize::MAX, 2));
+        let unspecified: IpAddr = Ipv6Addr::UNSPECIFIED.into();
+        let permit = open(&counts, unspecified).ok().unwrap();
+        assert_eq!(entries(&counts), 1);
+        drop(permit);
+        assert_eq!(entries(&counts), 0);
     }
 }

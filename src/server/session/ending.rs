@@ -166,7 +166,11 @@ impl<T: Transport> Session<T> {
                 if !opening.served {
                     self.failed(HandshakeFailure::Eof, turn);
                 }
-                Err(Gone)
+                if self.queue.is_empty() {
+                    return Err(Gone);
+                }
+                self.linger(turn);
+                self.eof(turn)
             }
             Phase::Open(open) => {
                 if let Some(closed) = open.link.connection.handle_eof() {

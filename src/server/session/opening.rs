@@ -102,14 +102,17 @@ impl<T: Transport> Session<T> {
             return;
         };
         let handshake = &mut opening.handshake;
-        let sent = response.as_response(|it| handshake.respond(it, turn.cork, turn.now));
+        let sent = response.as_response(|it| match opening.stopping {
+            true => handshake.reject(it, turn.cork).map(|()| false),
+            false => handshake.respond(it, turn.cork, turn.now),
+        });
         let keep_alive = sent.unwrap_or_else(|_| {
             // The application's own response can't be sent.
             let failed = handshake.respond(&Response::status(500), turn.cork, turn.now);
             failed.unwrap_or(false)
         });
         opening.served = true;
-        if !keep_alive || opening.stopping {
+        if !keep_alive {
             self.linger(turn);
         }
     }
@@ -230,6 +233,8 @@ impl<T: Transport> Session<T> {
             turn.metrics.reconnections.add(1);
         }
         self.phase = Phase::Open(open);
+        // What it was scheduled for was the handshake's, and may be later than its own deadlines.
+        self.scheduled = None;
         if let Some(stats) = self.stats(turn.id, turn.now) {
             turn.shared.opened(&stats);
         }

@@ -71,6 +71,10 @@ impl<T: Transport> Session<T> {
                 };
                 return self.receive(&mut behind, turn);
             }
+            if opening.deferred_until.is_some() {
+                // The transport is broken and read to its error: nobody waits for more answers.
+                return Ok(());
+            }
             self.requests(&mut input, turn)?;
         }
         // The application may have paused as the connection opened.
