@@ -166,6 +166,9 @@ impl WriteQueue {
 
     /// Queues a copy of `bytes`: whole frames.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         match self
             .0
             .as_mut()
