@@ -30,11 +30,13 @@ pub(crate) trait Transport {
     fn shutdown_write(&mut self) -> io::Result<()>;
 }
 
+/// Of std's or mio's stream; `$read` and `$write` are its system calls.
 macro_rules! tcp_transport {
-    ($stream:ty) => {
+    ($stream:ty, $read:expr, $write:expr) => {
         impl Transport for $stream {
+            #[inline]
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                io::Read::read(self, buffer)
+                $read(self, buffer)
             }
 
             #[cfg(feature = "server")]
@@ -44,8 +46,9 @@ macro_rules! tcp_transport {
             }
 
             #[cfg(feature = "server")]
+            #[inline]
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                io::Write::write(self, bytes)
+                $write(self, bytes)
             }
 
             #[cfg(feature = "server")]
@@ -60,10 +63,34 @@ macro_rules! tcp_transport {
     };
 }
 
-#[cfg(feature = "server")]
-tcp_transport!(mio::net::TcpStream);
+#[cfg(all(feature = "server", target_os = "linux"))]
+tcp_transport!(mio::net::TcpStream, linux::recv, linux::send);
+#[cfg(all(feature = "server", not(target_os = "linux")))]
+tcp_transport!(mio::net::TcpStream, io::Read::read, io::Write::write);
 #[cfg(feature = "client")]
-tcp_transport!(std::net::TcpStream);
+tcp_transport!(std::net::TcpStream, io::Read::read, io::Write::write);
+
+/// The system calls of a server's messages by themselves: the C library makes each a cancellation
+/// point, which costs more instructions than a short message.
+#[cfg(all(feature = "server", target_os = "linux"))]
+mod linux {
+    use std::io;
+
+    use mio::net::TcpStream;
+    use rustix::net::{RecvFlags, SendFlags};
+
+    #[inline]
+    pub(super) fn recv(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        let (count, _) = rustix::net::recv(stream, buffer, RecvFlags::empty())?;
+        Ok(count)
+    }
+
+    #[inline]
+    pub(super) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        // A peer that is gone is an error here, and no signal to the process.
+        Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?)
+    }
+}
 
 /// The one place that reads the operating system's clock.
 #[derive(Clone, Copy, Debug)]

@@ -137,6 +137,12 @@ impl WriteQueue {
         self.len() == 0
     }
 
+    /// Whether nothing waits, and nothing was lent for that.
+    #[inline]
+    pub(crate) fn is_unused(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether the transport did not take all at the last write: there is a backlog, and not just
     /// what this turn has queued.
     #[inline]

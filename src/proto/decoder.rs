@@ -280,7 +280,7 @@ impl FrameDecoder {
     }
 
     #[cold]
-    fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+    pub(crate) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         self.state = State::Failed(error);
         error
     }

@@ -2,10 +2,13 @@
 //!
 //! Compiled for each handler, so that its `on_message` and what that sends are part of the loop.
 
+use std::mem;
+
 use super::handler::Handler;
 use super::socket::Socket;
 use crate::error::Fault;
-use crate::proto::{Closed, Event, Input, Spare};
+use crate::net::Spares;
+use crate::proto::{Closed, Event, Input, Role, Spare};
 
 /// Output that is written before the turn ends: one handler that answers with much more than it
 /// was sent must not fill the memory. The size of a read, so that an echo is never cut in two.
@@ -23,46 +26,76 @@ pub(super) enum Stop {
     Failed(Fault),
 }
 
+/// The worker's memory for messages that come in several parts.
+pub(super) struct Memory<'w> {
+    /// Without a buffer, which is lent for as long as it takes.
+    pub(super) spare: &'w mut Spare,
+    pub(super) spares: &'w Spares,
+}
+
 /// Gives events to the handler until there is something for the session to look at.
+#[inline]
 pub(super) fn deliver<H: Handler>(
     handler: &H,
     socket: &mut Socket<'_, H::State>,
     input: &mut Input<'_>,
-    spare: &mut Spare,
+    mut memory: Memory<'_>,
 ) -> Stop {
     loop {
         let io = socket.io();
-        let event = match io
-            .link
-            .connection
-            .recv_with(input, spare, io.cork, io.context.instant)
-        {
-            Ok(None) => return Stop::Drained,
-            Ok(Some(event)) => event,
-            Err(fault) => return Stop::Failed(fault),
-        };
-        match event {
-            Event::Message(message) => {
-                if !io.allows(true, message.len()) {
-                    return Stop::News;
-                }
-                handler.on_message(socket, message);
+        let connection = &mut io.link.connection;
+        // The usual event by itself, so that what is known of it needn't be asked again.
+        if let Some(message) = connection.whole_message(Role::Server, input, io.context.instant) {
+            if !io.allows(true, message.len()) {
+                return Stop::News;
             }
-            Event::Piece(piece) => {
-                if !io.allows(piece.first, piece.as_bytes().len()) {
-                    return Stop::News;
-                }
-                handler.on_piece(socket, piece);
-            }
-            Event::Ping(payload) => handler.on_ping(socket, &payload),
-            Event::Pong(payload) => handler.on_pong(socket, &payload),
-            Event::Closed(closed) => return Stop::Closed(closed),
+            handler.on_message(socket, message);
+        } else if input.is_empty() && connection.awaits_input() {
+            return Stop::Drained;
+        } else if let Some(stop) = deliver_any(handler, socket, input, &mut memory) {
+            return stop;
         }
-        let io = socket.io();
-        let pause_at = io.link.options.pause_reading_at;
-        let much = io.cork.len() > CORK_LIMIT || io.queue.len() > pause_at;
-        if much || io.link.has_news() {
+        if socket.io().has_news() {
             return Stop::News;
         }
     }
+}
+
+/// Gives the next event to the handler, whatever it is.
+#[inline(never)]
+fn deliver_any<H: Handler>(
+    handler: &H,
+    socket: &mut Socket<'_, H::State>,
+    input: &mut Input<'_>,
+    memory: &mut Memory<'_>,
+) -> Option<Stop> {
+    let io = socket.io();
+    let connection = &mut io.link.connection;
+    let Memory { spare, spares } = memory;
+    spare.buffer = spares.take().unwrap_or_default();
+    let event = connection.recv_any(input, Some(spare), io.cork, io.context.now);
+    spares.put(mem::take(&mut spare.buffer));
+    let event = match event {
+        Ok(None) => return Some(Stop::Drained),
+        Ok(Some(event)) => event,
+        Err(fault) => return Some(Stop::Failed(fault)),
+    };
+    match event {
+        Event::Message(message) => {
+            if !io.allows(true, message.len()) {
+                return Some(Stop::News);
+            }
+            handler.on_message(socket, message);
+        }
+        Event::Piece(piece) => {
+            if !io.allows(piece.first, piece.as_bytes().len()) {
+                return Some(Stop::News);
+            }
+            handler.on_piece(socket, piece);
+        }
+        Event::Ping(payload) => handler.on_ping(socket, &payload),
+        Event::Pong(payload) => handler.on_pong(socket, &payload),
+        Event::Closed(closed) => return Some(Stop::Closed(closed)),
+    }
+    None
 }

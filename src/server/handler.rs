@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::io;
 use std::sync::Arc;
 
-use super::events::{Stop, deliver};
+use super::events::{Memory, Stop, deliver};
 use super::handle::{ConnectionId, Handle};
 use super::http::Request;
 use super::link::{Link, Open, SocketIo};
@@ -14,7 +14,7 @@ use super::route::Accepted;
 use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::error::{Fault, LimitError};
-use crate::proto::{CloseCode, Closed, Input, Message, MessagePiece, Spare};
+use crate::proto::{CloseCode, Closed, Input, Message, MessagePiece};
 
 /// An application: one value for a route, shared by its connections.
 ///
@@ -251,8 +251,12 @@ impl End {
 /// The application of one connection, whatever its state's type.
 pub(super) trait Application: Send {
     /// Gives it what the peer sends, until there is something for the session to look at.
-    fn events<'a>(&'a mut self, io: SocketIo<'a>, input: &mut Input<'_>, spare: &mut Spare)
-    -> Stop;
+    fn events<'a>(
+        &'a mut self,
+        io: SocketIo<'a>,
+        input: &mut Input<'_>,
+        memory: Memory<'_>,
+    ) -> Stop;
     /// Opens the connection, in one piece of memory with its link.
     fn open(self: Box<Self>, link: Link) -> Box<Open>;
     fn on_open<'a>(&'a mut self, io: SocketIo<'a>);
@@ -292,10 +296,10 @@ impl<H: Handler> Application for Instance<H> {
         &'a mut self,
         io: SocketIo<'a>,
         input: &mut Input<'_>,
-        spare: &mut Spare,
+        memory: Memory<'_>,
     ) -> Stop {
         let mut socket = Socket::new(io, &mut self.state);
-        deliver(&*self.handler, &mut socket, input, spare)
+        deliver(&*self.handler, &mut socket, input, memory)
     }
 
     forward! {

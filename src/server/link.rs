@@ -14,6 +14,7 @@ use std::vec::Vec;
 
 use mio::Token;
 
+use super::events::CORK_LIMIT;
 use super::handle::{Command, ConnectionId};
 use super::handler::{Application, End};
 use super::limits::{Permit, RateState, Verdict};
@@ -127,6 +128,15 @@ struct Account {
     bytes_received: u64,
     messages_sent: u64,
     bytes_sent: u64,
+}
+
+impl Account {
+    #[inline]
+    fn sent(&mut self, messages: u64, bytes: usize, now: Instant) {
+        self.messages_sent += messages;
+        self.bytes_sent += bytes as u64;
+        self.sent = now;
+    }
 }
 
 pub(super) enum Told {
@@ -259,15 +269,19 @@ impl Link {
     /// A message of `length` bytes is on its way; what became of it.
     #[inline]
     pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Instant) -> Sent {
-        self.account.messages_sent += 1;
-        self.appended(queue, length, now)
+        self.account.sent(1, length, now);
+        self.tell_sent(queue)
     }
 
     /// As [`sent`](Self::sent), of a part of a message.
-    #[inline]
     fn appended(&mut self, queue: &WriteQueue, length: usize, now: Instant) -> Sent {
-        self.account.bytes_sent += length as u64;
-        self.account.sent = now;
+        self.account.sent(0, length, now);
+        self.tell_sent(queue)
+    }
+
+    /// What becomes of what was sent; `on_drain` follows if it has to wait.
+    #[inline]
+    fn tell_sent(&mut self, queue: &WriteQueue) -> Sent {
         if queue.is_blocked() {
             self.draining = true;
             return Sent::Queued;
@@ -523,6 +537,13 @@ impl SocketIo<'_> {
         }
     }
 
+    /// Whether there is something for the session to look at after a call of the application.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        let much = self.cork.len() > CORK_LIMIT;
+        much || self.link.has_news() || self.queue.len() > self.link.options.pause_reading_at
+    }
+
     #[inline]
     pub(super) fn buffered(&self) -> usize {
         self.queue.len() + self.cork.len()
@@ -539,11 +560,11 @@ impl SocketIo<'_> {
             }
             Outgoing::Message(message) => {
                 let length = message.len();
-                if self.is_clear(length) {
-                    let sent = self.link.connection.send_received(message, self.cork);
-                    return self.counted(sent, length);
+                if !self.is_clear(length) {
+                    return self.send_late((&message).into(), Encoding::Auto);
                 }
-                self.send_late((&message).into(), Encoding::Auto)
+                let sent = self.link.connection.send_received(message, self.cork);
+                self.sent_clear(sent, length)
             }
             Outgoing::Ref(message) => self.send_ref(message, Encoding::Auto),
             Outgoing::Prepared(message) => self.append(message.payload().len(), |link, out| {
@@ -555,25 +576,30 @@ impl SocketIo<'_> {
     #[inline]
     pub(super) fn send_ref(&mut self, message: MessageRef<'_>, encoding: Encoding) -> Sent {
         let length = message.as_bytes().len();
-        if self.is_clear(length) {
-            let sent = self.link.connection.send_with(message, encoding, self.cork);
-            return self.counted(sent, length);
+        if !self.is_clear(length) {
+            return self.send_late(message, encoding);
         }
-        self.send_late(message, encoding)
+        let sent = self.link.connection.send_with(message, encoding, self.cork);
+        self.sent_clear(sent, length)
     }
 
     /// Whether nothing is in the way of a message of this length, as a rule.
     #[inline]
     fn is_clear(&self, length: usize) -> bool {
-        self.fits(length) && self.link.end().is_none() && !self.queue.is_blocked()
+        self.queue.is_unused()
+            && self.cork.len() + length <= self.link.options.max_backpressure
+            && self.link.end().is_none()
     }
 
+    /// As [`count_sent`](Self::count_sent), where nothing was in the way.
     #[inline]
-    fn counted(&mut self, sent: Result<(), Misuse>, length: usize) -> Sent {
-        match sent {
-            Ok(()) => self.count_sent(length),
-            Err(_) => Sent::Dropped,
+    fn sent_clear(&mut self, sent: Result<(), Misuse>, length: usize) -> Sent {
+        if sent.is_err() {
+            return Sent::Dropped;
         }
+        self.context.metrics.messages_sent.add(1);
+        self.link.account.sent(1, length, self.context.instant);
+        Sent::Sent
     }
 
     /// As [`send_ref`](Self::send_ref) where something may be in the way.

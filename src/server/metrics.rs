@@ -24,15 +24,18 @@ pub(super) struct Counter(AtomicU64);
 
 impl Counter {
     /// By the owning worker only.
+    #[inline]
     pub(super) fn add(&self, count: u64) {
         self.set(self.value().wrapping_add(count));
     }
 
     /// By the owning worker only: for gauges.
+    #[inline]
     pub(super) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(super) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

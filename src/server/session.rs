@@ -247,8 +247,9 @@ impl<T: Transport> Session<T> {
     }
 
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
-        let settled = self.is_settled();
-        if !settled || !turn.cork.is_empty() {
+        let was_settled = self.is_settled();
+        let mut settled = was_settled && turn.cork.is_empty();
+        if !settled {
             // A command may have been told to the application.
             self.end_if_asked(turn)?;
             match self.owes_drain() {
@@ -257,18 +258,21 @@ impl<T: Transport> Session<T> {
             }
         }
         for _ in 0..READS_PER_TURN {
-            if !self.can_receive(turn.shared) {
+            if settled && self.readable {
+                self.read_settled(turn)?;
+            } else if settled || !self.can_receive(turn.shared) {
                 break;
+            } else if self.has_unread() {
+                // What a pause has left comes before what is new.
+                self.take_unread(turn)?;
+            } else {
+                self.read(turn)?;
             }
-            // What a pause has left comes before what is new.
-            match self.has_unread() {
-                false => self.read(turn)?,
-                true => self.take_unread(turn)?,
-            }
+            settled = self.is_settled();
         }
         // With an entry ahead in the timer wheel nothing is due.
         let scheduled = self.scheduled.is_some();
-        if settled && scheduled && !self.readable && self.is_settled() {
+        if was_settled && scheduled && !self.readable && settled {
             return Ok(Next::Settled);
         }
         self.tell_pause(turn);

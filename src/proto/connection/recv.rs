@@ -32,50 +32,31 @@ impl Connection {
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Option<Event<'b>>, Fault> {
-        match self.whole_message(input, now.into()) {
-            Ok(Some(message)) => Ok(Some(Event::Message(message))),
-            Ok(None) => self.recv_any(input, None, out, now),
-            Err(fault) => Err(self.refuse(fault, input, out, now)),
-        }
-    }
-
-    /// As [`recv`](Self::recv), with memory of the caller's for a message under way, and the
-    /// instant as it is counted here. What is in `spare` afterwards may be another, or nothing.
-    #[cfg(feature = "server")]
-    #[inline]
-    pub(crate) fn recv_with<'b>(
-        &mut self,
-        input: &mut Input<'b>,
-        spare: &mut Spare,
-        out: &mut Vec<u8>,
-        now: Instant,
-    ) -> Result<Option<Event<'b>>, Fault> {
-        match self.whole_message(input, now) {
-            Ok(Some(message)) => Ok(Some(Event::Message(message))),
-            Ok(None) => self.recv_any(input, Some(spare), out, now.into()),
-            Err(fault) => Err(self.refuse(fault, input, out, now.into())),
+        match self.whole_message(self.role, input, now.into()) {
+            Some(message) => Ok(Some(Event::Message(message))),
+            None => self.recv_any(input, None, out, now),
         }
     }
 
     /// A message that is there in one frame, on the short way past decoder and assembler: the same
-    /// in fewer instructions. None where it is not this case.
+    /// as [`recv`](Self::recv) in fewer instructions. None where it is not this case: then
+    /// [`recv_any`](Self::recv_any) goes on. `role` is the connection's own; who knows it says so,
+    /// and the other's code is left out.
     #[inline]
-    fn whole_message<'b>(
+    pub(crate) fn whole_message<'b>(
         &mut self,
+        role: Role,
         input: &mut Input<'b>,
         now: Instant,
-    ) -> Result<Option<Message<'b>>, Fault> {
-        let Some(limit) = self.whole_up_to else {
-            return Ok(None);
-        };
+    ) -> Option<Message<'b>> {
+        debug_assert_eq!(role, self.role);
+        let limit = self.whole_up_to?;
         if let Some(receiving) = &self.receiving
             && !receiving.decoder.is_between_messages()
         {
-            return Ok(None);
+            return None;
         }
-        let Some(whole) = take_message(self.role, input, limit.into()) else {
-            return Ok(None);
-        };
+        let whole = take_message(role, input, limit.into())?;
         self.timers.received_message(now);
         let WholeMessage {
             kind,
@@ -84,9 +65,25 @@ impl Connection {
             bytes,
         } = whole;
         if kind == MessageKind::Text && !ascii && validate(&bytes[start..]).is_err() {
-            return Err(ProtocolError::Utf8.into());
+            self.fails_next(ProtocolError::Utf8);
+            return None;
         }
-        Ok(Some(Message::new(kind, Payload::borrowed(bytes, start))))
+        Some(Message::new(kind, Payload::borrowed(bytes, start)))
+    }
+
+    /// Has [`recv_any`](Self::recv_any) fail the connection.
+    #[cold]
+    fn fails_next(&mut self, error: ProtocolError) {
+        let mut receiving = Receiving::new(self.role, self.rsv);
+        receiving.decoder.fail(error);
+        self.receiving = Some(Box::new(receiving));
+    }
+
+    /// Whether nothing is to be done before more bytes arrive, when all input is consumed.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn awaits_input(&self) -> bool {
+        self.receiving.is_none()
     }
 
     #[cold]
@@ -101,9 +98,10 @@ impl Connection {
         self.fail(fault, out, now)
     }
 
-    /// As [`recv`](Self::recv), of anything.
+    /// As [`recv`](Self::recv), of anything, perhaps with memory of the caller's for a message
+    /// under way. What is in `spare` afterwards may be another, or nothing.
     #[inline(never)]
-    fn recv_any<'b>(
+    pub(crate) fn recv_any<'b>(
         &mut self,
         input: &mut Input<'b>,
         mut spare: Option<&mut Spare>,

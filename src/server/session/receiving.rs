@@ -8,11 +8,33 @@ use std::vec::Vec;
 use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
-use crate::server::events::{CORK_LIMIT, Stop};
+use crate::server::events::{CORK_LIMIT, Memory, Stop};
 use crate::server::handler::End;
 use crate::server::link::{Open, SocketIo};
 
 impl<T: Transport> Session<T> {
+    /// The usual turn, of a [settled](Session::is_settled) session that can be read: one read,
+    /// what it leads to, one write. The same as the long way, without looking for what such a
+    /// session doesn't have.
+    #[inline]
+    pub(super) fn read_settled(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let buffer = mem::take(&mut turn.buffer);
+        let result = match self.transport.read(buffer) {
+            Ok(count) if count > 0 => {
+                self.count_read(count, buffer.len(), turn);
+                let mut input = Input::new(&mut buffer[..count]);
+                match self.events(&mut input, turn) {
+                    Stop::Drained => Ok(()),
+                    stop => self.stopped(stop, &mut input, turn),
+                }
+            }
+            nothing => self.read_nothing(nothing, turn),
+        };
+        turn.buffer = buffer;
+        result?;
+        self.write(turn)
+    }
+
     pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let buffer = mem::take(&mut turn.buffer);
         // The rest of a large message goes where it is assembled, and only what is behind it
@@ -26,11 +48,8 @@ impl<T: Transport> Session<T> {
             None => (0, self.transport.read(buffer)),
         };
         let result = match read {
-            Ok(0) => self.eof(turn),
-            Ok(count) => {
-                turn.metrics.bytes_received.add(count as u64);
-                // A short read has drained the socket, unless its end waits behind.
-                self.readable = count == direct + buffer.len() || self.read_closed;
+            Ok(count) if count > 0 => {
+                self.count_read(count, direct + buffer.len(), turn);
                 let filled = count.min(direct);
                 if let Phase::Open(open) = &mut self.phase
                     && filled > 0
@@ -39,17 +58,34 @@ impl<T: Transport> Session<T> {
                 }
                 self.receive(&mut buffer[..count - filled], turn)
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::Interrupted => Ok(()),
-                io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    Ok(())
-                }
-                _ => Err(self.lost(End::Broken(error), turn)),
-            },
+            nothing => self.read_nothing(nothing, turn),
         };
         turn.buffer = buffer;
         result
+    }
+
+    /// So many bytes were read into so much room.
+    #[inline]
+    fn count_read(&mut self, count: usize, room: usize, turn: &Turn<'_>) {
+        turn.metrics.bytes_received.add(count as u64);
+        // A short read has drained the socket, unless its end waits behind.
+        self.readable = count == room || self.read_closed;
+    }
+
+    /// The end of the stream, or an error.
+    #[cold]
+    fn read_nothing(&mut self, read: io::Result<usize>, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let Err(error) = read else {
+            return self.eof(turn);
+        };
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(()),
+            io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(())
+            }
+            _ => Err(self.lost(End::Broken(error), turn)),
+        }
     }
 
     /// Goes on with bytes that a pause has left.
@@ -86,15 +122,13 @@ impl<T: Transport> Session<T> {
             Phase::Opening(_) => self.keep_unread(input.as_slice()),
             Phase::Open(_) if paused => self.keep_unread(input.as_slice()),
             Phase::Open(open) => {
-                // Lent only while it may begin to assemble: what is idle owns no buffer. What was
-                // assembled may be sent on without a copy.
+                // What was assembled may be sent on without a copy: lent only while it may be, what
+                // is idle owns no buffer.
                 let assembles = !open.link.connection.is_settled();
                 if assembles {
                     self.queue.lend(turn.spares);
                 }
-                turn.spare.buffer = turn.spares.take().unwrap_or_default();
                 let result = self.messages(&mut input, turn);
-                turn.spares.put(mem::take(&mut turn.spare.buffer));
                 if assembles {
                     self.queue.reclaim(turn.spares);
                 }
@@ -112,8 +146,20 @@ impl<T: Transport> Session<T> {
 
     /// Frames: each event goes to the application. Stops where the session has to pause.
     fn messages(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let stop = self.events(input, turn);
+        self.stopped(stop, input, turn)
+    }
+
+    /// Does what is to be done where the events stopped, and goes on with them.
+    #[inline(never)]
+    fn stopped(
+        &mut self,
+        mut stop: Stop,
+        input: &mut Input<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Gone> {
         loop {
-            match self.events(input, turn) {
+            match stop {
                 Stop::Drained => return Ok(()),
                 Stop::Closed(closed) => {
                     self.end(End::Closed(closed), turn);
@@ -130,11 +176,13 @@ impl<T: Transport> Session<T> {
             if self.pauses(input, turn)? {
                 return Ok(());
             }
+            stop = self.events(input, turn);
         }
     }
 
     /// Gives events to the application until there is something for the session to look at. A
     /// panic ends the connection.
+    #[inline]
     fn events(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Stop {
         let Phase::Open(open) = &mut self.phase else {
             return Stop::Drained;
@@ -149,10 +197,12 @@ impl<T: Transport> Session<T> {
             queue: &mut self.queue,
             peers: turn.peers,
         };
+        let memory = Memory {
+            spare: &mut *turn.spare,
+            spares: turn.spares,
+        };
         // As in `call`; caught once for all that was read, since it costs some instructions.
-        let stop = catch_unwind(AssertUnwindSafe(|| {
-            application.events(io, input, turn.spare)
-        }));
+        let stop = catch_unwind(AssertUnwindSafe(|| application.events(io, input, memory)));
         stop.unwrap_or_else(|_| {
             link.panicked(turn.cork, turn.now);
             Stop::News
