@@ -248,27 +248,37 @@ impl WriteQueue {
         before - items.len()
     }
 
-    /// Writes what waits and then `fresh`, in as few system calls as it takes, and queues what
-    /// the transport doesn't take. `fresh` is empty afterwards, and `spares` has the buffers that
-    /// are done with. Answers whether nothing waits any more.
+    /// Writes once, as much as the transport takes of what waits and then of `fresh`.
+    /// [`wrote`](Self::wrote) follows.
+    ///
+    /// # Errors
+    /// The transport's.
+    #[inline]
+    pub(crate) fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            None if fresh.is_empty() => Ok(0),
+            None => transport.write(fresh),
+            Some(backlog) if backlog.length + fresh.len() == 0 => Ok(0),
+            Some(backlog) => backlog.write(transport, fresh),
+        }
+    }
+
+    /// Goes on after the first write with what that has `written`, in as few system calls as it
+    /// takes, and queues what the transport doesn't take. `fresh` is empty afterwards, and `spares`
+    /// has the buffers that are done with. Answers whether nothing waits any more.
     ///
     /// # Errors
     /// The transport's; it is broken then.
-    #[inline]
-    pub(crate) fn write(
+    pub(crate) fn wrote(
         &mut self,
+        mut written: io::Result<usize>,
         transport: &mut impl Transport,
         fresh: &mut Vec<u8>,
         spares: &Spares,
         now: Duration,
     ) -> io::Result<bool> {
-        let all = self.len() + fresh.len();
-        let written = match &self.0 {
-            _ if all == 0 => Ok(0),
-            None => transport.write(fresh),
-            Some(backlog) => backlog.write(transport, fresh),
-        };
         // The usual case: all is taken at once.
+        let all = self.len() + fresh.len();
         if let Ok(count) = written
             && count == all
         {
@@ -279,19 +289,6 @@ impl WriteQueue {
             }
             return Ok(true);
         }
-        self.write_on(written, transport, fresh, spares, now)
-    }
-
-    /// Goes on after the first write.
-    #[inline(never)]
-    fn write_on(
-        &mut self,
-        mut written: io::Result<usize>,
-        transport: &mut impl Transport,
-        fresh: &mut Vec<u8>,
-        spares: &Spares,
-        now: Duration,
-    ) -> io::Result<bool> {
         let (mut fresh_at, mut took) = (0, false);
         loop {
             match written {
@@ -458,6 +455,14 @@ mod tests {
         }
     }
 
+    /// Writes all that the transport takes, as a session does.
+    fn write(queue: &mut WriteQueue, narrow: &mut Narrow, fresh: &mut Vec<u8>) -> bool {
+        let written = queue.write(narrow, fresh);
+        queue
+            .wrote(written, narrow, fresh, &Spares::default(), Duration::ZERO)
+            .unwrap()
+    }
+
     #[test]
     fn keeps_the_order_through_short_writes_and_blocking() {
         for step in [1, 2, 3, 7, 1000] {
@@ -480,24 +485,13 @@ mod tests {
                     queue.push(moved, 2, Keep::Always);
                 }
                 narrow.room = turn % 13;
-                let drained = queue
-                    .write(&mut narrow, &mut fresh, &Spares::default(), Duration::ZERO)
-                    .unwrap();
+                let drained = write(&mut queue, &mut narrow, &mut fresh);
                 assert!(fresh.is_empty());
                 assert_eq!(drained, queue.is_empty());
                 assert_eq!(narrow.taken.len() + queue.len(), expected.len());
             }
             narrow.room = usize::MAX;
-            assert!(
-                queue
-                    .write(
-                        &mut narrow,
-                        &mut Vec::new(),
-                        &Spares::default(),
-                        Duration::ZERO
-                    )
-                    .unwrap()
-            );
+            assert!(write(&mut queue, &mut narrow, &mut Vec::new()));
             assert_eq!(narrow.taken, expected, "step {step}");
         }
     }
@@ -513,16 +507,7 @@ mod tests {
             room: 1000,
             calls: 0,
         };
-        assert!(
-            queue
-                .write(
-                    &mut narrow,
-                    &mut vec_of(3, 10),
-                    &Spares::default(),
-                    Duration::ZERO
-                )
-                .unwrap()
-        );
+        assert!(write(&mut queue, &mut narrow, &mut vec_of(3, 10)));
         assert_eq!((narrow.calls, narrow.taken.len()), (1, 30));
     }
 
@@ -542,11 +527,7 @@ mod tests {
             room: 100_000,
             calls: 0,
         };
-        assert!(
-            queue
-                .write(&mut narrow, &mut fresh, &Spares::default(), Duration::ZERO)
-                .unwrap()
-        );
+        assert!(write(&mut queue, &mut narrow, &mut fresh));
         assert_eq!(narrow.taken, expected);
     }
 
@@ -561,11 +542,7 @@ mod tests {
         };
         let price = || Keep::UntilNext("price".into());
         let mut fresh = b"fresh".to_vec();
-        assert!(
-            !queue
-                .write(&mut narrow, &mut fresh, &Spares::default(), Duration::ZERO)
-                .unwrap()
-        );
+        assert!(!write(&mut queue, &mut narrow, &mut fresh));
         queue.push(b"a".to_vec(), 0, Keep::UntilFull);
         queue.push(b"old".to_vec(), 0, price());
         queue.push(b"b".to_vec(), 0, Keep::UntilFull);
@@ -578,16 +555,7 @@ mod tests {
         queue.push(b"c".to_vec(), 0, Keep::Always);
         queue.clear_unwritten();
         narrow.room = 1000;
-        assert!(
-            queue
-                .write(
-                    &mut narrow,
-                    &mut Vec::new(),
-                    &Spares::default(),
-                    Duration::ZERO
-                )
-                .unwrap()
-        );
+        assert!(write(&mut queue, &mut narrow, &mut Vec::new()));
         assert_eq!(narrow.taken, b"fresh");
     }
 

@@ -287,13 +287,13 @@ impl FrameDecoder {
 }
 
 /// The usual case of [`decode`](FrameDecoder::decode) between messages, and of what follows from
-/// it: a message in one frame, all of it there, of up to `limit` bytes. None says nothing, and
+/// it: a message in one frame, all of it there, of fewer bytes than `below`. None says nothing, and
 /// consumes nothing.
 #[inline]
 pub(crate) fn take_message<'b>(
     role: Role,
     input: &mut Input<'b>,
-    limit: usize,
+    below: u32,
 ) -> Option<WholeMessage<'b>> {
     let bytes = input.as_slice();
     let (kind, second) = match bytes {
@@ -316,7 +316,7 @@ pub(crate) fn take_message<'b>(
     };
     let start = length_end + key_length;
     let minimal = length_end == 2 || length > 125;
-    if !minimal || length > limit || bytes.len() < start + length {
+    if !minimal || length >= below as usize || bytes.len() < start + length {
         return None;
     }
     let bytes = input.take(start + length);

@@ -147,7 +147,8 @@ impl Timers {
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn awaits_pong(&self) -> bool {
-        self.sent.is_some_and(|sent| sent > self.received)
+        // None is before all instants.
+        self.sent.map_or(0, |Instant(sent)| sent.get()) > self.received.0.get()
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {

@@ -23,7 +23,6 @@ use super::handle::{Handle, Inbox};
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Request};
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
-use super::metrics::Metrics;
 use super::observer::Observer;
 use super::pattern::TopicPattern;
 use super::presence::{MemoryPresence, Presence};
@@ -352,7 +351,7 @@ impl Builder {
             },
             clock: Clock::start(),
             loads: workers.clone().map(|_| AtomicUsize::new(0)).collect(),
-            metrics: workers.map(|_| Metrics::default()).collect(),
+            metrics: workers.map(|_| Arc::default()).collect(),
             inboxes,
             directory: Directory::new(self.topic_limits),
             presence: self.presence,

@@ -50,13 +50,15 @@ pub(super) fn deliver<H: Handler>(
                 return Stop::News;
             }
             handler.on_message(socket, message);
-        } else if input.is_empty() && connection.awaits_input() {
-            return Stop::Drained;
         } else if let Some(stop) = deliver_any(handler, socket, input, &mut memory) {
             return stop;
         }
-        if socket.io().has_news() {
+        let io = socket.io();
+        if io.has_news() {
             return Stop::News;
+        }
+        if input.is_empty() && io.link.connection.awaits_input() {
+            return Stop::Drained;
         }
     }
 }

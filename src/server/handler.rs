@@ -253,23 +253,23 @@ pub(super) trait Application: Send {
     /// Gives it what the peer sends, until there is something for the session to look at.
     fn events<'a>(
         &'a mut self,
-        io: SocketIo<'a>,
+        io: &'a mut SocketIo<'a>,
         input: &mut Input<'_>,
         memory: Memory<'_>,
     ) -> Stop;
     /// Opens the connection, in one piece of memory with its link.
     fn open(self: Box<Self>, link: Link) -> Box<Open>;
-    fn on_open<'a>(&'a mut self, io: SocketIo<'a>);
-    fn on_drain<'a>(&'a mut self, io: SocketIo<'a>);
+    fn on_open<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
+    fn on_drain<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
     fn on_subscribe<'a>(
         &'a mut self,
-        io: SocketIo<'a>,
+        io: &'a mut SocketIo<'a>,
         topic: &str,
         count: Result<usize, SubscribeError>,
     );
-    fn on_unsubscribe<'a>(&'a mut self, io: SocketIo<'a>, topic: &str, count: usize);
-    fn on_error<'a>(&'a mut self, io: SocketIo<'a>, cause: ErrorCause, end: &End);
-    fn on_close<'a>(&'a mut self, io: SocketIo<'a>, end: &End);
+    fn on_unsubscribe<'a>(&'a mut self, io: &'a mut SocketIo<'a>, topic: &str, count: usize);
+    fn on_error<'a>(&'a mut self, io: &'a mut SocketIo<'a>, cause: ErrorCause, end: &End);
+    fn on_close<'a>(&'a mut self, io: &'a mut SocketIo<'a>, end: &End);
 }
 
 struct Instance<H: Handler> {
@@ -279,7 +279,7 @@ struct Instance<H: Handler> {
 
 macro_rules! forward {
     ($($method:ident($($argument:ident: $type:ty),*);)*) => {$(
-        fn $method<'a>(&'a mut self, io: SocketIo<'a>, $($argument: $type),*) {
+        fn $method<'a>(&'a mut self, io: &'a mut SocketIo<'a>, $($argument: $type),*) {
             let mut socket = Socket::new(io, &mut self.state);
             self.handler.$method(&mut socket, $($argument),*);
         }
@@ -294,7 +294,7 @@ impl<H: Handler> Application for Instance<H> {
 
     fn events<'a>(
         &'a mut self,
-        io: SocketIo<'a>,
+        io: &'a mut SocketIo<'a>,
         input: &mut Input<'_>,
         memory: Memory<'_>,
     ) -> Stop {

@@ -16,7 +16,7 @@ use mio::Token;
 use super::handle::{Command, ConnectionId};
 use super::handler::End;
 use super::limits::Permit;
-use super::link::{Delivery, Peers};
+use super::link::{Context, Delivery, Peers};
 use super::metrics::Metrics;
 use super::session::{Next, Session, Turn};
 use super::shared::Shared;
@@ -25,7 +25,7 @@ use super::socket::Published;
 use super::timer_wheel::TimerWheel;
 use super::topics::Topics;
 use crate::net::{Keep, Spares, Transport};
-use crate::proto::{PreparedMessage, Spare};
+use crate::proto::Spare;
 
 /// One for the worker, so its size is no cost per connection; 64, 256 and 512 KiB make no
 /// measurable difference.
@@ -38,6 +38,7 @@ const AGAIN_PER_TURN: usize = 512;
 pub(super) struct Hub<T> {
     shared: Arc<Shared>,
     worker: usize,
+    metrics: Arc<Metrics>,
     sessions: Slab<Session<T>>,
     wheel: TimerWheel,
     topics: Topics,
@@ -54,6 +55,7 @@ pub(super) struct Hub<T> {
 impl<T: Transport> Hub<T> {
     pub(super) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
         Self {
+            metrics: Arc::clone(&shared.metrics[worker]),
             shared,
             worker,
             sessions: Slab::new(),
@@ -116,12 +118,12 @@ impl<T: Transport> Hub<T> {
     /// The transport of a session can be read (up to its end, if `read_closed`) or written.
     pub(super) fn ready(&mut self, token: Token, readable: bool, read_closed: bool, now: Duration) {
         // An event of a session that is gone has a token that is gone.
-        if let Some(session) = self.sessions.get_mut(token) {
+        self.drive_by(token, now, |session, turn| {
             if readable {
                 session.set_readable(read_closed);
             }
-            self.drive(token, now);
-        }
+            session.drive(turn)
+        });
     }
 
     /// The transport of a session has failed; what it received before can still be read.
@@ -171,10 +173,15 @@ impl<T: Transport> Hub<T> {
         match command {
             Command::Adopt(..) => {}
             Command::Send(token, message) => {
-                self.others(now).send(token, &message);
+                let metrics = Arc::clone(&self.metrics);
+                let delivery = Delivery::new(&message, Keep::Always, &metrics, now);
+                self.others().send(token, &delivery);
             }
             Command::Publish(topic, message) => {
-                self.others(now).publish_here(&topic, &message, None);
+                let metrics = Arc::clone(&self.metrics);
+                let keep = self.shared.keep(&topic);
+                let delivery = Delivery::new(&message, keep, &metrics, now);
+                self.others().publish(&topic, &delivery, None);
             }
             Command::Close(token, code, reason) => self.drive_by(token, now, |session, turn| {
                 session.close(code, &reason, turn);
@@ -231,21 +238,16 @@ impl<T: Transport> Hub<T> {
         let Some((session, sessions)) = self.sessions.lend(token) else {
             return;
         };
-        let metrics = &self.shared.metrics[self.worker];
+        let metrics = &*self.metrics;
         let mut peers = Others {
             sessions,
             topics: &mut self.topics,
             again: &mut self.again,
             spares: &self.spares,
-            shared: &self.shared,
-            metrics,
-            now,
         };
+        let id = ConnectionId::new(self.worker, token);
         let mut turn = Turn {
-            id: ConnectionId::new(self.worker, token),
-            shared: &self.shared,
-            metrics,
-            now,
+            context: Context::new(id, &self.shared, metrics, now),
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &self.spares,
@@ -255,12 +257,14 @@ impl<T: Transport> Hub<T> {
         };
         let queued = session.queued_bytes();
         let next = how(session, &mut turn);
+        if next == Next::Settled && queued == 0 {
+            return;
+        }
         let gauge = &metrics.queued_bytes;
         if session.queued_bytes() != queued {
             gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
         }
         match next {
-            Next::Settled => return,
             Next::Drop => return self.drop_session(token),
             Next::Again => {
                 if !session.queued {
@@ -268,6 +272,7 @@ impl<T: Transport> Hub<T> {
                     self.again.push_back(token);
                 }
             }
+            Next::Settled => return,
             Next::Wait => {}
         }
         let deadline = session.deadline(&self.shared);
@@ -279,21 +284,18 @@ impl<T: Transport> Hub<T> {
         let Some(session) = self.sessions.remove(token) else {
             return;
         };
-        let gauge = &self.shared.metrics[self.worker].queued_bytes;
+        let gauge = &self.metrics.queued_bytes;
         gauge.set(gauge.value() - session.queued_bytes() as u64);
         drop(session);
         self.shared.left(self.worker);
     }
 
-    fn others(&mut self, now: Duration) -> Others<'_, T> {
+    fn others(&mut self) -> Others<'_, T> {
         Others {
             sessions: self.sessions.all(),
             topics: &mut self.topics,
             again: &mut self.again,
             spares: &self.spares,
-            shared: &self.shared,
-            metrics: &self.shared.metrics[self.worker],
-            now,
         }
     }
 }
@@ -304,41 +306,16 @@ struct Others<'h, T> {
     topics: &'h mut Topics,
     again: &'h mut VecDeque<Token>,
     spares: &'h Spares,
-    shared: &'h Arc<Shared>,
-    metrics: &'h Metrics,
-    now: Duration,
 }
 
 impl<T: Transport> Others<'_, T> {
     /// Gives a message to one session.
-    fn send(&mut self, token: Token, message: &PreparedMessage) {
-        let delivery = Delivery::new(message, Keep::Always, self.metrics, self.now);
+    fn send(&mut self, token: Token, delivery: &Delivery<'_>) {
         let mut tally = Tally::default();
         if let Some(session) = self.sessions.get_mut(token) {
-            tally.deliver(session, token, &delivery, self.spares, self.again);
+            tally.deliver(session, token, delivery, self.spares, self.again);
         }
-        tally.count(self.metrics);
-    }
-
-    fn publish_here(
-        &mut self,
-        topic: &str,
-        message: &PreparedMessage,
-        except: Option<Token>,
-    ) -> Published {
-        let mut tally = Tally::default();
-        let Some(subscribers) = self.topics.subscribers(topic) else {
-            return tally.published;
-        };
-        let delivery = Delivery::new(message, self.shared.keep(topic), self.metrics, self.now);
-        for &token in subscribers {
-            if Some(token) != except
-                && let Some(session) = self.sessions.get_mut(token)
-            {
-                tally.deliver(session, token, &delivery, self.spares, self.again);
-            }
-        }
-        tally.count(self.metrics)
+        tally.count(delivery.metrics);
     }
 }
 
@@ -389,10 +366,21 @@ impl<T: Transport> Peers for Others<'_, T> {
     fn publish(
         &mut self,
         topic: &str,
-        message: &PreparedMessage,
+        delivery: &Delivery<'_>,
         except: Option<Token>,
     ) -> Published {
-        self.publish_here(topic, message, except)
+        let mut tally = Tally::default();
+        let Some(subscribers) = self.topics.subscribers(topic) else {
+            return tally.published;
+        };
+        for &token in subscribers {
+            if Some(token) != except
+                && let Some(session) = self.sessions.get_mut(token)
+            {
+                tally.deliver(session, token, delivery, self.spares, self.again);
+            }
+        }
+        tally.count(delivery.metrics)
     }
 
     fn subscribe(&mut self, topic: &Arc<str>, token: Token) {

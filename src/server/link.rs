@@ -33,12 +33,8 @@ use crate::proto::{
 /// The other sessions of the worker, while one of them is driven.
 pub(super) trait Peers {
     /// Delivers to this worker's subscribers but `except`.
-    fn publish(
-        &mut self,
-        topic: &str,
-        message: &PreparedMessage,
-        except: Option<Token>,
-    ) -> Published;
+    fn publish(&mut self, topic: &str, delivery: &Delivery<'_>, except: Option<Token>)
+    -> Published;
 
     fn subscribe(&mut self, topic: &Arc<str>, token: Token);
 
@@ -425,7 +421,7 @@ pub(super) struct Delivery<'a> {
     message: &'a PreparedMessage,
     keep: Keep,
     /// The worker's.
-    metrics: &'a Metrics,
+    pub(super) metrics: &'a Metrics,
     now: Duration,
     /// The same as a connection counts it.
     instant: Instant,
@@ -451,6 +447,7 @@ impl<'a> Delivery<'a> {
 /// A socket without the application's state.
 pub(super) struct SocketIo<'a> {
     pub(super) context: &'a Context<'a>,
+    pub(super) remote: &'a Remote,
     pub(super) link: &'a mut Link,
     /// What this turn has appended.
     pub(super) cork: &'a mut Vec<u8>,
@@ -461,13 +458,30 @@ pub(super) struct SocketIo<'a> {
 /// What stays the same for all that a connection's application is told at once.
 pub(super) struct Context<'a> {
     pub(super) id: ConnectionId,
-    pub(super) remote: &'a Remote,
     pub(super) shared: &'a Arc<Shared>,
     /// The worker's.
     pub(super) metrics: &'a Metrics,
     pub(super) now: Duration,
     /// The same as the connection counts it: it is asked for with each message.
     pub(super) instant: Instant,
+}
+
+impl<'a> Context<'a> {
+    #[inline]
+    pub(super) fn new(
+        id: ConnectionId,
+        shared: &'a Arc<Shared>,
+        metrics: &'a Metrics,
+        now: Duration,
+    ) -> Self {
+        Self {
+            id,
+            shared,
+            metrics,
+            now,
+            instant: now.into(),
+        }
+    }
 }
 
 /// From here on an assembled message leaves in its own buffer instead of being copied behind
@@ -500,7 +514,7 @@ impl SocketIo<'_> {
         let link = &mut *self.link;
         let options = Arc::clone(&link.options);
         let rare = link.rare.get_or_insert_default();
-        let client_ip = self.context.remote.client_ip();
+        let client_ip = self.remote.client_ip();
         let verdict = rare
             .rate
             .check(&options.rate_limit, messages, bytes, now)
@@ -540,8 +554,8 @@ impl SocketIo<'_> {
     /// Whether there is something for the session to look at after a call of the application.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
-        let much = self.cork.len() > CORK_LIMIT;
-        much || self.link.has_news() || self.queue.len() > self.link.options.pause_reading_at
+        let queued = || self.queue.len() > self.link.options.pause_reading_at;
+        self.cork.len() > CORK_LIMIT || self.link.has_news() || !self.queue.is_unused() && queued()
     }
 
     #[inline]
@@ -775,7 +789,9 @@ impl SocketIo<'_> {
         let Context { id, shared, .. } = *self.context;
         let subscribed = self.link.is_subscribed(topic);
         shared.remember(topic, message);
-        let mut published = self.peers.publish(topic, message, Some(id.token()));
+        let Context { metrics, now, .. } = *self.context;
+        let delivery = Delivery::new(message, shared.keep(topic), metrics, now);
+        let mut published = self.peers.publish(topic, &delivery, Some(id.token()));
         if shared.inboxes.len() > 1 {
             published.remote = self.publish_elsewhere(topic, message, published, subscribed);
         }

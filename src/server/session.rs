@@ -12,6 +12,7 @@ mod opening;
 mod receiving;
 
 use std::boxed::Box;
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +25,6 @@ use super::handle::ConnectionId;
 use super::handler::{Application, End};
 use super::limits::Permit;
 use super::link::{Context, Delivery, Open, Peers, Remote, SocketIo, Told};
-use super::metrics::Metrics;
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::shared::Shared;
@@ -98,12 +98,7 @@ struct Last {
 
 /// What a worker lends to the session it drives.
 pub(super) struct Turn<'w> {
-    /// The session's own.
-    pub(super) id: ConnectionId,
-    pub(super) shared: &'w Arc<Shared>,
-    /// The worker's.
-    pub(super) metrics: &'w Metrics,
-    pub(super) now: Duration,
+    pub(super) context: Context<'w>,
     /// Where reads go; one for the worker.
     pub(super) buffer: &'w mut [u8],
     /// Where output gathers; empty between sessions.
@@ -117,21 +112,7 @@ pub(super) struct Turn<'w> {
     pub(super) peers: &'w mut (dyn Peers + 'w),
 }
 
-impl<'w> Turn<'w> {
-    fn context<'s>(&self, remote: &'s Remote) -> Context<'s>
-    where
-        'w: 's,
-    {
-        Context {
-            id: self.id,
-            remote,
-            shared: self.shared,
-            metrics: self.metrics,
-            now: self.now,
-            instant: self.now.into(),
-        }
-    }
-
+impl Turn<'_> {
     /// The session's output goes with it: the cork is the next session's.
     fn gone(&mut self, Gone: Gone) -> Next {
         self.cork.clear();
@@ -224,13 +205,23 @@ impl<T: Transport> Session<T> {
 
     /// Does all that can be done now.
     pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
-        self.advance(turn).unwrap_or_else(|gone| turn.gone(gone))
+        let mut begun = false;
+        // The usual turn. With an entry ahead in the timer wheel nothing is due.
+        if self.is_undisturbed() && self.scheduled.is_some() && turn.cork.is_empty() {
+            match self.turn_settled(turn) {
+                Ok(true) => return Next::Settled,
+                Ok(false) => begun = true,
+                Err(gone) => return turn.gone(gone),
+            }
+        }
+        let next = self.advance(begun, turn);
+        next.unwrap_or_else(|gone| turn.gone(gone))
     }
 
     /// A subscription that another thread asked for.
     pub(super) fn subscribe(&mut self, topic: &Arc<str>, turn: &mut Turn<'_>) -> Next {
         // Its guard and its history may be the application's own: a panic is the connection's.
-        self.call(turn, |_, mut io| {
+        self.call(turn, |_, io| {
             if let Err(error) = io.subscribe(topic) {
                 let refused = Told::Subscribed(Arc::clone(topic), Err(error));
                 io.link.rare().told.push(refused);
@@ -241,38 +232,37 @@ impl<T: Transport> Session<T> {
     }
 
     pub(super) fn unsubscribe(&mut self, topic: &str, turn: &mut Turn<'_>) -> Next {
-        self.call(turn, |_, mut io| _ = io.unsubscribe(topic));
+        self.call(turn, |_, io| _ = io.unsubscribe(topic));
         self.tell_subscriptions(turn);
         self.drive(turn)
     }
 
-    fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Next, Gone> {
-        let was_settled = self.is_settled();
-        let mut settled = was_settled && turn.cork.is_empty();
-        if !settled {
+    /// The long way, of any session; the usual turn may have `begun`, with a write and a read.
+    #[inline(never)]
+    fn advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Result<Next, Gone> {
+        let settled = self.is_settled();
+        if !settled || !turn.cork.is_empty() {
             // A command may have been told to the application.
             self.end_if_asked(turn)?;
+            let tried = begun && self.queue.is_blocked() && turn.cork.is_empty();
             match self.owes_drain() {
                 true => self.write_all(turn)?,
+                false if tried => {}
                 false => self.write(turn)?,
             }
         }
-        for _ in 0..READS_PER_TURN {
-            if settled && self.readable {
-                self.read_settled(turn)?;
-            } else if settled || !self.can_receive(turn.shared) {
+        for _ in usize::from(begun)..READS_PER_TURN {
+            if !self.can_receive(turn.context.shared) {
                 break;
-            } else if self.has_unread() {
-                // What a pause has left comes before what is new.
-                self.take_unread(turn)?;
-            } else {
-                self.read(turn)?;
             }
-            settled = self.is_settled();
+            // What a pause has left comes before what is new.
+            match self.has_unread() {
+                false => self.read(turn)?,
+                true => self.take_unread(turn)?,
+            }
         }
-        // With an entry ahead in the timer wheel nothing is due.
         let scheduled = self.scheduled.is_some();
-        if was_settled && scheduled && !self.readable && settled {
+        if settled && scheduled && !self.readable && self.is_settled() {
             return Ok(Next::Settled);
         }
         self.tell_pause(turn);
@@ -280,7 +270,7 @@ impl<T: Transport> Session<T> {
             self.handle_timeout(turn)?;
         }
         self.finish(turn)?;
-        match self.can_receive(turn.shared) || self.owes_drain() {
+        match self.can_receive(turn.context.shared) || self.owes_drain() {
             true => Ok(Next::Again),
             false => Ok(Next::Wait),
         }
@@ -290,9 +280,15 @@ impl<T: Transport> Session<T> {
     /// is little to look at.
     #[inline]
     fn is_settled(&self) -> bool {
+        self.queue.is_unused() && self.is_undisturbed()
+    }
+
+    /// Whether it is settled, or will be once what was queued since is written.
+    #[inline]
+    fn is_undisturbed(&self) -> bool {
         match &self.phase {
             Phase::Open(open) => {
-                self.queue.is_empty() && self.rare.is_none() && open.link.is_settled()
+                self.rare.is_none() && !self.queue.is_blocked() && open.link.is_settled()
             }
             _ => false,
         }
@@ -300,9 +296,9 @@ impl<T: Transport> Session<T> {
 
     /// A pause that ends gives the peer its time anew.
     fn tell_pause(&mut self, turn: &Turn<'_>) {
-        let paused = self.is_paused(turn.shared);
+        let paused = self.is_paused(turn.context.shared);
         if let Phase::Open(open) = &mut self.phase {
-            open.link.connection.pause(paused, turn.now);
+            open.link.connection.pause(paused, turn.context.now);
         }
     }
 
@@ -345,7 +341,7 @@ impl<T: Transport> Session<T> {
     fn tell(
         &mut self,
         turn: &mut Turn<'_>,
-        call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), SocketIo<'a>),
+        call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), &'a mut SocketIo<'a>),
     ) {
         self.call(turn, call);
         self.tell_subscriptions(turn);
@@ -355,7 +351,7 @@ impl<T: Transport> Session<T> {
     fn call(
         &mut self,
         turn: &mut Turn<'_>,
-        call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), SocketIo<'a>),
+        call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), &'a mut SocketIo<'a>),
     ) {
         let Phase::Open(open) = &mut self.phase else {
             return;
@@ -365,19 +361,28 @@ impl<T: Transport> Session<T> {
             return;
         }
         let Open { link, application } = &mut **open;
-        let io = SocketIo {
-            context: &turn.context(&self.remote),
+        let mut io = SocketIo {
+            context: &turn.context,
+            remote: &self.remote,
             link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
             peers: turn.peers,
         };
         #[cfg(feature = "tracing")]
-        let _span = super::trace::connection_span(turn.id, self.remote.peer).entered();
+        let _span = super::trace::connection_span(turn.context.id, self.remote.peer).entered();
         // The session is whole after each of the calls it makes through the socket, and the
         // application is not asked again but for its end.
-        if catch_unwind(AssertUnwindSafe(|| call(application, io))).is_err() {
-            link.panicked(turn.cork, turn.now);
+        if catch_unwind(AssertUnwindSafe(|| call(application, &mut io))).is_err() {
+            self.panicked(turn);
+        }
+    }
+
+    /// A panic of the application ends the connection.
+    #[cold]
+    fn panicked(&mut self, turn: &mut Turn<'_>) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.link.panicked(turn.cork, turn.context.now);
         }
     }
 
@@ -419,17 +424,25 @@ impl<T: Transport> Session<T> {
     }
 
     fn write_all(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let written = self.queue.write(&mut self.transport, turn.cork);
+        self.wrote(written, turn)
+    }
+
+    /// Goes on after the first write.
+    #[inline(never)]
+    fn wrote(&mut self, written: io::Result<usize>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let waiting = self.queue.len() + turn.cork.len();
         if self.is_ending() {
             let rare = self.rare.get_or_insert_default();
             rare.last.get_or_insert(Last {
                 owed: waiting,
-                progress: turn.now,
+                progress: turn.context.now,
             });
         }
+        let now = turn.context.now;
         let drained = self
             .queue
-            .write(&mut self.transport, turn.cork, turn.spares, turn.now);
+            .wrote(written, &mut self.transport, turn.cork, turn.spares, now);
         if drained.is_ok() {
             self.count_written(waiting - self.queue.len(), turn);
         }
@@ -468,12 +481,12 @@ impl<T: Transport> Session<T> {
     }
 
     fn count_written(&mut self, bytes: usize, turn: &Turn<'_>) {
-        turn.metrics.bytes_sent.add(bytes as u64);
+        turn.context.metrics.bytes_sent.add(bytes as u64);
         if let Some(rare) = &mut self.rare
             && let Some(last) = rare.last.as_mut().filter(|it| it.owed > 0 && bytes > 0)
         {
             last.owed = last.owed.saturating_sub(bytes);
-            last.progress = turn.now;
+            last.progress = turn.context.now;
         }
     }
 }

@@ -53,8 +53,8 @@ pub(super) struct Shared {
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) handshake_rates: HandshakeRates,
     pub(super) by_address: Option<Keyed<IpAddr>>,
-    /// Those of each worker.
-    pub(super) metrics: Vec<Metrics>,
+    /// Those of each worker, apart from each other: no two write to one cache line.
+    pub(super) metrics: Vec<Arc<Metrics>>,
 }
 
 impl Shared {
@@ -78,7 +78,7 @@ impl Shared {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let mut stats = Stats::sum(&self.metrics, self.clock.now());
+        let mut stats = Stats::sum(self.metrics.iter().map(|it| &**it), self.clock.now());
         let (topics, subscriptions) = self.directory.totals();
         stats.topics = topics as u64;
         stats.subscriptions = subscriptions as u64;

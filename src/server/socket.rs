@@ -216,19 +216,19 @@ impl StoredRequest {
 /// }
 /// ```
 pub struct Socket<'a, S> {
-    io: SocketIo<'a>,
+    io: &'a mut SocketIo<'a>,
     state: &'a mut S,
 }
 
 impl<'a, S> Socket<'a, S> {
-    pub(super) fn new(io: SocketIo<'a>, state: &'a mut S) -> Self {
+    pub(super) fn new(io: &'a mut SocketIo<'a>, state: &'a mut S) -> Self {
         Self { io, state }
     }
 
     /// Without the state.
     #[inline]
     pub(super) fn io(&mut self) -> &mut SocketIo<'a> {
-        &mut self.io
+        self.io
     }
 
     /// The connection's id, by which a [`Handle`] reaches it.
@@ -252,13 +252,13 @@ impl<'a, S> Socket<'a, S> {
     /// The peer's address.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
-        self.io.context.remote.peer
+        self.io.remote.peer
     }
 
     /// The client's address: the peer's, or what a trusted proxy tells.
     #[must_use]
     pub fn client_ip(&self) -> IpAddr {
-        self.io.context.remote.client_ip()
+        self.io.remote.client_ip()
     }
 
     /// The connection in numbers.
@@ -268,7 +268,7 @@ impl<'a, S> Socket<'a, S> {
         let buffered = self.buffered();
         self.io
             .link
-            .stats(context.id, context.remote, buffered, context.now)
+            .stats(context.id, self.io.remote, buffered, context.now)
     }
 
     /// The request of the opening handshake, where the route

@@ -95,11 +95,10 @@ pub struct Connection {
     role: Role,
     /// What the extension marks its messages by.
     rsv: Rsv,
-    /// A message that comes in one frame of up to so many bytes is handed over by the short way,
-    /// if any is.
-    whole_up_to: Option<u16>,
-    /// A message of up to so many bytes, if any, may be sent now as one frame of just these.
-    plain_up_to: Option<u16>,
+    /// A message that comes in one frame of fewer bytes is handed over by the short way.
+    whole_below: u32,
+    /// A message of fewer bytes may be sent now as one frame of just these.
+    plain_below: u32,
     /// The kind of the fragmented message being sent.
     sending: Option<MessageKind>,
     /// The caller doesn't read.
@@ -207,8 +206,8 @@ impl Connection {
             state: State::Open,
             role,
             rsv,
-            whole_up_to: None,
-            plain_up_to: None,
+            whole_below: 0,
+            plain_below: 0,
             sending: None,
             paused: false,
         };
@@ -483,18 +482,22 @@ impl Connection {
     /// Finds out which short ways there are: to be asked again whenever something of it changes.
     fn find_short_ways(&mut self) {
         let config = &*self.config;
-        let up_to = |limit: u64| u16::try_from(limit).unwrap_or(u16::MAX);
+        // Those whose length takes at most 16 bits of the header.
+        let below = |is_there: bool, limit: u64| match is_there {
+            true => limit.min(u16::MAX.into()) as u32 + 1,
+            false => 0,
+        };
         // What the assembler checks of a message that is whole, once for all.
         let limit = config.max_frame_size.unwrap_or(u64::MAX);
         let limit = limit.min(config.max_message_size as u64);
         let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;
-        self.whole_up_to = (whole && self.state == State::Open).then_some(up_to(limit));
+        self.whole_below = below(whole && self.state == State::Open, limit);
 
         let fragment = config.fragment_size.map_or(u64::MAX, |it| it.get() as u64);
         let extension = self.rare.as_ref().is_some_and(|it| it.extension.is_some());
         let starts = self.is_open() && self.sending.is_none();
         let plain = self.role == Role::Server && starts && !extension;
-        self.plain_up_to = plain.then_some(up_to(fragment));
+        self.plain_below = below(plain, fragment);
     }
 }
 

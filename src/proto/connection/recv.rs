@@ -50,13 +50,12 @@ impl Connection {
         now: Instant,
     ) -> Option<Message<'b>> {
         debug_assert_eq!(role, self.role);
-        let limit = self.whole_up_to?;
         if let Some(receiving) = &self.receiving
             && !receiving.decoder.is_between_messages()
         {
             return None;
         }
-        let whole = take_message(role, input, limit.into())?;
+        let whole = take_message(role, input, self.whole_below)?;
         self.timers.received_message(now);
         let WholeMessage {
             kind,

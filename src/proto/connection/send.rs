@@ -89,7 +89,7 @@ impl Connection {
     /// Whether a message of this length may be sent now as one frame, as it is.
     #[inline]
     pub(crate) fn is_plain(&self, length: usize) -> bool {
-        self.plain_up_to.is_some_and(|most| length <= most.into())
+        length < self.plain_below as usize
     }
 
     #[inline(never)]

@@ -75,11 +75,14 @@ impl<T: Transport> Session<T> {
     }
 
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        if self.deadline(turn.shared).is_none_or(|at| turn.now < at) {
+        if self
+            .deadline(turn.context.shared)
+            .is_none_or(|at| turn.context.now < at)
+        {
             return Ok(());
         }
-        let due = |at: Option<Duration>| at.is_some_and(|at| turn.now >= at);
-        if due(self.stalls_at(self.options(turn.shared))) {
+        let due = |at: Option<Duration>| at.is_some_and(|at| turn.context.now >= at);
+        if due(self.stalls_at(self.options(turn.context.shared))) {
             return Err(self.lost(End::Stalled, turn));
         }
         let expired = match &self.phase {
@@ -98,7 +101,7 @@ impl<T: Transport> Session<T> {
             }
             Phase::Opening(opening) => {
                 let handshake = &mut opening.handshake;
-                if let Err(error) = handshake.handle_timeout(turn.now, turn.cork) {
+                if let Err(error) = handshake.handle_timeout(turn.context.now, turn.cork) {
                     if !opening.served {
                         self.failed((&error).into(), turn);
                     }
@@ -113,7 +116,11 @@ impl<T: Transport> Session<T> {
                 self.close(CloseCode::GOING_AWAY, "the connection's time is over", turn);
             }
             Phase::Open(open) => {
-                if let Err(fault) = open.link.connection.handle_timeout(turn.now, turn.cork) {
+                if let Err(fault) = open
+                    .link
+                    .connection
+                    .handle_timeout(turn.context.now, turn.cork)
+                {
                     self.fail(fault, turn);
                 }
             }

@@ -35,10 +35,10 @@ impl<T: Transport> Session<T> {
     pub(in crate::server) fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
             let connection = &mut open.link.connection;
-            if let Err(misuse) = connection.close(code, reason, turn.cork, turn.now)
+            if let Err(misuse) = connection.close(code, reason, turn.cork, turn.context.now)
                 && misuse != Misuse::Closed
             {
-                let _ = connection.close(CloseCode::NORMAL, "", turn.cork, turn.now);
+                let _ = connection.close(CloseCode::NORMAL, "", turn.cork, turn.context.now);
             }
         }
     }
@@ -92,7 +92,10 @@ impl<T: Transport> Session<T> {
     pub(super) fn end(&mut self, end: End, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
             let end = open.link.take_end().unwrap_or(end);
-            turn.metrics.dropped.add(open.link.drop_held() as u64);
+            turn.context
+                .metrics
+                .dropped
+                .add(open.link.drop_held() as u64);
             if let Some(cause) = end.error() {
                 self.call(turn, |application, io| {
                     application.on_error(io, cause, &end)
@@ -103,10 +106,10 @@ impl<T: Transport> Session<T> {
                 open.link.take_end();
             }
             self.call(turn, |application, io| application.on_close(io, &end));
-            let stats = self.stats(turn.id, turn.now);
+            let stats = self.stats(turn.context.id, turn.context.now);
             self.leave(turn);
             if let Some(stats) = stats {
-                turn.shared.closed(&stats, &end);
+                turn.context.shared.closed(&stats, &end);
             }
         }
         self.linger(turn);
@@ -121,22 +124,30 @@ impl<T: Transport> Session<T> {
             return;
         };
         for topic in mem::take(&mut rare.subscriptions) {
-            turn.shared.directory.remove(&topic, turn.id);
-            turn.peers.unsubscribe(&topic, turn.id.token());
+            turn.context
+                .shared
+                .directory
+                .remove(&topic, turn.context.id);
+            turn.peers.unsubscribe(&topic, turn.context.id.token());
         }
         for topic in mem::take(&mut rare.joined) {
             // The store may be the application's own: its panic is not the worker's.
-            let leave = || turn.shared.presence.leave(&topic, turn.id.to_u64());
+            let leave = || {
+                turn.context
+                    .shared
+                    .presence
+                    .leave(&topic, turn.context.id.to_u64())
+            };
             let _ = catch_unwind(AssertUnwindSafe(leave));
         }
     }
 
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
-        let timeout = self.options(turn.shared).config.close_timeout;
-        let timeout_at = turn.now.saturating_add(timeout);
+        let timeout = self.options(turn.context.shared).config.close_timeout;
+        let timeout_at = turn.context.now.saturating_add(timeout);
         let (deadline, patience) = match &self.phase {
             Phase::Open(open) => match open.link.connection.teardown() {
-                Some(Teardown::Drop) => (turn.now, Duration::ZERO),
+                Some(Teardown::Drop) => (turn.context.now, Duration::ZERO),
                 _ => {
                     let core = open.link.connection.poll_timeout();
                     (core.unwrap_or(timeout_at), timeout)

@@ -48,8 +48,14 @@ impl Opening {
     }
 
     fn defer(&mut self, turn: &Turn<'_>) {
-        let timeout = turn.shared.settings.options.config.handshake_timeout;
-        self.deferred_until = Some(turn.now.saturating_add(timeout));
+        let timeout = turn
+            .context
+            .shared
+            .settings
+            .options
+            .config
+            .handshake_timeout;
+        self.deferred_until = Some(turn.context.now.saturating_add(timeout));
     }
 
     /// Whether the application decides about an upgrade, later.
@@ -104,11 +110,11 @@ impl<T: Transport> Session<T> {
         let handshake = &mut opening.handshake;
         let sent = response.as_response(|it| match opening.stopping {
             true => handshake.reject(it, turn.cork).map(|()| false),
-            false => handshake.respond(it, turn.cork, turn.now),
+            false => handshake.respond(it, turn.cork, turn.context.now),
         });
         let keep_alive = sent.unwrap_or_else(|_| {
             // The application's own response can't be sent.
-            let failed = handshake.respond(&Response::status(500), turn.cork, turn.now);
+            let failed = handshake.respond(&Response::status(500), turn.cork, turn.context.now);
             failed.unwrap_or(false)
         });
         opening.served = true;
@@ -145,8 +151,9 @@ impl<T: Transport> Session<T> {
     /// Counts a connection that does not come to open.
     #[cold]
     pub(super) fn failed(&self, failure: HandshakeFailure, turn: &Turn<'_>) {
-        turn.shared
-            .handshake_failed(turn.id.worker(), self.remote.peer, failure);
+        turn.context
+            .shared
+            .handshake_failed(turn.context.id.worker(), self.remote.peer, failure);
     }
 
     /// Plain requests, and the opening handshake.
@@ -161,9 +168,9 @@ impl<T: Transport> Session<T> {
                 Ok(None) => return Ok(()),
                 Ok(Some(RequestKind::Plain)) => {
                     // The body of a request that nobody handles is not waited for.
-                    let limit = turn.shared.settings.max_body;
-                    let read = match handles(handshake, turn.shared) {
-                        true => handshake.read_body(limit, input, turn.cork, turn.now),
+                    let limit = turn.context.shared.settings.max_body;
+                    let read = match handles(handshake, turn.context.shared) {
+                        true => handshake.read_body(limit, input, turn.cork, turn.context.now),
                         false => Ok(true),
                     };
                     match read {
@@ -230,13 +237,13 @@ impl<T: Transport> Session<T> {
             && let Some(request) = opening.handshake.request()
             && request.query_param(PREVIOUS).is_some()
         {
-            turn.metrics.reconnections.add(1);
+            turn.context.metrics.reconnections.add(1);
         }
         self.phase = Phase::Open(open);
         // What it was scheduled for was the handshake's, and may be later than its own deadlines.
         self.scheduled = None;
-        if let Some(stats) = self.stats(turn.id, turn.now) {
-            turn.shared.opened(&stats);
+        if let Some(stats) = self.stats(turn.context.id, turn.context.now) {
+            turn.context.shared.opened(&stats);
         }
         self.tell(turn, |application, io| application.on_open(io));
         self.end_if_asked(turn)
@@ -260,13 +267,17 @@ fn handles(handshake: &ServerHandshake, shared: &Shared) -> bool {
 /// The answer to a plain request; None when the application gives it later.
 fn answer(handshake: &ServerHandshake, remote: &Remote, turn: &Turn<'_>) -> Option<HttpResponse> {
     let request = handshake.request()?;
-    match turn.shared.settings.router.at(request.path()) {
+    match turn.context.shared.settings.router.at(request.path()) {
         Some((entry, params)) => {
-            let client_ip = turn.shared.client_ip(remote.peer, request.headers());
-            let request = Request::new(request, params, remote.peer, turn.shared)
+            let client_ip = turn
+                .context
+                .shared
+                .client_ip(remote.peer, request.headers());
+            let request = Request::new(request, params, remote.peer, turn.context.shared)
                 .with_client_ip(client_ip)
                 .with_body(handshake.body());
-            guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Some(*it.response))
+            guarded(|| entry.answer(&request, turn.context.id))
+                .unwrap_or_else(|it| Some(*it.response))
         }
         None => Some(HttpResponse::text("there is nothing at this path").with_status(404)),
     }
@@ -274,7 +285,7 @@ fn answer(handshake: &ServerHandshake, remote: &Remote, turn: &Turn<'_>) -> Opti
 
 /// What the limits, the guards and the route say to an opening handshake.
 fn decide(handshake: &ServerHandshake, remote: &mut Remote, turn: &Turn<'_>) -> Decision {
-    let (shared, peer) = (turn.shared, remote.peer);
+    let (shared, peer) = (turn.context.shared, remote.peer);
     let decision = endpoint(handshake, shared).and_then(|(request, params, endpoint)| {
         let client_ip = shared.client_ip(peer, request.headers());
         remote
@@ -284,7 +295,7 @@ fn decide(handshake: &ServerHandshake, remote: &mut Remote, turn: &Turn<'_>) -> 
             .map_err(|it| it.counted_as(HandshakeFailure::TooManyConnections))?;
         shared
             .handshake_rates
-            .allow(client_ip, turn.now)
+            .allow(client_ip, turn.context.now)
             .map_err(|_| Reject::new(429, "too many handshakes: try again later"))
             .map_err(|it| it.counted_as(HandshakeFailure::RateLimited))?;
         let request = Request::new(request, params, peer, shared).with_client_ip(client_ip);
@@ -295,7 +306,7 @@ fn decide(handshake: &ServerHandshake, remote: &mut Remote, turn: &Turn<'_>) -> 
                     return Decision::Reject(reject);
                 }
             }
-            (endpoint.decide)(&request, &Handle::new(shared), turn.id)
+            (endpoint.decide)(&request, &Handle::new(shared), turn.context.id)
         })
     });
     decision.unwrap_or_else(Decision::Reject)
@@ -353,10 +364,10 @@ fn accept(
     remote: &Remote,
     turn: &mut Turn<'_>,
 ) -> Result<Box<Open>, Reject> {
-    let (request, params, endpoint) = endpoint(handshake, turn.shared)?;
+    let (request, params, endpoint) = endpoint(handshake, turn.context.shared)?;
     let options = &endpoint.options;
     let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
-        let request = Request::new(request, params, remote.peer, turn.shared);
+        let request = Request::new(request, params, remote.peer, turn.context.shared);
         (limit.key)(&request.with_client_ip(remote.client_ip()))
     });
     let headers: Vec<_> = accepted
@@ -373,10 +384,10 @@ fn accept(
         config: Some(&options.config),
     };
     let connection = handshake
-        .accept(&accept, turn.cork, turn.now)
+        .accept(&accept, turn.cork, turn.context.now)
         .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
-    let mut link = Link::new(connection, options, turn.now);
-    link.limited |= turn.shared.by_address.is_some();
+    let mut link = Link::new(connection, options, turn.context.now);
+    link.limited |= turn.context.shared.by_address.is_some();
     if options.keep_request {
         link.rare().request = Some(StoredRequest::new(&request));
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::vec::Vec;
 
 use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
@@ -13,26 +14,45 @@ use crate::server::handler::End;
 use crate::server::link::{Open, SocketIo};
 
 impl<T: Transport> Session<T> {
-    /// The usual turn, of a [settled](Session::is_settled) session that can be read: one read,
-    /// what it leads to, one write. The same as the long way, without looking for what such a
-    /// session doesn't have.
+    /// The usual turn, of an [undisturbed](Session::is_undisturbed) session: what others sent to it
+    /// is written; one read, what it leads to, one write. The same as the long way, without looking
+    /// for what such a session doesn't have. Answers whether it is settled, with nothing left to
+    /// do.
     #[inline]
-    pub(super) fn read_settled(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+    pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
+        if !self.queue.is_unused() {
+            self.write_all(turn)?;
+            if !self.is_settled() {
+                return Ok(false);
+            }
+        }
+        if !self.readable {
+            return Ok(true);
+        }
         let buffer = mem::take(&mut turn.buffer);
-        let result = match self.transport.read(buffer) {
+        let received = match self.transport.read(buffer) {
             Ok(count) if count > 0 => {
                 self.count_read(count, buffer.len(), turn);
                 let mut input = Input::new(&mut buffer[..count]);
                 match self.events(&mut input, turn) {
-                    Stop::Drained => Ok(()),
+                    Ok(Stop::Drained) => Ok(()),
                     stop => self.stopped(stop, &mut input, turn),
                 }
             }
             nothing => self.read_nothing(nothing, turn),
         };
         turn.buffer = buffer;
-        result?;
-        self.write(turn)
+        received?;
+        let settled = self.is_settled();
+        if settled && !turn.cork.is_empty() {
+            let written = self.transport.write(turn.cork);
+            if !matches!(written, Ok(count) if count == turn.cork.len()) {
+                return self.wrote(written, turn).map(|()| false);
+            }
+            turn.context.metrics.bytes_sent.add(turn.cork.len() as u64);
+            turn.cork.clear();
+        }
+        Ok(settled && !self.readable)
     }
 
     pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
@@ -67,7 +87,7 @@ impl<T: Transport> Session<T> {
     /// So many bytes were read into so much room.
     #[inline]
     fn count_read(&mut self, count: usize, room: usize, turn: &Turn<'_>) {
-        turn.metrics.bytes_received.add(count as u64);
+        turn.context.metrics.bytes_received.add(count as u64);
         // A short read has drained the socket, unless its end waits behind.
         self.readable = count == room || self.read_closed;
     }
@@ -114,7 +134,7 @@ impl<T: Transport> Session<T> {
             self.requests(&mut input, turn)?;
         }
         // The application may have paused as the connection opened.
-        let paused = self.is_paused(turn.shared);
+        let paused = self.is_paused(turn.context.shared);
         let unread = self.has_unread();
         match &mut self.phase {
             // Kept where a pause left it; not empty where the application decides later.
@@ -154,22 +174,23 @@ impl<T: Transport> Session<T> {
     #[inline(never)]
     fn stopped(
         &mut self,
-        mut stop: Stop,
+        mut stop: thread::Result<Stop>,
         input: &mut Input<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Gone> {
         loop {
             match stop {
-                Stop::Drained => return Ok(()),
-                Stop::Closed(closed) => {
+                Ok(Stop::Drained) => return Ok(()),
+                Ok(Stop::Closed(closed)) => {
                     self.end(End::Closed(closed), turn);
                     return Ok(());
                 }
-                Stop::Failed(fault) => {
+                Ok(Stop::Failed(fault)) => {
                     self.fail(fault, turn);
                     return Ok(());
                 }
-                Stop::News => {}
+                Ok(Stop::News) => {}
+                Err(_) => self.panicked(turn),
             }
             self.tell_subscriptions(turn);
             self.end_if_asked(turn)?;
@@ -180,18 +201,22 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Gives events to the application until there is something for the session to look at. A
-    /// panic ends the connection.
+    /// Gives events to the application until there is something for the session to look at.
+    ///
+    /// # Errors
+    /// A panic of the application's, for [`stopped`](Self::stopped).
     #[inline]
-    fn events(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Stop {
+    fn events(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> thread::Result<Stop> {
         let Phase::Open(open) = &mut self.phase else {
-            return Stop::Drained;
+            return Ok(Stop::Drained);
         };
         let Open { link, application } = &mut **open;
         #[cfg(feature = "tracing")]
-        let _span = crate::server::trace::connection_span(turn.id, self.remote.peer).entered();
-        let io = SocketIo {
-            context: &turn.context(&self.remote),
+        let _span =
+            crate::server::trace::connection_span(turn.context.id, self.remote.peer).entered();
+        let mut io = SocketIo {
+            context: &turn.context,
+            remote: &self.remote,
             link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
@@ -202,22 +227,20 @@ impl<T: Transport> Session<T> {
             spares: turn.spares,
         };
         // As in `call`; caught once for all that was read, since it costs some instructions.
-        let stop = catch_unwind(AssertUnwindSafe(|| application.events(io, input, memory)));
-        stop.unwrap_or_else(|_| {
-            link.panicked(turn.cork, turn.now);
-            Stop::News
-        })
+        catch_unwind(AssertUnwindSafe(|| {
+            application.events(&mut io, input, memory)
+        }))
     }
 
     /// Writes if much has gathered. Whether the session has to pause; the rest of the input is
     /// kept then.
     #[inline]
     pub(super) fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
-        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(turn.shared) {
+        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(turn.context.shared) {
             return Ok(false);
         }
         self.write(turn)?;
-        if !self.is_paused(turn.shared) {
+        if !self.is_paused(turn.context.shared) {
             return Ok(false);
         }
         self.keep_unread(input.as_slice());

@@ -14,10 +14,7 @@ use super::super::handler::Handler;
 use super::super::socket::{Published, Socket};
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
-use crate::net::Keep;
-use crate::proto::{
-    CloseCode, Config, Connection, Message, MessageKind, PreparedMessage, RandomSource as _,
-};
+use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 
 mod deadlines;
 mod dropping;
@@ -104,7 +101,7 @@ fn shared(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Arc<Sh
 struct Alone;
 
 impl Peers for Alone {
-    fn publish(&mut self, _: &str, _: &PreparedMessage, _: Option<Token>) -> Published {
+    fn publish(&mut self, _: &str, _: &Delivery<'_>, _: Option<Token>) -> Published {
         Published::default()
     }
 
@@ -181,10 +178,12 @@ impl Rig {
 
     fn turn(&mut self, how: fn(&mut Session<Sim>, &mut Turn<'_>) -> Next) -> Next {
         let mut turn = Turn {
-            id: ConnectionId::from_u64(0),
-            metrics: &self.shared.metrics[0],
-            shared: &self.shared,
-            now: self.now,
+            context: Context::new(
+                ConnectionId::from_u64(0),
+                &self.shared,
+                &self.shared.metrics[0],
+                self.now,
+            ),
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &self.spares,

@@ -1,6 +1,7 @@
 //! Ten thousand peers of one worker: CASES D14, E7.
 
 use super::*;
+use crate::proto::PreparedMessage;
 
 const PEERS: usize = 10_000;
 

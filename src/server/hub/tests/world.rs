@@ -1,6 +1,7 @@
 //! The simulated worker: its clock, its clients, and the schedule.
 
 use super::*;
+use crate::proto::PreparedMessage;
 
 /// What the schedules reached, so that a test that tests nothing fails.
 #[derive(Debug, Default)]

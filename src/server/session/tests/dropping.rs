@@ -2,6 +2,8 @@
 //! rest. CASES D7.
 
 use super::*;
+use crate::net::Keep;
+use crate::proto::PreparedMessage;
 use crate::server::socket::Overflow;
 
 /// A session that drops its oldest, behind a backlog of one echo.
