@@ -1,7 +1,9 @@
-//! Memory that a worker's sessions are done with, for the next ones.
+//! Memory that a worker's sessions share: what some are done with, for the next ones, and what
+//! was published to many.
 
 use std::boxed::Box;
 use std::cell::RefCell;
+use std::ops::{Deref, Range};
 use std::vec::Vec;
 
 use super::write_queue::Backlog;
@@ -18,12 +20,22 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// whom a short message is published.
 const MOST_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 
+/// Published frames that are kept for their subscribers at most: what stays in a processor's cache
+/// while they are written again and again.
+const MOST_PUBLISHED: usize = 256 * 1024;
+
+/// Longer frames are shared each by itself.
+const LONGEST_PUBLISHED: usize = 16 * 1024;
+
 /// Owned by a worker. What is in here was written before, so that using it again costs neither an
 /// allocation nor new pages.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     buffers: RefCell<Kept<Vec<u8>>>,
     backlogs: RefCell<Kept<Box<Backlog>>>,
+    /// Frames one behind the other, as they were published. A subscriber needs of them no more than
+    /// from where to where, and writes a burst of them by one plain write.
+    published: RefCell<Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +90,32 @@ impl Spares {
     }
 }
 
+/// What was published, until all its subscribers have written it.
+impl Spares {
+    /// Keeps a frame for its subscribers; where, if there is room for it.
+    pub(crate) fn publish(&self, frame: &[u8]) -> Option<Range<usize>> {
+        let mut published = self.published.borrow_mut();
+        let start = published.len();
+        if frame.len() > LONGEST_PUBLISHED || start + frame.len() > MOST_PUBLISHED {
+            return None;
+        }
+        published.extend_from_slice(frame);
+        Some(start..published.len())
+    }
+
+    /// All that is kept.
+    #[inline]
+    pub(super) fn published(&self) -> impl Deref<Target = Vec<u8>> {
+        self.published.borrow()
+    }
+
+    /// Nobody needs any more what was published.
+    #[inline]
+    pub(crate) fn clear_published(&self) {
+        self.published.borrow_mut().clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +136,20 @@ mod tests {
         spares.put(Vec::with_capacity(MOST_BYTES));
         spares.put(Vec::with_capacity(LEAST));
         assert_eq!(spares.buffers.borrow().all.len(), 1);
+    }
+
+    #[test]
+    fn what_is_published_is_bounded_and_has_room_again_once_it_is_cleared() {
+        let spares = Spares::default();
+        assert_eq!(spares.publish(&[0; LONGEST_PUBLISHED + 1]), None);
+        let mut end = 0;
+        while let Some(place) = spares.publish(&[1; LONGEST_PUBLISHED]) {
+            assert_eq!(place, end..end + LONGEST_PUBLISHED);
+            end = place.end;
+        }
+        assert_eq!(end, MOST_PUBLISHED);
+        assert_eq!(spares.published().len(), MOST_PUBLISHED);
+        spares.clear_published();
+        assert_eq!(spares.publish(&[1]), Some(0..1));
     }
 }

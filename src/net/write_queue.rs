@@ -7,6 +7,7 @@ use std::boxed::Box;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
@@ -56,6 +57,8 @@ struct Item {
 enum Bytes {
     Owned(Vec<u8>),
     Shared(Arc<[u8]>),
+    /// Of what is published in this turn: up to there.
+    Published(usize),
 }
 
 /// In their order. Mostly there is one, as where a message is published to many: it needs no
@@ -116,12 +119,23 @@ pub(crate) enum Keep {
 }
 
 impl Item {
-    fn rest(&self) -> &[u8] {
-        let bytes = match &self.bytes {
-            Bytes::Owned(bytes) => bytes,
-            Bytes::Shared(bytes) => &**bytes,
+    #[inline]
+    fn len(&self) -> usize {
+        let end = match &self.bytes {
+            Bytes::Owned(bytes) => bytes.len(),
+            Bytes::Shared(bytes) => bytes.len(),
+            Bytes::Published(end) => *end,
         };
-        &bytes[self.start..]
+        end - self.start
+    }
+
+    #[inline]
+    fn rest<'a>(&'a self, published: &'a [u8]) -> &'a [u8] {
+        match &self.bytes {
+            Bytes::Owned(bytes) => &bytes[self.start..],
+            Bytes::Shared(bytes) => &bytes[self.start..],
+            Bytes::Published(end) => &published[self.start..*end],
+        }
     }
 }
 
@@ -170,6 +184,36 @@ impl WriteQueue {
         }
     }
 
+    /// Queues a frame that is [published](Spares::publish) there. It is to be written, or tried to,
+    /// before that is cleared.
+    #[inline]
+    pub(crate) fn push_published(&mut self, place: &Range<usize>) {
+        let backlog = self.0.get_or_insert_default();
+        let length = place.len();
+        if let Some(Item {
+            bytes: Bytes::Published(end),
+            ..
+        }) = backlog.items.back_mut()
+            && *end == place.start
+        {
+            *end = place.end;
+        } else {
+            backlog.items.push_back(Item {
+                bytes: Bytes::Published(place.end),
+                start: place.start,
+                started: false,
+                keep: Keep::Always,
+            });
+        }
+        backlog.length += length;
+    }
+
+    /// Whether a published frame is queued.
+    pub(crate) fn holds_published(&self) -> bool {
+        let mut items = self.0.iter().flat_map(|it| it.items.iter());
+        items.any(|it| matches!(it.bytes, Bytes::Published(_)))
+    }
+
     /// Queues a copy of `bytes`: whole frames.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -207,7 +251,7 @@ impl WriteQueue {
             started: false,
             keep,
         };
-        let length = item.rest().len();
+        let length = item.len();
         if length > 0 {
             let backlog = self.0.get_or_insert_default();
             backlog.length += length;
@@ -241,7 +285,7 @@ impl WriteQueue {
         items.retain(|item| {
             let drop = !item.started && test(*length, item);
             if drop {
-                *length -= item.rest().len();
+                *length -= item.len();
             }
             !drop
         });
@@ -254,12 +298,26 @@ impl WriteQueue {
     /// # Errors
     /// The transport's.
     #[inline]
-    pub(crate) fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        spares: &Spares,
+    ) -> io::Result<usize> {
         match &self.0 {
             None if fresh.is_empty() => Ok(0),
             None => transport.write(fresh),
             Some(backlog) if backlog.length + fresh.len() == 0 => Ok(0),
-            Some(backlog) => backlog.write(transport, fresh),
+            Some(backlog) => backlog.write(transport, fresh, spares),
+        }
+    }
+
+    /// All that waited is written.
+    #[inline]
+    pub(crate) fn clear(&mut self, spares: &Spares) {
+        if let Some(mut backlog) = self.0.take() {
+            backlog.clear(spares);
+            spares.put_backlog(backlog);
         }
     }
 
@@ -283,10 +341,7 @@ impl WriteQueue {
             && count == all
         {
             fresh.clear();
-            if let Some(backlog) = &mut self.0 {
-                backlog.advance(count, spares);
-                self.reclaim(spares);
-            }
+            self.clear(spares);
             return Ok(true);
         }
         let (mut fresh_at, mut took) = (0, false);
@@ -305,6 +360,7 @@ impl WriteQueue {
                     self.extend(&fresh[fresh_at..]);
                     fresh.clear();
                     let backlog = self.0.get_or_insert_default();
+                    backlog.own(spares);
                     if fresh_at > 0
                         && let Some(item) = backlog.items.back_mut()
                     {
@@ -322,7 +378,7 @@ impl WriteQueue {
             }
             written = match &self.0 {
                 Some(backlog) if !backlog.items.is_empty() => {
-                    backlog.write(transport, &fresh[fresh_at..])
+                    backlog.write(transport, &fresh[fresh_at..], spares)
                 }
                 _ => transport.write(&fresh[fresh_at..]),
             };
@@ -342,14 +398,8 @@ impl WriteQueue {
 
     /// Takes that back, or its own, if nothing waits.
     pub(crate) fn reclaim(&mut self, spares: &Spares) {
-        if self.is_empty()
-            && let Some(mut backlog) = self.0.take()
-        {
-            backlog.blocked = None;
-            if backlog.items.rest.capacity() > MAX_SLICES {
-                backlog.items.rest = VecDeque::new();
-            }
-            spares.put_backlog(backlog);
+        if self.is_empty() {
+            self.clear(spares);
         }
     }
 }
@@ -362,35 +412,86 @@ impl Backlog {
 
     /// One write of what waits, and of `fresh` if it comes to that.
     #[inline]
-    fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+    fn write(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        spares: &Spares,
+    ) -> io::Result<usize> {
+        let published = spares.published();
         match &self.items.first {
             Some(only) if self.items.rest.is_empty() && fresh.is_empty() => {
-                transport.write(only.rest())
+                transport.write(only.rest(&published))
             }
-            _ => self.write_slices(transport, fresh),
+            _ => self.write_slices(transport, fresh, &published),
         }
     }
 
     #[inline(never)]
-    fn write_slices(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+    fn write_slices(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        published: &[u8],
+    ) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         // `fresh` goes along only when everything before it does.
         let last = (self.items.len() < MAX_SLICES).then_some(fresh);
         let mut count = 0;
-        for (slice, bytes) in slices
-            .iter_mut()
-            .zip(self.items.iter().map(Item::rest).chain(last))
-        {
+        let items = self.items.iter().map(|it| it.rest(published));
+        for (slice, bytes) in slices.iter_mut().zip(items.chain(last)) {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
         transport.write_vectored(&slices[..count])
     }
 
+    /// What waits longer than this turn is its own.
+    fn own(&mut self, spares: &Spares) {
+        for item in self.items.first.iter_mut().chain(&mut self.items.rest) {
+            if let Bytes::Published(end) = item.bytes {
+                let bytes = spares.published()[item.start..end].to_vec();
+                item.bytes = Bytes::Owned(bytes);
+                item.start = 0;
+            }
+        }
+    }
+
+    /// All of it is written.
+    #[inline]
+    fn clear(&mut self, spares: &Spares) {
+        self.length = 0;
+        self.blocked = None;
+        if let Some(item) = self.items.first.take() {
+            self.done(item, spares);
+        }
+        if self.items.rest.capacity() > 0 {
+            while let Some(item) = self.items.rest.pop_front() {
+                self.done(item, spares);
+            }
+            if self.items.rest.capacity() > MAX_SLICES {
+                self.items.rest = VecDeque::new();
+            }
+        }
+    }
+
+    /// Keeps what is worth it of an item that is written.
+    #[inline]
+    fn done(&mut self, item: Item, spares: &Spares) {
+        if let Bytes::Owned(mut buffer) = item.bytes {
+            if buffer.capacity() <= KEPT_CHUNK && self.chunk.capacity() == 0 {
+                buffer.clear();
+                self.chunk = buffer;
+            } else {
+                spares.put(buffer);
+            }
+        }
+    }
+
     /// Removes `written` bytes from the front; answers how many were written beyond the queue.
     fn advance(&mut self, mut written: usize, spares: &Spares) -> usize {
         while let Some(first) = self.items.first.as_mut() {
-            let waiting = first.rest().len();
+            let waiting = first.len();
             if written < waiting {
                 first.start += written;
                 first.started |= written > 0;
@@ -399,17 +500,8 @@ impl Backlog {
             }
             written -= waiting;
             self.length -= waiting;
-            if let Some(Item {
-                bytes: Bytes::Owned(mut buffer),
-                ..
-            }) = self.items.pop_front()
-            {
-                if buffer.capacity() <= KEPT_CHUNK && self.chunk.capacity() == 0 {
-                    buffer.clear();
-                    self.chunk = buffer;
-                } else {
-                    spares.put(buffer);
-                }
+            if let Some(item) = self.items.pop_front() {
+                self.done(item, spares);
             }
         }
         written
@@ -457,7 +549,7 @@ mod tests {
 
     /// Writes all that the transport takes, as a session does.
     fn write(queue: &mut WriteQueue, narrow: &mut Narrow, fresh: &mut Vec<u8>) -> bool {
-        let written = queue.write(narrow, fresh);
+        let written = queue.write(narrow, fresh, &Spares::default());
         queue
             .wrote(written, narrow, fresh, &Spares::default(), Duration::ZERO)
             .unwrap()
@@ -493,6 +585,47 @@ mod tests {
             narrow.room = usize::MAX;
             assert!(write(&mut queue, &mut narrow, &mut Vec::new()));
             assert_eq!(narrow.taken, expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn published_frames_keep_their_order_and_are_the_queues_own_once_it_blocks() {
+        for (step, room) in [(1000, 0), (1000, 1), (3, 7), (7, 20), (1, 39), (1000, 45)] {
+            let (mut queue, spares) = (WriteQueue::default(), Spares::default());
+            let mut expected = Vec::new();
+            for round in 0..3 {
+                let own = vec_of(round, 4);
+                queue.extend(&own);
+                expected.extend_from_slice(&own);
+                // Two in a row are one piece, and one that others got in between is not theirs.
+                for (frame, mine) in [(5, true), (6, true), (7, false), (8, true)] {
+                    let frame = vec_of(10 * round + frame, frame);
+                    let place = spares.publish(&frame).unwrap();
+                    if mine {
+                        queue.push_published(&place);
+                        expected.extend_from_slice(&frame);
+                    }
+                }
+            }
+            assert_eq!(queue.0.as_ref().unwrap().items.len(), 9);
+            assert_eq!(queue.len(), expected.len());
+            let mut narrow = Narrow {
+                taken: Vec::new(),
+                step,
+                room,
+                calls: 0,
+            };
+            let written = queue.write(&mut narrow, &[], &spares);
+            let mut fresh = vec_of(99, 3);
+            expected.extend_from_slice(&fresh);
+            let drained = queue.wrote(written, &mut narrow, &mut fresh, &spares, Duration::ZERO);
+            assert!(!drained.unwrap());
+            assert!(!queue.holds_published());
+            spares.clear_published();
+            spares.publish(&[0xFF; 100]).unwrap();
+            narrow.room = usize::MAX;
+            assert!(write(&mut queue, &mut narrow, &mut Vec::new()));
+            assert_eq!(narrow.taken, expected, "step {step}, room {room}");
         }
     }
 

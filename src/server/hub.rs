@@ -166,6 +166,10 @@ impl<T: Transport> Hub<T> {
                 self.drive(token, now);
             }
         }
+        if self.again.is_empty() {
+            // Each subscriber was driven, which has written it, or made it its own.
+            self.spares.clear_published();
+        }
     }
 
     /// Carries a command out; a connection that another worker accepted is the caller's.
@@ -181,7 +185,7 @@ impl<T: Transport> Hub<T> {
                 let metrics = Arc::clone(&self.metrics);
                 let keep = self.shared.keep(&topic);
                 let delivery = Delivery::new(&message, keep, &metrics, now);
-                self.others().publish(&topic, &delivery, None);
+                self.others().publish(&topic, delivery, None);
             }
             Command::Close(token, code, reason) => self.drive_by(token, now, |session, turn| {
                 session.close(code, &reason, turn);
@@ -257,6 +261,7 @@ impl<T: Transport> Hub<T> {
         };
         let queued = session.queued_bytes();
         let next = how(session, &mut turn);
+        debug_assert!(next == Next::Drop || !session.holds_published());
         if next == Next::Settled && queued == 0 {
             return;
         }
@@ -366,18 +371,21 @@ impl<T: Transport> Peers for Others<'_, T> {
     fn publish(
         &mut self,
         topic: &str,
-        delivery: &Delivery<'_>,
+        mut delivery: Delivery<'_>,
         except: Option<Token>,
     ) -> Published {
         let mut tally = Tally::default();
         let Some(subscribers) = self.topics.subscribers(topic) else {
             return tally.published;
         };
+        if subscribers.len() > 1 {
+            delivery.publish(self.spares);
+        }
         for &token in subscribers {
             if Some(token) != except
                 && let Some(session) = self.sessions.get_mut(token)
             {
-                tally.deliver(session, token, delivery, self.spares, self.again);
+                tally.deliver(session, token, &delivery, self.spares, self.again);
             }
         }
         tally.count(delivery.metrics)

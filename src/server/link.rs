@@ -8,6 +8,7 @@ use std::boxed::Box;
 use std::collections::BTreeSet;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
@@ -25,7 +26,7 @@ use super::shared::Shared;
 use super::socket::{Outgoing, Overflow, Published, Sent, StoredRequest};
 use super::topics::SubscribeError;
 use crate::error::Misuse;
-use crate::net::{Keep, WriteQueue};
+use crate::net::{Keep, Spares, WriteQueue};
 use crate::proto::{
     CloseCode, Connection, Encoding, Instant, Message, MessageRef, PreparedMessage,
 };
@@ -33,8 +34,7 @@ use crate::proto::{
 /// The other sessions of the worker, while one of them is driven.
 pub(super) trait Peers {
     /// Delivers to this worker's subscribers but `except`.
-    fn publish(&mut self, topic: &str, delivery: &Delivery<'_>, except: Option<Token>)
-    -> Published;
+    fn publish(&mut self, topic: &str, delivery: Delivery<'_>, except: Option<Token>) -> Published;
 
     fn subscribe(&mut self, topic: &Arc<str>, token: Token);
 
@@ -358,7 +358,11 @@ impl Link {
             && self.options.overflow != Overflow::DropOldest
             && queue.len() + length <= self.options.max_backpressure
         {
-            queue.push_shared(delivery.message.plain(), Keep::Always);
+            match &delivery.place {
+                // What waits longer than this turn is the connection's own.
+                Some(place) if !queue.is_blocked() => queue.push_published(place),
+                _ => queue.push_shared(delivery.message.plain(), Keep::Always),
+            }
             return self.sent(queue, length, delivery.instant);
         }
         self.deliver_late(queue, delivery)
@@ -373,6 +377,7 @@ impl Link {
             metrics,
             now,
             instant,
+            ..
         } = delivery;
         let length = message.payload().len();
         if !self.connection.is_open() || self.end().is_some() {
@@ -420,6 +425,8 @@ impl Link {
 pub(super) struct Delivery<'a> {
     message: &'a PreparedMessage,
     keep: Keep,
+    /// Where the plain frame is published, if it is.
+    place: Option<Range<usize>>,
     /// The worker's.
     pub(super) metrics: &'a Metrics,
     now: Duration,
@@ -437,9 +444,17 @@ impl<'a> Delivery<'a> {
         Self {
             message,
             keep,
+            place: None,
             metrics,
             now,
             instant: now.into(),
+        }
+    }
+
+    /// For many connections.
+    pub(super) fn publish(&mut self, spares: &Spares) {
+        if self.keep == Keep::Always {
+            self.place = spares.publish(self.message.plain());
         }
     }
 }
@@ -791,7 +806,7 @@ impl SocketIo<'_> {
         shared.remember(topic, message);
         let Context { metrics, now, .. } = *self.context;
         let delivery = Delivery::new(message, shared.keep(topic), metrics, now);
-        let mut published = self.peers.publish(topic, &delivery, Some(id.token()));
+        let mut published = self.peers.publish(topic, delivery, Some(id.token()));
         if shared.inboxes.len() > 1 {
             published.remote = self.publish_elsewhere(topic, message, published, subscribed);
         }

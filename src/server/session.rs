@@ -330,6 +330,11 @@ impl<T: Transport> Session<T> {
         }
     }
 
+    /// Whether it waits to write what is published in this turn.
+    pub(super) fn holds_published(&self) -> bool {
+        self.queue.holds_published()
+    }
+
     /// Bytes that wait to be written.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queue.len()
@@ -424,7 +429,9 @@ impl<T: Transport> Session<T> {
     }
 
     fn write_all(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        let written = self.queue.write(&mut self.transport, turn.cork);
+        let written = self
+            .queue
+            .write(&mut self.transport, turn.cork, turn.spares);
         self.wrote(written, turn)
     }
 

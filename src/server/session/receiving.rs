@@ -21,10 +21,13 @@ impl<T: Transport> Session<T> {
     #[inline]
     pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if !self.queue.is_unused() {
-            self.write_all(turn)?;
-            if !self.is_settled() {
-                return Ok(false);
+            let written = self.queue.write(&mut self.transport, &[], turn.spares);
+            if !matches!(written, Ok(count) if count == self.queue.len()) {
+                return self.wrote(written, turn).map(|()| false);
             }
+            let bytes = self.queue.len() as u64;
+            turn.context.metrics.bytes_sent.add(bytes);
+            self.queue.clear(turn.spares);
         }
         if !self.readable {
             return Ok(true);

@@ -101,7 +101,7 @@ fn shared(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Arc<Sh
 struct Alone;
 
 impl Peers for Alone {
-    fn publish(&mut self, _: &str, _: &Delivery<'_>, _: Option<Token>) -> Published {
+    fn publish(&mut self, _: &str, _: Delivery<'_>, _: Option<Token>) -> Published {
         Published::default()
     }
 

@@ -2,7 +2,9 @@
 //! rest. CASES D7.
 
 use super::*;
+#[cfg(feature = "deflate")]
 use crate::net::Keep;
+#[cfg(feature = "deflate")]
 use crate::proto::PreparedMessage;
 use crate::server::socket::Overflow;
 
