@@ -7,12 +7,14 @@
 //! `--fanout` sends each message to all connections, the sender included, through a topic.
 //! `--deflate` accepts permessage-deflate; build with `--features deflate` for it.
 //! `--deflate-shared` does without context takeover, so that connections hold no compressors.
+//! `--tls CERT KEY` serves wss:// with a certificate chain and its key, two PEM files; build with
+//! `--features tls` for it.
 
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use sockeye::proto::{Config, Message};
-use sockeye::server::{Handler, Server, Socket};
+use sockeye::server::{Builder, Handler, Server, Socket};
 
 struct Echo;
 
@@ -48,6 +50,7 @@ struct Options {
     workers: NonZeroUsize,
     fanout: bool,
     deflate: Option<Takeover>,
+    tls: Option<[String; 2]>,
 }
 
 /// What becomes of the compressors between messages.
@@ -65,6 +68,7 @@ fn options() -> Result<Options, String> {
         workers: NonZeroUsize::MIN,
         fanout: false,
         deflate: None,
+        tls: None,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -86,10 +90,11 @@ fn options() -> Result<Options, String> {
             "--fanout" => options.fanout = true,
             "--deflate" => options.deflate = Some(Takeover::Offered),
             "--deflate-shared" => options.deflate = Some(Takeover::Never),
+            "--tls" => options.tls = Some([value()?, value()?]),
             _ => {
                 return Err(format!(
                     "{name}: unknown; there are --listen ADDR, --max-message BYTES, --workers N, \
-                     --fanout, --deflate, --deflate-shared"
+                     --fanout, --deflate, --deflate-shared, --tls CERT KEY"
                 ));
             }
         }
@@ -111,6 +116,18 @@ fn add_deflate(config: &mut Config, takeover: Takeover) -> Result<(), String> {
 #[cfg(not(feature = "deflate"))]
 fn add_deflate(_: &mut Config, _: Takeover) -> Result<(), String> {
     Err("--deflate: this was built without it; build with --features deflate".into())
+}
+
+#[cfg(feature = "tls")]
+fn add_tls(builder: Builder, [certificates, key]: &[String; 2]) -> Result<Builder, String> {
+    let config = sockeye::server::tls_from_pem(certificates, key);
+    let config = config.map_err(|error| format!("--tls: {error}"))?;
+    Ok(builder.tls(config))
+}
+
+#[cfg(not(feature = "tls"))]
+fn add_tls(_: Builder, _: &[String; 2]) -> Result<Builder, String> {
+    Err("--tls: this was built without it; build with --features tls".into())
 }
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -136,6 +153,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let builder = match options.fanout {
         true => builder.route("/", Fanout).route("/{*path}", Fanout),
         false => builder.route("/", Echo).route("/{*path}", Echo),
+    };
+    let builder = match &options.tls {
+        Some(files) => add_tls(builder, files)?,
+        None => builder,
     };
     let server = builder.listen(&options.listen)?;
     let handle = server.handle();

@@ -313,6 +313,8 @@ pub enum Misuse {
     Status(u16),
     /// A URL that is no WebSocket URL.
     Url(UrlError),
+    /// A `wss://` URL in a build without TLS: the feature `tls` of this crate adds it.
+    TlsMissing,
 }
 
 impl fmt::Display for Misuse {
@@ -357,6 +359,10 @@ impl fmt::Display for Misuse {
             ),
             Self::Status(status) => write!(f, "status {status} can't be sent by this call"),
             Self::Url(error) => error.fmt(f),
+            Self::TlsMissing => f.write_str(
+                "wss:// needs TLS, which this build of sockeye doesn't have: build it with its \
+                 feature `tls`",
+            ),
         }
     }
 }
@@ -384,6 +390,10 @@ pub enum Error {
     /// The operating system reported an error.
     #[cfg(any(feature = "server", feature = "client"))]
     Io(std::io::Error),
+    /// TLS failed: the peer's certificate is not to be trusted, say, or a configuration can't be
+    /// used.
+    #[cfg(feature = "tls")]
+    Tls(rustls::Error),
 }
 
 impl fmt::Display for Error {
@@ -395,6 +405,8 @@ impl fmt::Display for Error {
             Self::Misuse(error) => error.fmt(f),
             #[cfg(any(feature = "server", feature = "client"))]
             Self::Io(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => write!(f, "TLS failed: {error}"),
         }
     }
 }
@@ -408,6 +420,8 @@ impl core::error::Error for Error {
             Self::Misuse(error) => error,
             #[cfg(any(feature = "server", feature = "client"))]
             Self::Io(error) => error,
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error,
         })
     }
 }
@@ -468,6 +482,18 @@ impl From<UrlError> for Error {
 #[cfg(any(feature = "server", feature = "client"))]
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
+        // What a TLS transport answers as an error of reading or writing.
+        #[cfg(feature = "tls")]
+        if let Some(error) = error.get_ref().and_then(|it| it.downcast_ref()) {
+            return Self::Tls(rustls::Error::clone(error));
+        }
         Self::Io(error)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<rustls::Error> for Error {
+    fn from(error: rustls::Error) -> Self {
+        Self::Tls(error)
     }
 }

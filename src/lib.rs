@@ -94,7 +94,8 @@
 //!
 //! One [`Error`], sorted by who is at fault: the peer broke the protocol ([`Error::Protocol`]), it
 //! went over a limit ([`Error::Limit`]), the opening handshake failed ([`Error::Handshake`]), the
-//! application asked for what can't be ([`Error::Misuse`]), the transport broke (`Error::Io`).
+//! application asked for what can't be ([`Error::Misuse`]), the transport broke (`Error::Io`,
+//! `Error::Tls`).
 //!
 //! # Features
 //!
@@ -105,6 +106,7 @@
 //! | `json` | `server::json`: named events with data typed by serde, and acknowledgements | yes |
 //! | `cli` | the program `sockeye`: `sockeye bench` loads a server and checks what comes back | no |
 //! | `deflate` | `proto::Deflate`: permessage-deflate (RFC 7692) | no |
+//! | `tls` | `wss://`: TLS under server and client, on rustls | no |
 //! | `tracing` | events and spans of the server through `tracing`, at most ten a second | no |
 //! | `simd` | simdutf8 under the UTF-8 validator and AVX2 under masking, with the same results; servers want it | no |
 //!
@@ -118,6 +120,7 @@ extern crate alloc;
     feature = "client",
     feature = "deflate",
     feature = "simd",
+    feature = "tls",
     test
 ))]
 extern crate std;
@@ -132,6 +135,9 @@ pub mod proto;
 pub mod server;
 
 pub use error::Error;
+/// rustls, whose configurations the server and the client take.
+#[cfg(feature = "tls")]
+pub use rustls;
 
 /// The examples of the README compile and hold.
 #[cfg(all(doctest, feature = "server", feature = "client"))]

@@ -66,12 +66,14 @@ fn a_header_that_cant_be_sent_is_refused_before_any_connection() {
     assert!(matches!(result, Err(Error::Misuse(Misuse::Header(_)))));
 }
 
+#[cfg(not(feature = "tls"))]
 #[test]
-fn tls_is_refused_and_not_left_out() {
-    let Err(Error::Io(error)) = connect("wss://127.0.0.1:1/") else {
+fn tls_is_refused_and_not_left_out_and_the_feature_is_named() {
+    let Err(Error::Misuse(error)) = connect("wss://127.0.0.1:1/") else {
         panic!("connected without TLS");
     };
-    assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+    assert_eq!(error, Misuse::TlsMissing);
+    assert!(error.to_string().contains("feature `tls`"));
 }
 
 #[test]

@@ -11,8 +11,11 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
 use super::random::OsRandom;
+use super::stream::Stream;
+#[cfg(feature = "tls")]
+use super::stream::connector;
 use crate::error::{Error, HandshakeError, Misuse};
-use crate::net::{Clock, Transport};
+use crate::net::Clock;
 use crate::proto::{
     ClientHandshake, ClientRequest, CloseCode, Closed, Config, Connection, Delivery, Event, Input,
     Message, MessageRef, RandomSource, Teardown, Url,
@@ -25,7 +28,7 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 /// deadline has passed already.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Connects to a `ws://` URL with the default options.
+/// Connects to a `ws://` URL, or with the feature `tls` to a `wss://` one, with the default options.
 ///
 /// # Errors
 /// As [`ConnectOptions::connect`].
@@ -63,6 +66,12 @@ pub struct ConnectOptions<'a> {
     ///
     /// Default 60 s, as the server's: far over a network's gaps and a busy peer's pauses.
     pub send_timeout: Duration,
+    /// The configuration of TLS for `wss://`: roots of one's own, a client's certificate.
+    ///
+    /// Default none: the server's certificate is judged as the operating system does, with its
+    /// roots, TLS 1.2 or 1.3.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl Default for ConnectOptions<'_> {
@@ -71,26 +80,26 @@ impl Default for ConnectOptions<'_> {
             config: Config::default(),
             request: ClientRequest::default(),
             send_timeout: Duration::from_secs(60),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
 
 impl ConnectOptions<'_> {
-    /// Connects, and waits until the connection is open. Reaching the address and the opening
+    /// Connects, and waits until the connection is open. Reaching the address, TLS and the opening
     /// handshake take at most [`handshake_timeout`](Config::handshake_timeout) together, but for
     /// looking the host's name up: that is the operating system's, has its own patience, and can't
     /// be interrupted; the time it took counts. Redirects are not followed.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a URL that is no `ws://` URL or a request that can't be sent, before
-    /// anything is; [`Error::Handshake`] when the server refused, with its status and headers;
-    /// [`Error::Io`] when it can't be reached.
+    /// [`Error::Misuse`] for a URL that is no WebSocket URL, or a `wss://` one without the feature
+    /// `tls`, or a request that can't be sent, before anything is; `Error::Tls` when the server's
+    /// certificate is not to be trusted or for another host, or TLS fails otherwise;
+    /// [`Error::Handshake`] when the server refused, with its status and headers; [`Error::Io`] when
+    /// it can't be reached.
     pub fn connect(&self, url: &str) -> Result<Client, Error> {
         let url = Url::parse(url)?;
-        if url.is_secure() {
-            let text = "wss:// needs TLS, which this build doesn't have; use ws://";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text).into());
-        }
         let mut config = self.config.clone();
         config.delivery = Delivery::Whole;
         let clock = Clock::start();
@@ -100,8 +109,24 @@ impl ConnectOptions<'_> {
         let timeout = config.handshake_timeout;
         let mut handshake =
             ClientHandshake::new(&url, &self.request, config, random, &mut out, clock.now())?;
-        let stream = reach((url.host(), url.port()), &clock, timeout)?;
-        stream.set_nodelay(true)?;
+        #[cfg(feature = "tls")]
+        let secure = match url.is_secure() {
+            true => Some(connector(self.tls.as_ref(), url.host())?),
+            false => None,
+        };
+        #[cfg(not(feature = "tls"))]
+        if url.is_secure() {
+            return Err(Misuse::TlsMissing.into());
+        }
+        let tcp = reach((url.host(), url.port()), &clock, timeout)?;
+        tcp.set_nodelay(true)?;
+        #[cfg(feature = "tls")]
+        let stream = match secure {
+            Some(secure) => secure(tcp)?,
+            None => Stream::Plain(tcp),
+        };
+        #[cfg(not(feature = "tls"))]
+        let stream = Stream::Plain(tcp);
         let mut wire = Wire {
             stream,
             clock,
@@ -329,7 +354,7 @@ impl Client {
     /// # Errors
     /// The operating system's.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.wire.stream.peer_addr()
+        self.wire.stream.tcp().peer_addr()
     }
 
     /// Writes what is to be sent, until `deadline`; answers whether all is written.
@@ -395,6 +420,9 @@ impl Client {
                 }
             }
         }
+        if !half_closed {
+            self.wire.stream.farewell();
+        }
         Ok(())
     }
 }
@@ -414,7 +442,7 @@ impl fmt::Debug for Client {
 
 /// The socket and the bytes on their way from and to it.
 struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     clock: Clock,
     buffer: Vec<u8>,
     /// Received and not consumed: `buffer[start..end]`.
@@ -445,11 +473,18 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 impl Wire {
-    /// Writes `out` until `deadline`, and as long as it goes on; answers whether all is written.
-    /// It is tried once in any case.
+    /// Whether there is something to write: what the stream holds, and once its own handshake is
+    /// over, `out`.
+    fn has_output(&self) -> bool {
+        let waits = self.written < self.out.len() && !self.stream.is_handshaking();
+        waits || self.stream.held() > 0
+    }
+
+    /// Writes `out` until `deadline`, and as long as it goes on; answers whether all is written that
+    /// can be. It is tried once in any case.
     fn write(&mut self, deadline: Option<Duration>) -> io::Result<bool> {
         let mut least = LOOK;
-        while self.written < self.out.len() {
+        while self.has_output() {
             let now = self.clock.now();
             let stalled = *self.stalled.get_or_insert(now);
             let stuck = stalled.saturating_add(self.send_timeout);
@@ -463,11 +498,17 @@ impl Wire {
                 return Ok(false);
             }
             if self.write_timeout != Some(patience) {
-                self.stream.set_write_timeout(Some(patience))?;
+                self.stream.tcp().set_write_timeout(Some(patience))?;
                 self.write_timeout = Some(patience);
             }
-            match io::Write::write(&mut self.stream, &self.out[self.written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            let written = match self.stream.held() {
+                0 => match self.stream.write(&self.out[self.written..]) {
+                    Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                    count => count,
+                },
+                _ => self.stream.flush().map(|()| 0),
+            };
+            match written {
                 Ok(count) => {
                     self.written += count;
                     self.stalled = None;
@@ -476,8 +517,10 @@ impl Wire {
                 Err(error) => return Err(error),
             }
         }
-        self.out.clear();
-        self.written = 0;
+        if self.written == self.out.len() {
+            self.out.clear();
+            self.written = 0;
+        }
         Ok(true)
     }
 
@@ -488,8 +531,8 @@ impl Wire {
         if patience == Some(Duration::ZERO) {
             return Ok(Read::Timeout);
         }
-        self.stream.set_read_timeout(patience)?;
-        match Transport::read(&mut self.stream, &mut self.buffer) {
+        self.stream.tcp().set_read_timeout(patience)?;
+        match self.stream.read(&mut self.buffer) {
             Ok(0) => Ok(Read::Eof),
             Ok(count) => {
                 (self.start, self.end) = (0, count);

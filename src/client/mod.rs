@@ -11,6 +11,7 @@
 
 mod blocking;
 mod random;
+mod stream;
 
 pub use blocking::{Client, ConnectOptions, connect};
 pub use random::OsRandom;

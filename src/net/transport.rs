@@ -2,9 +2,13 @@
 
 use core::time::Duration;
 use std::io;
+#[cfg(any(feature = "server", feature = "tls"))]
+use std::io::IoSlice;
 #[cfg(feature = "server")]
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSliceMut;
 use std::time::Instant;
+#[cfg(feature = "server")]
+use std::vec::Vec;
 
 /// A stream to the peer. The server's sessions are generic over it, so that they also run on a
 /// simulated one.
@@ -16,17 +20,49 @@ pub(crate) trait Transport {
     #[cfg(feature = "server")]
     fn read_both(&mut self, space: &mut [u8], buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes as much as it takes of `bytes`.
+    /// Whether there may be more to read, after a read that gave `count` of `asked` bytes.
     #[cfg(feature = "server")]
+    fn has_more(&self, count: usize, asked: usize) -> bool {
+        count == asked
+    }
+
+    /// Writes as much as it takes of `bytes`.
+    #[cfg(any(feature = "server", feature = "tls"))]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
 
     /// Writes as much as it takes of `slices`, in order.
-    #[cfg(feature = "server")]
+    #[cfg(any(feature = "server", feature = "tls"))]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Ends the sending side; the receiving side stays open.
+    /// Bytes for the peer that it has taken, or has of its own, and that are not written yet. A
+    /// read, a write, a flush and the end of the sending side change them.
+    #[cfg(feature = "server")]
+    fn held(&self) -> usize {
+        0
+    }
+
+    /// Writes some of what it holds.
+    #[cfg(feature = "server")]
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// What came in clear text before all else is over, and these bytes behind it are the
+    /// stream's: None where the transport has to read them itself.
+    #[cfg(feature = "server")]
+    fn begin(&mut self, behind: Vec<u8>) -> Option<Vec<u8>> {
+        Some(behind)
+    }
+
+    /// What TLS has agreed on.
+    #[cfg(feature = "server")]
+    fn agreed(&self) -> Agreed<'_> {
+        Agreed::default()
+    }
+
+    /// Ends the sending side, behind what it holds; the receiving side stays open.
     fn shutdown_write(&mut self) -> io::Result<()>;
 }
 
@@ -45,13 +81,13 @@ macro_rules! tcp_transport {
                 io::Read::read_vectored(self, &mut slices)
             }
 
-            #[cfg(feature = "server")]
+            #[cfg(any(feature = "server", feature = "tls"))]
             #[inline]
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 $write(self, bytes)
             }
 
-            #[cfg(feature = "server")]
+            #[cfg(any(feature = "server", feature = "tls"))]
             fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 io::Write::write_vectored(self, slices)
             }
@@ -90,6 +126,16 @@ mod linux {
         // A peer that is gone is an error here, and no signal to the process.
         Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?)
     }
+}
+
+/// What TLS has agreed on, where there is TLS.
+#[cfg(feature = "server")]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Agreed<'a> {
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<&'a rustls::CommonState>,
+    #[cfg(not(feature = "tls"))]
+    tls: core::marker::PhantomData<&'a ()>,
 }
 
 /// The one place that reads the operating system's clock.

@@ -35,7 +35,9 @@ pub(crate) struct WriteQueue(Option<Box<Backlog>>);
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     items: Items,
+    /// Of the items, and what the transport holds.
     length: usize,
+    held: usize,
     /// The transport did not take all at the last write: when it last took some.
     blocked: Option<Duration>,
     /// Of a chunk that was written, for the next one.
@@ -73,10 +75,6 @@ struct Items {
 impl Items {
     fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_none()
     }
 
     fn iter(&self) -> impl Iterator<Item = &Item> {
@@ -140,7 +138,7 @@ impl Item {
 }
 
 impl WriteQueue {
-    /// Bytes that wait.
+    /// Bytes that wait, those that the transport holds included.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |it| it.length)
@@ -155,6 +153,24 @@ impl WriteQueue {
     #[inline]
     pub(crate) fn is_unused(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Bytes that the transport holds, as was noted last.
+    #[inline]
+    pub(super) fn held(&self) -> usize {
+        self.0.as_ref().map_or(0, |it| it.held)
+    }
+
+    /// Takes note of what the transport holds: needed where something else than this queue called
+    /// it.
+    #[inline]
+    pub(crate) fn hold(&mut self, transport: &impl Transport) {
+        let held = transport.held();
+        if held != self.held() {
+            let backlog = self.0.get_or_insert_default();
+            backlog.length = backlog.length - backlog.held + held;
+            backlog.held = held;
+        }
     }
 
     /// Whether the transport did not take all at the last write: there is a backlog, and not just
@@ -304,10 +320,13 @@ impl WriteQueue {
         fresh: &[u8],
         spares: &Spares,
     ) -> io::Result<usize> {
+        while transport.held() > 0 {
+            transport.flush()?;
+        }
         match &self.0 {
             None if fresh.is_empty() => Ok(0),
             None => transport.write(fresh),
-            Some(backlog) if backlog.length + fresh.len() == 0 => Ok(0),
+            Some(backlog) if backlog.queued() + fresh.len() == 0 => Ok(0),
             Some(backlog) => backlog.write(transport, fresh, spares),
         }
     }
@@ -335,10 +354,12 @@ impl WriteQueue {
         spares: &Spares,
         now: Duration,
     ) -> io::Result<bool> {
+        let queued = |queue: &Self| queue.0.as_ref().map_or(0, |it| it.queued());
+        let all = queued(self) + fresh.len();
         // The usual case: all is taken at once.
-        let all = self.len() + fresh.len();
         if let Ok(count) = written
             && count == all
+            && transport.held() == 0
         {
             fresh.clear();
             self.clear(spares);
@@ -346,10 +367,13 @@ impl WriteQueue {
         }
         let (mut fresh_at, mut took) = (0, false);
         loop {
+            took |= transport.held() < self.held();
             match written {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(0) if queued(self) + fresh.len() > fresh_at => {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
                 Ok(count) => {
-                    took = true;
+                    took |= count > 0;
                     fresh_at += match &mut self.0 {
                         Some(backlog) => backlog.advance(count, spares),
                         None => count,
@@ -359,6 +383,7 @@ impl WriteQueue {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.extend(&fresh[fresh_at..]);
                     fresh.clear();
+                    self.hold(transport);
                     let backlog = self.0.get_or_insert_default();
                     backlog.own(spares);
                     if fresh_at > 0
@@ -366,22 +391,20 @@ impl WriteQueue {
                     {
                         item.started = true;
                     }
-                    if took || backlog.blocked.is_none() {
+                    // What is only the transport's own, as in the TLS handshake, is no backlog.
+                    let begun = backlog.blocked.is_some() || all > 0;
+                    if begun && (took || backlog.blocked.is_none()) {
                         backlog.blocked = Some(now);
                     }
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
             }
+            self.hold(transport);
             if self.is_empty() && fresh_at == fresh.len() {
                 break;
             }
-            written = match &self.0 {
-                Some(backlog) if !backlog.items.is_empty() => {
-                    backlog.write(transport, &fresh[fresh_at..], spares)
-                }
-                _ => transport.write(&fresh[fresh_at..]),
-            };
+            written = self.write(transport, &fresh[fresh_at..], spares);
         }
         fresh.clear();
         self.reclaim(spares);
@@ -405,6 +428,12 @@ impl WriteQueue {
 }
 
 impl Backlog {
+    /// Bytes of the items.
+    #[inline]
+    fn queued(&self) -> usize {
+        self.length - self.held
+    }
+
     /// What it holds of memory.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.chunk.capacity() + self.items.rest.capacity() * size_of::<Item>()
@@ -461,6 +490,7 @@ impl Backlog {
     #[inline]
     fn clear(&mut self, spares: &Spares) {
         self.length = 0;
+        self.held = 0;
         self.blocked = None;
         if let Some(item) = self.items.first.take() {
             self.done(item, spares);

@@ -32,9 +32,11 @@ use super::route::{Guard, MAX_KEYS, Options, RateByKey, Route, option_methods};
 use super::router::{Entry, Router};
 use super::shared::{Settings, Shared};
 use super::socket::Overflow;
+#[cfg(feature = "tls")]
+use super::tls::Tls;
 use super::topic_options::TopicOptions;
 use super::topics::{Directory, TopicLimits};
-use super::worker::{WAKER, Worker};
+use super::worker::{Carrier, WAKER, Worker};
 use crate::error::Error;
 use crate::net::Clock;
 use crate::proto::{Config, Origins};
@@ -58,6 +60,8 @@ pub struct Builder {
     by_address: Option<RateLimit>,
     trusted_proxies: TrustedProxies,
     proxy_protocol: TrustedProxies,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl Builder {
@@ -82,6 +86,8 @@ impl Builder {
             by_address: None,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: TrustedProxies::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -288,12 +294,22 @@ impl Builder {
         self
     }
 
+    /// Serves `wss://` only, with this configuration of rustls;
+    /// [`tls_from_pem`](super::tls_from_pem) makes one of files, and
+    /// [`Handle::set_tls`] replaces it while the server runs. A PROXY header is expected before the
+    /// TLS handshake, in clear text. Early data are never taken.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
     /// Binds the address and listens; port 0 takes a free one, which
     /// [`Server::local_addr`] tells.
     ///
     /// # Errors
     /// [`Error::Io`] when the address can't be bound, or for a path that is no pattern or clashes
-    /// with another.
+    /// with another; `Error::Tls` for a TLS configuration that can't be used.
     pub fn listen(self, address: impl ToSocketAddrs) -> Result<Server, Error> {
         let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -308,12 +324,14 @@ impl Builder {
             polls.push(poll);
         }
         let shared = Arc::new(self.shared(inboxes)?);
-        let mut listener = Some(mio::net::TcpListener::from_std(listener));
-        let workers = polls
-            .into_iter()
-            .enumerate()
-            .map(|(index, poll)| Worker::new(index, &shared, poll, listener.take()))
-            .collect::<Result<_, _>>()?;
+        let listener = mio::net::TcpListener::from_std(listener);
+        #[cfg(feature = "tls")]
+        let workers = match shared.tls {
+            None => Workers::Plain(workers(polls, listener, &shared)?),
+            Some(_) => Workers::Tls(workers(polls, listener, &shared)?),
+        };
+        #[cfg(not(feature = "tls"))]
+        let workers = Workers::Plain(workers(polls, listener, &shared)?);
         Ok(Server {
             workers,
             shared,
@@ -322,7 +340,7 @@ impl Builder {
     }
 
     /// What the workers with these inboxes share.
-    pub(super) fn shared(self, inboxes: Vec<Inbox>) -> io::Result<Shared> {
+    pub(super) fn shared(self, inboxes: Vec<Inbox>) -> Result<Shared, Error> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for route in self.routes {
             let (path, endpoint) = route.into_endpoint(&self.options);
@@ -361,6 +379,8 @@ impl Builder {
             )),
             handshake_rates: HandshakeRates::new(per_address, total, MAX_KEYS),
             by_address: self.by_address.map(|limit| Keyed::new(limit, MAX_KEYS)),
+            #[cfg(feature = "tls")]
+            tls: self.tls.map(Tls::new).transpose()?,
         })
     }
 }
@@ -381,9 +401,28 @@ impl fmt::Debug for Builder {
     }
 }
 
+/// The workers, over TCP or over TLS: which one is decided once, not with each read.
+enum Workers {
+    Plain(Vec<Worker<mio::net::TcpStream>>),
+    #[cfg(feature = "tls")]
+    Tls(Vec<Worker<crate::net::ServerTls<mio::net::TcpStream>>>),
+}
+
+fn workers<T: Carrier>(
+    polls: Vec<Poll>,
+    listener: mio::net::TcpListener,
+    shared: &Arc<Shared>,
+) -> io::Result<Vec<Worker<T>>> {
+    let mut listener = Some(listener);
+    let polls = polls.into_iter().enumerate();
+    polls
+        .map(|(index, poll)| Worker::new(index, shared, poll, listener.take()))
+        .collect()
+}
+
 /// A server that listens. It accepts connections once it [runs](Self::run).
 pub struct Server {
-    workers: Vec<Worker>,
+    workers: Workers,
     shared: Arc<Shared>,
     address: SocketAddr,
 }
@@ -413,42 +452,50 @@ impl Server {
     /// [`Error::Io`] when the operating system's event queue fails or has no more threads. Errors
     /// of single connections end these only.
     pub fn run(self) -> Result<(), Error> {
-        let mut workers = self.workers.into_iter();
-        let Some(first) = workers.next() else {
-            return Ok(());
-        };
         #[cfg(feature = "tracing")]
         tracing::info!(target: "sockeye", address = %self.address, "serving");
-        thread::scope(|scope| {
-            let mut others = Vec::new();
-            for (index, worker) in workers.enumerate() {
-                let name = format!("sockeye-{}", index + 1);
-                let spawned = thread::Builder::new()
-                    .name(name)
-                    .spawn_scoped(scope, || worker.run());
-                match spawned {
-                    Ok(other) => others.push(other),
-                    Err(error) => {
-                        Handle::new(&self.shared).shut_down();
-                        return Err(error.into());
-                    }
+        match self.workers {
+            Workers::Plain(workers) => run(workers, &self.shared),
+            #[cfg(feature = "tls")]
+            Workers::Tls(workers) => run(workers, &self.shared),
+        }
+    }
+}
+
+fn run<T: Carrier + Send>(workers: Vec<Worker<T>>, shared: &Arc<Shared>) -> Result<(), Error> {
+    let mut workers = workers.into_iter();
+    let Some(first) = workers.next() else {
+        return Ok(());
+    };
+    thread::scope(|scope| {
+        let mut others = Vec::new();
+        for (index, worker) in workers.enumerate() {
+            let name = format!("sockeye-{}", index + 1);
+            let spawned = thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, || worker.run());
+            match spawned {
+                Ok(other) => others.push(other),
+                Err(error) => {
+                    Handle::new(shared).shut_down();
+                    return Err(error.into());
                 }
             }
-            let mut result = first.run();
-            for other in others {
-                let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
-                result = result.and(other);
-            }
-            Ok(result?)
-        })
-    }
+        }
+        let mut result = first.run();
+        for other in others {
+            let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+            result = result.and(other);
+        }
+        Ok(result?)
+    })
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("address", &self.address)
-            .field("workers", &self.workers.len())
+            .field("workers", &self.shared.inboxes.len())
             .finish_non_exhaustive()
     }
 }

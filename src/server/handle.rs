@@ -5,6 +5,8 @@
 
 use std::boxed::Box;
 use std::fmt;
+#[cfg(feature = "tls")]
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +26,8 @@ use super::presence::Member;
 use super::reject::Reject;
 use super::route::Accepted;
 use super::shared::Shared;
+#[cfg(feature = "tls")]
+use crate::error::Error;
 use crate::proto::{CloseCode, MessageRef, PreparedMessage};
 
 /// A connection of this server, for as long as it lives and never again after it.
@@ -312,6 +316,21 @@ impl Handle {
             inbox.send(Command::Inspect(Arc::clone(&receive)))?;
         }
         Ok(())
+    }
+
+    /// Gives new connections this TLS configuration, a renewed certificate say; those that there
+    /// are go on with theirs.
+    ///
+    /// # Errors
+    /// [`Error::Tls`](crate::Error::Tls) when no connection can be made of it, [`Error::Io`] for a
+    /// server that was started without TLS; nothing changes then.
+    #[cfg(feature = "tls")]
+    pub fn set_tls(&self, config: Arc<rustls::ServerConfig>) -> Result<(), Error> {
+        let Some(tls) = &self.shared.tls else {
+            let text = "the server was started without TLS, and can't change to it: Builder::tls";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text).into());
+        };
+        tls.replace(config)
     }
 
     /// Stops the server as [`shut_down_within`](Self::shut_down_within) does, with the

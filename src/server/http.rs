@@ -19,6 +19,7 @@ use matchit::Params;
 use super::deferred::Reply;
 use super::handle::{ConnectionId, Handle};
 use super::shared::Shared;
+use crate::net::Agreed;
 use crate::proto::handshake::percent_decode;
 use crate::proto::{self, Response};
 
@@ -31,6 +32,8 @@ pub struct Request<'a> {
     peer: SocketAddr,
     client_ip: IpAddr,
     body: &'a [u8],
+    #[cfg_attr(not(feature = "tls"), expect(dead_code))]
+    agreed: Agreed<'a>,
     shared: &'a Arc<Shared>,
 }
 
@@ -48,6 +51,7 @@ impl<'a> Request<'a> {
             peer,
             client_ip: peer.ip(),
             body: &[],
+            agreed: Agreed::default(),
             shared,
         }
     }
@@ -55,6 +59,11 @@ impl<'a> Request<'a> {
     /// With the body that was read.
     pub(super) fn with_body(self, body: &'a [u8]) -> Self {
         Self { body, ..self }
+    }
+
+    /// With what its transport's TLS has agreed on.
+    pub(super) fn with_agreed(self, agreed: Agreed<'a>) -> Self {
+        Self { agreed, ..self }
     }
 
     /// With the client's address as a trusted proxy tells it.
@@ -89,6 +98,27 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn client_ip(&self) -> IpAddr {
         self.client_ip
+    }
+
+    /// What TLS has agreed on: the client's certificates, if the configuration asks for them, the
+    /// protocol by ALPN, version and cipher suite. None for a server without TLS.
+    ///
+    /// ```
+    /// use sockeye::server::{Reject, Request};
+    ///
+    /// // A guard: whoever has one of the certificates that the configuration trusts may come in.
+    /// fn certified(request: &Request<'_>) -> Result<(), Reject> {
+    ///     let certificates = request.tls().and_then(|tls| tls.peer_certificates());
+    ///     match certificates {
+    ///         Some(_) => Ok(()),
+    ///         None => Err(Reject::new(403, "come with a certificate")),
+    ///     }
+    /// }
+    /// ```
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&'a rustls::CommonState> {
+        self.agreed.tls
     }
 
     /// The value of the first cookie of this name, over all `Cookie` headers, as it was sent (RFC

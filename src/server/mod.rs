@@ -31,6 +31,28 @@
 //! | compression | off | off | off | off | on | off |
 //! | messages or bytes a second | – | – | – | – | – | – |
 //!
+//! # TLS
+//!
+//! With the feature `tls`, `Builder::tls` takes a `ServerConfig` of rustls, which the crate exports
+//! again as `sockeye::rustls`, and the server serves `wss://` and nothing else. `tls_from_pem` makes
+//! one of a certificate chain and its key; all that rustls can is there for who builds their own:
+//! client certificates, a certificate for each name, tickets.
+//!
+//! - A renewed certificate needs no restart: `Handle::set_tls` is for the connections that come
+//!   after it.
+//! - The TLS handshake has to be over within the deadline of the opening handshake, which is
+//!   absolute; one that fails is counted and observed as
+//!   [`HandshakeFailure::Tls`](HandshakeFailure).
+//! - `Request::tls` tells guards and routes the client's certificates and what was agreed on.
+//! - An end of TCP without close_notify is an error, and 1006, unless both Close frames were there:
+//!   anyone on the way can cut a connection.
+//! - Backpressure counts what TLS holds: at most 64 KiB are encrypted ahead of a peer, so that
+//!   policies still have something to drop. The limit is checked before messages are encrypted; of
+//!   what is encrypted and waits, each 16 KiB are longer by 22 bytes.
+//! - Behind proxies of [`Builder::proxy_protocol`] the PROXY header comes first, in clear text.
+//! - An idle connection needs 4 KiB in all, of which rustls' keys and state are nine tenths; sessions
+//!   kept for resumption come on top, as the configuration says.
+//!
 //! # Budgets
 //!
 //! One worker serves its connections in turns. A turn reads at most a few times 64 KiB from each
@@ -63,6 +85,8 @@ mod shared;
 mod slab;
 mod socket;
 mod timer_wheel;
+#[cfg(feature = "tls")]
+mod tls;
 mod topic_options;
 mod topics;
 #[cfg(feature = "tracing")]
@@ -86,5 +110,7 @@ pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use reject::Reject;
 pub use route::{Accepted, Guard, Route};
 pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
+#[cfg(feature = "tls")]
+pub use tls::tls_from_pem;
 pub use topic_options::TopicOptions;
 pub use topics::{SubscribeError, TopicLimits};

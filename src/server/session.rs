@@ -429,15 +429,21 @@ impl<T: Transport> Session<T> {
     }
 
     fn write_all(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let held = self.transport.held();
         let written = self
             .queue
             .write(&mut self.transport, turn.cork, turn.spares);
-        self.wrote(written, turn)
+        self.wrote(written, held, turn)
     }
 
-    /// Goes on after the first write.
+    /// Goes on after the first write, before which the transport `held` so much.
     #[inline(never)]
-    fn wrote(&mut self, written: io::Result<usize>, turn: &mut Turn<'_>) -> Result<(), Gone> {
+    fn wrote(
+        &mut self,
+        written: io::Result<usize>,
+        held: usize,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Gone> {
         let waiting = self.queue.len() + turn.cork.len();
         if self.is_ending() {
             let rare = self.rare.get_or_insert_default();
@@ -451,7 +457,11 @@ impl<T: Transport> Session<T> {
             .queue
             .wrote(written, &mut self.transport, turn.cork, turn.spares, now);
         if drained.is_ok() {
-            self.count_written(waiting - self.queue.len(), turn);
+            // Of what a transport holds, its plaintext was counted as it took it.
+            let sent = waiting - held - (self.queue.len() - self.transport.held());
+            turn.context.metrics.bytes_sent.add(sent as u64);
+            // Held, it is longer.
+            self.count_written(waiting.saturating_sub(self.queue.len()), turn);
         }
         match drained {
             Ok(true) => {}
@@ -488,7 +498,6 @@ impl<T: Transport> Session<T> {
     }
 
     fn count_written(&mut self, bytes: usize, turn: &Turn<'_>) {
-        turn.context.metrics.bytes_sent.add(bytes as u64);
         if let Some(rare) = &mut self.rare
             && let Some(last) = rare.last.as_mut().filter(|it| it.owed > 0 && bytes > 0)
         {

@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) handshake_rates: HandshakeRates,
     pub(super) by_address: Option<Keyed<IpAddr>>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<super::tls::Tls>,
     /// Those of each worker, apart from each other: no two write to one cache line.
     pub(super) metrics: Vec<Arc<Metrics>>,
 }

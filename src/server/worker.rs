@@ -1,6 +1,6 @@
 //! The event loop: one thread, one poll, one [`Hub`] of sessions.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::hub::Hub;
 use super::limits::Permit;
 use super::metrics::HandshakeFailure;
 use super::shared::Shared;
-use crate::net::Clock;
+use crate::net::{Clock, Transport};
 
 /// Tokens from the slab never reach these two.
 pub(super) const LISTENER: Token = Token(usize::MAX);
@@ -29,11 +29,38 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// long: no spinning meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-pub(super) struct Worker {
+/// What sessions run on: made of a connection that was accepted.
+pub(super) trait Carrier: Transport + Sized {
+    fn new(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<Self>;
+
+    /// What the poll watches.
+    fn socket(&mut self) -> &mut TcpStream;
+
+    /// Tells a connection that is one too many, as far as its socket takes that at once.
+    fn refuse(socket: TcpStream);
+}
+
+impl Carrier for TcpStream {
+    fn new(socket: TcpStream, _: SocketAddr, _: &Shared) -> io::Result<Self> {
+        Ok(socket)
+    }
+
+    fn socket(&mut self) -> &mut TcpStream {
+        self
+    }
+
+    fn refuse(mut socket: TcpStream) {
+        let response = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+            Retry-After: 5\r\nContent-Length: 0\r\n\r\n";
+        let _ = Transport::write(&mut socket, response);
+    }
+}
+
+pub(super) struct Worker<T> {
     index: usize,
     clock: Clock,
     poll: Poll,
-    hub: Hub<TcpStream>,
+    hub: Hub<T>,
     /// The first worker accepts for all; None for the others, and once the server stops.
     listener: Option<TcpListener>,
     /// The listener may have connections to accept.
@@ -42,7 +69,7 @@ pub(super) struct Worker {
     accept_at: Option<Duration>,
 }
 
-impl Worker {
+impl<T: Carrier> Worker<T> {
     pub(super) fn new(
         index: usize,
         shared: &Arc<Shared>,
@@ -178,7 +205,7 @@ impl Worker {
         let shared = self.hub.shared();
         let Ok(permit) = shared.connections.admit() else {
             shared.handshake_failed(self.index, peer, HandshakeFailure::TooManyConnections);
-            return refuse(stream);
+            return T::refuse(stream);
         };
         let worker = shared.take_in();
         if worker == self.index {
@@ -189,17 +216,16 @@ impl Worker {
     }
 
     fn add(&mut self, stream: TcpStream, peer: SocketAddr, permit: Permit, now: Duration) {
+        let Ok(stream) = T::new(stream, peer, self.hub.shared()) else {
+            let shared = self.hub.shared();
+            shared.handshake_failed(self.index, peer, HandshakeFailure::Tls);
+            return shared.left(self.index);
+        };
         let registry = self.poll.registry();
         self.hub.insert(stream, peer, permit, now, |stream, token| {
             let interest = Interest::READABLE | Interest::WRITABLE;
-            registry.register(stream, token, interest).is_ok()
+            let socket = stream.socket();
+            registry.register(socket, token, interest).is_ok()
         });
     }
-}
-
-/// Tells a connection that is one too many, as far as its socket takes that at once.
-fn refuse(mut stream: TcpStream) {
-    let response = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
-        Retry-After: 5\r\nContent-Length: 0\r\n\r\n";
-    let _ = stream.write(response);
 }

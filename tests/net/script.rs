@@ -1,5 +1,6 @@
 //! A server by hand, for one client: what it answers and when is the test's.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::JoinHandle;
 
@@ -63,7 +64,7 @@ impl Script {
 }
 
 /// The 101 to a request.
-fn switching(request: &[u8]) -> Vec<u8> {
+pub(crate) fn switching(request: &[u8]) -> Vec<u8> {
     let request = core::str::from_utf8(request).unwrap();
     let key = request.lines().find_map(|line| {
         let (name, value) = line.split_once(": ")?;
@@ -84,7 +85,7 @@ pub(crate) fn served(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a client's frame of at most 125 bytes.
-pub(crate) fn next_frame(peer: &mut Peer) -> RawFrame {
+pub(crate) fn next_frame<S: Read + Write>(peer: &mut Peer<S>) -> RawFrame {
     let mut bytes = peer.read(2);
     bytes.extend(peer.read(4 + usize::from(bytes[1] & 0x7F)));
     frames_from(Role::Client, &bytes).remove(0)

@@ -25,6 +25,8 @@ use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
 mod client;
 mod large;
 mod single;
+#[cfg(all(feature = "tls", feature = "client"))]
+mod tls;
 mod world;
 
 use client::Client;

@@ -1,6 +1,7 @@
 //! How a connection ends: by the peer, by the application, by a deadline, or with its transport.
 
 use std::boxed::Box;
+use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -60,6 +61,8 @@ impl<T: Transport> Session<T> {
                 if !mem::replace(&mut lingering.half_closed, true) {
                     // RFC 6455 section 7.1.1: the server closes first, by half.
                     self.transport.shutdown_write().map_err(|_| Gone)?;
+                    self.queue.hold(&self.transport);
+                    return self.write(turn);
                 }
                 Ok(())
             }
@@ -206,7 +209,11 @@ impl<T: Transport> Session<T> {
             Phase::Opening(opening) if !opening.served => {
                 let failure = match end {
                     End::ShutDown => HandshakeFailure::Stopping,
-                    End::Broken(_) => HandshakeFailure::Transport,
+                    End::Broken(error) => match error.kind() {
+                        io::ErrorKind::InvalidData => HandshakeFailure::Tls,
+                        io::ErrorKind::UnexpectedEof => HandshakeFailure::Eof,
+                        _ => HandshakeFailure::Transport,
+                    },
                     _ => HandshakeFailure::Other,
                 };
                 self.failed(failure, turn);

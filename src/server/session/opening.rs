@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::{Gone, Next, Phase, Session, Turn};
-use crate::net::Transport;
+use crate::net::{Agreed, Transport};
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
 use crate::server::handle::Handle;
 use crate::server::handler::{Application, Decision};
@@ -139,7 +139,10 @@ impl<T: Transport> Session<T> {
                 if let ProxyHeader::Proxied { source, .. } = proxied {
                     self.remote.peer = source;
                 }
-                Ok(Some(header[length..].to_vec()))
+                // TLS begins behind it, and has these bytes to read.
+                let behind = self.transport.begin(header[length..].to_vec());
+                self.readable |= behind.is_none();
+                Ok(behind)
             }
             Err(_) => {
                 self.failed(HandshakeFailure::Proxy, turn);
@@ -175,19 +178,21 @@ impl<T: Transport> Session<T> {
                     };
                     match read {
                         Ok(false) => return Ok(()),
-                        Ok(true) => match answer(handshake, &self.remote, turn) {
-                            Some(response) => {
-                                self.reply(&response, turn);
-                                if self.pauses(input, turn)? {
+                        Ok(true) => {
+                            match answer(handshake, &self.remote, self.transport.agreed(), turn) {
+                                Some(response) => {
+                                    self.reply(&response, turn);
+                                    if self.pauses(input, turn)? {
+                                        return Ok(());
+                                    }
+                                }
+                                None => {
+                                    opening.served = true;
+                                    opening.defer(turn);
                                     return Ok(());
                                 }
                             }
-                            None => {
-                                opening.served = true;
-                                opening.defer(turn);
-                                return Ok(());
-                            }
-                        },
+                        }
                         Err(error) => {
                             self.failed((&error).into(), turn);
                             self.linger(turn);
@@ -195,7 +200,8 @@ impl<T: Transport> Session<T> {
                     }
                 }
                 Ok(Some(RequestKind::Upgrade)) => {
-                    let decision = decide(handshake, &mut self.remote, turn);
+                    let agreed = self.transport.agreed();
+                    let decision = decide(handshake, &mut self.remote, agreed, turn);
                     if let Decision::Deferred = decision {
                         opening.defer(turn);
                         return Ok(());
@@ -216,7 +222,8 @@ impl<T: Transport> Session<T> {
         let Phase::Opening(opening) = &self.phase else {
             return Ok(());
         };
-        match settle(&opening.handshake, decision, &self.remote, turn) {
+        let agreed = self.transport.agreed();
+        match settle(&opening.handshake, decision, &self.remote, agreed, turn) {
             Ok(open) => self.open(open, turn),
             Err(failure) => {
                 self.failed(failure, turn);
@@ -265,15 +272,19 @@ fn handles(handshake: &ServerHandshake, shared: &Shared) -> bool {
 }
 
 /// The answer to a plain request; None when the application gives it later.
-fn answer(handshake: &ServerHandshake, remote: &Remote, turn: &Turn<'_>) -> Option<HttpResponse> {
+fn answer(
+    handshake: &ServerHandshake,
+    remote: &Remote,
+    agreed: Agreed<'_>,
+    turn: &Turn<'_>,
+) -> Option<HttpResponse> {
     let request = handshake.request()?;
     match turn.context.shared.settings.router.at(request.path()) {
         Some((entry, params)) => {
-            let client_ip = turn
-                .context
-                .shared
-                .client_ip(remote.peer, request.headers());
-            let request = Request::new(request, params, remote.peer, turn.context.shared)
+            let shared = turn.context.shared;
+            let client_ip = shared.client_ip(remote.peer, request.headers());
+            let request = Request::new(request, params, remote.peer, shared)
+                .with_agreed(agreed)
                 .with_client_ip(client_ip)
                 .with_body(handshake.body());
             guarded(|| entry.answer(&request, turn.context.id))
@@ -284,7 +295,12 @@ fn answer(handshake: &ServerHandshake, remote: &Remote, turn: &Turn<'_>) -> Opti
 }
 
 /// What the limits, the guards and the route say to an opening handshake.
-fn decide(handshake: &ServerHandshake, remote: &mut Remote, turn: &Turn<'_>) -> Decision {
+fn decide(
+    handshake: &ServerHandshake,
+    remote: &mut Remote,
+    agreed: Agreed<'_>,
+    turn: &Turn<'_>,
+) -> Decision {
     let (shared, peer) = (turn.context.shared, remote.peer);
     let decision = endpoint(handshake, shared).and_then(|(request, params, endpoint)| {
         let client_ip = shared.client_ip(peer, request.headers());
@@ -298,7 +314,9 @@ fn decide(handshake: &ServerHandshake, remote: &mut Remote, turn: &Turn<'_>) -> 
             .allow(client_ip, turn.context.now)
             .map_err(|_| Reject::new(429, "too many handshakes: try again later"))
             .map_err(|it| it.counted_as(HandshakeFailure::RateLimited))?;
-        let request = Request::new(request, params, peer, shared).with_client_ip(client_ip);
+        let request = Request::new(request, params, peer, shared)
+            .with_agreed(agreed)
+            .with_client_ip(client_ip);
         guarded(|| {
             let server = shared.settings.guards.iter();
             for guard in server.chain(&endpoint.guards) {
@@ -333,13 +351,14 @@ fn settle(
     handshake: &ServerHandshake,
     decision: Decision,
     remote: &Remote,
+    agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
 ) -> Result<Box<Open>, HandshakeFailure> {
     let accepted = match decision {
         // The application's own key may panic, and so may its state as it is dropped; both come
         // before the 101 is there.
         Decision::Accept(accepted) => {
-            guarded(|| accept(handshake, accepted, remote, turn)).unwrap_or_else(Err)
+            guarded(|| accept(handshake, accepted, remote, agreed, turn)).unwrap_or_else(Err)
         }
         Decision::Reject(reject) => Err(reject),
         Decision::Deferred => return Err(HandshakeFailure::Other),
@@ -362,12 +381,14 @@ fn accept(
     handshake: &ServerHandshake,
     accepted: Accepted<Box<dyn Application>>,
     remote: &Remote,
+    agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
 ) -> Result<Box<Open>, Reject> {
     let (request, params, endpoint) = endpoint(handshake, turn.context.shared)?;
     let options = &endpoint.options;
     let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
-        let request = Request::new(request, params, remote.peer, turn.context.shared);
+        let shared = turn.context.shared;
+        let request = Request::new(request, params, remote.peer, shared).with_agreed(agreed);
         (limit.key)(&request.with_client_ip(remote.client_ip()))
     });
     let headers: Vec<_> = accepted

@@ -21,9 +21,10 @@ impl<T: Transport> Session<T> {
     #[inline]
     pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if !self.queue.is_unused() {
+            let held = self.transport.held();
             let written = self.queue.write(&mut self.transport, &[], turn.spares);
-            if !matches!(written, Ok(count) if count == self.queue.len()) {
-                return self.wrote(written, turn).map(|()| false);
+            if !self.took_all(&written, self.queue.len()) {
+                return self.wrote(written, held, turn).map(|()| false);
             }
             let bytes = self.queue.len() as u64;
             turn.context.metrics.bytes_sent.add(bytes);
@@ -33,7 +34,9 @@ impl<T: Transport> Session<T> {
             return Ok(true);
         }
         let buffer = mem::take(&mut turn.buffer);
-        let received = match self.transport.read(buffer) {
+        let read = self.transport.read(buffer);
+        self.queue.hold(&self.transport);
+        let received = match read {
             Ok(count) if count > 0 => {
                 self.count_read(count, buffer.len(), turn);
                 let mut input = Input::new(&mut buffer[..count]);
@@ -49,8 +52,8 @@ impl<T: Transport> Session<T> {
         let settled = self.is_settled();
         if settled && !turn.cork.is_empty() {
             let written = self.transport.write(turn.cork);
-            if !matches!(written, Ok(count) if count == turn.cork.len()) {
-                return self.wrote(written, turn).map(|()| false);
+            if !self.took_all(&written, turn.cork.len()) {
+                return self.wrote(written, 0, turn).map(|()| false);
             }
             turn.context.metrics.bytes_sent.add(turn.cork.len() as u64);
             turn.cork.clear();
@@ -70,6 +73,7 @@ impl<T: Transport> Session<T> {
             Some(space) => (space.len(), self.transport.read_both(space, buffer)),
             None => (0, self.transport.read(buffer)),
         };
+        self.queue.hold(&self.transport);
         let result = match read {
             Ok(count) if count > 0 => {
                 self.count_read(count, direct + buffer.len(), turn);
@@ -87,12 +91,18 @@ impl<T: Transport> Session<T> {
         result
     }
 
+    /// Whether a write has left nothing of `all` to do.
+    #[inline]
+    fn took_all(&self, written: &io::Result<usize>, all: usize) -> bool {
+        matches!(written, Ok(count) if *count == all) && self.transport.held() == 0
+    }
+
     /// So many bytes were read into so much room.
     #[inline]
     fn count_read(&mut self, count: usize, room: usize, turn: &Turn<'_>) {
         turn.context.metrics.bytes_received.add(count as u64);
         // A short read has drained the socket, unless its end waits behind.
-        self.readable = count == room || self.read_closed;
+        self.readable = self.transport.has_more(count, room) || self.read_closed;
     }
 
     /// The end of the stream, or an error.

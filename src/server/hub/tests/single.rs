@@ -11,7 +11,7 @@ impl Handler for Quiet {
     fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {}
 }
 
-const UPGRADE: &[u8] =
+pub(super) const UPGRADE: &[u8] =
     b"GET /q HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
