@@ -4,6 +4,8 @@
 
 mod handshake_util;
 mod net;
+#[cfg(feature = "tls")]
+mod tls_util;
 mod util;
 
 use std::net::TcpListener;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sockeye::proto::{CloseCode, Config, Message, MessageRef};
-use sockeye::server::{Handler, Server, Socket};
+use sockeye::server::{Builder, Handler, Server, Socket};
 
 use net::{Probe, Running, config};
 
@@ -22,9 +24,12 @@ fn roomy() -> Config {
     config(|it| it.max_message_size = 16 << 20)
 }
 
+fn builder() -> Builder {
+    Server::builder().config(roomy()).max_backpressure(64 << 20)
+}
+
 fn serve(handler: impl Handler<State = ()>) -> Running {
-    let builder = Server::builder().config(roomy()).max_backpressure(64 << 20);
-    Running::start(builder.route("/", handler))
+    Running::start(builder().route("/", handler))
 }
 
 /// A server that answers each message as `answer` says.
@@ -68,7 +73,12 @@ fn url(server: &Running) -> String {
 /// The report of a run that must succeed.
 #[track_caller]
 fn report(server: &Running, options: &str) -> Value {
-    let output = bench(&url(server), &format!("{options} --json"));
+    report_of(&url(server), options)
+}
+
+#[track_caller]
+fn report_of(url: &str, options: &str) -> Value {
+    let output = bench(url, &format!("{options} --json"));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && stderr.is_empty(), "{stderr}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -329,7 +339,9 @@ fn what_keeps_a_run_from_beginning_is_said() {
         .local_addr()
         .unwrap();
     for (url, options, text) in [
-        ("wss://127.0.0.1/", "", "needs TLS"),
+        #[cfg(not(feature = "tls"))]
+        ("wss://127.0.0.1/", "", "build with --features cli,tls"),
+        ("ws://127.0.0.1/", "--insecure", "use wss://, or --tls"),
         ("http://127.0.0.1/", "", "http://127.0.0.1/: "),
         (&missing, "", "404"),
         (&format!("ws://{nobody}/"), "", "refused"),
@@ -344,5 +356,192 @@ fn what_keeps_a_run_from_beginning_is_said() {
         let error = failure(url, options);
         assert!(error.starts_with("sockeye: "), "{error}");
         assert!(error.contains(text), "{url} {options}: {error}");
+    }
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::tls_util::{Authority, server};
+
+    /// A server with a certificate of an authority of its own.
+    struct Secure {
+        running: Running,
+        /// The authority's certificate, in PEM.
+        ca: PathBuf,
+    }
+
+    impl Secure {
+        fn serve(handler: impl Handler<State = ()>) -> Self {
+            Self::named("127.0.0.1", builder().route("/", handler))
+        }
+
+        fn echo() -> Self {
+            Self::serve(Probe::echo().0)
+        }
+
+        fn named(name: &str, builder: Builder) -> Self {
+            let authority = Authority::new();
+            let running = Running::start(builder.tls(server(&authority.issue(name))));
+            let file = format!("cli-{}.pem", running.address.port());
+            let ca = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(file);
+            std::fs::write(&ca, authority.pem).unwrap();
+            Self { running, ca }
+        }
+
+        fn url(&self) -> String {
+            format!("wss://{}/", self.running.address)
+        }
+
+        fn trusting(&self, options: &str) -> String {
+            format!("--ca {} {options}", self.ca.display())
+        }
+
+        #[track_caller]
+        fn report(&self, options: &str) -> Value {
+            report_of(&self.url(), &self.trusting(options))
+        }
+    }
+
+    impl Drop for Secure {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.ca);
+        }
+    }
+
+    #[test]
+    fn echoes_come_back_over_tls() {
+        let server = Secure::echo();
+        for (options, messages) in [
+            ("-s 0 -c 3 -d 16 --messages 5000", 5000),
+            ("-s 20 -c 20 -d 16 --messages 50000", 50_000),
+            ("-s 1K -c 20 -d 16 --messages 5000 --text", 5000),
+            ("-s 64K -c 4 -d 4 --messages 200", 200),
+            ("-s 1M -c 4 -d 4 --messages 50 --text", 50),
+            ("-s 16M -c 2 -d 2 --messages 4", 4),
+            ("-c 50 --ramp 1000 --messages 1", 1),
+        ] {
+            let report = server.report(options);
+            assert_eq!(report["messages"], messages, "{options}");
+            assert_latencies(&report);
+        }
+    }
+
+    #[test]
+    fn all_other_modes_run_over_tls() {
+        let server = Secure::serve(Fanout);
+        let fan_out = server.report("--mode fan-out -c 20 -d 4 --messages 200");
+        assert_eq!(fan_out["messages"], 20 * 200);
+        let handshakes = server.report("--mode handshakes -c 8 --messages 100");
+        assert_eq!(handshakes["messages"], 100);
+        assert_latencies(&handshakes);
+        let idle = server.report("--mode idle -c 20 --warmup 0 --duration 0.2");
+        assert_eq!(idle["messages"], 0);
+    }
+
+    #[test]
+    #[cfg(feature = "deflate")]
+    fn compressed_echoes_are_checked_over_tls() {
+        let mut config = roomy();
+        let deflate = sockeye::proto::Deflate::default();
+        config.extensions.push(std::sync::Arc::new(deflate));
+        let builder = Server::builder().config(config);
+        let server = Secure::named("127.0.0.1", builder.route("/", Probe::echo().0));
+        server.report("--deflate --text -s 1K -c 5 -d 4 --messages 500");
+    }
+
+    #[test]
+    fn the_report_says_what_tls_agreed_on_and_whom_it_trusted() {
+        let plain = echo();
+        assert_eq!(report(&plain, "--messages 5")["tls"], Value::Null);
+        let server = Secure::echo();
+        let (new, old) = (
+            "TLS13_AES_128_GCM_SHA256",
+            "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        );
+        for (trust, version, suite, verified) in [
+            (&server.trusting("")[..], "1.3", new, true),
+            ("--insecure", "1.2", old, false),
+        ] {
+            let options = format!("{trust} --cipher {suite} -c 5 --messages 100");
+            let tls = &report_of(&server.url(), &options)["tls"];
+            assert_eq!(tls["version"], version);
+            assert_eq!(tls["cipher_suite"], suite);
+            assert_eq!(tls["verified"], verified);
+            let text = String::from_utf8(bench(&server.url(), &options).stdout).unwrap();
+            assert!(text.contains(&format!(", TLS {version} with {suite}")));
+            assert_eq!(text.contains("the certificate not verified"), !verified);
+        }
+        let by_option = server.url().replace("wss", "ws");
+        let report = report_of(&by_option, "--tls --insecure --messages 5");
+        assert_eq!(report["tls"]["version"], "1.3");
+    }
+
+    #[test]
+    fn whom_nobody_vouches_for_is_not_trusted() {
+        let server = Secure::echo();
+        let other = Secure::echo();
+        let named = Secure::named("example.org", builder().route("/", Probe::echo().0));
+        for (url, options) in [
+            // The system knows neither.
+            (server.url(), String::new()),
+            (server.url(), other.trusting("")),
+            (named.url(), named.trusting("")),
+        ] {
+            let error = failure(&url, &options);
+            assert!(error.contains("see --ca and --insecure"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_corrupted_echo_is_found_behind_tls() {
+        let (probe, _watch) = Probe::new(|socket, message, _| {
+            let mut bytes = message.as_bytes().to_vec();
+            bytes[19] ^= 1;
+            socket.send(&bytes[..]);
+        });
+        let server = Secure::serve(probe);
+        let error = failure(&server.url(), "--insecure -c 3 -d 8 --messages 100");
+        assert!(error.contains("its byte 19 is 0x"), "{error}");
+    }
+
+    #[test]
+    fn a_lost_connection_fails_the_run_over_tls() {
+        let (probe, _watch) = Probe::new(|socket, _, _| socket.terminate());
+        let server = Secure::serve(probe);
+        let error = failure(&server.url(), "--insecure -c 2 --messages 100");
+        assert!(error.starts_with("sockeye: connection "), "{error}");
+    }
+
+    #[test]
+    fn what_tls_lacks_is_said() {
+        let (plain, server) = (echo(), Secure::echo());
+        let empty = server.ca.with_extension("empty");
+        std::fs::write(&empty, "no certificate").unwrap();
+        let to_plain = format!("wss://{}/", plain.address);
+        for (url, options, text) in [
+            (
+                server.url(),
+                "--ca /nowhere.pem".into(),
+                "--ca /nowhere.pem",
+            ),
+            (
+                server.url(),
+                format!("--ca {}", empty.display()),
+                "no certificate in PEM",
+            ),
+            (
+                server.url(),
+                "--insecure --cipher ROT13".into(),
+                "TLS13_AES_128_GCM_SHA256",
+            ),
+            (to_plain, "--insecure".into(), "TLS failed"),
+        ] {
+            let error = failure(&url, &options);
+            assert!(error.contains(text), "{options}: {error}");
+        }
+        std::fs::remove_file(empty).unwrap();
     }
 }

@@ -59,6 +59,9 @@ pub(crate) enum Fault {
     Unclosed {
         seconds: f64,
     },
+    /// The certificate, what the server said, or how.
+    #[cfg(feature = "tls")]
+    Tls(rustls::Error),
     Io(io::Error),
     /// Anything else of the library.
     Other(sockeye::Error),
@@ -114,6 +117,13 @@ impl fmt::Display for Fault {
                 "nothing came for {seconds} s and {missing} messages are missing: the server \
                  lost them, or needs a longer --timeout"
             ),
+            #[cfg(feature = "tls")]
+            Self::Tls(rustls::Error::InvalidCertificate(error)) => write!(
+                f,
+                "the server's certificate is not trusted: {error}; see --ca and --insecure"
+            ),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => write!(f, "TLS failed: {error}"),
             Self::Io(error) if error.kind() == io::ErrorKind::AddrNotAvailable => write!(
                 f,
                 "{error}: this machine's ports to connect from are used up; take fewer \
@@ -128,6 +138,13 @@ impl fmt::Display for Fault {
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<rustls::Error> for Fault {
+    fn from(error: rustls::Error) -> Self {
+        Self::Tls(error)
     }
 }
 

@@ -5,8 +5,7 @@
 
 use core::mem;
 use core::time::Duration;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 
 use mio::net::TcpStream;
 use sockeye::proto::{ClientHandshake, CloseCode, Input, Opcode};
@@ -16,11 +15,13 @@ use sockeye::proto::{Connection, Event, MessageKind};
 #[cfg(feature = "deflate")]
 use crate::check::Due;
 use crate::check::{Checker, Fault};
+use crate::report;
+use crate::stream::{Read, Stream};
 use crate::template::{Template, append_frame};
 
 /// A connection to the server.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     stage: Stage,
     /// When it began to connect.
     pub(crate) begun: Duration,
@@ -55,26 +56,17 @@ pub(crate) struct Received {
     pub(crate) messages: u64,
 }
 
-/// What a read brought.
-pub(crate) enum Read {
-    Bytes(usize),
-    Nothing,
-    Eof,
-}
-
 impl Client {
-    /// Begins to connect; `request` is that of the handshake, and messages are numbered from
-    /// `first` on.
-    pub(crate) fn connect(
-        address: SocketAddr,
+    /// On a stream that connects; `request` is that of the handshake, and messages are numbered
+    /// from `first` on.
+    pub(crate) fn new(
+        stream: Stream,
         handshake: ClientHandshake,
         request: Vec<u8>,
         first: u64,
         now: Duration,
-    ) -> Result<Self, Fault> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             stream,
             stage: Stage::Opening(Box::new(handshake)),
             begun: now,
@@ -85,11 +77,16 @@ impl Client {
             // It says so once it is connected.
             blocked: true,
             closing: None,
-        })
+        }
     }
 
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(crate) fn socket(&mut self) -> &mut TcpStream {
+        self.stream.socket()
+    }
+
+    /// What TLS agreed on.
+    pub(crate) fn tls(&self) -> Option<report::Tls> {
+        self.stream.agreed()
     }
 
     /// How many messages came whole.
@@ -128,17 +125,12 @@ impl Client {
     }
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Read, Fault> {
-        loop {
-            match self.stream.read(buffer) {
-                Ok(0) => return Ok(Read::Eof),
-                Ok(count) => return Ok(Read::Bytes(count)),
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::NotConnected => return Ok(Read::Nothing),
-                    ErrorKind::Interrupted => {}
-                    _ => return Err(error.into()),
-                },
-            }
-        }
+        self.stream.read(buffer)
+    }
+
+    /// The server's end was read.
+    pub(crate) fn end(&mut self) {
+        self.stream.end();
     }
 
     /// Takes what was read.
@@ -232,19 +224,22 @@ impl Client {
         while !self.blocked {
             // What is in `out` goes before the next frame, not into one.
             let owed = self.offset == 0 && !self.out.is_empty();
-            let bytes = if owed {
-                &self.out
-            } else if self.unwritten == 0 {
-                break;
+            let done = !owed && self.unwritten == 0;
+            let result = if owed {
+                self.stream.write(&self.out)
+            } else if done {
+                self.stream.flush().map(|()| 0)
             } else {
                 let count = if self.out.is_empty() {
                     self.unwritten
                 } else {
                     1
                 };
-                &template.frames(self.number, count)[self.offset..]
+                self.stream
+                    .write(&template.frames(self.number, count)[self.offset..])
             };
-            match self.stream.write(bytes) {
+            match result {
+                Ok(_) if done => break,
                 Ok(0) => return Err(Fault::Io(ErrorKind::WriteZero.into())),
                 Ok(count) if owed && count == self.out.len() => drop(mem::take(&mut self.out)),
                 Ok(count) if owed => drop(self.out.drain(..count)),

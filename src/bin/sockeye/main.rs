@@ -3,7 +3,8 @@
 //! ```text
 //! main ─ options      the command line
 //!   └─ bench/         the event loop, its phases and modes
-//!        ├─ client    one connection: socket, opening handshake, reads and writes
+//!        ├─ client    one connection: opening handshake, reads and writes
+//!        │    ├─ stream     its socket, as it is or with TLS (tls)
 //!        │    ├─ template   the frames that are sent, masked beforehand
 //!        │    └─ check      whether what comes back is what was sent
 //!        ├─ pace      when connections and messages are due
@@ -22,7 +23,10 @@ mod pace;
 mod process;
 mod random;
 mod report;
+mod stream;
 mod template;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::process::ExitCode;
 

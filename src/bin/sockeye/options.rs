@@ -2,6 +2,7 @@
 
 use core::num::NonZeroU64;
 use core::time::Duration;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -38,14 +39,15 @@ pub(crate) enum Mode {
     FanOut,
     /// Connections that are open and silent: memory for each, with --pid.
     Idle,
-    /// Connections are opened and closed, so many at a time: opening handshakes per second.
+    /// Connections are opened and closed, so many at a time: opening handshakes per second, with
+    /// TLS its full handshakes, for no session is resumed.
     Handshakes,
 }
 
 /// Options of `bench`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// The server: ws://host:port/path.
+    /// The server: ws://host:port/path, or wss:// for TLS.
     pub(crate) url: String,
 
     /// What is measured.
@@ -101,6 +103,24 @@ pub(crate) struct Options {
     /// generator then compresses each message for itself, and is soon the bottleneck.
     #[arg(long)]
     pub(crate) deflate: bool,
+
+    /// Speaks TLS to a ws:// URL as well, to the port that it has.
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// Trusts servers whose certificates go back to those of this file, in PEM [default: whom
+    /// this system trusts].
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Takes any certificate, without a look at it. The report says so.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+
+    /// Offers only this cipher suite of TLS, such as TLS13_AES_128_GCM_SHA256, so that different
+    /// servers are compared with the same one [default: all, and the server chooses].
+    #[arg(long, value_name = "SUITE")]
+    pub(crate) cipher: Option<String>,
 
     /// The server's process on this machine: reports its processor time for each message and its
     /// memory. These compare also when the generator is the bottleneck. May be given several
@@ -224,6 +244,7 @@ mod tests {
             &["--rate", "0"],
             &["--duration", "-1"],
             &["--children"],
+            &["--ca", "roots.pem", "--insecure"],
         ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }

@@ -47,12 +47,24 @@ pub(crate) struct Report {
     size: usize,
     text: bool,
     deflate: bool,
+    /// None without TLS.
+    tls: Option<Tls>,
     rate: Option<u64>,
     /// Absent when a fault came before the measurement.
     #[serde(flatten)]
     results: Option<Results>,
     /// The fault that ended the run.
     pub(crate) error: Option<String>,
+}
+
+/// What TLS agreed on.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tls {
+    /// "1.2" or "1.3".
+    pub(crate) version: &'static str,
+    pub(crate) cipher_suite: &'static str,
+    /// The server's certificate was; else anybody's was taken.
+    pub(crate) verified: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,6 +134,7 @@ enum Bottleneck {
 impl Report {
     pub(crate) fn new(
         options: &Options,
+        tls: Option<Tls>,
         measured: Option<Measured>,
         error: Option<String>,
     ) -> Self {
@@ -133,6 +146,7 @@ impl Report {
             size: options.size,
             text: options.text,
             deflate: options.deflate,
+            tls,
             rate: options.rate.map(Into::into),
             results: measured.map(|measured| Results::new(options, measured)),
             error,
@@ -248,21 +262,29 @@ impl Report {
     /// What was run, in a line.
     fn write_what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connections = self.connections;
+        write!(f, "{}: ", self.url)?;
         match self.mode {
-            Mode::Idle => return writeln!(f, "{}: {connections} idle connections", self.url),
-            Mode::Handshakes => {
-                return writeln!(f, "{}: handshakes, {connections} at a time", self.url);
+            Mode::Idle => write!(f, "{connections} idle connections")?,
+            Mode::Handshakes => write!(f, "handshakes, {connections} at a time")?,
+            Mode::Echo => write!(f, "echo, {connections} connections")?,
+            Mode::FanOut => write!(f, "fan-out to {connections} connections")?,
+        }
+        if matches!(self.mode, Mode::Echo | Mode::FanOut) {
+            let kind = if self.text { "text" } else { "binary" };
+            write!(f, ", {} B {kind}", self.size)?;
+            match self.rate {
+                Some(rate) => write!(f, ", {rate}/s")?,
+                None => write!(f, ", depth {}", self.depth)?,
             }
-            Mode::Echo => write!(f, "{}: echo, {connections} connections", self.url)?,
-            Mode::FanOut => write!(f, "{}: fan-out to {connections} connections", self.url)?,
+            f.write_str(if self.deflate { ", deflate" } else { "" })?;
         }
-        let kind = if self.text { "text" } else { "binary" };
-        write!(f, ", {} B {kind}", self.size)?;
-        match self.rate {
-            Some(rate) => write!(f, ", {rate}/s")?,
-            None => write!(f, ", depth {}", self.depth)?,
+        if let Some(tls) = &self.tls {
+            write!(f, ", TLS {} with {}", tls.version, tls.cipher_suite)?;
+            if !tls.verified {
+                f.write_str(", the certificate not verified")?;
+            }
         }
-        writeln!(f, "{}", if self.deflate { ", deflate" } else { "" })
+        writeln!(f)
     }
 }
 

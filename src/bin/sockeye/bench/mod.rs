@@ -31,7 +31,8 @@ use crate::options::Options;
 use crate::pace::Pace;
 use crate::process::Usage;
 use crate::random::Random;
-use crate::report::{Measured, Report};
+use crate::report::{self, Measured, Report};
+use crate::stream::Connector;
 use crate::template::Template;
 
 /// What is read at once. Large messages come in reads of this size; two of it still fit in a
@@ -101,6 +102,7 @@ pub(crate) struct Bench<'o> {
     options: &'o Options,
     url: Url,
     address: SocketAddr,
+    connector: Connector,
     config: Arc<Config>,
     clock: Clock,
     random: Random,
@@ -139,6 +141,8 @@ pub(crate) struct Bench<'o> {
     messages: u64,
     latencies: Latencies,
     measured: Option<Measured>,
+    /// What TLS agreed on, of the first connection that opened.
+    tls: Option<report::Tls>,
     next_tick: Duration,
     shown: (Duration, u64),
 }
@@ -183,11 +187,9 @@ fn of<T>(index: usize, result: Result<T, Fault>) -> Result<T, Failure> {
 pub(crate) fn run(options: &Options) -> Result<Report, Box<dyn core::error::Error>> {
     options.check()?;
     let url = Url::parse(&options.url).map_err(|error| format!("{}: {error}", options.url))?;
-    if url.is_secure() {
-        return Err("wss:// needs TLS, which this build doesn't have; use ws://".into());
-    }
+    let connector = Connector::new(&url, options)?;
     setup::raise_file_limit(options.connections)?;
-    let mut bench = Bench::new(options, url)?;
+    let mut bench = Bench::new(options, url, connector)?;
     let failure = bench.run().err();
     if failure.is_some() && matches!(bench.phase, Phase::Measuring { .. }) {
         // What was measured up to the fault; a server that is gone can't be asked any more.
@@ -195,7 +197,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, Box<dyn core::error::Erro
     }
     bench.line.finish_and_clear();
     let error = failure.map(|failure| failure.to_string());
-    Ok(Report::new(options, bench.measured, error))
+    Ok(Report::new(options, bench.tls, bench.measured, error))
 }
 
 impl Bench<'_> {

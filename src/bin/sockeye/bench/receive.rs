@@ -2,18 +2,19 @@
 
 use core::time::Duration;
 
-use super::{Bench, Failure, READ, of};
+use super::{Bench, Failure, of};
 use crate::check::Fault;
-use crate::client::{Client, Read};
+use crate::client::Client;
 use crate::options::Mode;
+use crate::stream::Read;
 
 impl Bench<'_> {
     /// Reads what is there; with `ending` also the end of the stream, of which no event tells.
     pub(super) fn read(&mut self, index: usize, ending: bool) -> Result<(), Failure> {
         while let Some(slot) = &mut self.slots[index] {
             let closing = slot.client.is_closing();
-            let count = match slot.client.read(&mut self.buffer) {
-                Ok(Read::Bytes(count)) => count,
+            let (count, drained) = match slot.client.read(&mut self.buffer) {
+                Ok(Read::Bytes { count, drained }) => (count, drained),
                 Ok(Read::Nothing) => break,
                 Ok(Read::Eof) | Err(_) if closing => {
                     self.vacate(index);
@@ -37,9 +38,8 @@ impl Bench<'_> {
                     }
                 }
             }
-            // The socket is empty: what comes later is told by an event of its own. A pong may be
-            // owed.
-            if count < READ && !ending {
+            // A pong may be owed.
+            if drained && !ending {
                 break;
             }
         }
@@ -49,7 +49,9 @@ impl Bench<'_> {
 
     /// The slot's connection is gone, as it should.
     pub(super) fn vacate(&mut self, index: usize) {
-        self.slots[index] = None;
+        if let Some(mut slot) = self.slots[index].take() {
+            slot.client.end();
+        }
         self.vacant.push(index);
     }
 
@@ -60,6 +62,7 @@ impl Bench<'_> {
         if self.options.deflate && !slot.client.is_deflated() {
             return of(index, Err(Fault::Refused));
         }
+        self.tls = self.tls.take().or_else(|| slot.client.tls());
         self.opening -= 1;
         self.open += 1;
         if self.options.mode == Mode::Handshakes {

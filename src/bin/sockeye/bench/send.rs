@@ -49,10 +49,11 @@ impl Bench<'_> {
             // Far from each other, so that one connection's echo is another's in none.
             _ => (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 1,
         };
-        let mut client = Client::connect(self.address, handshake, request, first, since)?;
+        let stream = self.connector.connect(self.address)?;
+        let mut client = Client::new(stream, handshake, request, first, since);
         let interests = Interest::READABLE | Interest::WRITABLE;
         let registry = self.poll.registry();
-        registry.register(client.stream(), Token(index), interests)?;
+        registry.register(client.socket(), Token(index), interests)?;
         self.slots[index] = Some(Slot {
             client,
             in_flight: InFlight::default(),

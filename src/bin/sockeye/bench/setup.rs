@@ -17,6 +17,7 @@ use crate::options::Options;
 use crate::pace::Pace;
 use crate::process;
 use crate::random::Random;
+use crate::stream::Connector;
 use crate::template::Template;
 
 /// Descriptors besides those of the connections: the standard streams, the poll, `/proc`, and the
@@ -80,7 +81,11 @@ fn add_deflate(config: &mut Config) {
 fn add_deflate(_: &mut Config) {}
 
 impl<'o> Bench<'o> {
-    pub(super) fn new(options: &'o Options, url: Url) -> Result<Self, Box<dyn core::error::Error>> {
+    pub(super) fn new(
+        options: &'o Options,
+        url: Url,
+        connector: Connector,
+    ) -> Result<Self, Box<dyn core::error::Error>> {
         let address = resolve(&url, options.timeout)
             .map_err(|error| format!("{} can't be reached: {error}", options.url))?;
         let mut config = Config::default();
@@ -111,6 +116,7 @@ impl<'o> Bench<'o> {
             options,
             url,
             address,
+            connector,
             config: Arc::new(config),
             clock,
             random,
@@ -137,6 +143,7 @@ impl<'o> Bench<'o> {
             messages: 0,
             latencies: Latencies::new(),
             measured: None,
+            tls: None,
             next_tick: now,
             shown: (now, 0),
         })
