@@ -1,4 +1,4 @@
-//! Charts of bars, in SVG.
+//! Charts of bars and of lines, in SVG.
 
 use std::fmt::Write;
 
@@ -31,12 +31,9 @@ impl<'a> Bar<'a> {
     }
 }
 
-/// The bars, each with a line from its least to its most, and where the limit is.
-pub fn svg(title: &str, what: &str, bars: &[Bar<'_>]) -> String {
-    let longest = bars.iter().map(|bar| bar.most).fold(1.0, f64::max);
-    let x = |ratio: f64| LEFT + ratio / longest * LONGEST;
-    let height = TOP + ROW * bars.len() as f64 + 14.0;
-    let mut text = format!(
+/// What every chart begins with.
+fn head(title: &str, what: &str, height: f64) -> String {
+    format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
          font-family=\"system-ui, sans-serif\" font-size=\"13\" role=\"img\">\n\
          <title>{title}</title>\n\
@@ -44,7 +41,16 @@ pub fn svg(title: &str, what: &str, bars: &[Bar<'_>]) -> String {
          <text x=\"12\" y=\"22\" font-size=\"15\" font-weight=\"600\">{title}</text>\n\
          <text x=\"12\" y=\"42\" fill=\"#555\">{what}</text>\n",
         title = escaped(title),
-    );
+        what = escaped(what),
+    )
+}
+
+/// The bars, each with a line from its least to its most, and where the limit is.
+pub fn svg(title: &str, what: &str, bars: &[Bar<'_>]) -> String {
+    let longest = bars.iter().map(|bar| bar.most).fold(1.0, f64::max);
+    let x = |ratio: f64| LEFT + ratio / longest * LONGEST;
+    let height = TOP + ROW * bars.len() as f64 + 14.0;
+    let mut text = head(title, what, height);
     for (at, bar) in bars.iter().enumerate() {
         let ratio = bar.median;
         let y = TOP + ROW * at as f64;
@@ -111,15 +117,10 @@ pub fn lines(title: &str, what: &str, points: &[String], lines: &[Line<'_>]) -> 
     };
     let x = |at: usize| LEFT + (at as f64 + 0.5) / points.len() as f64 * (RIGHT - LEFT);
     let y = |value: f64| BOTTOM - share(value) * (BOTTOM - TOP);
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"13\" role=\"img\">\n\
-         <title>{title}</title>\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>\n\
-         <text x=\"12\" y=\"22\" font-size=\"15\" font-weight=\"600\">{title}</text>\n\
-         <text x=\"12\" y=\"42\" fill=\"#555\">{what}</text>\n\
-         <line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\" stroke=\"#999\"/>\n",
-        title = escaped(title),
+    let mut text = head(title, what, HEIGHT);
+    let _ = writeln!(
+        text,
+        "<line x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\" stroke=\"#999\"/>"
     );
     for (at, point) in points.iter().enumerate() {
         let _ = writeln!(
@@ -163,7 +164,7 @@ pub fn lines(title: &str, what: &str, points: &[String], lines: &[Line<'_>]) -> 
                 figure = figure(value),
             );
         }
-        if let Some((_, last)) = known().last() {
+        if let Some((_, last)) = known().next_back() {
             let _ = writeln!(
                 text,
                 "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{}</text>",

@@ -33,6 +33,10 @@ const MICROSECONDS: Value = |sample| sample.cpu_ns() / 1000.0;
 
 const CPU: &str = "processor time of the server for each message, µs";
 
+/// Two workers could serve more only where the generator has a core besides theirs.
+const CPU_NOT_RATE: &str = "processor time of the server for each message, µs; not its rate: the \
+                            generator needs one of the two cores";
+
 /// Name, title, what its figure is, and its points.
 type Plan = (
     &'static str,
@@ -111,7 +115,7 @@ fn plans() -> Vec<Plan> {
         (
             "scale-workers",
             "Echo of 20 B, 16 on their way, by workers",
-            CPU,
+            CPU_NOT_RATE,
             MICROSECONDS,
             points(&[1, 2], &workers),
         ),
@@ -121,8 +125,8 @@ fn plans() -> Vec<Plan> {
 /// 15,000 or 16 Ki.
 fn human(value: u32) -> String {
     match value {
-        _ if value >= 1 << 20 && value % (1 << 20) == 0 => format!("{} Mi", value >> 20),
-        _ if value >= 1 << 10 && value % (1 << 10) == 0 => format!("{} Ki", value >> 10),
+        _ if value >= 1 << 20 && value.is_multiple_of(1 << 20) => format!("{} Mi", value >> 20),
+        _ if value >= 1 << 10 && value.is_multiple_of(1 << 10) => format!("{} Ki", value >> 10),
         _ if value >= 1000 => format!("{},{:03}", value / 1000, value % 1000),
         _ => value.to_string(),
     }
