@@ -2,10 +2,12 @@
 // It batches by itself: replies are corked while a read is handled.
 const has = (name) => process.argv.includes(name);
 const fanout = has("--fanout");
+const file = (at) => Bun.file(process.argv[process.argv.indexOf("--tls") + at]);
 
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
+  tls: has("--tls") ? { cert: file(1), key: file(2) } : undefined,
   fetch(request, server) {
     if (server.upgrade(request)) return;
     return new Response("WebSocket only", { status: 426 });

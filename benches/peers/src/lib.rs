@@ -1,10 +1,13 @@
-//! What the peers on tokio share: options, listening, a runtime of one thread.
+//! What the peers on tokio share: options, listening, a runtime of one thread, TLS. And what the
+//! limits share (`bare`).
 //!
 //! Each peer's file in `src/bin` then holds only what is its own: the opening handshake and the
 //! echo, as its documentation shows them.
 
+pub mod bare;
 pub mod corked;
 pub mod hyper;
+pub mod tls;
 
 use std::future::Future;
 use std::pin::pin;
@@ -12,6 +15,8 @@ use std::task::Poll;
 
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Replies are written together up to so many.
 const BATCH: usize = 32;
@@ -37,6 +42,32 @@ impl Options {
             deflate: has("--deflate"),
         }
     }
+}
+
+/// [`serve`] with TLS where the command line has a certificate: `tls` is what `plain` is, of
+/// another stream.
+///
+/// # Panics
+///
+/// As [`serve`] and [`tls::config`] do.
+pub fn serve_either<F, R, G, Q>(plain: F, tls: G)
+where
+    F: Fn(TcpStream, Options) -> R,
+    R: Future<Output = Result<(), Failure>> + Send + 'static,
+    G: Fn(TlsStream<TcpStream>, Options) -> Q + Clone + Send + 'static,
+    Q: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let Some(config) = tls::config() else {
+        return serve(plain);
+    };
+    let acceptor = TlsAcceptor::from(config);
+    serve(move |stream, options| {
+        let (acceptor, connection) = (acceptor.clone(), tls.clone());
+        async move {
+            let stream = acceptor.accept(stream).await?;
+            connection(stream, options).await
+        }
+    });
 }
 
 /// Accepts connections on a free port of 127.0.0.1, which it prints, and gives each to `connection`

@@ -23,6 +23,8 @@ pub struct Case {
     pub text: bool,
     /// Without context takeover; the limit echoes the same without compression.
     pub deflate: bool,
+    /// TLS 1.3 with AES-128-GCM, for all.
+    pub tls: bool,
     /// Threads that serve.
     pub workers: u32,
 }
@@ -36,10 +38,11 @@ pub const ECHO: Case = Case {
     size: 20,
     text: false,
     deflate: false,
+    tls: false,
     workers: 1,
 };
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     Case {
         name: "echo-20",
         title: "Echo: 100 connections, 20 B, one message on its way",
@@ -56,6 +59,14 @@ const CASES: [Case; 12] = [
         title: "Echo: 100 connections, 1 KiB, 16 messages on their way",
         depth: 16,
         size: 1024,
+        ..ECHO
+    },
+    Case {
+        name: "tls-1k-deep",
+        title: "TLS echo, AES-128-GCM: 100 connections, 1 KiB, 16 messages on their way",
+        depth: 16,
+        size: 1024,
+        tls: true,
         ..ECHO
     },
     Case {

@@ -173,13 +173,13 @@ impl Contestant {
         contestant
     }
 
-    /// That it echoes what it is sent was checked before, but for compression; and each message is
-    /// as it is measured.
+    /// That it echoes what it is sent was checked before, but for compression and TLS; and each
+    /// message is as it is measured.
     fn start(&self, setting: &Setting, case: &Case) -> Result<Server, Failure> {
-        let arguments = self.peer.arguments(setting, case).unwrap_or_default();
-        let server = Server::start(&self.peer.program(setting), &arguments, case.workers)?;
-        if self.peer.compresses(case) {
-            check(setting, &server, true)?;
+        let server = Server::start(setting, &self.peer, case)?;
+        let compresses = self.peer.compresses(case);
+        if compresses || case.tls {
+            check(setting, &server, compresses)?;
         }
         Ok(server)
     }
@@ -211,7 +211,7 @@ impl Contestant {
             None => Some(self.start(setting, case)?),
         };
         let server = fresh.as_ref().or(self.server.as_ref()).ok_or("no server")?;
-        let mut arguments = vec![server.url()];
+        let mut arguments = server.target();
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         let mode = match case.mode {
             Mode::Echo => "echo",

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::cases::{Case, Mode};
-use crate::process::{Failure, Setting, output_of};
+use crate::process::{Certificate, Failure, Setting, output_of};
 
 /// What runs a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Peer {
     fan_out: Option<&'static str>,
     deflate: Option<&'static str>,
     workers: Option<&'static str>,
+    /// What runs it with TLS, where it was set up for that.
+    tls: Option<Program>,
     /// It was set to write the replies to a read together, or does so by itself.
     pub batches: bool,
 }
@@ -43,6 +45,7 @@ const PEER: Peer = Peer {
     fan_out: None,
     deflate: None,
     workers: None,
+    tls: None,
     batches: false,
 };
 
@@ -50,6 +53,7 @@ const PEERS: &[Peer] = &[
     Peer {
         name: LIMIT,
         program: Program::Own("limit"),
+        tls: Some(Program::Own("limit_tls")),
         package: "mio",
         fan_out: Some("--fanout"),
         // It compresses nothing, and is asked for nothing.
@@ -66,16 +70,19 @@ const PEERS: &[Peer] = &[
         deflate: Some("--deflate-shared"),
         workers: Some("--workers"),
         batches: true,
+        ..PEER
     },
     Peer {
         name: "tokio-tungstenite",
         program: Program::Own("tungstenite"),
+        tls: Some(Program::Own("tungstenite")),
         package: "tokio-tungstenite",
         ..PEER
     },
     Peer {
         name: "tokio-tungstenite, batched",
         program: Program::Own("tungstenite"),
+        tls: Some(Program::Own("tungstenite")),
         arguments: &["--batch"],
         package: "tokio-tungstenite",
         batches: true,
@@ -84,12 +91,14 @@ const PEERS: &[Peer] = &[
     Peer {
         name: "fastwebsockets",
         program: Program::Own("fastwebsockets"),
+        tls: Some(Program::Own("fastwebsockets")),
         package: "fastwebsockets",
         ..PEER
     },
     Peer {
         name: "fastwebsockets, batched",
         program: Program::Own("fastwebsockets"),
+        tls: Some(Program::Own("fastwebsockets")),
         arguments: &["--batch"],
         package: "fastwebsockets",
         batches: true,
@@ -98,12 +107,14 @@ const PEERS: &[Peer] = &[
     Peer {
         name: "tokio-websockets",
         program: Program::Own("tokio_websockets"),
+        tls: Some(Program::Own("tokio_websockets")),
         package: "tokio-websockets",
         ..PEER
     },
     Peer {
         name: "tokio-websockets, batched",
         program: Program::Own("tokio_websockets"),
+        tls: Some(Program::Own("tokio_websockets")),
         arguments: &["--batch"],
         package: "tokio-websockets",
         batches: true,
@@ -126,12 +137,14 @@ const PEERS: &[Peer] = &[
     Peer {
         name: "yawc",
         program: Program::Own("yawc"),
+        tls: Some(Program::Own("yawc")),
         package: "yawc",
         ..PEER
     },
     Peer {
         name: "yawc, batched",
         program: Program::Own("yawc"),
+        tls: Some(Program::Own("yawc")),
         arguments: &["--batch"],
         package: "yawc",
         batches: true,
@@ -160,6 +173,7 @@ const PEERS: &[Peer] = &[
     Peer {
         name: "Bun",
         program: Program::Bun("bun.js"),
+        tls: Some(Program::Bun("bun.js")),
         package: "bun",
         fan_out: Some("--fanout"),
         deflate: Some("--deflate"),
@@ -169,6 +183,7 @@ const PEERS: &[Peer] = &[
     Peer {
         name: "ws",
         program: Program::Node("ws.js"),
+        tls: Some(Program::Node("ws.js")),
         package: "ws",
         fan_out: Some("--fanout"),
         deflate: Some("--deflate"),
@@ -178,6 +193,7 @@ const PEERS: &[Peer] = &[
     Peer {
         name: LIMIT_AGAIN,
         program: Program::Own("limit"),
+        tls: Some(Program::Own("limit_tls")),
         package: "mio",
         fan_out: Some("--fanout"),
         deflate: Some(""),
@@ -197,8 +213,8 @@ pub fn chosen(_: &Setting, names: &[String]) -> Result<Vec<Peer>, Failure> {
 }
 
 impl Peer {
-    pub fn program(&self, setting: &Setting) -> PathBuf {
-        match self.program {
+    pub fn program(&self, setting: &Setting, case: &Case) -> PathBuf {
+        match self.tls.filter(|_| case.tls).unwrap_or(self.program) {
             Program::Own(name) => setting.binaries.join(name),
             Program::Bun(_) => setting.output.join("npm/node_modules/.bin/bun"),
             Program::Node(_) => "node".into(),
@@ -226,6 +242,13 @@ impl Peer {
         }
         if case.deflate {
             arguments.push(self.deflate?.to_owned());
+        }
+        if case.tls {
+            self.tls?;
+            let Certificate { cert, key } = &setting.certificate;
+            let files = [cert, key].map(|file| file.display().to_string());
+            arguments.push("--tls".to_owned());
+            arguments.extend(files);
         }
         if case.workers > 1 {
             arguments.extend([self.workers?.to_owned(), case.workers.to_string()]);

@@ -57,7 +57,7 @@ pub fn all(setting: &Setting, peers: &[Peer]) -> Vec<Probes> {
 /// Has the generator compare echoes of several sizes with what it sent.
 pub fn check(setting: &Setting, server: &Server, deflate: bool) -> Result<(), Failure> {
     for (at, size) in CHECKED.iter().enumerate() {
-        let mut arguments = vec![server.url()];
+        let mut arguments = server.target();
         arguments.extend(["-c", "3", "-d", "4", "--messages", "60", "-s", size].map(Into::into));
         if at % 2 == 0 || deflate {
             arguments.push("--text".into());
@@ -82,8 +82,7 @@ fn probe(setting: &Setting, peer: &Peer) -> Probes {
         refuses_reserved_bits: None,
         refuses_unmasked: None,
     };
-    let arguments = peer.arguments(setting, &ECHO).unwrap_or_default();
-    let server = match Server::start(&peer.program(setting), &arguments, 1) {
+    let server = match Server::start(setting, peer, &ECHO) {
         Ok(server) => server,
         Err(error) => {
             probes.error = Some(error.to_string());

@@ -8,6 +8,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rcgen::CertifiedKey;
+
+use crate::cases::Case;
+use crate::peers::Peer;
+
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The cores of the servers and of the generator.
@@ -16,6 +21,8 @@ const ALL_CORES: &str = "0,1";
 const GENERATOR_CORE: &str = "0";
 /// A server has so long to listen.
 const START: Duration = Duration::from_secs(20);
+/// What the generator offers to servers with TLS, so that all use the same.
+const CIPHER: &str = "TLS13_AES_128_GCM_SHA256";
 
 /// Where everything is.
 pub struct Setting {
@@ -26,6 +33,29 @@ pub struct Setting {
     /// The built binaries of this package.
     pub binaries: PathBuf,
     pub generator: PathBuf,
+    pub certificate: Certificate,
+}
+
+/// Files of the servers with TLS, in PEM.
+pub struct Certificate {
+    /// Its own root.
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Certificate {
+    /// A new one for 127.0.0.1, ECDSA on P-256.
+    fn make(directory: &Path) -> Result<Self, Failure> {
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        let files = Self {
+            cert: directory.join("cert.pem"),
+            key: directory.join("key.pem"),
+        };
+        fs::write(&files.cert, cert.pem())?;
+        fs::write(&files.key, signing_key.serialize_pem())?;
+        Ok(files)
+    }
 }
 
 impl Setting {
@@ -66,7 +96,7 @@ impl Setting {
             None => {
                 finish(&mut cargo(
                     &root,
-                    &["--features", "cli,deflate", "--bin", "sockeye"],
+                    &["--features", "cli,deflate,tls", "--bin", "sockeye"],
                 ))?;
                 root.join("target/release/sockeye")
             }
@@ -78,6 +108,7 @@ impl Setting {
         }
         Ok(Self {
             binaries: std::env::current_exe()?.with_file_name(""),
+            certificate: Certificate::make(&output)?,
             source,
             output,
             generator,
@@ -118,15 +149,21 @@ pub fn pin_to_server_core(program: &Path) -> Command {
 pub struct Server {
     child: Child,
     pub address: String,
+    /// The root of its certificate, where it has TLS.
+    root: Option<PathBuf>,
 }
 
 impl Server {
     /// Starts it, on one core if it has one worker, and waits for the line that says where it
     /// listens.
-    pub fn start(program: &Path, arguments: &[String], workers: u32) -> Result<Self, Failure> {
-        let cores = if workers == 1 { SERVER_CORE } else { ALL_CORES };
-        let mut command = on_core(cores, program);
-        command.args(arguments).stdout(Stdio::piped());
+    pub fn start(setting: &Setting, peer: &Peer, case: &Case) -> Result<Self, Failure> {
+        let cores = match case.workers {
+            1 => SERVER_CORE,
+            _ => ALL_CORES,
+        };
+        let mut command = on_core(cores, &peer.program(setting, case));
+        command.args(peer.arguments(setting, case).unwrap_or_default());
+        command.stdout(Stdio::piped());
         command.stderr(Stdio::null());
         let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or("no output")?;
@@ -140,6 +177,7 @@ impl Server {
         let mut server = Self {
             child,
             address: String::new(),
+            root: case.tls.then(|| setting.certificate.cert.clone()),
         };
         let line = receiver.recv_timeout(START).ok().flatten();
         let address = line
@@ -153,8 +191,16 @@ impl Server {
         self.child.id()
     }
 
-    pub fn url(&self) -> String {
-        format!("ws://{}/", self.address)
+    /// What `sockeye bench` is told of it.
+    pub fn target(&self) -> Vec<String> {
+        match &self.root {
+            Some(root) => vec![
+                format!("wss://{}/", self.address),
+                format!("--ca={}", root.display()),
+                format!("--cipher={CIPHER}"),
+            ],
+            None => vec![format!("ws://{}/", self.address)],
+        }
     }
 }
 
