@@ -164,12 +164,17 @@ pub fn lines(title: &str, what: &str, points: &[String], lines: &[Line<'_>]) -> 
                 figure = figure(value),
             );
         }
-        if let Some((_, last)) = known().next_back() {
+        if let Some((at, last)) = known().next_back() {
+            let (right, down) = match at + 1 == points.len() {
+                true if number % 2 == 0 => (RIGHT + 6.0, 12.0),
+                true => (RIGHT + 6.0, -2.0),
+                // Where it ends.
+                false => (x(at) + 8.0, 4.5),
+            };
             let _ = writeln!(
                 text,
-                "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{}</text>",
-                RIGHT + 6.0,
-                y(last) + if number % 2 == 0 { 12.0 } else { -2.0 },
+                "<text x=\"{right:.1}\" y=\"{:.1}\" fill=\"{colour}\">{}</text>",
+                y(last) + down,
                 escaped(line.name)
             );
         }

@@ -69,6 +69,7 @@ const PEERS: &[Peer] = &[
         fan_out: Some("--fanout"),
         deflate: Some("--deflate-shared"),
         workers: Some("--workers"),
+        tls: Some(Program::Own("sockeye_server")),
         batches: true,
         ..PEER
     },
