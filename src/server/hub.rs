@@ -116,6 +116,7 @@ impl<T: Transport> Hub<T> {
     }
 
     /// The transport of a session can be read (up to its end, if `read_closed`) or written.
+    #[inline]
     pub(super) fn ready(&mut self, token: Token, readable: bool, read_closed: bool, now: Duration) {
         // An event of a session that is gone has a token that is gone.
         self.drive_by(token, now, |session, turn| {
@@ -232,6 +233,7 @@ impl<T: Transport> Hub<T> {
         self.drive_by(token, now, Session::drive);
     }
 
+    #[inline]
     fn drive_by(
         &mut self,
         token: Token,
