@@ -362,6 +362,27 @@ fn c5_every_client_frame_has_a_fresh_masking_key_from_the_source() {
 }
 
 #[test]
+fn a_message_is_appended_as_one_frame_with_its_length_in_the_shortest_form() {
+    let config = config(|_| ());
+    for (length, header) in [
+        (0, &[0x82, 0][..]),
+        (125, &[0x82, 125]),
+        (126, &[0x82, 126, 0, 126]),
+        (65_535, &[0x82, 126, 0xff, 0xff]),
+        (65_536, &[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+    ] {
+        let payload = vec![7; length];
+        let (mut conn, mut out) = (endpoint(Role::Server, &config), b"before".to_vec());
+        conn.send(&payload, &mut out).unwrap();
+        assert!(
+            out == [b"before", header, &payload].concat(),
+            "of {length} bytes: {:x?}",
+            &out[..20.min(out.len())]
+        );
+    }
+}
+
+#[test]
 fn fragment_size_cuts_longer_messages_alone_and_exactly() {
     for role in ROLES {
         let config = config(|it| it.fragment_size = NonZeroUsize::new(10));

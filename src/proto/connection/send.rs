@@ -47,13 +47,9 @@ impl Connection {
     ) -> Result<(), Misuse> {
         let message = message.into();
         let payload = message.as_bytes();
-        // A server's short message, the usual one.
-        if self.is_plain(payload.len()) && payload.len() <= SHORT {
-            let opcode = message.kind().opcode();
-            let header = short_header(true, Rsv::NONE, opcode, payload.len() as u8);
-            out.reserve(header.len() + SHORT);
-            out.extend_from_slice(&header);
-            out.extend_from_slice(payload);
+        // A server's message, the usual one.
+        if self.is_plain(payload.len()) {
+            append_plain(message.kind(), payload, out);
             return Ok(());
         }
         self.send_any(message, encoding, out)
@@ -476,6 +472,27 @@ impl Connection {
         random.fill(&mut key);
         Some(key)
     }
+}
+
+/// Appends an unmasked message of up to 65,535 bytes as one frame.
+#[inline]
+fn append_plain(kind: MessageKind, payload: &[u8], out: &mut Vec<u8>) {
+    let length = payload.len();
+    let short = length <= SHORT;
+    let [first, second] = short_header(
+        true,
+        Rsv::NONE,
+        kind.opcode(),
+        if short { length as u8 } else { 126 },
+    );
+    let [high, low] = (length as u16).to_be_bytes();
+    out.reserve(4 + length);
+    // A copy of a length known when compiling is no call.
+    out.extend_from_slice(&[first, second, high, low]);
+    if short {
+        out.truncate(out.len() - 2);
+    }
+    out.extend_from_slice(payload);
 }
 
 /// A whole frame in the buffer its payload was received in, ready to be written
