@@ -55,7 +55,8 @@ fn note(what: &str, row: &str) -> &'static str {
     match (what, row) {
         (_, "copy" | "copy again") => "everything",
         ("decode" | "encode", "sockeye") => "the reads and writes are the caller's",
-        ("decode", "sockeye, 24 KiB") => "as above, with a buffer that the first level cache holds",
+        ("decode", "sockeye, 16 KiB") => "as above, with a buffer that the first level cache holds",
+        ("encode", "sockeye, 8 KiB") => "as above, written whenever so much is there",
         ("encode", "sockeye, vectored") => "as above; it copies no payload",
         ("decode" | "encode", "sockudo-ws") => "its stream, which has the timers",
         ("decode", "soketto") => "checking text, which the row does with `std`",

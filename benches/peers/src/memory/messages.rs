@@ -26,14 +26,19 @@ const NOW: Duration = Duration::ZERO;
 const LONGEST: usize = 64 << 20;
 
 pub fn groups() -> Vec<Group> {
-    let from_text = |name: &str, words, size, read| {
-        Group::new("decode", name, decode(&text(words, size), read))
+    let group = |name: &str, kind, words, size, read| {
+        Group::new("decode", name, decode(kind, &text(words, size), read))
     };
-    let decode = SIZES.map(|size| from_text(&size.to_string(), ASCII, size, READ));
+    let (as_text, binary) = (MessageKind::Text, MessageKind::Binary);
+    let decode = SIZES.map(|size| group(&size.to_string(), as_text, ASCII, size, READ));
+    // Reads of the header and all of its payload, as of a peer that awaits each answer.
+    let (frame, long_frame) = (8 + (16 << 10), 14 + (1 << 20));
     let others = [
-        from_text("1024 mixed", MIXED, 1024, READ),
-        // The header and all of its payload.
-        from_text("1048576 in one read", ASCII, 1 << 20, 14 + (1 << 20)),
+        group("1024 mixed", as_text, MIXED, 1024, READ),
+        group("16384 binary", binary, ASCII, 16 << 10, READ),
+        group("16384 in one read", as_text, ASCII, 16 << 10, frame),
+        group("16384 binary in one read", binary, ASCII, 16 << 10, frame),
+        group("1048576 in one read", as_text, ASCII, 1 << 20, long_frame),
     ];
     let encode = SIZES.map(|size| Group::new("encode", size, encode(size)));
     decode.into_iter().chain(others).chain(encode).collect()
@@ -50,21 +55,23 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A client's frames.
-fn frames(text: &str, count: usize) -> Vec<u8> {
+fn frames(kind: MessageKind, text: &str, count: usize) -> Vec<u8> {
     let random = |key: &mut [u8]| key.copy_from_slice(&[0x12, 0x34, 0x56, 0x78]);
     let mut client = Connection::client(Arc::new(Config::default()), Box::new(random), NOW);
     let mut out = Vec::new();
+    let message = match kind {
+        MessageKind::Text => MessageRef::Text(text),
+        MessageKind::Binary => MessageRef::Binary(text.as_bytes()),
+    };
     for _ in 0..count {
-        client
-            .send(MessageRef::Text(text), &mut out)
-            .expect("it is open");
+        client.send(message, &mut out).expect("it is open");
     }
     out
 }
 
-fn decode(text: &str, read: usize) -> Vec<Row> {
+fn decode(kind: MessageKind, text: &str, read: usize) -> Vec<Row> {
     let count = burst(text.len());
-    let frames = frames(text, count);
+    let frames = frames(kind, text, count);
     let length = frames.len();
     let pipe = || Pipe::with_reads(&frames, read);
     let copy = |name| {
@@ -108,14 +115,15 @@ fn decode(text: &str, read: usize) -> Vec<Row> {
         });
     };
 
-    let (mut source, mut buffer) = (pipe(), vec![0; read]);
+    let mut source = pipe();
     let mut protocol = Protocol::new(sockudo_ws::Role::Server, LONGEST, LONGEST);
-    let (mut bytes, mut messages) = (BytesMut::with_capacity(READ), Vec::new());
+    let (mut bytes, mut messages) = (BytesMut::with_capacity(read), Vec::new());
     let sockudo = move || {
         let mut done = 0;
         while done < count {
-            let read = source.read(&mut buffer).expect("it has bytes");
-            bytes.extend_from_slice(&buffer[..read]);
+            bytes.reserve(read);
+            let read = tokio::io::AsyncReadExt::read_buf(&mut source, &mut bytes);
+            assert!(now(read).expect("it has bytes") > 0);
             protocol
                 .process_into(&mut bytes, &mut messages)
                 .expect("sound");
@@ -149,7 +157,9 @@ fn decode(text: &str, read: usize) -> Vec<Row> {
                 message.clear();
                 receiver.receive_data(&mut message).await.expect("sound");
                 // It leaves that to its user.
-                black_box(std::str::from_utf8(&message).expect("text"));
+                if kind == MessageKind::Text {
+                    black_box(std::str::from_utf8(&message).expect("text"));
+                }
             }
         });
     };
@@ -169,7 +179,7 @@ fn decode(text: &str, read: usize) -> Vec<Row> {
     vec![
         copy("copy"),
         Row::new("sockeye", count, sockeye(read)),
-        Row::new("sockeye, 24 KiB", count, sockeye(24 << 10)),
+        Row::new("sockeye, 16 KiB", count, sockeye(16 << 10)),
         Row::new("tungstenite", count, tungstenite),
         Row::new("fastwebsockets", count, fastwebsockets),
         Row::new("tokio-websockets", count, tokio_websockets),
@@ -242,6 +252,22 @@ fn encode(size: usize) -> Vec<Row> {
                 .expect("open");
         }
         black_box(&out);
+    };
+
+    // Written whenever 8 KiB are there, as fastwebsockets and tokio-websockets do by themselves, or
+    // sooner.
+    let mut connection = Connection::server(Arc::new(Config::default()), NOW);
+    let (data, mut out, mut sink) = (payload.clone(), Vec::new(), pipe());
+    let written = move || {
+        for left in (0..count).rev() {
+            connection
+                .send(MessageRef::Binary(&data), &mut out)
+                .expect("open");
+            if out.len() >= 8 << 10 || left == 0 {
+                sink.write_all(black_box(&out)).expect("endless");
+                out.clear();
+            }
+        }
     };
 
     // The headers alone: the payloads go from where they are.
@@ -339,6 +365,7 @@ fn encode(size: usize) -> Vec<Row> {
     vec![
         copy("copy"),
         Row::new("sockeye", count, sockeye),
+        Row::new("sockeye, 8 KiB", count, written),
         Row::new("sockeye, vectored", count, vectored),
         Row::new("tungstenite", count, tungstenite),
         Row::new("fastwebsockets", count, fastwebsockets),
