@@ -99,7 +99,7 @@ struct Echo;
 impl Handler for Echo {
     type State = ();
 
-    #[inline]
+    #[inline(always)]
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
         socket.send(message);
     }

@@ -21,6 +21,8 @@ struct Echo;
 impl Handler for Echo {
     type State = ();
 
+    // Part of the loop that receives.
+    #[inline(always)]
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
         socket.send(message);
     }

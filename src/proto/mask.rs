@@ -58,11 +58,16 @@ pub(crate) fn mask_to_ascii(payload: &mut [u8], key: [u8; 4], phase: usize) -> b
 #[inline(always)]
 fn mask_looking<const LOOK: bool>(payload: &mut [u8], key: [u8; 4], phase: usize) -> bool {
     let key = rotated(u32::from_le_bytes(key), phase);
-    match payload.len() {
-        0..4 => bytes(payload, key),
-        4..8 => ends::<4>(payload, key),
-        8..16 => ends::<8>(payload, key),
-        16..=32 => ends::<16>(payload, key),
+    let length = payload.len();
+    if length < 16 {
+        return match length {
+            0..4 => bytes(payload, key),
+            4..8 => ends::<4>(payload, key),
+            _ => ends::<8>(payload, key),
+        };
+    }
+    match length {
+        ..=32 => ends::<16>(payload, key),
         33..=64 => ends::<32>(payload, key),
         65..=BLOCK => ends::<64>(payload, key),
         _ => blocks::<LOOK>(payload, key),

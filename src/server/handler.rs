@@ -53,6 +53,10 @@ pub trait Handler: Send + Sync + 'static {
     }
 
     /// A whole message.
+    ///
+    /// The loop that receives is compiled for each handler. Where there is little to do for a
+    /// message, `#[inline(always)]` on this method makes it part of that loop, which is felt
+    /// there.
     fn on_message(&self, socket: &mut Socket<'_, Self::State>, message: Message<'_>);
 
     /// A piece of a message, with [`Delivery::Streamed`](crate::proto::Delivery::Streamed).

@@ -578,8 +578,8 @@ impl SocketIo<'_> {
         self.queue.len() + self.cork.len()
     }
 
-    /// Inlined into what has a message of a known form: its form is not asked for again.
-    #[inline]
+    /// Always inlined, into what has a message of a known form: its form is not asked for again.
+    #[inline(always)]
     pub(super) fn send(&mut self, message: Outgoing<'_>) -> Sent {
         match message {
             Outgoing::Message(message)

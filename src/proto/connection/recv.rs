@@ -78,6 +78,13 @@ impl Connection {
         self.receiving = Some(Box::new(receiving));
     }
 
+    /// Whether it is open, between two messages.
+    #[cfg(feature = "server")]
+    #[inline]
+    pub(crate) fn awaits_message(&self) -> bool {
+        self.state == State::Open && self.receiving.is_none()
+    }
+
     /// Whether nothing is to be done before more bytes arrive, when all input is consumed.
     #[cfg(feature = "server")]
     #[inline]

@@ -58,7 +58,7 @@ impl Connection {
     /// As [`send`](Self::send), of a received message: where its header can lie before it, both
     /// are appended in one piece.
     #[cfg(feature = "server")]
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send_received(
         &mut self,
         message: Message<'_>,

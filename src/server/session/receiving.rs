@@ -35,21 +35,22 @@ impl<T: Transport> Session<T> {
         }
         let buffer = mem::take(&mut turn.buffer);
         let read = self.transport.read(buffer);
-        self.queue.hold(&self.transport);
+        if self.transport.held() > 0 {
+            self.queue.hold(&self.transport);
+        }
         let received = match read {
             Ok(count) if count > 0 => {
                 self.count_read(count, buffer.len(), turn);
                 let mut input = Input::new(&mut buffer[..count]);
                 match self.events(&mut input, turn) {
-                    Ok(Stop::Drained) => Ok(()),
-                    stop => self.stopped(stop, &mut input, turn),
+                    Ok(Stop::Drained) => Ok(self.stays_settled()),
+                    stop => self.stopped(stop, &mut input, turn).map(|()| false),
                 }
             }
-            nothing => self.read_nothing(nothing, turn),
+            nothing => self.read_nothing(nothing, turn).map(|()| false),
         };
         turn.buffer = buffer;
-        received?;
-        let settled = self.is_settled();
+        let settled = received?;
         if settled && !turn.cork.is_empty() {
             let written = self.transport.write(turn.cork);
             if !self.took_all(&written, turn.cork.len()) {
@@ -59,6 +60,18 @@ impl<T: Transport> Session<T> {
             turn.cork.clear();
         }
         Ok(settled && !self.readable)
+    }
+
+    /// Whether it is settled after events that brought no news: then only what was sent, and the
+    /// connection, can make a difference.
+    #[inline]
+    fn stays_settled(&self) -> bool {
+        let settled = match &self.phase {
+            Phase::Open(open) => self.queue.is_unused() && open.link.connection.awaits_message(),
+            _ => false,
+        };
+        debug_assert_eq!(settled, self.is_settled());
+        settled
     }
 
     pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
