@@ -136,12 +136,14 @@ impl<T: Transport> Hub<T> {
 
     /// Drives the sessions whose deadline may have passed.
     pub(super) fn expire(&mut self, now: Duration) {
-        while let Some((tick, tokens)) = self.wheel.expire(now) {
-            for token in tokens {
-                let Some(session) = self.sessions.get_mut(token) else {
+        while let Some((tick, places)) = self.wheel.expire(now) {
+            for place in places {
+                let Some(token) = self.sessions.token_at(place) else {
                     continue;
                 };
-                if session.scheduled == Some(tick) {
+                if let Some(session) = self.sessions.get_mut(token)
+                    && session.scheduled == Some(tick)
+                {
                     session.scheduled = None;
                     self.drive(token, now);
                 }
@@ -283,7 +285,9 @@ impl<T: Transport> Hub<T> {
             Next::Wait => {}
         }
         let deadline = session.deadline(&self.shared);
-        session.scheduled = self.wheel.schedule(token, deadline, session.scheduled);
+        session.scheduled = self
+            .wheel
+            .schedule(slab::place(token), deadline, session.scheduled);
     }
 
     /// Closing the transport takes it out of the poll as well.

@@ -67,6 +67,12 @@ impl<T> Slab<T> {
         self.slots.get_mut(index(token))?.value_mut(token)
     }
 
+    /// The token of what is at a place.
+    pub(super) fn token_at(&self, place: u32) -> Option<Token> {
+        let slot = self.slots.get(place as usize)?;
+        slot.value.as_ref().map(|_| slot.token(place as usize))
+    }
+
     /// A value, and beside it all others.
     #[inline]
     pub(super) fn lend(&mut self, token: Token) -> Option<(&mut T, Others<'_, T>)> {
@@ -125,6 +131,11 @@ impl<T> Slot<T> {
         let same = self.generation as usize == token.0 >> INDEX_BITS;
         self.value.as_mut().filter(|_| same)
     }
+}
+
+/// Where in the table it is.
+pub(super) fn place(token: Token) -> u32 {
+    index(token) as u32
 }
 
 #[inline]

@@ -2,14 +2,13 @@
 //!
 //! Owns the schedule. A session has at most one entry that counts: it knows its tick, and an
 //! entry for another tick is stale and skipped. So a deadline that moves back costs nothing, and
-//! one that moves forward one more entry.
+//! one that moves forward one more entry. An entry has its session's place in the worker's table: one
+//! that a former session left there is stale like others.
 
 use alloc::vec::Vec;
 use core::mem;
 use core::num::NonZeroU32;
 use core::time::Duration;
-
-use mio::Token;
 
 /// A quarter of a second: deadlines are seconds, and a late sweep of many sessions is cheaper
 /// than many early ones. Nothing is ever due early.
@@ -31,7 +30,7 @@ impl From<u64> for Tick {
 
 #[derive(Debug)]
 pub(super) struct TimerWheel {
-    slots: Vec<Vec<Token>>,
+    slots: Vec<Vec<u32>>,
     /// The next tick to expire.
     current: u64,
     entries: usize,
@@ -49,11 +48,11 @@ impl TimerWheel {
         }
     }
 
-    /// Schedules `token` for `deadline` unless `scheduled`, its current entry, comes first.
+    /// Schedules the session at `place` for `deadline` unless `scheduled`, its current entry, comes first.
     /// Answers the entry that counts from now on.
     pub(super) fn schedule(
         &mut self,
-        token: Token,
+        place: u32,
         deadline: Option<Duration>,
         scheduled: Option<Tick>,
     ) -> Option<Tick> {
@@ -67,7 +66,7 @@ impl TimerWheel {
             return scheduled;
         }
         let slot = (tick % SLOTS) as usize;
-        self.slots[slot].push(token);
+        self.slots[slot].push(place);
         self.occupied[slot / 64] |= 1 << (slot % 64);
         self.entries += 1;
         Some(tick.into())
@@ -103,7 +102,7 @@ impl TimerWheel {
     }
 
     /// Takes the entries of the next tick if it is due; call it until it answers None.
-    pub(super) fn expire(&mut self, now: Duration) -> Option<(Tick, Vec<Token>)> {
+    pub(super) fn expire(&mut self, now: Duration) -> Option<(Tick, Vec<u32>)> {
         if self.current > ticks(now) {
             return None;
         }
@@ -137,7 +136,7 @@ mod tests {
     }
 
     /// Expires all that is due; entries with their ticks.
-    fn due(wheel: &mut TimerWheel, now: Duration) -> Vec<(Tick, Token)> {
+    fn due(wheel: &mut TimerWheel, now: Duration) -> Vec<(Tick, u32)> {
         let mut all = Vec::new();
         while let Some((tick, tokens)) = wheel.expire(now) {
             all.extend(tokens.into_iter().map(|token| (tick, token)));
@@ -149,7 +148,7 @@ mod tests {
     fn nothing_is_due_early_nor_more_than_a_tick_late() {
         for deadline in [1, 249, 250, 251, 9_999, 10_000, 63_000] {
             let mut wheel = TimerWheel::new(ms(0));
-            wheel.schedule(Token(1), Some(ms(deadline)), None);
+            wheel.schedule(1, Some(ms(deadline)), None);
             for now in 0..deadline {
                 assert!(due(&mut wheel, ms(now)).is_empty(), "{deadline} at {now}");
             }
@@ -161,7 +160,7 @@ mod tests {
     fn the_next_wait_ends_when_an_entry_is_due() {
         let mut wheel = TimerWheel::new(ms(0));
         assert_eq!(wheel.next(ms(0)), None);
-        wheel.schedule(Token(1), Some(ms(700)), None);
+        wheel.schedule(1, Some(ms(700)), None);
         let wait = wheel.next(ms(100)).unwrap();
         assert_eq!(wait, ms(650));
         assert_eq!(due(&mut wheel, ms(100) + wait).len(), 1);
@@ -175,7 +174,7 @@ mod tests {
                 let now = TICK.saturating_mul(current as u32);
                 let mut wheel = TimerWheel::new(now);
                 let far = TICK.saturating_mul(ahead);
-                wheel.schedule(Token(1), Some(now + far), None);
+                wheel.schedule(1, Some(now + far), None);
                 assert_eq!(wheel.next(now), Some(far), "{current} {ahead}");
             }
         }
@@ -184,9 +183,9 @@ mod tests {
     #[test]
     fn a_later_deadline_keeps_its_entry_and_an_earlier_one_adds_one() {
         let mut wheel = TimerWheel::new(ms(0));
-        let first = wheel.schedule(Token(1), Some(ms(1000)), None);
-        assert_eq!(wheel.schedule(Token(1), Some(ms(5000)), first), first);
-        let earlier = wheel.schedule(Token(1), Some(ms(500)), first);
+        let first = wheel.schedule(1, Some(ms(1000)), None);
+        assert_eq!(wheel.schedule(1, Some(ms(5000)), first), first);
+        let earlier = wheel.schedule(1, Some(ms(500)), first);
         assert!(earlier < first);
         assert_eq!(wheel.entries, 2);
     }
@@ -195,7 +194,7 @@ mod tests {
     fn a_deadline_beyond_the_horizon_is_looked_at_again_within_it() {
         let mut wheel = TimerWheel::new(ms(0));
         let far = Duration::from_secs(3600);
-        let tick = wheel.schedule(Token(1), Some(far), None).unwrap();
+        let tick = wheel.schedule(1, Some(far), None).unwrap();
         assert!(tick < Tick::from(SLOTS + 1));
         assert_eq!(due(&mut wheel, ms(250) * 300).len(), 1);
     }
@@ -204,7 +203,7 @@ mod tests {
     fn a_long_sleep_expires_each_entry_once() {
         let mut wheel = TimerWheel::new(ms(0));
         for token in 0..1000 {
-            wheel.schedule(Token(token), Some(ms(token as u64 * 50)), None);
+            wheel.schedule(token, Some(ms(token as u64 * 50)), None);
         }
         let all = due(&mut wheel, Duration::from_secs(600));
         assert_eq!(all.len(), 1000);

@@ -67,7 +67,10 @@ impl<T: Transport> Session<T> {
     #[inline]
     fn stays_settled(&self) -> bool {
         let settled = match &self.phase {
-            Phase::Open(open) => self.queue.is_unused() && open.link.connection.awaits_message(),
+            Phase::Open(open) => {
+                let link = &open.link;
+                self.queue.is_unused() && !link.draining && link.connection.awaits_message()
+            }
             _ => false,
         };
         debug_assert_eq!(settled, self.is_settled());

@@ -211,6 +211,13 @@ impl Contestant {
             None => Some(self.start(setting, case)?),
         };
         let server = fresh.as_ref().or(self.server.as_ref()).ok_or("no server")?;
+        if case.mode == Mode::Idle {
+            // The first connections bring the server's code into memory, and that is not theirs.
+            let mut first = server.target();
+            let few = "--mode idle --connections 20 --warmup 0 --duration 0.1";
+            first.extend(few.split(' ').map(String::from));
+            generate(setting, &first, GRACE)?;
+        }
         let mut arguments = server.target();
         let mut option = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         let mode = match case.mode {
