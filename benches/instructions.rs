@@ -42,7 +42,7 @@ const CASES: [Case; 6] = [
         depth: 1,
         connections: 100,
         at_once: true,
-        instructions: 1_178,
+        instructions: 477,
     },
     Case {
         name: "20 B, a wake for each",
@@ -51,7 +51,7 @@ const CASES: [Case; 6] = [
         depth: 1,
         connections: 20,
         at_once: false,
-        instructions: 1_467,
+        instructions: 827,
     },
     Case {
         name: "20 B, depth 16",
@@ -60,7 +60,7 @@ const CASES: [Case; 6] = [
         depth: 16,
         connections: 20,
         at_once: false,
-        instructions: 346,
+        instructions: 196,
     },
     Case {
         name: "1 KiB, depth 16",
@@ -69,7 +69,7 @@ const CASES: [Case; 6] = [
         depth: 16,
         connections: 20,
         at_once: false,
-        instructions: 601,
+        instructions: 455,
     },
     Case {
         name: "1 KiB text, depth 16",
@@ -78,7 +78,7 @@ const CASES: [Case; 6] = [
         depth: 16,
         connections: 20,
         at_once: false,
-        instructions: 1_606,
+        instructions: 1_453,
     },
     Case {
         name: "1 MiB text, depth 1",

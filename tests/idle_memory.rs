@@ -46,16 +46,16 @@ const CONNECTIONS: usize = 255;
 
 /// Bytes of an idle connection, on 64-bit systems: its place in the worker's table 120, and 8 more
 /// where mio checks itself; its state with the application's, which is empty, 152; an entry for its
-/// deadline 8. The allocator's own come on top, 8 as a rule.
+/// deadline 4. The allocator's own come on top, 8 as a rule.
 ///
 /// A change that passes this number should be worth its bytes times a hundred thousand.
 const BYTES: isize = match cfg!(debug_assertions) {
-    true => 288,
-    false => 280,
+    true => 284,
+    false => 276,
 };
 
 /// The lists of deadlines have room for up to as many again.
-const ROOM: isize = 8;
+const ROOM: isize = 4;
 
 fn ask<S: Read + Write>(peer: &mut Peer<S>, what: &str) -> isize {
     peer.ask(what).parse().expect("a number")
