@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use net::script::{Script, next_frame, served, switching};
-use net::{GUARD, How, Probe, Running, Watch, config, patient, serve_with};
+use net::{GUARD, How, Peer, Probe, Running, Watch, config, patient, serve_with};
 use sockeye::Error;
 use sockeye::client::{Client, ConnectOptions, connect};
 use sockeye::error::HandshakeError;
 use sockeye::proto::{CloseCode, Config};
-use sockeye::rustls::{self, CertificateError, ClientConfig};
-use tls_util::{Authority, Identity, VERSIONS, accept, server};
+use sockeye::rustls::{self, CertificateError, ClientConfig, ServerConfig};
+use tls_util::{Authority, Identity, TlsClient, VERSIONS, accept, server};
 use util::{CLOSE, TEXT, close_payload};
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -30,6 +30,19 @@ fn with(tls: ClientConfig) -> ConnectOptions<'static> {
     let mut options = ConnectOptions::default();
     options.tls = Some(Arc::new(tls));
     options
+}
+
+/// A server that has accepted the opening handshake, over TLS.
+fn open(peer: Peer, config: Arc<ServerConfig>) -> TlsClient {
+    let mut peer = accept(peer, config);
+    let request = peer.head();
+    peer.write(switching(&request));
+    peer
+}
+
+/// The script's URL, over TLS.
+fn secure(script: &Script) -> String {
+    script.url.replace("ws:", "wss:")
 }
 
 fn echo(identity: &Identity) -> (Running, Watch) {
@@ -213,9 +226,7 @@ fn a_close_ends_with_close_notify_of_both_sides() {
     let authority = Authority::new();
     let config = server(&authority.issue("127.0.0.1"));
     let script = Script::new(move |peer| {
-        let mut peer = accept(peer, config);
-        let request = peer.head();
-        peer.write(switching(&request));
+        let mut peer = open(peer, config);
         assert_eq!(next_frame(&mut peer).close_code(), Some(1000));
         peer.write(served(CLOSE, &close_payload(1000, b"")));
         let stream = peer.stream();
@@ -224,7 +235,7 @@ fn a_close_ends_with_close_notify_of_both_sides() {
         // An end without the client's would be an error.
         peer.expect_eof();
     });
-    let url = script.url.replace("ws:", "wss:");
+    let url = secure(&script);
     let mut client = with(authority.client()).connect(&url).unwrap();
     client.close(CloseCode::NORMAL, "").unwrap();
     assert!(client.closed().unwrap().clean);
@@ -238,12 +249,10 @@ fn an_end_of_tcp_without_close_notify_is_an_error_behind_what_came() {
     let authority = Authority::new();
     let config = server(&authority.issue("127.0.0.1"));
     let script = Script::new(move |peer| {
-        let mut peer = accept(peer, config);
-        let request = peer.head();
-        peer.write(switching(&request));
+        let mut peer = open(peer, config);
         peer.write(served(TEXT, b"last"));
     });
-    let url = script.url.replace("ws:", "wss:");
+    let url = secure(&script);
     let mut client = with(authority.client()).connect(&url).unwrap();
     let last = client.recv().unwrap().unwrap();
     assert_eq!(last.as_text(), Some("last"));
@@ -262,7 +271,7 @@ fn the_deadline_of_the_connect_is_also_that_of_the_tls_handshake() {
     options.config = short();
     let (done, wait) = channel::<()>();
     let script = Script::new(move |_peer| _ = wait.recv_timeout(GUARD));
-    let result = options.connect(&script.url.replace("ws:", "wss:"));
+    let result = options.connect(&secure(&script));
     let timeout = HandshakeError::Timeout { timeout: SHORT };
     assert!(
         matches!(&result, Err(Error::Handshake(it)) if *it == timeout),
@@ -283,7 +292,7 @@ fn a_server_without_tls_is_an_error_of_tls() {
         peer.expect_end();
     });
     let authority = Authority::new();
-    let result = with(authority.client()).connect(&script.url.replace("ws:", "wss:"));
+    let result = with(authority.client()).connect(&secure(&script));
     assert!(matches!(result, Err(Error::Tls(_))), "{result:?}");
     script.end();
 }
@@ -294,14 +303,12 @@ fn a_server_that_takes_nothing_is_given_up_after_the_send_timeout() {
     let config = server(&authority.issue("127.0.0.1"));
     let (done, wait) = channel::<()>();
     let script = Script::new(move |peer| {
-        let mut peer = accept(peer, config);
-        let request = peer.head();
-        peer.write(switching(&request));
+        let _peer = open(peer, config);
         let _ = wait.recv_timeout(GUARD);
     });
     let mut options = with(authority.client());
     options.send_timeout = SHORT;
-    let url = script.url.replace("ws:", "wss:");
+    let url = secure(&script);
     let mut client = options.connect(&url).unwrap();
     let Err(Error::Io(error)) = client.send(&vec![0; 32 << 20]) else {
         panic!("sent");

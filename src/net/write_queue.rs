@@ -205,7 +205,6 @@ impl WriteQueue {
     #[inline]
     pub(crate) fn push_published(&mut self, place: &Range<usize>) {
         let backlog = self.0.get_or_insert_default();
-        let length = place.len();
         if let Some(Item {
             bytes: Bytes::Published(end),
             ..
@@ -213,15 +212,10 @@ impl WriteQueue {
             && *end == place.start
         {
             *end = place.end;
+            backlog.length += place.len();
         } else {
-            backlog.items.push_back(Item {
-                bytes: Bytes::Published(place.end),
-                start: place.start,
-                started: false,
-                keep: Keep::Always,
-            });
+            self.push_item(Bytes::Published(place.end), place.start, Keep::Always);
         }
-        backlog.length += length;
     }
 
     /// Whether a published frame is queued.

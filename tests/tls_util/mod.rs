@@ -155,11 +155,11 @@ pub(crate) fn over(socket: TcpStream, config: ClientConfig) -> TlsPeer {
     Peer::over(StreamOwned::new(connection, socket))
 }
 
+/// A client at the other end of TLS.
+pub(crate) type TlsClient = Peer<StreamOwned<ServerConnection, TcpStream>>;
+
 /// The server's side of TLS over the connection of this peer.
-pub(crate) fn accept(
-    peer: Peer,
-    config: Arc<ServerConfig>,
-) -> Peer<StreamOwned<ServerConnection, TcpStream>> {
+pub(crate) fn accept(peer: Peer, config: Arc<ServerConfig>) -> TlsClient {
     let connection = ServerConnection::new(config).unwrap();
     Peer::over(StreamOwned::new(connection, peer.into_inner()))
 }

@@ -253,10 +253,7 @@ impl Connection {
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
-        self.state == State::Open
-            && self.receiving.is_none()
-            && !self.paused
-            && !self.timers.awaits_pong()
+        self.awaits_message() && !self.paused && !self.timers.awaits_pong()
     }
 
     /// What to do with the transport, None while the connection needs it.

@@ -82,7 +82,7 @@ impl Connection {
     #[cfg(feature = "server")]
     #[inline]
     pub(crate) fn awaits_message(&self) -> bool {
-        self.state == State::Open && self.receiving.is_none()
+        self.state == State::Open && self.awaits_input()
     }
 
     /// Whether nothing is to be done before more bytes arrive, when all input is consumed.
