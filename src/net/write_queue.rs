@@ -254,6 +254,7 @@ impl WriteQueue {
         }
     }
 
+    #[inline]
     fn push_item(&mut self, bytes: Bytes, start: usize, keep: Keep) {
         let item = Item {
             bytes,
