@@ -6,8 +6,11 @@
 //! place on the wire is the frame header's.
 
 /// Long payloads are masked in blocks of two cache lines, which fill the loop
-/// well.
-const BLOCK: usize = 128;
+/// well, and what is left behind them in one.
+const BLOCK: usize = 2 * LINE;
+
+/// A cache line.
+const LINE: usize = 64;
 
 /// Blocks begin at a multiple of this address, the widest word of all that
 /// the compiler makes use of. A payload seldom does, behind a header of 2 to
@@ -109,7 +112,9 @@ fn ends<const N: usize>(payload: &mut [u8], key: u32) -> bool {
 }
 
 /// Masks a payload of at least one block, with the widest words that the
-/// processor has.
+/// processor has. Not compiled into its callers: beside the short ways, the
+/// head was taken apart into quads.
+#[inline(never)]
 fn blocks<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
     #[cfg(all(feature = "simd", target_arch = "x86_64"))]
     if std::is_x86_feature_detected!("avx2") {
@@ -132,8 +137,8 @@ fn blocks_avx2<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
 /// behind them as in [`ends`].
 #[inline(always)]
 fn blocks_here<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
-    let tail_key = rotated(key, payload.len() - BLOCK);
-    let (Some(head), Some(tail)) = (payload.first_chunk::<WORD>(), payload.last_chunk::<BLOCK>())
+    let tail_key = rotated(key, payload.len() - LINE);
+    let (Some(head), Some(tail)) = (payload.first_chunk::<WORD>(), payload.last_chunk::<LINE>())
     else {
         return false;
     };
@@ -149,24 +154,38 @@ fn blocks_here<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
             *seen = u32::from_le_bytes(*quad);
         }
     }
-    for block in payload[skew..].as_chunks_mut::<BLOCK>().0 {
-        for word in block.as_chunks_mut::<WORD>().0 {
-            for (quad, seen) in word.as_chunks_mut().0.iter_mut().zip(&mut seen) {
-                let masked = u32::from_le_bytes(*quad) ^ key;
-                *quad = masked.to_le_bytes();
-                if LOOK {
-                    *seen |= masked;
-                }
-            }
-        }
+    let (blocks, rest) = payload[skew..].as_chunks_mut::<BLOCK>();
+    for block in blocks {
+        chunk::<LOOK, BLOCK>(block, key, &mut seen);
+    }
+    for line in rest.as_chunks_mut::<LINE>().0 {
+        chunk::<LOOK, LINE>(line, key, &mut seen);
     }
     put_ends(payload, head, tail);
     let bits = seen.iter().fold(0, |bits, quad| bits | quad);
-    bits & TOP_BITS == 0
-        && match tail.as_chunks::<{ BLOCK / 2 }>().0 {
+    LOOK && bits & TOP_BITS == 0
+        && match tail.as_chunks::<{ LINE / 2 }>().0 {
             [one, other] => are_ascii(one, other),
             _ => false,
         }
+}
+
+/// Masks `N` bytes in place, a multiple of the word's.
+#[inline(always)]
+fn chunk<const LOOK: bool, const N: usize>(
+    bytes: &mut [u8; N],
+    key: u32,
+    seen: &mut [u32; WORD / 4],
+) {
+    for word in bytes.as_chunks_mut::<WORD>().0 {
+        for (quad, seen) in word.as_chunks_mut().0.iter_mut().zip(&mut *seen) {
+            let masked = u32::from_le_bytes(*quad) ^ key;
+            *quad = masked.to_le_bytes();
+            if LOOK {
+                *seen |= masked;
+            }
+        }
+    }
 }
 
 /// Writes a payload's first `H` and last `T` bytes.
