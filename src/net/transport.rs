@@ -113,18 +113,26 @@ mod linux {
     use std::io;
 
     use mio::net::TcpStream;
+    use rustix::io::Errno;
     use rustix::net::{RecvFlags, SendFlags};
 
     #[inline]
     pub(super) fn recv(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-        let (count, _) = rustix::net::recv(stream, buffer, RecvFlags::empty())?;
-        Ok(count)
+        let received = rustix::net::recv(stream, buffer, RecvFlags::empty());
+        received.map(|(count, _)| count).map_err(failed)
     }
 
     #[inline]
     pub(super) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         // A peer that is gone is an error here, and no signal to the process.
-        Ok(rustix::net::send(stream, bytes, SendFlags::NOSIGNAL)?)
+        rustix::net::send(stream, bytes, SendFlags::NOSIGNAL).map_err(failed)
+    }
+
+    /// Out of the way of what succeeds.
+    #[cold]
+    #[inline(never)]
+    fn failed(error: Errno) -> io::Error {
+        error.into()
     }
 }
 
