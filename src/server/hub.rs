@@ -36,9 +36,8 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 const AGAIN_PER_TURN: usize = 512;
 
 pub(super) struct Hub<T> {
-    shared: Arc<Shared>,
+    context: Context,
     worker: usize,
-    metrics: Arc<Metrics>,
     sessions: Slab<Session<T>>,
     wheel: TimerWheel,
     topics: Topics,
@@ -55,8 +54,7 @@ pub(super) struct Hub<T> {
 impl<T: Transport> Hub<T> {
     pub(super) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
         Self {
-            metrics: Arc::clone(&shared.metrics[worker]),
-            shared,
+            context: Context::new(shared, worker, now),
             worker,
             sessions: Slab::new(),
             wheel: TimerWheel::new(now),
@@ -71,7 +69,13 @@ impl<T: Transport> Hub<T> {
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        &self.context.shared
+    }
+
+    /// From here on it is `now`: all of a turn of the worker's loop has one time.
+    pub(super) fn at(&mut self, now: Duration) -> &mut Self {
+        self.context.turn(now);
+        self
     }
 
     /// Whether it was told to stop.
@@ -84,10 +88,11 @@ impl<T: Transport> Hub<T> {
     }
 
     /// How long nothing is to be done without an event; None for ever.
-    pub(super) fn patience(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn patience(&self) -> Option<Duration> {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
+        let now = self.context.now;
         let wheel = self.wheel.next(now);
         match self.stop_at {
             None => wheel,
@@ -101,15 +106,20 @@ impl<T: Transport> Hub<T> {
         transport: T,
         peer: SocketAddr,
         permit: Permit,
-        now: Duration,
         register: impl FnOnce(&mut T, Token) -> bool,
     ) {
-        let session = Session::new(transport, peer, permit, &self.shared, now);
+        let session = Session::new(
+            transport,
+            peer,
+            permit,
+            &self.context.shared,
+            self.context.now,
+        );
         let token = self.sessions.insert(session);
         let session = self.sessions.get_mut(token);
         if session.is_some_and(|it| register(it.transport_mut(), token)) {
             // Its deadline runs also if it never sends a byte.
-            self.drive(token, now);
+            self.drive(token);
         } else {
             self.drop_session(token);
         }
@@ -117,9 +127,9 @@ impl<T: Transport> Hub<T> {
 
     /// The transport of a session can be read (up to its end, if `read_closed`) or written.
     #[inline]
-    pub(super) fn ready(&mut self, token: Token, readable: bool, read_closed: bool, now: Duration) {
+    pub(super) fn ready(&mut self, token: Token, readable: bool, read_closed: bool) {
         // An event of a session that is gone has a token that is gone.
-        self.drive_by(token, now, |session, turn| {
+        self.drive_by(token, |session, turn| {
             if readable {
                 session.set_readable(read_closed);
             }
@@ -135,7 +145,8 @@ impl<T: Transport> Hub<T> {
     }
 
     /// Drives the sessions whose deadline may have passed.
-    pub(super) fn expire(&mut self, now: Duration) {
+    pub(super) fn expire(&mut self) {
+        let now = self.context.now;
         while let Some((tick, places)) = self.wheel.expire(now) {
             for place in places {
                 let Some(token) = self.sessions.token_at(place) else {
@@ -145,13 +156,13 @@ impl<T: Transport> Hub<T> {
                     && session.scheduled == Some(tick)
                 {
                     session.scheduled = None;
-                    self.drive(token, now);
+                    self.drive(token);
                 }
             }
         }
         if self.stop_at.is_some_and(|at| now >= at) {
             for token in self.sessions.tokens() {
-                self.drive_by(token, now, |session, turn| {
+                self.drive_by(token, |session, turn| {
                     session.terminate(End::ShutDown, turn)
                 });
             }
@@ -159,14 +170,14 @@ impl<T: Transport> Hub<T> {
     }
 
     /// Drives sessions that wait for their turn without an event.
-    pub(super) fn drive_again(&mut self, now: Duration) {
+    pub(super) fn drive_again(&mut self) {
         for _ in 0..self.again.len().min(AGAIN_PER_TURN) {
             let Some(token) = self.again.pop_front() else {
                 return;
             };
             if let Some(session) = self.sessions.get_mut(token) {
                 session.queued = false;
-                self.drive(token, now);
+                self.drive(token);
             }
         }
         if self.again.is_empty() {
@@ -176,37 +187,38 @@ impl<T: Transport> Hub<T> {
     }
 
     /// Carries a command out; a connection that another worker accepted is the caller's.
-    pub(super) fn obey(&mut self, command: Command, now: Duration) {
+    pub(super) fn obey(&mut self, command: Command) {
+        let now = self.context.now;
         match command {
             Command::Adopt(..) => {}
             Command::Send(token, message) => {
-                let metrics = Arc::clone(&self.metrics);
+                let metrics = Arc::clone(&self.context.metrics);
                 let delivery = Delivery::new(&message, Keep::Always, &metrics, now);
                 self.others().send(token, &delivery);
             }
             Command::Publish(topic, message) => {
-                let metrics = Arc::clone(&self.metrics);
-                let keep = self.shared.keep(&topic);
+                let metrics = Arc::clone(&self.context.metrics);
+                let keep = self.context.shared.keep(&topic);
                 let delivery = Delivery::new(&message, keep, &metrics, now);
                 self.others().publish(&topic, delivery, None);
             }
-            Command::Close(token, code, reason) => self.drive_by(token, now, |session, turn| {
+            Command::Close(token, code, reason) => self.drive_by(token, |session, turn| {
                 session.close(code, &reason, turn);
-                session.drive(turn)
+                session.advance(false, turn)
             }),
-            Command::Terminate(token) => self.drive_by(token, now, |session, turn| {
+            Command::Terminate(token) => self.drive_by(token, |session, turn| {
                 session.terminate(End::Terminated, turn)
             }),
             Command::Subscribe(token, topic) => {
-                self.drive_by(token, now, |session, turn| session.subscribe(&topic, turn))
+                self.drive_by(token, |session, turn| session.subscribe(&topic, turn))
             }
-            Command::Unsubscribe(token, topic) => self.drive_by(token, now, |session, turn| {
-                session.unsubscribe(&topic, turn)
-            }),
+            Command::Unsubscribe(token, topic) => {
+                self.drive_by(token, |session, turn| session.unsubscribe(&topic, turn))
+            }
             Command::Decide(token, decision) => {
-                self.drive_by(token, now, |session, turn| session.decide(decision, turn))
+                self.drive_by(token, |session, turn| session.decide(decision, turn))
             }
-            Command::Reply(token, response) => self.drive_by(token, now, |session, turn| {
+            Command::Reply(token, response) => self.drive_by(token, |session, turn| {
                 session.reply_deferred(&response, turn)
             }),
             Command::Inspect(receive) => {
@@ -225,37 +237,31 @@ impl<T: Transport> Hub<T> {
                 }
                 self.stop_at = Some(now.saturating_add(within));
                 for token in self.sessions.tokens() {
-                    self.drive_by(token, now, Session::shut_down);
+                    self.drive_by(token, Session::shut_down);
                 }
             }
         }
     }
 
-    fn drive(&mut self, token: Token, now: Duration) {
-        self.drive_by(token, now, Session::drive);
+    fn drive(&mut self, token: Token) {
+        self.drive_by(token, Session::drive);
     }
 
     #[inline]
-    fn drive_by(
-        &mut self,
-        token: Token,
-        now: Duration,
-        how: impl FnOnce(&mut Session<T>, &mut Turn<'_>) -> Next,
-    ) {
+    fn drive_by(&mut self, token: Token, how: impl FnOnce(&mut Session<T>, &mut Turn<'_>) -> Next) {
         // Lent, so that what it publishes reaches the others.
         let Some((session, sessions)) = self.sessions.lend(token) else {
             return;
         };
-        let metrics = &*self.metrics;
         let mut peers = Others {
             sessions,
             topics: &mut self.topics,
             again: &mut self.again,
             spares: &self.spares,
         };
-        let id = ConnectionId::new(self.worker, token);
         let mut turn = Turn {
-            context: Context::new(id, &self.shared, metrics, now),
+            id: ConnectionId::new(self.worker, token),
+            context: &self.context,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &self.spares,
@@ -269,7 +275,7 @@ impl<T: Transport> Hub<T> {
         if next == Next::Settled && queued == 0 {
             return;
         }
-        let gauge = &metrics.queued_bytes;
+        let gauge = &self.context.metrics.queued_bytes;
         if session.queued_bytes() != queued {
             gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
         }
@@ -284,7 +290,7 @@ impl<T: Transport> Hub<T> {
             Next::Settled => return,
             Next::Wait => {}
         }
-        let deadline = session.deadline(&self.shared);
+        let deadline = session.deadline(&self.context.shared);
         session.scheduled = self
             .wheel
             .schedule(slab::place(token), deadline, session.scheduled);
@@ -295,10 +301,10 @@ impl<T: Transport> Hub<T> {
         let Some(session) = self.sessions.remove(token) else {
             return;
         };
-        let gauge = &self.metrics.queued_bytes;
+        let gauge = &self.context.metrics.queued_bytes;
         gauge.set(gauge.value() - session.queued_bytes() as u64);
         drop(session);
-        self.shared.left(self.worker);
+        self.context.shared.left(self.worker);
     }
 
     fn others(&mut self) -> Others<'_, T> {

@@ -98,7 +98,8 @@ struct Last {
 
 /// What a worker lends to the session it drives.
 pub(super) struct Turn<'w> {
-    pub(super) context: Context<'w>,
+    pub(super) id: ConnectionId,
+    pub(super) context: &'w Context,
     /// Where reads go; one for the worker.
     pub(super) buffer: &'w mut [u8],
     /// Where output gathers; empty between sessions.
@@ -203,19 +204,18 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Does all that can be done now.
+    /// Does all that can be done now. The cork is empty.
     pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
-        let mut begun = false;
-        // The usual turn. With an entry ahead in the timer wheel nothing is due.
-        if self.is_undisturbed() && self.scheduled.is_some() && turn.cork.is_empty() {
-            match self.turn_settled(turn) {
-                Ok(true) => return Next::Settled,
-                Ok(false) => begun = true,
-                Err(gone) => return turn.gone(gone),
-            }
+        debug_assert!(turn.cork.is_empty());
+        // With an entry ahead in the timer wheel nothing is due.
+        if !self.is_undisturbed() || self.scheduled.is_none() {
+            return self.advance(false, turn);
         }
-        let next = self.advance(begun, turn);
-        next.unwrap_or_else(|gone| turn.gone(gone))
+        match self.turn_settled(turn) {
+            Ok(true) => Next::Settled,
+            Ok(false) => self.advance(true, turn),
+            Err(gone) => turn.gone(gone),
+        }
     }
 
     /// A subscription that another thread asked for.
@@ -228,18 +228,24 @@ impl<T: Transport> Session<T> {
             }
         });
         self.tell_subscriptions(turn);
-        self.drive(turn)
+        self.advance(false, turn)
     }
 
     pub(super) fn unsubscribe(&mut self, topic: &str, turn: &mut Turn<'_>) -> Next {
         self.call(turn, |_, io| _ = io.unsubscribe(topic));
         self.tell_subscriptions(turn);
-        self.drive(turn)
+        self.advance(false, turn)
     }
 
-    /// The long way, of any session; the usual turn may have `begun`, with a write and a read.
+    /// The same the long way, for any session and with whatever a command has put into the cork.
+    /// The usual turn may have `begun`, with a write and a read.
     #[inline(never)]
-    fn advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Result<Next, Gone> {
+    pub(super) fn advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Next {
+        let next = self.try_advance(begun, turn);
+        next.unwrap_or_else(|gone| turn.gone(gone))
+    }
+
+    fn try_advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Result<Next, Gone> {
         let settled = self.is_settled();
         if !settled || !turn.cork.is_empty() {
             // A command may have been told to the application.
@@ -252,7 +258,7 @@ impl<T: Transport> Session<T> {
             }
         }
         for _ in usize::from(begun)..READS_PER_TURN {
-            if !self.can_receive(turn.context.shared) {
+            if !self.can_receive(&turn.context.shared) {
                 break;
             }
             // What a pause has left comes before what is new.
@@ -270,7 +276,7 @@ impl<T: Transport> Session<T> {
             self.handle_timeout(turn)?;
         }
         self.finish(turn)?;
-        match self.can_receive(turn.context.shared) || self.owes_drain() {
+        match self.can_receive(&turn.context.shared) || self.owes_drain() {
             true => Ok(Next::Again),
             false => Ok(Next::Wait),
         }
@@ -296,7 +302,7 @@ impl<T: Transport> Session<T> {
 
     /// A pause that ends gives the peer its time anew.
     fn tell_pause(&mut self, turn: &Turn<'_>) {
-        let paused = self.is_paused(turn.context.shared);
+        let paused = self.is_paused(&turn.context.shared);
         if let Phase::Open(open) = &mut self.phase {
             open.link.connection.pause(paused, turn.context.now);
         }
@@ -367,7 +373,8 @@ impl<T: Transport> Session<T> {
         }
         let Open { link, application } = &mut **open;
         let mut io = SocketIo {
-            context: &turn.context,
+            id: turn.id,
+            context: turn.context,
             remote: &self.remote,
             link: &mut *link,
             cork: turn.cork,
@@ -375,7 +382,7 @@ impl<T: Transport> Session<T> {
             peers: turn.peers,
         };
         #[cfg(feature = "tracing")]
-        let _span = super::trace::connection_span(turn.context.id, self.remote.peer).entered();
+        let _span = super::trace::connection_span(turn.id, self.remote.peer).entered();
         // The session is whole after each of the calls it makes through the socket, and the
         // application is not asked again but for its end.
         if catch_unwind(AssertUnwindSafe(|| call(application, &mut io))).is_err() {

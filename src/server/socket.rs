@@ -234,7 +234,7 @@ impl<'a, S> Socket<'a, S> {
     /// The connection's id, by which a [`Handle`] reaches it.
     #[must_use]
     pub fn id(&self) -> ConnectionId {
-        self.io.context.id
+        self.io.id
     }
 
     /// The application's state of this connection.
@@ -268,7 +268,7 @@ impl<'a, S> Socket<'a, S> {
         let buffered = self.buffered();
         self.io
             .link
-            .stats(context.id, self.io.remote, buffered, context.now)
+            .stats(self.io.id, self.io.remote, buffered, context.now)
     }
 
     /// The request of the opening handshake, where the route
@@ -318,7 +318,7 @@ impl<'a, S> Socket<'a, S> {
     /// A handle to the server, to reach other connections or to take to another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(self.io.context.shared)
+        Handle::new(&self.io.context.shared)
     }
 
     /// Sends a message: text from `&str`, binary from byte slices, a received [`Message`], or a
@@ -441,7 +441,7 @@ impl<'a, S> Socket<'a, S> {
         user: &str,
         data: &str,
     ) -> Result<PresenceChange, PresenceError> {
-        let id = self.io.context.id.to_u64();
+        let id = self.io.id.to_u64();
         let change = self
             .io
             .context
@@ -454,7 +454,7 @@ impl<'a, S> Socket<'a, S> {
 
     /// Changes the data of the user this connection is in the topic as.
     pub fn update(&mut self, topic: &str, data: &str) -> PresenceChange {
-        let id = self.io.context.id.to_u64();
+        let id = self.io.id.to_u64();
         self.io.context.shared.presence.update(topic, id, data)
     }
 
@@ -468,7 +468,7 @@ impl<'a, S> Socket<'a, S> {
             .context
             .shared
             .presence
-            .leave(topic, self.io.context.id.to_u64())
+            .leave(topic, self.io.id.to_u64())
     }
 
     /// The topics it is subscribed to.

@@ -119,22 +119,23 @@ impl<T: Carrier> Worker<T> {
                 _ => {}
             }
             now = self.clock.now();
+            self.hub.at(now);
             for event in &events {
                 match event.token() {
                     LISTENER => self.acceptable = true,
-                    WAKER => self.obey(now),
+                    WAKER => self.obey(),
                     token => {
                         if event.is_error() {
                             self.hub.broken(token);
                         }
                         let read_closed = event.is_read_closed();
-                        self.hub.ready(token, event.is_readable(), read_closed, now);
+                        self.hub.ready(token, event.is_readable(), read_closed);
                     }
                 }
             }
-            self.hub.drive_again(now);
+            self.hub.drive_again();
             // Behind the events: what a peer sent in time counts, also when this worker was late.
-            self.hub.expire(now);
+            self.hub.expire();
             self.accept(now);
         }
         Ok(())
@@ -145,26 +146,26 @@ impl<T: Carrier> Worker<T> {
         if self.acceptable && self.accept_at.is_none() {
             return Some(Duration::ZERO);
         }
-        let hub = self.hub.patience(now);
+        let hub = self.hub.patience();
         match self.accept_at {
             None => hub,
             Some(at) => hub.into_iter().chain([at.saturating_sub(now)]).min(),
         }
     }
 
-    fn obey(&mut self, now: Duration) {
+    fn obey(&mut self) {
         let shared = Arc::clone(self.hub.shared());
         for command in shared.inboxes[self.index].take() {
             match command {
                 Command::Adopt(..) if self.hub.stops() => shared.left(self.index),
-                Command::Adopt(stream, peer, permit) => self.add(stream, peer, permit, now),
+                Command::Adopt(stream, peer, permit) => self.add(stream, peer, permit),
                 Command::ShutDown(_) => {
                     self.listener = None;
                     self.acceptable = false;
                     self.accept_at = None;
-                    self.hub.obey(command, now);
+                    self.hub.obey(command);
                 }
-                command => self.hub.obey(command, now),
+                command => self.hub.obey(command),
             }
         }
     }
@@ -179,7 +180,7 @@ impl<T: Carrier> Worker<T> {
                 return;
             };
             match listener.accept() {
-                Ok((stream, peer)) => self.spread(stream, peer, now),
+                Ok((stream, peer)) => self.spread(stream, peer),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => self.acceptable = false,
                     // The peer was gone before it was accepted.
@@ -198,7 +199,7 @@ impl<T: Carrier> Worker<T> {
     }
 
     /// Gives a connection to the worker that has the fewest.
-    fn spread(&mut self, stream: TcpStream, peer: SocketAddr, now: Duration) {
+    fn spread(&mut self, stream: TcpStream, peer: SocketAddr) {
         // Replies leave when their turn ends, not when the peer has acknowledged the last ones.
         // Where it can't be set, they are only slower.
         let _ = stream.set_nodelay(true);
@@ -209,20 +210,20 @@ impl<T: Carrier> Worker<T> {
         };
         let worker = shared.take_in();
         if worker == self.index {
-            self.add(stream, peer, permit, now);
+            self.add(stream, peer, permit);
         } else if !shared.inboxes[worker].push(Command::Adopt(stream, peer, permit)) {
             shared.left(worker);
         }
     }
 
-    fn add(&mut self, stream: TcpStream, peer: SocketAddr, permit: Permit, now: Duration) {
+    fn add(&mut self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
         let Ok(stream) = T::new(stream, peer, self.hub.shared()) else {
             let shared = self.hub.shared();
             shared.handshake_failed(self.index, peer, HandshakeFailure::Tls);
             return shared.left(self.index);
         };
         let registry = self.poll.registry();
-        self.hub.insert(stream, peer, permit, now, |stream, token| {
+        self.hub.insert(stream, peer, permit, |stream, token| {
             let interest = Interest::READABLE | Interest::WRITABLE;
             let socket = stream.socket();
             registry.register(socket, token, interest).is_ok()

@@ -22,7 +22,8 @@ use crate::server::topics::SubscribeError;
 
 /// A socket without the application's state.
 pub(in crate::server) struct SocketIo<'a> {
-    pub(in crate::server) context: &'a Context<'a>,
+    pub(in crate::server) id: ConnectionId,
+    pub(in crate::server) context: &'a Context,
     pub(in crate::server) remote: &'a Remote,
     pub(in crate::server) link: &'a mut Link,
     /// What this turn has appended.
@@ -31,32 +32,30 @@ pub(in crate::server) struct SocketIo<'a> {
     pub(in crate::server) peers: &'a mut (dyn Peers + 'a),
 }
 
-/// What stays the same for all that a connection's application is told at once.
-pub(in crate::server) struct Context<'a> {
-    pub(in crate::server) id: ConnectionId,
-    pub(in crate::server) shared: &'a Arc<Shared>,
+/// What is the same for all connections of a worker in one turn of its loop.
+pub(in crate::server) struct Context {
+    pub(in crate::server) shared: Arc<Shared>,
     /// The worker's.
-    pub(in crate::server) metrics: &'a Metrics,
+    pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) now: Duration,
     /// The same as the connection counts it: it is asked for with each message.
     pub(in crate::server) instant: Instant,
 }
 
-impl<'a> Context<'a> {
-    #[inline]
-    pub(in crate::server) fn new(
-        id: ConnectionId,
-        shared: &'a Arc<Shared>,
-        metrics: &'a Metrics,
-        now: Duration,
-    ) -> Self {
+impl Context {
+    pub(in crate::server) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
         Self {
-            id,
+            metrics: Arc::clone(&shared.metrics[worker]),
             shared,
-            metrics,
             now,
             instant: now.into(),
         }
+    }
+
+    /// Another turn begins.
+    pub(in crate::server) fn turn(&mut self, now: Duration) {
+        self.now = now;
+        self.instant = now.into();
     }
 }
 
@@ -214,7 +213,7 @@ impl SocketIo<'_> {
         if !self.link.connection.is_open() || self.link.end().is_some() {
             return Sent::Dropped;
         }
-        let metrics = self.context.metrics;
+        let metrics = &self.context.metrics;
         let corked = self.cork.len();
         if !self.fits(length)
             && !self
@@ -309,7 +308,7 @@ impl SocketIo<'_> {
             self.uncork();
             let context = &self.context;
             for (message, keep) in held {
-                let delivery = Delivery::new(&message, keep, context.metrics, context.now);
+                let delivery = Delivery::new(&message, keep, &context.metrics, context.now);
                 let sent = self.link.deliver(self.queue, &delivery);
                 if sent == Sent::Dropped {
                     context.metrics.dropped.add(1);
@@ -325,7 +324,7 @@ impl SocketIo<'_> {
     }
 
     pub(in crate::server) fn subscribe(&mut self, topic: &str) -> Result<usize, SubscribeError> {
-        let Context { id, shared, .. } = *self.context;
+        let (id, shared) = (self.id, &self.context.shared);
         if self.link.is_subscribed(topic) {
             return Ok(shared.directory.count(topic));
         }
@@ -347,7 +346,7 @@ impl SocketIo<'_> {
     }
 
     pub(in crate::server) fn unsubscribe(&mut self, topic: &str) -> bool {
-        let Context { id, shared, .. } = *self.context;
+        let (id, shared) = (self.id, &self.context.shared);
         let Some(rare) = &mut self.link.rare else {
             return false;
         };
@@ -366,11 +365,11 @@ impl SocketIo<'_> {
         message: &PreparedMessage,
         to_self: bool,
     ) -> Published {
-        let Context { id, shared, .. } = *self.context;
+        let (id, shared) = (self.id, &self.context.shared);
         let subscribed = self.link.is_subscribed(topic);
         shared.remember(topic, message);
-        let Context { metrics, now, .. } = *self.context;
-        let delivery = Delivery::new(message, shared.keep(topic), metrics, now);
+        let Context { metrics, now, .. } = self.context;
+        let delivery = Delivery::new(message, shared.keep(topic), metrics, *now);
         let mut published = self.peers.publish(topic, delivery, Some(id.token()));
         if shared.inboxes.len() > 1 {
             published.remote = self.publish_elsewhere(topic, message, published, subscribed);
@@ -389,7 +388,7 @@ impl SocketIo<'_> {
         here: Published,
         subscribed: bool,
     ) -> usize {
-        let Context { id, shared, .. } = *self.context;
+        let (id, shared) = (self.id, &self.context.shared);
         let here = here.sent + here.queued + here.dropped + usize::from(subscribed);
         let elsewhere = shared.directory.count(topic).saturating_sub(here);
         if elsewhere == 0 {

@@ -76,13 +76,13 @@ impl<T: Transport> Session<T> {
 
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         if self
-            .deadline(turn.context.shared)
+            .deadline(&turn.context.shared)
             .is_none_or(|at| turn.context.now < at)
         {
             return Ok(());
         }
         let due = |at: Option<Duration>| at.is_some_and(|at| turn.context.now >= at);
-        if due(self.stalls_at(self.options(turn.context.shared))) {
+        if due(self.stalls_at(self.options(&turn.context.shared))) {
             return Err(self.lost(End::Stalled, turn));
         }
         let expired = match &self.phase {

@@ -29,7 +29,7 @@ impl<T: Transport> Session<T> {
             Phase::Open(_) => self.close(CloseCode::GOING_AWAY, "the server stops", turn),
             Phase::Lingering(_) => {}
         }
-        self.drive(turn)
+        self.advance(false, turn)
     }
 
     /// Begins the closing handshake, if it hasn't begun.
@@ -109,7 +109,7 @@ impl<T: Transport> Session<T> {
                 open.link.take_end();
             }
             self.call(turn, |application, io| application.on_close(io, &end));
-            let stats = self.stats(turn.context.id, turn.context.now);
+            let stats = self.stats(turn.id, turn.context.now);
             self.leave(turn);
             if let Some(stats) = stats {
                 turn.context.shared.closed(&stats, &end);
@@ -127,26 +127,18 @@ impl<T: Transport> Session<T> {
             return;
         };
         for topic in mem::take(&mut rare.subscriptions) {
-            turn.context
-                .shared
-                .directory
-                .remove(&topic, turn.context.id);
-            turn.peers.unsubscribe(&topic, turn.context.id.token());
+            turn.context.shared.directory.remove(&topic, turn.id);
+            turn.peers.unsubscribe(&topic, turn.id.token());
         }
         for topic in mem::take(&mut rare.joined) {
             // The store may be the application's own: its panic is not the worker's.
-            let leave = || {
-                turn.context
-                    .shared
-                    .presence
-                    .leave(&topic, turn.context.id.to_u64())
-            };
+            let leave = || turn.context.shared.presence.leave(&topic, turn.id.to_u64());
             let _ = catch_unwind(AssertUnwindSafe(leave));
         }
     }
 
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
-        let timeout = self.options(turn.context.shared).config.close_timeout;
+        let timeout = self.options(&turn.context.shared).config.close_timeout;
         let timeout_at = turn.context.now.saturating_add(timeout);
         let (deadline, patience) = match &self.phase {
             Phase::Open(open) => match open.link.connection.teardown() {

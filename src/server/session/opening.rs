@@ -85,7 +85,7 @@ impl<T: Transport> Session<T> {
                 return turn.gone(gone);
             }
         }
-        self.drive(turn)
+        self.advance(false, turn)
     }
 
     /// The application has answered a deferred plain request.
@@ -99,7 +99,7 @@ impl<T: Transport> Session<T> {
         {
             self.reply(response, turn);
         }
-        self.drive(turn)
+        self.advance(false, turn)
     }
 
     /// Answers the plain request that was read.
@@ -156,7 +156,7 @@ impl<T: Transport> Session<T> {
     pub(super) fn failed(&self, failure: HandshakeFailure, turn: &Turn<'_>) {
         turn.context
             .shared
-            .handshake_failed(turn.context.id.worker(), self.remote.peer, failure);
+            .handshake_failed(turn.id.worker(), self.remote.peer, failure);
     }
 
     /// Plain requests, and the opening handshake.
@@ -172,7 +172,7 @@ impl<T: Transport> Session<T> {
                 Ok(Some(RequestKind::Plain)) => {
                     // The body of a request that nobody handles is not waited for.
                     let limit = turn.context.shared.settings.max_body;
-                    let read = match handles(handshake, turn.context.shared) {
+                    let read = match handles(handshake, &turn.context.shared) {
                         true => handshake.read_body(limit, input, turn.cork, turn.context.now),
                         false => Ok(true),
                     };
@@ -249,7 +249,7 @@ impl<T: Transport> Session<T> {
         self.phase = Phase::Open(open);
         // What it was scheduled for was the handshake's, and may be later than its own deadlines.
         self.scheduled = None;
-        if let Some(stats) = self.stats(turn.context.id, turn.context.now) {
+        if let Some(stats) = self.stats(turn.id, turn.context.now) {
             turn.context.shared.opened(&stats);
         }
         self.tell(turn, |application, io| application.on_open(io));
@@ -281,14 +281,13 @@ fn answer(
     let request = handshake.request()?;
     match turn.context.shared.settings.router.at(request.path()) {
         Some((entry, params)) => {
-            let shared = turn.context.shared;
+            let shared = &turn.context.shared;
             let client_ip = shared.client_ip(remote.peer, request.headers());
             let request = Request::new(request, params, remote.peer, shared)
                 .with_agreed(agreed)
                 .with_client_ip(client_ip)
                 .with_body(handshake.body());
-            guarded(|| entry.answer(&request, turn.context.id))
-                .unwrap_or_else(|it| Some(*it.response))
+            guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Some(*it.response))
         }
         None => Some(HttpResponse::text("there is nothing at this path").with_status(404)),
     }
@@ -301,7 +300,7 @@ fn decide(
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
 ) -> Decision {
-    let (shared, peer) = (turn.context.shared, remote.peer);
+    let (shared, peer) = (&turn.context.shared, remote.peer);
     let decision = endpoint(handshake, shared).and_then(|(request, params, endpoint)| {
         let client_ip = shared.client_ip(peer, request.headers());
         remote
@@ -324,7 +323,7 @@ fn decide(
                     return Decision::Reject(reject);
                 }
             }
-            (endpoint.decide)(&request, &Handle::new(shared), turn.context.id)
+            (endpoint.decide)(&request, &Handle::new(shared), turn.id)
         })
     });
     decision.unwrap_or_else(Decision::Reject)
@@ -384,10 +383,10 @@ fn accept(
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
 ) -> Result<Box<Open>, Reject> {
-    let (request, params, endpoint) = endpoint(handshake, turn.context.shared)?;
+    let (request, params, endpoint) = endpoint(handshake, &turn.context.shared)?;
     let options = &endpoint.options;
     let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
-        let shared = turn.context.shared;
+        let shared = &turn.context.shared;
         let request = Request::new(request, params, remote.peer, shared).with_agreed(agreed);
         (limit.key)(&request.with_client_ip(remote.client_ip()))
     });

@@ -163,7 +163,7 @@ impl<T: Transport> Session<T> {
             self.requests(&mut input, turn)?;
         }
         // The application may have paused as the connection opened.
-        let paused = self.is_paused(turn.context.shared);
+        let paused = self.is_paused(&turn.context.shared);
         let unread = self.has_unread();
         match &mut self.phase {
             // Kept where a pause left it; not empty where the application decides later.
@@ -241,10 +241,10 @@ impl<T: Transport> Session<T> {
         };
         let Open { link, application } = &mut **open;
         #[cfg(feature = "tracing")]
-        let _span =
-            crate::server::trace::connection_span(turn.context.id, self.remote.peer).entered();
+        let _span = crate::server::trace::connection_span(turn.id, self.remote.peer).entered();
         let mut io = SocketIo {
-            context: &turn.context,
+            id: turn.id,
+            context: turn.context,
             remote: &self.remote,
             link: &mut *link,
             cork: turn.cork,
@@ -265,11 +265,11 @@ impl<T: Transport> Session<T> {
     /// kept then.
     #[inline]
     pub(super) fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
-        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(turn.context.shared) {
+        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(&turn.context.shared) {
             return Ok(false);
         }
         self.write(turn)?;
-        if !self.is_paused(turn.context.shared) {
+        if !self.is_paused(&turn.context.shared) {
             return Ok(false);
         }
         self.keep_unread(input.as_slice());

@@ -178,12 +178,8 @@ impl Rig {
 
     fn turn(&mut self, how: fn(&mut Session<Sim>, &mut Turn<'_>) -> Next) -> Next {
         let mut turn = Turn {
-            context: Context::new(
-                ConnectionId::from_u64(0),
-                &self.shared,
-                &self.shared.metrics[0],
-                self.now,
-            ),
+            id: ConnectionId::from_u64(0),
+            context: &Context::new(Arc::clone(&self.shared), 0, self.now),
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &self.spares,

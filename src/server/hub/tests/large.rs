@@ -36,12 +36,10 @@ impl Crowd {
             shared.take_in();
             let permit = shared.connections.admit().unwrap();
             let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
-            crowd
-                .hub
-                .insert(sim, peer, permit, Duration::ZERO, |_, it| {
-                    *token = Some(it);
-                    true
-                });
+            crowd.hub.insert(sim, peer, permit, |_, it| {
+                *token = Some(it);
+                true
+            });
             crowd.clients.push(client);
         }
         crowd.read_all(Duration::ZERO);
@@ -62,7 +60,7 @@ impl Crowd {
                 (wire.read < left || wire.fin, wire.fin)
             });
             if readable {
-                self.hub.ready(token, true, ended, now);
+                self.hub.at(now).ready(token, true, ended);
             }
         }
     }
@@ -71,16 +69,16 @@ impl Crowd {
 #[test]
 fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
     let mut crowd = Crowd::new();
-    let config = Arc::clone(&crowd.hub.shared.settings.options.config);
+    let config = Arc::clone(&crowd.hub.shared().settings.options.config);
     let text = format!("told t0 handle 0 {}", "y".repeat(4_000));
     let message = PreparedMessage::new(&*text, &config);
     let publish = Command::Publish("t0".into(), message);
-    crowd.hub.obey(publish, Duration::ZERO);
+    crowd.hub.obey(publish);
 
     let mut written = 0;
     let mut turns = 0;
     let mut sources: Vec<*const u8> = Vec::new();
-    while crowd.hub.patience(Duration::ZERO) == Some(Duration::ZERO) {
+    while crowd.hub.patience() == Some(Duration::ZERO) {
         // One whose turn is far off asks for a pong, and gets it.
         let (token, client) = {
             let client = &crowd.clients[PEERS - 1 - turns];
@@ -91,10 +89,10 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
             let left = wire.input.len();
             wire.arrive(left);
         });
-        crowd.hub.ready(token, true, false, Duration::ZERO);
+        crowd.hub.ready(token, true, false);
         let pong = client.wire(|wire| wire.output.ends_with(&PONG));
         assert!(pong, "a pong in turn {turns}");
-        crowd.hub.drive_again(Duration::ZERO);
+        crowd.hub.drive_again();
         turns += 1;
         let before = written;
         written = 0;
@@ -127,7 +125,7 @@ fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
     let mut crowd = Crowd::new();
     let second = Duration::from_secs(1);
     let stop = Command::ShutDown(10 * second);
-    crowd.hub.obey(stop, Duration::ZERO);
+    crowd.hub.obey(stop);
     // Every other one answers.
     for client in crowd.clients.iter_mut().step_by(2) {
         client.listen();
@@ -136,13 +134,13 @@ fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
     crowd.read_all(second);
     assert_eq!(crowd.hub.sessions.len(), PEERS / 2);
     let near = 10 * second - Duration::from_millis(1);
-    crowd.hub.expire(near);
+    crowd.hub.at(near).expire();
     assert_eq!(
         crowd.hub.sessions.len(),
         PEERS / 2,
         "not before the deadline"
     );
-    crowd.hub.expire(10 * second);
+    crowd.hub.at(10 * second).expire();
     assert!(crowd.hub.stops() && crowd.hub.is_empty());
 
     for client in crowd.clients.iter_mut().skip(1).step_by(2) {

@@ -27,16 +27,10 @@ fn hub(builder: crate::server::Builder) -> (Hub<Sim>, Sim, Token) {
     shared.take_in();
     let permit = shared.connections.admit().unwrap();
     let mut token = None;
-    hub.insert(
-        sim.clone(),
-        ([127, 0, 0, 1], 1).into(),
-        permit,
-        Duration::ZERO,
-        |_, it| {
-            token = Some(it);
-            true
-        },
-    );
+    hub.insert(sim.clone(), ([127, 0, 0, 1], 1).into(), permit, |_, it| {
+        token = Some(it);
+        true
+    });
     (hub, sim, token.unwrap())
 }
 
@@ -47,7 +41,7 @@ fn give(hub: &mut Hub<Sim>, sim: &Sim, token: Token, bytes: &[u8], now: Duration
         wire.arrive(bytes.len());
         wire.readable = false;
     }
-    hub.ready(token, true, false, now);
+    hub.at(now).ready(token, true, false);
 }
 
 /// When the hub writes something next, in ms, looking every 250 ms.
@@ -55,8 +49,8 @@ fn next_output(hub: &mut Hub<Sim>, sim: &Sim, from: u64, until: u64) -> Option<(
     sim.0.borrow_mut().output.clear();
     let mut now = from;
     while now <= until {
-        hub.drive_again(ms(now));
-        hub.expire(ms(now));
+        hub.at(ms(now)).drive_again();
+        hub.expire();
         let out = mem::take(&mut sim.0.borrow_mut().output);
         if !out.is_empty() {
             return Some((now, out));
@@ -134,7 +128,7 @@ fn a_deferred_request_is_handled_once_also_where_its_client_resets() {
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     sim.0.borrow_mut().reset();
     hub.broken(token);
-    hub.ready(token, true, true, ms(10));
+    hub.at(ms(10)).ready(token, true, true);
     assert_eq!(calls.load(Ordering::Relaxed), 1, "handled again");
 }
 
@@ -154,11 +148,11 @@ fn a_client_that_has_ended_its_side_gets_the_whole_of_a_long_answer() {
         wire.arrive(len);
         wire.end();
     }
-    hub.ready(token, true, true, ms(0));
+    hub.at(ms(0)).ready(token, true, true);
     for now in 0..20 {
         sim.0.borrow_mut().give_room(1000);
-        hub.ready(token, false, false, ms(now));
-        hub.drive_again(ms(now));
+        hub.at(ms(now)).ready(token, false, false);
+        hub.drive_again();
     }
     let got = sim.0.borrow().output.len();
     assert!(got > 5000, "{got} bytes written");

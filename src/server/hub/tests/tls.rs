@@ -92,7 +92,7 @@ fn run(seed: u64) {
     let server = ServerTls::new(sim.clone(), server, false).unwrap();
     let peer = ([127, 0, 0, 1], 1).into();
     let mut token = Token(0);
-    hub.insert(server, peer, permit, Duration::ZERO, |_, it| {
+    hub.insert(server, peer, permit, |_, it| {
         token = it;
         true
     });
@@ -132,10 +132,10 @@ fn run(seed: u64) {
             (mem::take(&mut wire.readable), mem::take(&mut wire.writable))
         };
         if readable || writable {
-            hub.ready(token, readable, false, now);
+            hub.at(now).ready(token, readable, false);
         }
-        hub.drive_again(now);
-        hub.expire(now);
+        hub.at(now).drive_again();
+        hub.expire();
         loop {
             match client.read(&mut buffer) {
                 Ok(0) => {

@@ -97,7 +97,7 @@ impl World {
         self.shared.take_in();
         let permit = self.shared.connections.admit().unwrap();
         let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
-        self.hub.insert(sim, peer, permit, self.now, |_, it| {
+        self.hub.at(self.now).insert(sim, peer, permit, |_, it| {
             *token = Some(it);
             registers
         });
@@ -157,7 +157,7 @@ impl World {
             11 if random.one_in(3) => Command::Terminate(token),
             _ => Command::Inspect(Arc::new(drop)),
         };
-        self.hub.obey(command, self.now);
+        self.hub.at(self.now).obey(command);
     }
 
     /// A turn of the worker: the events of one poll, then what else is due.
@@ -177,13 +177,13 @@ impl World {
         for (token, readable, ended) in events {
             // One that came before in this batch may have ended it, and another taken its slot.
             self.stale += u64::from(self.hub.sessions.get_mut(token).is_none());
-            self.hub.ready(token, readable, ended, self.now);
+            self.hub.at(self.now).ready(token, readable, ended);
             if self.random.one_in(8) {
                 self.connect();
             }
         }
-        self.hub.drive_again(self.now);
-        self.hub.expire(self.now);
+        self.hub.at(self.now).drive_again();
+        self.hub.expire();
         for client in &mut self.clients {
             if !client.deaf && !self.random.one_in(3) {
                 client.listen();
@@ -210,7 +210,7 @@ impl World {
         let stops = self.random.one_in(2);
         if stops {
             let command = Command::ShutDown(Duration::from_secs(60));
-            self.hub.obey(command, self.now);
+            self.hub.at(self.now).obey(command);
         }
         let deadline = self.now + Duration::from_secs(200);
         while !self.hub.is_empty() {
@@ -230,10 +230,10 @@ impl World {
                 }
             }
             for (token, readable, ended) in self.events() {
-                self.hub.ready(token, readable, ended, self.now);
+                self.hub.at(self.now).ready(token, readable, ended);
             }
-            self.hub.drive_again(self.now);
-            self.hub.expire(self.now);
+            self.hub.at(self.now).drive_again();
+            self.hub.expire();
             self.now += Duration::from_millis(500);
         }
         for client in &mut self.clients {
@@ -257,8 +257,8 @@ impl World {
         }
         assert!(self.hub.topics.is_empty() && self.hub.cork.is_empty());
         // Entries of sessions that are gone go in their turn: the horizon is about a minute.
-        self.hub.drive_again(self.now);
-        self.hub.expire(self.now + Duration::from_secs(70));
+        self.hub.at(self.now).drive_again();
+        self.hub.at(self.now + Duration::from_secs(70)).expire();
         assert_eq!((self.hub.again.len(), self.hub.wheel.len()), (0, 0));
 
         let lives = self.app.0.lock().unwrap();
