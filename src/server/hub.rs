@@ -3,7 +3,8 @@
 //! Generic over the transport, with the clock as data, so that a whole server also runs in
 //! simulation. Who polls and accepts is the [`Worker`](super::worker::Worker).
 
-use std::collections::VecDeque;
+mod others;
+
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,17 +14,15 @@ use std::vec::Vec;
 
 use mio::Token;
 
+use self::others::{Exchange, Others};
 use super::handle::{Command, ConnectionId};
 use super::handler::End;
 use super::limits::Permit;
 use super::link::{Context, Delivery, Peers};
-use super::metrics::Metrics;
 use super::session::{Next, Session, Turn};
 use super::shared::Shared;
 use super::slab::{self, Slab};
-use super::socket::Published;
 use super::timer_wheel::TimerWheel;
-use super::topics::Topics;
 use crate::net::{Keep, Spares, Transport};
 use crate::proto::Spare;
 
@@ -40,9 +39,7 @@ pub(super) struct Hub<T> {
     worker: usize,
     sessions: Slab<Session<T>>,
     wheel: TimerWheel,
-    topics: Topics,
-    /// Sessions to be driven without an event of theirs.
-    again: VecDeque<Token>,
+    exchange: Exchange,
     buffer: Vec<u8>,
     cork: Vec<u8>,
     spares: Spares,
@@ -58,8 +55,7 @@ impl<T: Transport> Hub<T> {
             worker,
             sessions: Slab::new(),
             wheel: TimerWheel::new(now),
-            topics: Topics::default(),
-            again: VecDeque::new(),
+            exchange: Exchange::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
             spares: Spares::default(),
@@ -89,7 +85,7 @@ impl<T: Transport> Hub<T> {
 
     /// How long nothing is to be done without an event; None for ever.
     pub(super) fn patience(&self) -> Option<Duration> {
-        if !self.again.is_empty() {
+        if !self.exchange.again.is_empty() {
             return Some(Duration::ZERO);
         }
         let now = self.context.now;
@@ -171,8 +167,8 @@ impl<T: Transport> Hub<T> {
 
     /// Drives sessions that wait for their turn without an event.
     pub(super) fn drive_again(&mut self) {
-        for _ in 0..self.again.len().min(AGAIN_PER_TURN) {
-            let Some(token) = self.again.pop_front() else {
+        for _ in 0..self.exchange.again.len().min(AGAIN_PER_TURN) {
+            let Some(token) = self.exchange.again.pop_front() else {
                 return;
             };
             if let Some(session) = self.sessions.get_mut(token) {
@@ -180,7 +176,7 @@ impl<T: Transport> Hub<T> {
                 self.drive(token);
             }
         }
-        if self.again.is_empty() {
+        if self.exchange.again.is_empty() {
             // Each subscriber was driven, which has written it, or made it its own.
             self.spares.clear_published();
         }
@@ -222,6 +218,7 @@ impl<T: Transport> Hub<T> {
                 session.reply_deferred(&response, turn)
             }),
             Command::Inspect(receive) => {
+                self.end_burst();
                 let mut all = Vec::new();
                 for token in self.sessions.tokens() {
                     let session = self.sessions.get_mut(token);
@@ -249,14 +246,16 @@ impl<T: Transport> Hub<T> {
 
     #[inline]
     fn drive_by(&mut self, token: Token, how: impl FnOnce(&mut Session<T>, &mut Turn<'_>) -> Next) {
+        if self.exchange.burst.goes_on() {
+            self.end_burst();
+        }
         // Lent, so that what it publishes reaches the others.
         let Some((session, sessions)) = self.sessions.lend(token) else {
             return;
         };
         let mut peers = Others {
             sessions,
-            topics: &mut self.topics,
-            again: &mut self.again,
+            exchange: &mut self.exchange,
             spares: &self.spares,
         };
         let mut turn = Turn {
@@ -284,7 +283,7 @@ impl<T: Transport> Hub<T> {
             Next::Again => {
                 if !session.queued {
                     session.queued = true;
-                    self.again.push_back(token);
+                    self.exchange.again.push_back(token);
                 }
             }
             Next::Settled => return,
@@ -307,108 +306,18 @@ impl<T: Transport> Hub<T> {
         self.context.shared.left(self.worker);
     }
 
+    /// Before a session is driven, or looked at.
+    #[cold]
+    fn end_burst(&mut self) {
+        self.others().end_burst();
+    }
+
     fn others(&mut self) -> Others<'_, T> {
         Others {
             sessions: self.sessions.all(),
-            topics: &mut self.topics,
-            again: &mut self.again,
+            exchange: &mut self.exchange,
             spares: &self.spares,
         }
-    }
-}
-
-/// The sessions of the worker that are not being driven.
-struct Others<'h, T> {
-    sessions: slab::Others<'h, Session<T>>,
-    topics: &'h mut Topics,
-    again: &'h mut VecDeque<Token>,
-    spares: &'h Spares,
-}
-
-impl<T: Transport> Others<'_, T> {
-    /// Gives a message to one session.
-    fn send(&mut self, token: Token, delivery: &Delivery<'_>) {
-        let mut tally = Tally::default();
-        if let Some(session) = self.sessions.get_mut(token) {
-            tally.deliver(session, token, delivery, self.spares, self.again);
-        }
-        tally.count(delivery.metrics);
-    }
-}
-
-/// What came of a message for sessions that are not being driven.
-#[derive(Default)]
-struct Tally {
-    published: Published,
-    /// By how much what waits has grown; below zero where it was dropped for this.
-    queued: i64,
-}
-
-impl Tally {
-    /// Gives the message to a session and has it driven, which writes it.
-    #[inline]
-    fn deliver<T: Transport>(
-        &mut self,
-        session: &mut Session<T>,
-        token: Token,
-        delivery: &Delivery<'_>,
-        spares: &Spares,
-        again: &mut VecDeque<Token>,
-    ) {
-        let before = session.queued_bytes();
-        self.published.count(session.deliver(delivery, spares));
-        self.queued += session.queued_bytes() as i64 - before as i64;
-        if !session.queued {
-            session.queued = true;
-            again.push_back(token);
-        }
-    }
-
-    fn count(self, metrics: &Metrics) -> Published {
-        let Published {
-            sent,
-            queued,
-            dropped,
-            ..
-        } = self.published;
-        metrics.messages_sent.add((sent + queued) as u64);
-        metrics.dropped.add(dropped as u64);
-        let gauge = &metrics.queued_bytes;
-        gauge.set(gauge.value().wrapping_add_signed(self.queued));
-        self.published
-    }
-}
-
-impl<T: Transport> Peers for Others<'_, T> {
-    fn publish(
-        &mut self,
-        topic: &str,
-        mut delivery: Delivery<'_>,
-        except: Option<Token>,
-    ) -> Published {
-        let mut tally = Tally::default();
-        let Some(subscribers) = self.topics.subscribers(topic) else {
-            return tally.published;
-        };
-        if subscribers.len() > 1 {
-            delivery.publish(self.spares);
-        }
-        for &token in subscribers {
-            if Some(token) != except
-                && let Some(session) = self.sessions.get_mut(token)
-            {
-                tally.deliver(session, token, &delivery, self.spares, self.again);
-            }
-        }
-        tally.count(delivery.metrics)
-    }
-
-    fn subscribe(&mut self, topic: &Arc<str>, token: Token) {
-        self.topics.insert(topic, token);
-    }
-
-    fn unsubscribe(&mut self, topic: &str, token: Token) {
-        self.topics.remove(topic, token);
     }
 }
 

@@ -366,6 +366,26 @@ impl Link {
         self.deliver_late(queue, delivery)
     }
 
+    /// How many bytes of published frames it takes with nothing in the way, each as it is.
+    pub(super) fn room_for_batch(&self, queue: &WriteQueue) -> usize {
+        let Options {
+            overflow,
+            max_backpressure,
+            ..
+        } = *self.options;
+        if queue.is_blocked() || self.end().is_some() || overflow == Overflow::DropOldest {
+            return 0;
+        }
+        let room = max_backpressure.saturating_sub(queue.len());
+        room.min(self.connection.plain_room())
+    }
+
+    pub(super) fn deliver_batch(&mut self, queue: &mut WriteQueue, batch: &Batch) {
+        queue.push_published(&batch.place);
+        let account = &mut self.account;
+        account.sent(batch.messages, batch.payload, batch.instant);
+    }
+
     /// As [`deliver`](Self::deliver) where something may be in the way.
     #[inline(never)]
     fn deliver_late(&mut self, queue: &mut WriteQueue, delivery: &Delivery<'_>) -> Sent {
@@ -454,5 +474,41 @@ impl<'a> Delivery<'a> {
         if self.keep == Keep::Always {
             self.place = spares.publish(self.message.plain());
         }
+    }
+
+    /// The message alone, if it is published.
+    pub(super) fn batch(&self) -> Option<Batch> {
+        Some(Batch {
+            place: self.place.clone()?,
+            messages: 1,
+            payload: self.message.payload().len(),
+            instant: self.instant,
+        })
+    }
+}
+
+/// Published messages that lie one behind the other.
+pub(super) struct Batch {
+    place: Range<usize>,
+    messages: u64,
+    /// Bytes of payload.
+    payload: usize,
+    /// When the last was published.
+    instant: Instant,
+}
+
+impl Batch {
+    /// Bytes of frames.
+    pub(super) fn len(&self) -> usize {
+        self.place.len()
+    }
+
+    /// Adds what was published next.
+    pub(super) fn join(&mut self, next: Self) {
+        debug_assert_eq!(self.place.end, next.place.start);
+        self.place.end = next.place.end;
+        self.messages += next.messages;
+        self.payload += next.payload;
+        self.instant = next.instant;
     }
 }

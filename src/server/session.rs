@@ -24,7 +24,7 @@ use self::opening::Opening;
 use super::handle::ConnectionId;
 use super::handler::{Application, End};
 use super::limits::Permit;
-use super::link::{Context, Delivery, Open, Peers, Remote, SocketIo, Told};
+use super::link::{Batch, Context, Delivery, Open, Peers, Remote, SocketIo, Told};
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::shared::Shared;
@@ -194,6 +194,21 @@ impl<T: Transport> Session<T> {
                 sent
             }
             _ => Sent::Dropped,
+        }
+    }
+
+    /// How many bytes of published frames it takes with nothing in the way, at present.
+    pub(super) fn room_for_batch(&self) -> usize {
+        match &self.phase {
+            Phase::Open(open) => open.link.room_for_batch(&self.queue),
+            _ => 0,
+        }
+    }
+
+    /// What there was [room](Self::room_for_batch) for.
+    pub(super) fn deliver_batch(&mut self, batch: &Batch) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.link.deliver_batch(&mut self.queue, batch);
         }
     }
 

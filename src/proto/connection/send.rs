@@ -88,6 +88,12 @@ impl Connection {
         length < self.plain_below as usize
     }
 
+    /// Messages that are shorter together may be sent now as one frame each, as they are.
+    #[cfg(feature = "server")]
+    pub(crate) fn plain_room(&self) -> usize {
+        (self.plain_below as usize).saturating_sub(1)
+    }
+
     #[inline(never)]
     fn send_any(
         &mut self,

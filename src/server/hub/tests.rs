@@ -22,6 +22,7 @@ use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
 
+mod burst;
 mod client;
 mod large;
 mod single;

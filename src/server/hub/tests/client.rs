@@ -15,6 +15,8 @@ pub(super) struct Client {
     /// The last number it heard from each sender.
     last: HashMap<String, u64>,
     pub(super) messages: u64,
+    /// The sender and the number of each.
+    pub(super) heard: Vec<String>,
     closing: bool,
     /// The answer was 101.
     pub(super) accepted: bool,
@@ -44,6 +46,7 @@ impl Client {
             next: 0,
             last: HashMap::new(),
             messages: 0,
+            heard: Vec::new(),
             closing: false,
             accepted: false,
             closed: false,
@@ -137,6 +140,7 @@ impl Client {
         }
         let mut words = text.split(' ').skip(2);
         let (who, number) = (words.next().unwrap(), words.next().unwrap());
+        self.heard.push(format!("{who} {number}"));
         let number = number.parse().unwrap();
         let before = self.last.insert(who.to_string(), number);
         assert!(

@@ -116,8 +116,8 @@ impl World {
         let (topic, filling) = (random.below(TOPICS), random.bytes());
         match random.below(26) {
             0..4 => client.say("echo", topic, filling),
-            4..6 => client.say("publish", topic, filling),
-            6..8 => client.say("all", topic, filling),
+            4..6 => (0..=random.below(4)).for_each(|_| client.say("publish", topic, filling)),
+            6..8 => (0..=random.below(4)).for_each(|_| client.say("all", topic, filling)),
             8..11 => client.say("subscribe", topic, 0),
             11 => client.say("unsubscribe", topic, 0),
             12 => client.say("begin", topic, filling),
@@ -255,11 +255,14 @@ impl World {
         for (name, gauge) in gauges {
             assert_eq!(gauge, 0, "{name}");
         }
-        assert!(self.hub.topics.is_empty() && self.hub.cork.is_empty());
+        assert!(self.hub.exchange.topics.is_empty() && self.hub.cork.is_empty());
         // Entries of sessions that are gone go in their turn: the horizon is about a minute.
         self.hub.at(self.now).drive_again();
         self.hub.at(self.now + Duration::from_secs(70)).expire();
-        assert_eq!((self.hub.again.len(), self.hub.wheel.len()), (0, 0));
+        assert_eq!(
+            (self.hub.exchange.again.len(), self.hub.wheel.len()),
+            (0, 0)
+        );
 
         let lives = self.app.0.lock().unwrap();
         assert_eq!(stats.connections_opened, lives.len() as u64);
