@@ -55,7 +55,7 @@
 //!
 //! # Budgets
 //!
-//! One worker serves its connections in turns. A turn reads at most a few times 64 KiB from each
+//! One worker serves its connections in turns. A turn reads at most a few times 96 KiB from each
 //! and writes to at most some hundreds of those that a publish has reached, so that neither a busy
 //! peer nor a large topic keeps the others waiting for more than some milliseconds.
 

@@ -34,7 +34,7 @@ use crate::net::{Spares, Transport, WriteQueue};
 use crate::proto::{ServerHandshake, Spare};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
-/// 256 KiB.
+/// 384 KiB.
 const READS_PER_TURN: usize = 4;
 
 /// What a peer may still send once its connection is over, before its transport is dropped: as
