@@ -1,4 +1,5 @@
-//! Instructions that the server executes for each echoed message, counted by valgrind's callgrind.
+//! Instructions that the server executes for each message it echoes, or delivers to a subscriber,
+//! counted by valgrind's callgrind.
 //!
 //! ```text
 //! cargo bench --features simd --bench instructions
@@ -10,7 +11,7 @@
 //!
 //! Each case is counted with two numbers of messages, and the difference divided: so starting
 //! and connecting are left out. One client on one thread sends each connection's burst and reads
-//! the echoes before the next, so nothing depends on timing. Where all connections are ready at
+//! the answers before the next, so nothing depends on timing. Where all connections are ready at
 //! once, as those of a busy server are, the server is stopped while they send.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,20 +29,28 @@ struct Case {
     /// Messages that are sent at once.
     depth: usize,
     connections: usize,
-    /// All connections send before the server sees any of it, and not each in its turn.
-    at_once: bool,
+    load: Load,
     /// For each message.
     instructions: u64,
 }
 
-const CASES: [Case; 6] = [
+enum Load {
+    /// Each connection sends once the one before it has its echoes.
+    InTurn,
+    /// All connections send before the server sees any of it.
+    AtOnce,
+    /// The first connection sends, and all receive.
+    FanOut,
+}
+
+const CASES: [Case; 8] = [
     Case {
         name: "20 B, depth 1",
         text: false,
         size: 20,
         depth: 1,
         connections: 100,
-        at_once: true,
+        load: Load::AtOnce,
         instructions: 449,
     },
     Case {
@@ -50,7 +59,7 @@ const CASES: [Case; 6] = [
         size: 20,
         depth: 1,
         connections: 20,
-        at_once: false,
+        load: Load::InTurn,
         instructions: 794,
     },
     Case {
@@ -59,7 +68,7 @@ const CASES: [Case; 6] = [
         size: 20,
         depth: 16,
         connections: 20,
-        at_once: false,
+        load: Load::InTurn,
         instructions: 195,
     },
     Case {
@@ -68,7 +77,7 @@ const CASES: [Case; 6] = [
         size: 1024,
         depth: 16,
         connections: 20,
-        at_once: false,
+        load: Load::InTurn,
         instructions: 452,
     },
     Case {
@@ -77,8 +86,8 @@ const CASES: [Case; 6] = [
         size: 1024,
         depth: 16,
         connections: 20,
-        at_once: false,
-        instructions: 1_452,
+        load: Load::InTurn,
+        instructions: 1_476,
     },
     Case {
         name: "1 MiB text, depth 1",
@@ -86,8 +95,26 @@ const CASES: [Case; 6] = [
         size: 1 << 20,
         depth: 1,
         connections: 2,
-        at_once: false,
-        instructions: 1_264_466,
+        load: Load::InTurn,
+        instructions: 1_286_000,
+    },
+    Case {
+        name: "fan-out 64 B, depth 1",
+        text: false,
+        size: 64,
+        depth: 1,
+        connections: 50,
+        load: Load::FanOut,
+        instructions: 613,
+    },
+    Case {
+        name: "fan-out 64 B, depth 16",
+        text: false,
+        size: 64,
+        depth: 16,
+        connections: 50,
+        load: Load::FanOut,
+        instructions: 80,
     },
 ];
 
@@ -105,6 +132,21 @@ impl Handler for Echo {
     }
 }
 
+/// To all connections of its route.
+struct FanOut;
+
+impl Handler for FanOut {
+    type State = ();
+
+    fn on_open(&self, socket: &mut Socket<'_, ()>) {
+        socket.subscribe("all").expect("it is one topic");
+    }
+
+    fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+        socket.publish_to_all("all", &message);
+    }
+}
+
 /// The server that is counted: until its standard input ends.
 fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::default();
@@ -114,6 +156,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
         .config(config)
         .max_backpressure(64 << 20)
         .route("/", Echo)
+        .route("/fan-out", FanOut)
         .listen("127.0.0.1:0")?;
     println!("{}", server.local_addr());
     let handle = server.handle();
@@ -124,13 +167,13 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
     Ok(server.run()?)
 }
 
-/// A connection to `address`, upgraded.
-fn connect(address: &str) -> std::io::Result<TcpStream> {
+/// A connection to `path` at `address`, upgraded.
+fn connect(address: &str, path: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     write!(
         stream,
-        "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )?;
     let mut head = Vec::new();
@@ -202,44 +245,60 @@ fn drive(case: &Case, bursts: usize, server: &mut Child) -> std::io::Result<()> 
     let mut address = String::new();
     let stdout = server.stdout.as_mut().expect("it is piped");
     BufReader::new(stdout).read_line(&mut address)?;
+    let path = match case.load {
+        Load::FanOut => "/fan-out",
+        Load::InTurn | Load::AtOnce => "/",
+    };
     let mut streams = (0..case.connections)
-        .map(|_| connect(address.trim()))
+        .map(|_| connect(address.trim(), path))
         .collect::<Result<Vec<_>, _>>()?;
     let burst = frame(case, Role::Client).repeat(case.depth);
     let expected = frame(case, Role::Server).repeat(case.depth);
-    let mut echoed = vec![0; expected.len()];
+    let mut received = vec![0; expected.len()];
+    let mut receive = |stream: &mut TcpStream| {
+        stream.read_exact(&mut received)?;
+        assert!(received == expected, "it is another message");
+        Ok(())
+    };
     for _ in 0..bursts {
-        if case.at_once {
-            signal(server, "STOP")?;
-            for stream in &mut streams {
-                stream.write_all(&burst)?;
+        match case.load {
+            Load::InTurn => streams
+                .iter_mut()
+                .try_for_each(|it| send(it, &burst, &mut receive))?,
+            Load::AtOnce => {
+                signal(server, "STOP")?;
+                for stream in &mut streams {
+                    stream.write_all(&burst)?;
+                }
+                signal(server, "CONT")?;
+                streams.iter_mut().try_for_each(&mut receive)?;
             }
-            signal(server, "CONT")?;
-            for stream in &mut streams {
-                stream.read_exact(&mut echoed)?;
-                assert!(echoed == expected, "the echo is another message");
+            Load::FanOut => {
+                streams[0].write_all(&burst)?;
+                streams.iter_mut().try_for_each(&mut receive)?;
             }
-            continue;
-        }
-        for stream in &mut streams {
-            // A burst beyond the buffers of the sockets can't be written before it is read.
-            let mut sender = stream.try_clone()?;
-            std::thread::scope(|scope| {
-                let large = burst.len() > 64 << 10;
-                let sent = match large {
-                    true => scope.spawn(|| sender.write_all(&burst)),
-                    false => {
-                        sender.write_all(&burst)?;
-                        scope.spawn(|| Ok(()))
-                    }
-                };
-                stream.read_exact(&mut echoed)?;
-                sent.join().expect("it only writes")
-            })?;
-            assert!(echoed == expected, "the echo is another message");
         }
     }
     Ok(())
+}
+
+/// Sends a burst and receives its echo.
+fn send(
+    stream: &mut TcpStream,
+    burst: &[u8],
+    receive: &mut impl FnMut(&mut TcpStream) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut sender = stream.try_clone()?;
+    if burst.len() <= 64 << 10 {
+        sender.write_all(burst)?;
+        return receive(stream);
+    }
+    // Beyond the buffers of the sockets it can't be written before it is read.
+    std::thread::scope(|scope| {
+        let sent = scope.spawn(|| sender.write_all(burst));
+        receive(stream)?;
+        sent.join().expect("it only writes")
+    })
 }
 
 /// Sends a signal, by its name.

@@ -289,7 +289,9 @@ impl FrameDecoder {
 /// The usual case of [`decode`](FrameDecoder::decode) between messages, and of what follows from
 /// it: a message in one frame, all of it there, of fewer bytes than `below`. None says nothing, and
 /// consumes nothing.
-#[inline]
+///
+/// Part of each loop that asks for it: what it gives back is long.
+#[inline(always)]
 pub(crate) fn take_message<'b>(
     role: Role,
     input: &mut Input<'b>,
