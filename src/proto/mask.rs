@@ -133,8 +133,8 @@ fn blocks_avx2<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
     blocks_here::<LOOK>(payload, key)
 }
 
-/// Whole blocks from the first aligned word on, and the bytes before and
-/// behind them as in [`ends`].
+/// Whole blocks and then lines from the first aligned word on, and the bytes
+/// before and behind them as in [`ends`].
 #[inline(always)]
 fn blocks_here<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
     let tail_key = rotated(key, payload.len() - LINE);

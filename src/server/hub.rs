@@ -28,7 +28,7 @@ use crate::proto::Spare;
 
 /// One for the worker, so its size is no cost per connection. What a socket has at once is often
 /// 64 KiB in all: with the headers, that fits whole. More makes no measurable difference.
-const RECEIVE_BUFFER: usize = 96 * 1024;
+pub(super) const RECEIVE_BUFFER: usize = 96 * 1024;
 
 /// Sessions driven without an event of theirs before the others get their turn: writing to this
 /// many takes a few milliseconds, which is what a published message may delay a ping's answer.
@@ -70,7 +70,7 @@ impl<T: Transport> Hub<T> {
 
     /// From here on it is `now`: all of a turn of the worker's loop has one time.
     pub(super) fn at(&mut self, now: Duration) -> &mut Self {
-        self.context.turn(now);
+        self.context.at(now);
         self
     }
 
@@ -177,7 +177,8 @@ impl<T: Transport> Hub<T> {
             }
         }
         if self.exchange.again.is_empty() {
-            // Each subscriber was driven, which has written it, or made it its own.
+            // Each subscriber was driven, which has written it, or made it its own; nor does a
+            // burst go on, whose subscribers wait to be driven.
             self.spares.clear_published();
         }
     }
@@ -188,15 +189,13 @@ impl<T: Transport> Hub<T> {
         match command {
             Command::Adopt(..) => {}
             Command::Send(token, message) => {
-                let metrics = Arc::clone(&self.context.metrics);
-                let delivery = Delivery::new(&message, Keep::Always, &metrics, now);
-                self.others().send(token, &delivery);
+                let (context, mut others) = self.split();
+                others.send(token, &Delivery::new(&message, Keep::Always, context));
             }
             Command::Publish(topic, message) => {
-                let metrics = Arc::clone(&self.context.metrics);
-                let keep = self.context.shared.keep(&topic);
-                let delivery = Delivery::new(&message, keep, &metrics, now);
-                self.others().publish(&topic, delivery, None);
+                let (context, mut others) = self.split();
+                let keep = context.shared.keep(&topic);
+                others.publish(&topic, Delivery::new(&message, keep, context), None);
             }
             Command::Close(token, code, reason) => self.drive_by(token, |session, turn| {
                 session.close(code, &reason, turn);
@@ -309,15 +308,17 @@ impl<T: Transport> Hub<T> {
     /// Before a session is driven, or looked at.
     #[cold]
     fn end_burst(&mut self) {
-        self.others().end_burst();
+        self.split().1.end_burst();
     }
 
-    fn others(&mut self) -> Others<'_, T> {
-        Others {
+    /// All sessions, none being driven.
+    fn split(&mut self) -> (&Context, Others<'_, T>) {
+        let others = Others {
             sessions: self.sessions.all(),
             exchange: &mut self.exchange,
             spares: &self.spares,
-        }
+        };
+        (&self.context, others)
     }
 }
 

@@ -361,12 +361,13 @@ impl Link {
                 Some(place) if !queue.is_blocked() => queue.push_published(place),
                 _ => queue.push_shared(delivery.message.plain(), Keep::Always),
             }
-            return self.sent(queue, length, delivery.instant);
+            return self.sent(queue, length, delivery.context.instant);
         }
         self.deliver_late(queue, delivery)
     }
 
-    /// How many bytes of published frames it takes with nothing in the way, each as it is.
+    /// How many bytes of published frames it takes with nothing in the way, each as it is: as
+    /// [`deliver`](Self::deliver) asks it of one message.
     pub(super) fn room_for_batch(&self, queue: &WriteQueue) -> usize {
         let Options {
             overflow,
@@ -389,14 +390,8 @@ impl Link {
     /// As [`deliver`](Self::deliver) where something may be in the way.
     #[inline(never)]
     fn deliver_late(&mut self, queue: &mut WriteQueue, delivery: &Delivery<'_>) -> Sent {
-        let &Delivery {
-            message,
-            ref keep,
-            metrics,
-            now,
-            instant,
-            ..
-        } = delivery;
+        let Delivery { message, keep, .. } = delivery;
+        let Context { metrics, now, .. } = delivery.context;
         let length = message.payload().len();
         if !self.connection.is_open() || self.end().is_some() {
             return Sent::Dropped;
@@ -404,10 +399,10 @@ impl Link {
         if self.sending {
             let held = self.rare().held.iter();
             let held: usize = held.map(|(it, _)| it.payload().len()).sum();
-            if !self.make_room(queue, held, length, metrics, now) {
+            if !self.make_room(queue, held, length, metrics, *now) {
                 return Sent::Dropped;
             }
-            self.rare().held.push((message.clone(), keep.clone()));
+            self.rare().held.push(((*message).clone(), keep.clone()));
             return Sent::Queued;
         }
         if let Keep::UntilNext(key) = keep {
@@ -417,7 +412,7 @@ impl Link {
             Keep::Always if self.options.overflow == Overflow::DropOldest => Keep::UntilFull,
             keep => keep.clone(),
         };
-        if !self.make_room(queue, 0, length, metrics, now) {
+        if !self.make_room(queue, 0, length, metrics, *now) {
             return Sent::Dropped;
         }
         let mut own = Vec::new();
@@ -435,7 +430,7 @@ impl Link {
             Ok(None) => queue.push(own, 0, keep),
             Err(_) => return Sent::Dropped,
         }
-        self.sent(queue, length, instant)
+        self.sent(queue, length, delivery.context.instant)
     }
 }
 
@@ -445,27 +440,16 @@ pub(super) struct Delivery<'a> {
     keep: Keep,
     /// Where the plain frame is published, if it is.
     place: Option<Range<usize>>,
-    /// The worker's.
-    pub(super) metrics: &'a Metrics,
-    now: Duration,
-    /// The same as a connection counts it.
-    instant: Instant,
+    pub(super) context: &'a Context,
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) fn new(
-        message: &'a PreparedMessage,
-        keep: Keep,
-        metrics: &'a Metrics,
-        now: Duration,
-    ) -> Self {
+    pub(super) fn new(message: &'a PreparedMessage, keep: Keep, context: &'a Context) -> Self {
         Self {
             message,
             keep,
             place: None,
-            metrics,
-            now,
-            instant: now.into(),
+            context,
         }
     }
 
@@ -476,13 +460,17 @@ impl<'a> Delivery<'a> {
         }
     }
 
+    pub(super) fn is_published(&self) -> bool {
+        self.place.is_some()
+    }
+
     /// The message alone, if it is published.
     pub(super) fn batch(&self) -> Option<Batch> {
         Some(Batch {
             place: self.place.clone()?,
             messages: 1,
             payload: self.message.payload().len(),
-            instant: self.instant,
+            instant: self.context.instant,
         })
     }
 }

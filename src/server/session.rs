@@ -1,10 +1,11 @@
 //! One connection of the server, from its first byte to the end of its transport.
 //!
 //! Owns the transport, what waits to be written to it, and the phase it is in. A readable
-//! transport, a timer and a command from another thread all end in [`Session::drive`], which
-//! reads, lets the core and the application answer, and writes once for each read. The clock and
-//! the buffers are the worker's. Here are the session, its turn and what it writes; the rest is in
-//! `receiving.rs`, `opening.rs`, `deadlines.rs` and `ending.rs`.
+//! transport, a timer and a command from another thread all end in [`Session::drive`], a command in
+//! its long way, [`Session::advance`]: it reads, lets the core and the application answer, and
+//! writes once for each read. The clock and the buffers are the worker's. Here are the session, its
+//! turn and what it writes; the rest is in `receiving.rs`, `opening.rs`, `deadlines.rs` and
+//! `ending.rs`.
 
 mod deadlines;
 mod ending;
@@ -252,8 +253,8 @@ impl<T: Transport> Session<T> {
         self.advance(false, turn)
     }
 
-    /// The same the long way, for any session and with whatever a command has put into the cork.
-    /// The usual turn may have `begun`, with a write and a read.
+    /// As [`drive`](Self::drive) the long way, for any session, and with whatever a command has put
+    /// into the cork. The usual turn may have `begun`, with a write and a read.
     #[inline(never)]
     pub(super) fn advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Next {
         let next = self.try_advance(begun, turn);

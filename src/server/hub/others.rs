@@ -44,7 +44,7 @@ impl<T: Transport> Others<'_, T> {
                 &mut self.exchange.again,
             );
         }
-        tally.count(delivery.metrics);
+        tally.count(&delivery.context.metrics);
     }
 
     /// Gives what has gathered to those it is for.
@@ -57,14 +57,16 @@ impl<T: Transport> Others<'_, T> {
 
 /// Messages that are published one behind the other to the same subscribers. Each of these is given
 /// the first; the rest gathers here, as long as nothing is in its way at any of them, and is given
-/// to them in one piece before anything else happens to one of them.
+/// to them in one piece before anything else happens to one of them. Who subscribes or leaves
+/// meanwhile is the session that is being driven, to which no burst of its own turn goes.
 #[derive(Default)]
 pub(super) struct Burst {
     topic: String,
     except: Option<Token>,
     /// How many were given the first; 0 where there is no burst.
     subscribers: usize,
-    /// How many bytes of frames may gather, once that was asked for.
+    /// How many bytes of frames may gather, once that was asked for; 0 where one message found it
+    /// too small.
     room: Option<usize>,
     gathered: Option<Batch>,
 }
@@ -76,12 +78,18 @@ impl Burst {
     }
 
     /// All subscribers were given a message, with nothing in its way.
-    fn begin(&mut self, topic: &str, except: Option<Token>, subscribers: usize) {
+    fn begin(
+        &mut self,
+        topic: &str,
+        except: Option<Token>,
+        subscribers: usize,
+        room: Option<usize>,
+    ) {
         self.topic.clear();
         self.topic.push_str(topic);
         self.except = except;
         self.subscribers = subscribers;
-        self.room = None;
+        self.room = room;
     }
 
     fn is_of(&self, topic: &str, except: Option<Token>) -> bool {
@@ -193,6 +201,7 @@ impl<T: Transport> Peers for Others<'_, T> {
             }
             least
         };
+        let mut next_room = None;
         if burst.is_of(topic, except)
             && let Some(message) = delivery.batch()
         {
@@ -200,8 +209,10 @@ impl<T: Transport> Peers for Others<'_, T> {
             if burst.gather(message, room) {
                 tally.published.sent = burst.subscribers;
                 tally.queued = (burst.subscribers * length) as i64;
-                return tally.count(delivery.metrics);
+                return tally.count(&delivery.context.metrics);
             }
+            // What takes no message takes no other: not looked for again.
+            next_room = burst.gathered.is_none().then_some(0);
         }
         burst.end(&mut self.sessions, topics);
         for &token in all {
@@ -209,19 +220,23 @@ impl<T: Transport> Peers for Others<'_, T> {
                 tally.deliver(session, token, &delivery, self.spares, again);
             }
         }
-        if tally.published.queued + tally.published.dropped == 0 {
-            burst.begin(topic, except, tally.published.sent);
+        let Published {
+            sent,
+            queued,
+            dropped,
+            ..
+        } = tally.published;
+        if delivery.is_published() && queued + dropped == 0 {
+            burst.begin(topic, except, sent, next_room);
         }
-        tally.count(delivery.metrics)
+        tally.count(&delivery.context.metrics)
     }
 
     fn subscribe(&mut self, topic: &Arc<str>, token: Token) {
-        self.end_burst();
         self.exchange.topics.insert(topic, token);
     }
 
     fn unsubscribe(&mut self, topic: &str, token: Token) {
-        self.end_burst();
         self.exchange.topics.remove(topic, token);
     }
 }

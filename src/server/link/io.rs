@@ -53,7 +53,7 @@ impl Context {
     }
 
     /// Another turn begins.
-    pub(in crate::server) fn turn(&mut self, now: Duration) {
+    pub(in crate::server) fn at(&mut self, now: Duration) {
         self.now = now;
         self.instant = now.into();
     }
@@ -306,9 +306,9 @@ impl SocketIo<'_> {
         {
             let held = mem::take(&mut rare.held);
             self.uncork();
-            let context = &self.context;
+            let context = self.context;
             for (message, keep) in held {
-                let delivery = Delivery::new(&message, keep, &context.metrics, context.now);
+                let delivery = Delivery::new(&message, keep, context);
                 let sent = self.link.deliver(self.queue, &delivery);
                 if sent == Sent::Dropped {
                     context.metrics.dropped.add(1);
@@ -368,8 +368,7 @@ impl SocketIo<'_> {
         let (id, shared) = (self.id, &self.context.shared);
         let subscribed = self.link.is_subscribed(topic);
         shared.remember(topic, message);
-        let Context { metrics, now, .. } = self.context;
-        let delivery = Delivery::new(message, shared.keep(topic), metrics, *now);
+        let delivery = Delivery::new(message, shared.keep(topic), self.context);
         let mut published = self.peers.publish(topic, delivery, Some(id.token()));
         if shared.inboxes.len() > 1 {
             published.remote = self.publish_elsewhere(topic, message, published, subscribed);

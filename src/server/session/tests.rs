@@ -11,6 +11,7 @@ use mio::Token;
 
 use super::super::builder::Builder;
 use super::super::handler::Handler;
+use super::super::hub::RECEIVE_BUFFER;
 use super::super::socket::{Published, Socket};
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
@@ -143,7 +144,7 @@ impl Rig {
             shared,
             echo,
             now: Duration::ZERO,
-            buffer: vec![0; 64 * 1024],
+            buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
             spares: Spares::default(),
             spare: Spare::default(),

@@ -167,3 +167,49 @@ fn a_burst_ends_at_each_where_a_message_by_itself_would() {
         assert_eq!(heard.len(), count);
     }
 }
+
+#[test]
+fn a_burst_of_a_session_and_one_of_a_handle_go_each_to_their_own() {
+    let mut room = room(2);
+    for _ in 0..3 {
+        room.clients[0].say("publish", 0, 10);
+    }
+    room.arrives(0);
+    for number in 0..3 {
+        room.publish(number);
+    }
+    let told = ["handle 0", "handle 1", "handle 2"];
+    let heard = room.heard();
+    assert_eq!(heard[0], told);
+    assert_eq!(heard[1], [&["c0 1", "c0 2", "c0 3"][..], &told].concat());
+}
+
+#[test]
+fn who_looks_at_the_connections_sees_what_has_gathered_for_them() {
+    let mut room = room(2);
+    for number in 0..3 {
+        room.publish(number);
+    }
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&seen);
+    let look = move |stats| *all.lock().unwrap() = stats;
+    room.hub.obey(Command::Inspect(Arc::new(look)));
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    for stats in &*seen {
+        assert_eq!((stats.messages_sent, stats.buffered), (3, 3 * 19));
+    }
+}
+
+#[test]
+fn where_nothing_may_gather_each_message_comes_by_itself() {
+    let mut room = Room::new(3, Server::builder().overflow(Overflow::DropOldest));
+    for number in 0..10 {
+        room.publish(number);
+    }
+    let stats = room.hub.shared().stats();
+    assert_eq!((stats.messages_sent, stats.dropped), (30, 0));
+    for heard in room.heard() {
+        assert_eq!(heard.len(), 10);
+    }
+}

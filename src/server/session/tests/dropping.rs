@@ -131,8 +131,8 @@ mod deflated {
         for text in &texts[1..99] {
             let message = PreparedMessage::new(&**text, &config());
             let keep = Keep::UntilNext("price".into());
-            let metrics = &rig.shared.metrics[0];
-            let delivery = Delivery::new(&message, keep, metrics, NOW);
+            let context = Context::new(Arc::clone(&rig.shared), 0, NOW);
+            let delivery = Delivery::new(&message, keep, &context);
             let sent = rig.session.deliver(&delivery, &rig.spares);
             assert_eq!(sent, Sent::Queued);
         }
