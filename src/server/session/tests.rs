@@ -17,6 +17,7 @@ use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 
+mod calls;
 mod deadlines;
 mod dropping;
 mod faults;

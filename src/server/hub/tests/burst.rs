@@ -178,10 +178,15 @@ fn a_burst_of_a_session_and_one_of_a_handle_go_each_to_their_own() {
     for number in 0..3 {
         room.publish(number);
     }
+    let calls: Vec<_> = (room.clients.iter().map(|it| it.wire(|wire| wire.calls))).collect();
     let told = ["handle 0", "handle 1", "handle 2"];
     let heard = room.heard();
     assert_eq!(heard[0], told);
     assert_eq!(heard[1], [&["c0 1", "c0 2", "c0 3"][..], &told].concat());
+    // All of it by one write.
+    for (client, before) in room.clients.iter().zip(calls) {
+        assert_eq!(client.wire(|wire| wire.calls), before + 1);
+    }
 }
 
 #[test]
