@@ -1,5 +1,5 @@
 //! What the handshake's test files share: requests to bend, the three ways to cut bytes, the
-//! drivers that compare them, and a naive reader, SHA-1 and base64 that owe nothing to the crate.
+//! drivers that compare them, and a naive reader that owes nothing to the crate.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 use core::time::Duration;
@@ -7,9 +7,17 @@ use std::sync::{Arc, Mutex};
 
 use sockeye::error::{HandshakeError, Misuse};
 use sockeye::proto::{
-    Accept, ClientHandshake, Config, Connection, Encoding, Event, Extension, ExtensionOffer, Input,
-    PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension, RequestKind, Response,
-    Rsv, ServerHandshake,
+    Accept, ClientHandshake, Config, Connection, Event, Input, RequestKind, Response,
+    ServerHandshake,
+};
+
+mod keys;
+mod xor;
+
+#[allow(unused_imports, reason = "each test file uses its own part")]
+pub(crate) use self::{
+    keys::{accept_key, base64, sha1},
+    xor::Xor,
 };
 
 /// The key of the example in RFC 6455 section 1.3.
@@ -497,140 +505,6 @@ impl Source {
 
     pub(crate) fn take_log(&self) -> Vec<Vec<u8>> {
         core::mem::take(&mut self.state.lock().unwrap().1)
-    }
-}
-
-/// `Sec-WebSocket-Accept`, computed with nothing of the crate's.
-pub(crate) fn accept_key(key: &[u8]) -> String {
-    base64(&sha1(
-        &[key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat(),
-    ))
-}
-
-/// FIPS 180-4 section 6.1.
-pub(crate) fn sha1(message: &[u8]) -> [u8; 20] {
-    let mut state = [
-        0x6745_2301_u32,
-        0xEFCD_AB89,
-        0x98BA_DCFE,
-        0x1032_5476,
-        0xC3D2_E1F0,
-    ];
-    let mut padded = message.to_vec();
-    padded.push(0x80);
-    while padded.len() % 64 != 56 {
-        padded.push(0);
-    }
-    padded.extend_from_slice(&(message.len() as u64 * 8).to_be_bytes());
-    for block in padded.chunks(64) {
-        let mut words: Vec<u32> = block
-            .chunks(4)
-            .map(|it| u32::from_be_bytes(it.try_into().unwrap()))
-            .collect();
-        for at in 16..80 {
-            let word = words[at - 3] ^ words[at - 8] ^ words[at - 14] ^ words[at - 16];
-            words.push(word.rotate_left(1));
-        }
-        let [mut a, mut b, mut c, mut d, mut e] = state;
-        for (round, word) in words.into_iter().enumerate() {
-            let (f, k) = match round {
-                0..20 => (b & c | !b & d, 0x5A82_7999),
-                20..40 => (b ^ c ^ d, 0x6ED9_EBA1),
-                40..60 => (b & c | b & d | c & d, 0x8F1B_BCDC),
-                _ => (b ^ c ^ d, 0xCA62_C1D6_u32),
-            };
-            let next = a
-                .rotate_left(5)
-                .wrapping_add(f)
-                .wrapping_add(e)
-                .wrapping_add(k)
-                .wrapping_add(word);
-            (e, d, c, b, a) = (d, c, b.rotate_left(30), a, next);
-        }
-        for (word, add) in state.iter_mut().zip([a, b, c, d, e]) {
-            *word = word.wrapping_add(add);
-        }
-    }
-    let mut digest = [0; 20];
-    for (bytes, word) in digest.chunks_mut(4).zip(state) {
-        bytes.copy_from_slice(&word.to_be_bytes());
-    }
-    digest
-}
-
-/// RFC 4648 section 4.
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let at = |index: usize| u32::from(group.get(index).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for index in 0..4 {
-            if index <= group.len() {
-                text.push(ALPHABET[(bits >> (18 - 6 * index)) as usize & 63] as char);
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
-}
-
-/// A per-message extension that XORs every byte with a constant, marked by RSV1: the least that
-/// shows whether both ends agreed.
-#[derive(Debug)]
-pub(crate) struct Xor;
-
-impl Xor {
-    pub(crate) const NAME: &str = "x-test-xor";
-
-    fn codec() -> PerMessage {
-        PerMessage::new(Rsv::RSV1, Box::new(XorCodec), Box::new(XorCodec))
-    }
-}
-
-impl PerMessageExtension for Xor {
-    fn offers(&self) -> Vec<Extension> {
-        let offer = Extension::new(Self::NAME).unwrap();
-        vec![offer.with_value("level", "1").unwrap()]
-    }
-
-    fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {
-        let level = offer.params().any(|param| param.name == "level");
-        (offer.name() == Self::NAME && level)
-            .then(|| (Extension::new(Self::NAME).unwrap(), Self::codec()))
-    }
-
-    fn confirm(&self, response: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>> {
-        (response.name() == Self::NAME).then(|| match response.params().next() {
-            None => Ok(Self::codec()),
-            Some(_) => Err("x-test-xor has no response parameters"),
-        })
-    }
-}
-
-struct XorCodec;
-
-impl PerMessageEncode for XorCodec {
-    fn encode(&mut self, payload: &[u8], _: bool, _: Encoding, out: &mut Vec<u8>) -> bool {
-        out.extend(payload.iter().map(|byte| byte ^ 0x5A));
-        true
-    }
-}
-
-impl PerMessageDecode for XorCodec {
-    fn decode(
-        &mut self,
-        piece: &[u8],
-        _: bool,
-        limit: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), sockeye::proto::DecodeError> {
-        if piece.len() > limit {
-            return Err(sockeye::proto::DecodeError::TooLong);
-        }
-        out.extend(piece.iter().map(|byte| byte ^ 0x5A));
-        Ok(())
     }
 }
 
