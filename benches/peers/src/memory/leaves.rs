@@ -24,7 +24,7 @@ const KEY: [u8; 4] = [0x12, 0x34, 0x56, 0x78];
 /// In place, but for the copy that it is compared with.
 fn mask(size: usize, calls: usize) -> Vec<Row> {
     let copy = || {
-        let (from, mut to) = (vec![1; size], Vec::new());
+        let (from, mut to) = (vec![1_u8; size], Vec::new());
         move || {
             for _ in 0..calls {
                 to.clear();
