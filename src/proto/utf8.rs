@@ -226,6 +226,11 @@ impl Utf8Validator {
 /// invalid, or `text.len()` if it is cut inside a character.
 #[inline]
 pub fn validate(text: &[u8]) -> Result<&str, Utf8Error> {
+    // If it is bad, the validator says where.
+    #[cfg(feature = "simd")]
+    if text.len() >= SIMD_FROM && simdutf8::basic::from_utf8(text).is_ok() {
+        return Ok(validated(text));
+    }
     if !is_short_ascii(text) {
         let mut validator = Utf8Validator::new();
         validator.continue_with(text)?;
