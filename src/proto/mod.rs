@@ -73,6 +73,15 @@
 //! # Ok::<(), sockeye::Error>(())
 //! ```
 //!
+//! # The read buffer
+//!
+//! How long it is is yours to choose. Reads of 64 KiB save system calls, which at a socket cost
+//! more than all that is done here. Where reading costs no more than the copy, 16 to 24 KiB stay in
+//! the first level cache, and messages of 1 KiB take seven tenths of the time. Of a message that
+//! doesn't fit in one read the bytes are copied once more, to where it is assembled; from 16 KiB on
+//! the rest can be read to there ([`Connection::space`]), and [`Connection::recycle`] gives the
+//! memory back for the next.
+//!
 //! # What holds
 //!
 //! 1. However the input is split, events (streamed pieces joined) and output are the same.

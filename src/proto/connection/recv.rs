@@ -25,7 +25,9 @@ impl Connection {
     /// # Errors
     /// A [`Fault`] when the peer broke the protocol or a limit. `out` then holds the Close frame
     /// that tells it: write it, then follow [`teardown`](Self::teardown). The error sticks.
-    #[inline]
+    // Else a program that calls it at two places has its answer through memory, which costs 2 to
+    // 4 ns for each message.
+    #[inline(always)]
     pub fn recv<'b>(
         &mut self,
         input: &mut Input<'b>,
