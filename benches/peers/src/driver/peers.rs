@@ -71,7 +71,6 @@ const PEERS: &[Peer] = &[
         workers: Some("--workers"),
         tls: Some(Program::Own("sockeye_server")),
         batches: true,
-        ..PEER
     },
     Peer {
         name: "tokio-tungstenite",

@@ -280,7 +280,8 @@ fn encode(size: usize) -> Vec<Row> {
                 .expect("open")
                 .encode();
             let slices = [IoSlice::new(header.as_bytes()), IoSlice::new(&data)];
-            sink.write_vectored(black_box(&slices)).expect("endless");
+            let written = sink.write_vectored(black_box(&slices)).expect("endless");
+            black_box(written);
         }
     };
 
