@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::encode::TAIL;
-use super::pool;
+use super::{append, pool};
 use crate::proto::extension::{DecodeError, PerMessageDecode};
 
 /// The most that the output is grown by at once before it doubles.
@@ -13,6 +13,9 @@ const STEP: usize = 16 * 1024;
 
 /// The least that it is grown by, also beyond the limit.
 const SPARE: usize = 256;
+
+/// So much of the room that is there already is used at once.
+const AT_HAND: usize = 4 * 1024;
 
 /// An empty last block: fed behind a message, a stream that is at a block's end then ends.
 const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xFF, 0xFF];
@@ -93,11 +96,15 @@ fn inflate_piece(
     out: &mut Vec<u8>,
 ) -> Result<bool, DecodeError> {
     loop {
-        if out.len() == out.capacity() {
-            grow(out, piece.len(), end);
-        }
+        let room = room(out, piece.len(), end);
+        out.reserve_exact(room);
         let (consumed, written) = (inflate.total_in(), out.len());
-        let result = inflate.decompress_vec(piece, out, FlushDecompress::Sync);
+        let result = append(out, room, |out| {
+            let before = inflate.total_out();
+            let result = inflate.decompress(piece, out, FlushDecompress::Sync);
+            ((inflate.total_out() - before) as usize, result)
+        });
+        let full = out.len() - written == room;
         piece = &piece[(inflate.total_in() - consumed) as usize..];
         // First, since what is behind a fault in the input was not inflated.
         if out.len() > end {
@@ -113,7 +120,7 @@ fn inflate_piece(
                     return Ok(true);
                 }
             }
-            Ok(_) if piece.is_empty() && out.len() < out.capacity() => return Ok(false),
+            Ok(_) if piece.is_empty() && !full => return Ok(false),
             // More output waits for room.
             Ok(_) if out.len() > written || !piece.is_empty() && consumed < inflate.total_in() => {}
             Ok(_) | Err(_) => return Err(DecodeError::Invalid(CORRUPT)),
@@ -134,10 +141,36 @@ fn finish(inflate: &mut Decompress, last: bool, out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-/// Makes room for more, by no more than `SPARE` beyond `end`.
-fn grow(out: &mut Vec<u8>, input: usize, end: usize) {
+/// How many bytes more to make room for: no more than `SPARE` beyond `end`.
+fn room(out: &Vec<u8>, input: usize, end: usize) -> usize {
     let wanted = input.saturating_mul(4).clamp(SPARE, STEP).max(out.len());
+    // What is there is used, as far as it takes less time than another call.
+    let wanted = wanted.max(AT_HAND.min(out.capacity() - out.len()));
     // A byte more than may come shows whether it does come.
     let most = (end - out.len()).saturating_add(SPARE);
-    out.reserve_exact(wanted.min(most));
+    wanted.min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::proto::extension::deflate::append;
+
+    #[test]
+    fn a_short_message_in_a_long_buffer_has_only_the_room_it_needs_made_ready() {
+        let mut long = vec![b'x'; 1 << 20];
+        long.truncate(3);
+        let most = room(&long, 300, usize::MAX);
+        assert_eq!(most, AT_HAND);
+        let given = append(&mut long, most, |room| {
+            room[..2].copy_from_slice(b"yz");
+            (2, room.len())
+        });
+        assert_eq!((given, &long[..]), (most, &b"xxxyz"[..]));
+        // Without a buffer, as much as such a message is likely to take.
+        assert_eq!(room(&Vec::new(), 300, usize::MAX), 1200);
+        assert_eq!(room(&Vec::new(), 300, 0), SPARE);
+    }
 }

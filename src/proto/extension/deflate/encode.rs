@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use flate2::{Compress, FlushCompress};
 
 use super::negotiate::NAME;
-use super::{Deflate, Direction, Level, WindowBits, pool};
+use super::{Deflate, Direction, Level, WindowBits, append, pool};
 use crate::proto::extension::{Encoding, PerMessageEncode, PreparedKey, PreparedUse};
 
 /// The empty block that ends what a flush yields, which is not sent (RFC 7692 section 7.2.1:
@@ -137,14 +137,19 @@ pub(super) fn compress_once(payload: &[u8], level: Level, window: WindowBits) ->
 fn compress_piece(compress: &mut Compress, mut payload: &[u8], fin: bool, out: &mut Vec<u8>) {
     let start = out.len();
     loop {
-        out.reserve(payload.len().min(STEP) + SLACK);
-        let before = compress.total_in();
-        let result = compress.compress_vec(payload, out, FlushCompress::Sync);
-        payload = &payload[(compress.total_in() - before) as usize..];
+        let room = payload.len().min(STEP) + SLACK;
+        let (consumed, written) = (compress.total_in(), out.len());
+        let result = append(out, room, |out| {
+            let before = compress.total_out();
+            let result = compress.compress(payload, out, FlushCompress::Sync);
+            ((compress.total_out() - before) as usize, result)
+        });
+        let full = out.len() - written == room;
+        payload = &payload[(compress.total_in() - consumed) as usize..];
         // There is no error to handle: zlib has one for a state that is not valid and for a
         // stream that was finished, which this never does.
         debug_assert!(result.is_ok(), "{result:?}");
-        if result.is_err() || payload.is_empty() && out.len() < out.capacity() {
+        if result.is_err() || payload.is_empty() && !full {
             break;
         }
     }
