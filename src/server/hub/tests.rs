@@ -24,6 +24,7 @@ use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
 
 mod burst;
 mod client;
+mod crowd;
 mod large;
 mod single;
 #[cfg(all(feature = "tls", feature = "client"))]
@@ -31,6 +32,7 @@ mod tls;
 mod world;
 
 use client::Client;
+use crowd::Crowd;
 use world::World;
 
 /// Enough to see each operation after each other, few enough for every run of the tests.

@@ -3,47 +3,9 @@
 use super::*;
 use crate::proto::PreparedMessage;
 
-struct Room {
-    hub: Hub<Sim>,
-    clients: Vec<Client>,
-}
-
-impl Room {
-    /// All are subscribed to `t0`.
-    fn new(count: usize, builder: crate::server::Builder) -> Self {
-        let builder = builder.route("/hub", App::default());
-        let shared = Arc::new(builder.shared(Vec::new()).unwrap());
-        let mut room = Self {
-            hub: Hub::new(Arc::clone(&shared), 0, Duration::ZERO),
-            clients: Vec::new(),
-        };
-        for number in 0..count {
-            let sim = Sim::default();
-            sim.0.borrow_mut().room = usize::MAX;
-            let mut client = Client::new(number, sim.clone(), number as u64);
-            client.say("subscribe", 0, 0);
-            shared.take_in();
-            let permit = shared.connections.admit().unwrap();
-            let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
-            room.hub.insert(sim, peer, permit, |_, it| {
-                *token = Some(it);
-                true
-            });
-            room.clients.push(client);
-            room.arrives(number);
-        }
-        room.heard();
-        room
-    }
-
-    /// What the client has said is read.
+impl Crowd {
     fn arrives(&mut self, number: usize) {
-        let client = &self.clients[number];
-        client.wire(|wire| {
-            let left = wire.input.len();
-            wire.arrive(left);
-        });
-        self.hub.ready(client.token.unwrap(), true, false);
+        self.read(number, Duration::ZERO);
     }
 
     fn told(&mut self, number: u64, command: impl FnOnce(PreparedMessage) -> Command) {
@@ -70,8 +32,8 @@ impl Room {
     }
 }
 
-fn room(count: usize) -> Room {
-    Room::new(count, Server::builder())
+fn room(count: usize) -> Crowd {
+    Crowd::new(count, Server::builder())
 }
 
 #[test]
@@ -147,7 +109,7 @@ fn a_burst_goes_to_those_who_were_subscribed_when_it_was_published() {
 #[test]
 fn a_burst_ends_at_each_where_a_message_by_itself_would() {
     let builder = Server::builder().max_backpressure(200);
-    let mut room = Room::new(2, builder.overflow(Overflow::DropNewest));
+    let mut room = Crowd::new(2, builder.overflow(Overflow::DropNewest));
     for number in 0..100 {
         room.publish(number);
     }
@@ -208,7 +170,7 @@ fn who_looks_at_the_connections_sees_what_has_gathered_for_them() {
 
 #[test]
 fn where_nothing_may_gather_each_message_comes_by_itself() {
-    let mut room = Room::new(3, Server::builder().overflow(Overflow::DropOldest));
+    let mut room = Crowd::new(3, Server::builder().overflow(Overflow::DropOldest));
     for number in 0..10 {
         room.publish(number);
     }

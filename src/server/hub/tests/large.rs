@@ -9,66 +9,9 @@ const PEERS: usize = 10_000;
 const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
 const PONG: [u8; 2] = [0x8A, 0];
 
-struct Crowd {
-    hub: Hub<Sim>,
-    app: App,
-    clients: Vec<Client>,
-}
-
-impl Crowd {
-    /// They are all open and have subscribed to `t0`.
-    fn new() -> Self {
-        let app = App::default();
-        let builder = Server::builder()
-            .observer(app.clone())
-            .route("/hub", app.clone());
-        let shared = Arc::new(builder.shared(Vec::new()).unwrap());
-        let mut crowd = Self {
-            hub: Hub::new(Arc::clone(&shared), 0, Duration::ZERO),
-            app,
-            clients: Vec::new(),
-        };
-        for number in 0..PEERS {
-            let sim = Sim::default();
-            sim.0.borrow_mut().room = usize::MAX;
-            let mut client = Client::new(number, sim.clone(), number as u64);
-            client.say("subscribe", 0, 0);
-            shared.take_in();
-            let permit = shared.connections.admit().unwrap();
-            let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
-            crowd.hub.insert(sim, peer, permit, |_, it| {
-                *token = Some(it);
-                true
-            });
-            crowd.clients.push(client);
-        }
-        crowd.read_all(Duration::ZERO);
-        for client in &mut crowd.clients {
-            client.listen();
-        }
-        assert_eq!(shared.directory.count("t0"), PEERS);
-        crowd
-    }
-
-    /// All that the clients have sent arrives, and is read.
-    fn read_all(&mut self, now: Duration) {
-        for client in &self.clients {
-            let token = client.token.unwrap();
-            let (readable, ended) = client.wire(|wire| {
-                let left = wire.input.len();
-                wire.arrive(left);
-                (wire.read < left || wire.fin, wire.fin)
-            });
-            if readable {
-                self.hub.at(now).ready(token, true, ended);
-            }
-        }
-    }
-}
-
 #[test]
 fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
-    let mut crowd = Crowd::new();
+    let mut crowd = Crowd::new(PEERS, Server::builder());
     let config = Arc::clone(&crowd.hub.shared().settings.options.config);
     let text = format!("told t0 handle 0 {}", "y".repeat(4_000));
     let message = PreparedMessage::new(&*text, &config);
@@ -122,7 +65,7 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
 
 #[test]
 fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
-    let mut crowd = Crowd::new();
+    let mut crowd = Crowd::new(PEERS, Server::builder());
     let second = Duration::from_secs(1);
     let stop = Command::ShutDown(10 * second);
     crowd.hub.obey(stop);
