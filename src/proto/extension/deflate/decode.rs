@@ -14,8 +14,10 @@ const STEP: usize = 16 * 1024;
 /// The least that it is grown by, also beyond the limit.
 const SPARE: usize = 256;
 
-/// So much of the room that is there already is used at once.
-const AT_HAND: usize = 4 * 1024;
+/// As much of the room that is there is made ready at least, and at most: for each piece in
+/// proportion to it, or a message in many would cost their number times its length.
+const LEAST_READY: usize = 4 * 1024;
+const MOST_READY: usize = 64 * 1024;
 
 /// An empty last block: fed behind a message, a stream that is at a block's end then ends.
 const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xFF, 0xFF];
@@ -97,7 +99,6 @@ fn inflate_piece(
 ) -> Result<bool, DecodeError> {
     loop {
         let room = room(out, piece.len(), end);
-        out.reserve_exact(room);
         let (consumed, written) = (inflate.total_in(), out.len());
         let result = append(out, room, |out| {
             let before = inflate.total_out();
@@ -141,14 +142,18 @@ fn finish(inflate: &mut Decompress, last: bool, out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-/// How many bytes more to make room for: no more than `SPARE` beyond `end`.
-fn room(out: &Vec<u8>, input: usize, end: usize) -> usize {
-    let wanted = input.saturating_mul(4).clamp(SPARE, STEP).max(out.len());
-    // What is there is used, as far as it takes less time than another call.
-    let wanted = wanted.max(AT_HAND.min(out.capacity() - out.len()));
+/// Sees that there is room for more, no more than `SPARE` beyond `end`; answers how much of it to
+/// make ready.
+fn room(out: &mut Vec<u8>, input: usize, end: usize) -> usize {
+    let likely = input.saturating_mul(4);
     // A byte more than may come shows whether it does come.
     let most = (end - out.len()).saturating_add(SPARE);
-    wanted.min(most)
+    if out.len() == out.capacity() {
+        let wanted = likely.clamp(SPARE, STEP).max(out.len());
+        out.reserve_exact(wanted.min(most));
+    }
+    let ready = likely.clamp(LEAST_READY, MOST_READY);
+    ready.min(most).min(out.capacity() - out.len())
 }
 
 #[cfg(test)]
@@ -162,15 +167,27 @@ mod tests {
     fn a_short_message_in_a_long_buffer_has_only_the_room_it_needs_made_ready() {
         let mut long = vec![b'x'; 1 << 20];
         long.truncate(3);
-        let most = room(&long, 300, usize::MAX);
-        assert_eq!(most, AT_HAND);
+        let most = room(&mut long, 300, usize::MAX);
+        assert_eq!(most, LEAST_READY);
         let given = append(&mut long, most, |room| {
             room[..2].copy_from_slice(b"yz");
             (2, room.len())
         });
         assert_eq!((given, &long[..]), (most, &b"xxxyz"[..]));
         // Without a buffer, as much as such a message is likely to take.
-        assert_eq!(room(&Vec::new(), 300, usize::MAX), 1200);
-        assert_eq!(room(&Vec::new(), 300, 0), SPARE);
+        assert_eq!(room(&mut Vec::new(), 300, usize::MAX), 1200);
+        assert_eq!(room(&mut Vec::new(), 300, 0), SPARE);
+    }
+
+    #[test]
+    fn a_piece_costs_no_more_for_what_came_before_it() {
+        let mut out = vec![b'x'; 1 << 20];
+        // Doubled where it is full, and not again for each piece.
+        for _ in 0..3 {
+            assert_eq!(room(&mut out, 1, usize::MAX), LEAST_READY);
+            out.push(b'x');
+            assert_eq!(out.capacity(), 2 << 20);
+        }
+        assert_eq!(room(&mut out, 1 << 20, usize::MAX), MOST_READY);
     }
 }
