@@ -2,8 +2,8 @@
 //! was published to many.
 
 use std::boxed::Box;
-use std::cell::RefCell;
-use std::ops::{Deref, Range};
+use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::rc::Rc;
 use std::vec::Vec;
 
 use super::write_queue::Backlog;
@@ -20,9 +20,14 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// whom a short message is published.
 const MOST_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 
-/// Published frames that are kept for their subscribers at most: what stays in a processor's cache
-/// while they are written again and again.
-const MOST_PUBLISHED: usize = 256 * 1024;
+/// Published frames that lie in one segment at most: what stays in a processor's cache while they
+/// are written again and again.
+const SEGMENT: usize = 256 * 1024;
+
+/// Segments that are kept for slow subscribers at most. Beyond it each of these has its own copies,
+/// which count against its own limit. Several topics can each have a subscriber that is as far
+/// behind as it may be.
+const MOST_KEPT: usize = 256 * 1024 * 1024;
 
 /// Longer frames are shared each by itself.
 const LONGEST_PUBLISHED: usize = 16 * 1024;
@@ -33,9 +38,75 @@ const LONGEST_PUBLISHED: usize = 16 * 1024;
 pub(crate) struct Spares {
     buffers: RefCell<Kept<Vec<u8>>>,
     backlogs: RefCell<Kept<Box<Backlog>>>,
-    /// Frames one behind the other, as they were published. A subscriber needs of them no more than
-    /// from where to where, and writes a burst of them by one plain write.
-    published: RefCell<Vec<u8>>,
+    /// The segments that are being filled: with frames as they are, and as extensions encode them,
+    /// so that what a subscriber gets lies in one piece.
+    published: [RefCell<Rc<Segment>>; 2],
+    /// Bytes of the segments that are full, and that somebody has yet to take.
+    kept: Rc<Cell<usize>>,
+}
+
+/// Which of a message's frames is published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    Plain,
+    Encoded,
+}
+
+/// Frames one behind the other, as they were published: kept once, and for as long as somebody has
+/// yet to take one of them. Bytes are only appended while anybody refers to it.
+#[derive(Debug, Default)]
+pub(super) struct Segment {
+    bytes: RefCell<Vec<u8>>,
+    /// Where it counts once it is full.
+    counted: OnceCell<Rc<Cell<usize>>>,
+}
+
+impl Segment {
+    #[inline]
+    pub(super) fn bytes(&self) -> Ref<'_, Vec<u8>> {
+        self.bytes.borrow()
+    }
+
+    /// It is full: others refer to it, and it goes with them.
+    fn retire(&self, kept: &Rc<Cell<usize>>) {
+        kept.set(kept.get() + SEGMENT);
+        let _ = self.counted.set(Rc::clone(kept));
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Some(kept) = self.counted.get() {
+            kept.set(kept.get() - SEGMENT);
+        }
+    }
+}
+
+/// Where published frames lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(super) segment: Rc<Segment>,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Place {
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether `next` lies right behind it.
+    #[inline]
+    pub(crate) fn borders(&self, next: &Self) -> bool {
+        self.end == next.start && Rc::ptr_eq(&self.segment, &next.segment)
+    }
+
+    /// Adds what lies right behind it.
+    pub(crate) fn join(&mut self, next: &Self) {
+        debug_assert!(self.borders(next));
+        self.end = next.end;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -90,29 +161,40 @@ impl Spares {
     }
 }
 
-/// What was published, until all its subscribers have written it.
+/// What was published, until all its subscribers have taken it.
 impl Spares {
     /// Keeps a frame for its subscribers; where, if there is room for it.
-    pub(crate) fn publish(&self, frame: &[u8]) -> Option<Range<usize>> {
-        let mut published = self.published.borrow_mut();
-        let start = published.len();
-        if frame.len() > LONGEST_PUBLISHED || start + frame.len() > MOST_PUBLISHED {
+    pub(crate) fn publish(&self, form: Form, frame: &[u8]) -> Option<Place> {
+        if frame.len() > LONGEST_PUBLISHED {
             return None;
         }
-        published.extend_from_slice(frame);
-        Some(start..published.len())
+        let mut current = self.published[form as usize].borrow_mut();
+        if Rc::strong_count(&current) == 1 {
+            // All of it was taken.
+            current.bytes.borrow_mut().clear();
+        } else if current.bytes.borrow().len() + frame.len() > SEGMENT {
+            if self.kept.get() > MOST_KEPT {
+                return None;
+            }
+            current.retire(&self.kept);
+            *current = Rc::default();
+        }
+        let mut bytes = current.bytes.borrow_mut();
+        let start = bytes.len();
+        bytes.extend_from_slice(frame);
+        let end = bytes.len();
+        drop(bytes);
+        let segment = Rc::clone(&current);
+        Some(Place {
+            segment,
+            start,
+            end,
+        })
     }
 
-    /// All that is kept.
-    #[inline]
-    pub(super) fn published(&self) -> impl Deref<Target = Vec<u8>> {
-        self.published.borrow()
-    }
-
-    /// Nobody needs any more what was published.
-    #[inline]
-    pub(crate) fn clear_published(&self) {
-        self.published.borrow_mut().clear();
+    /// Bytes of published frames that slow subscribers have yet to take, in full segments.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.get()
     }
 }
 
@@ -139,17 +221,44 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_is_bounded_and_has_room_again_once_it_is_cleared() {
+    fn a_segment_is_filled_anew_once_all_of_it_was_taken_and_another_begun_while_it_was_not() {
         let spares = Spares::default();
-        assert_eq!(spares.publish(&[0; LONGEST_PUBLISHED + 1]), None);
-        let mut end = 0;
-        while let Some(place) = spares.publish(&[1; LONGEST_PUBLISHED]) {
-            assert_eq!(place, end..end + LONGEST_PUBLISHED);
-            end = place.end;
+        assert!(
+            spares
+                .publish(Form::Plain, &[0; LONGEST_PUBLISHED + 1])
+                .is_none()
+        );
+        let publish = |byte| spares.publish(Form::Plain, &[byte; LONGEST_PUBLISHED]).unwrap();
+        let first = publish(1);
+        assert_eq!((first.start, first.end), (0, LONGEST_PUBLISHED));
+        let kept = spares.kept();
+        let mut last = first.clone();
+        for _ in 1..SEGMENT / LONGEST_PUBLISHED {
+            let next = publish(2);
+            assert!(last.borders(&next));
+            last = next;
         }
-        assert_eq!(end, MOST_PUBLISHED);
-        assert_eq!(spares.published().len(), MOST_PUBLISHED);
-        spares.clear_published();
-        assert_eq!(spares.publish(&[1]), Some(0..1));
+        let other = publish(3);
+        assert!(!last.borders(&other) && other.start == 0);
+        assert_eq!(spares.kept(), kept + SEGMENT);
+        assert_eq!(first.segment.bytes()[0], 1);
+        drop((first, last));
+        assert_eq!(spares.kept(), kept);
+        drop(other);
+        let again = publish(4);
+        assert_eq!((again.start, again.segment.bytes()[0]), (0, 4));
+    }
+
+    #[test]
+    fn segments_that_are_kept_are_bounded_in_bytes() {
+        let spares = Spares::default();
+        let mut places = Vec::new();
+        while let Some(place) = spares.publish(Form::Plain, &[0; LONGEST_PUBLISHED]) {
+            places.push(place);
+        }
+        assert!(spares.kept() <= MOST_KEPT + SEGMENT);
+        places.clear();
+        assert!(spares.publish(Form::Plain, &[0]).is_some());
+        assert_eq!(spares.kept(), 0);
     }
 }

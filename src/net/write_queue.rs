@@ -5,13 +5,15 @@
 
 use std::boxed::Box;
 use std::collections::VecDeque;
+use std::cell::Ref;
 use std::io::{self, IoSlice};
 use std::mem;
-use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
+use super::spares::{Place, Segment};
 use super::{Spares, Transport};
 
 /// Slices for one vectored write: past some tens, a system call's fixed cost no longer matters.
@@ -59,8 +61,19 @@ struct Item {
 enum Bytes {
     Owned(Vec<u8>),
     Shared(Arc<[u8]>),
-    /// Of what is published in this turn: up to there.
-    Published(usize),
+    /// Up to there in a segment.
+    Published(Rc<Segment>, usize),
+}
+
+impl Bytes {
+    /// Looks into the segment, if it is one.
+    #[inline]
+    fn open(&self) -> Option<Ref<'_, Vec<u8>>> {
+        match self {
+            Self::Published(segment, _) => Some(segment.bytes()),
+            _ => None,
+        }
+    }
 }
 
 /// In their order. Mostly there is one, as where a message is published to many: it needs no
@@ -122,17 +135,18 @@ impl Item {
         let end = match &self.bytes {
             Bytes::Owned(bytes) => bytes.len(),
             Bytes::Shared(bytes) => bytes.len(),
-            Bytes::Published(end) => *end,
+            Bytes::Published(_, end) => *end,
         };
         end - self.start
     }
 
+    /// What is still to be written; `segment` is its own, [opened](Bytes::open).
     #[inline]
-    fn rest<'a>(&'a self, published: &'a [u8]) -> &'a [u8] {
+    fn rest<'a>(&'a self, segment: Option<&'a [u8]>) -> &'a [u8] {
         match &self.bytes {
             Bytes::Owned(bytes) => &bytes[self.start..],
             Bytes::Shared(bytes) => &bytes[self.start..],
-            Bytes::Published(end) => &published[self.start..*end],
+            Bytes::Published(_, end) => &segment.unwrap_or_default()[self.start..*end],
         }
     }
 }
@@ -200,28 +214,27 @@ impl WriteQueue {
         }
     }
 
-    /// Queues a frame that is [published](Spares::publish) there. It is to be written, or tried to,
-    /// before that is cleared.
+    /// Queues frames that are [published](Spares::publish) there, without a copy unless that is
+    /// smaller than the reference.
     #[inline]
-    pub(crate) fn push_published(&mut self, place: &Range<usize>) {
+    pub(crate) fn push_published(&mut self, place: &Place) {
         let backlog = self.0.get_or_insert_default();
-        if let Some(Item {
-            bytes: Bytes::Published(end),
-            ..
-        }) = backlog.items.back_mut()
-            && *end == place.start
-        {
-            *end = place.end;
-            backlog.length += place.len();
-        } else {
-            self.push_item(Bytes::Published(place.end), place.start, Keep::Always);
+        match backlog.items.back_mut() {
+            Some(Item {
+                bytes: Bytes::Published(segment, end),
+                ..
+            }) if *end == place.start && Rc::ptr_eq(segment, &place.segment) => {
+                *end = place.end;
+                backlog.length += place.len();
+            }
+            Some(_) if place.len() <= size_of::<Item>() => {
+                self.extend(&place.segment.bytes()[place.start..place.end]);
+            }
+            _ => {
+                let bytes = Bytes::Published(Rc::clone(&place.segment), place.end);
+                self.push_item(bytes, place.start, Keep::Always);
+            }
         }
-    }
-
-    /// Whether a published frame is queued.
-    pub(crate) fn holds_published(&self) -> bool {
-        let mut items = self.0.iter().flat_map(|it| it.items.iter());
-        items.any(|it| matches!(it.bytes, Bytes::Published(_)))
     }
 
     /// Queues a copy of `bytes`: whole frames.
@@ -313,7 +326,6 @@ impl WriteQueue {
         &self,
         transport: &mut impl Transport,
         fresh: &[u8],
-        spares: &Spares,
     ) -> io::Result<usize> {
         while transport.held() > 0 {
             transport.flush()?;
@@ -322,7 +334,7 @@ impl WriteQueue {
             None if fresh.is_empty() => Ok(0),
             None => transport.write(fresh),
             Some(backlog) if backlog.queued() + fresh.len() == 0 => Ok(0),
-            Some(backlog) => backlog.write(transport, fresh, spares),
+            Some(backlog) => backlog.write(transport, fresh),
         }
     }
 
@@ -380,7 +392,6 @@ impl WriteQueue {
                     fresh.clear();
                     self.hold(transport);
                     let backlog = self.0.get_or_insert_default();
-                    backlog.own(spares);
                     if fresh_at > 0
                         && let Some(item) = backlog.items.back_mut()
                     {
@@ -399,7 +410,7 @@ impl WriteQueue {
             if self.is_empty() && fresh_at == fresh.len() {
                 break;
             }
-            written = self.write(transport, &fresh[fresh_at..], spares);
+            written = self.write(transport, &fresh[fresh_at..]);
         }
         fresh.clear();
         self.reclaim(spares);
@@ -436,49 +447,35 @@ impl Backlog {
 
     /// One write of what waits, and of `fresh` if it comes to that.
     #[inline]
-    fn write(
-        &self,
-        transport: &mut impl Transport,
-        fresh: &[u8],
-        spares: &Spares,
-    ) -> io::Result<usize> {
-        let published = spares.published();
+    fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
         match &self.items.first {
-            Some(only) if self.items.rest.is_empty() && fresh.is_empty() => {
-                transport.write(only.rest(&published))
-            }
-            _ => self.write_slices(transport, fresh, &published),
+            Some(only) if self.items.rest.is_empty() && fresh.is_empty() => match &only.bytes {
+                Bytes::Published(segment, end) => {
+                    transport.write(&segment.bytes()[only.start..*end])
+                }
+                _ => transport.write(only.rest(None)),
+            },
+            _ => self.write_slices(transport, fresh),
         }
     }
 
     #[inline(never)]
-    fn write_slices(
-        &self,
-        transport: &mut impl Transport,
-        fresh: &[u8],
-        published: &[u8],
-    ) -> io::Result<usize> {
+    fn write_slices(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+        let mut segments = [const { None }; MAX_SLICES];
+        for (segment, item) in segments.iter_mut().zip(self.items.iter()) {
+            *segment = item.bytes.open();
+        }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         // `fresh` goes along only when everything before it does.
         let last = (self.items.len() < MAX_SLICES).then_some(fresh);
         let mut count = 0;
-        let items = self.items.iter().map(|it| it.rest(published));
+        let items = self.items.iter().zip(&segments);
+        let items = items.map(|(item, segment)| item.rest(segment.as_ref().map(|it| &***it)));
         for (slice, bytes) in slices.iter_mut().zip(items.chain(last)) {
             *slice = IoSlice::new(bytes);
             count += 1;
         }
         transport.write_vectored(&slices[..count])
-    }
-
-    /// What waits longer than this turn is its own.
-    fn own(&mut self, spares: &Spares) {
-        for item in self.items.first.iter_mut().chain(&mut self.items.rest) {
-            if let Bytes::Published(end) = item.bytes {
-                let bytes = spares.published()[item.start..end].to_vec();
-                item.bytes = Bytes::Owned(bytes);
-                item.start = 0;
-            }
-        }
     }
 
     /// All of it is written.

@@ -309,6 +309,20 @@ impl Detached {
     }
 }
 
+/// A text message of one's own.
+impl From<String> for Message<'static> {
+    fn from(text: String) -> Self {
+        Message::new(MessageKind::Text, Payload::owned(text.into_bytes(), 0))
+    }
+}
+
+/// A binary message of one's own.
+impl From<Vec<u8>> for Message<'static> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Message::new(MessageKind::Binary, Payload::owned(bytes, 0))
+    }
+}
+
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         MessageRef::from(self).fmt(f)

@@ -19,9 +19,11 @@ use std::vec::Vec;
 
 use mio::{Poll, Waker};
 
-use super::handle::{Handle, Inbox};
+use super::handle::Handle;
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Request};
+use super::id::Standings;
+use super::inbox::{self, Inbox};
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
 use super::observer::Observer;
 use super::pattern::TopicPattern;
@@ -30,6 +32,7 @@ use super::proxy::TrustedProxies;
 use super::reject::Reject;
 use super::route::{Guard, MAX_KEYS, Options, RateByKey, Route, option_methods};
 use super::router::{Entry, Router};
+use super::shards::Shards;
 use super::shared::{Settings, Shared};
 use super::socket::Overflow;
 #[cfg(feature = "tls")]
@@ -50,6 +53,7 @@ pub struct Builder {
     routes: Vec<Route>,
     methods: BTreeMap<String, Methods>,
     max_body: usize,
+    max_inbox: usize,
     topic_limits: TopicLimits,
     topics: Vec<(String, TopicOptions)>,
     presence: Arc<dyn Presence>,
@@ -73,6 +77,7 @@ impl Builder {
             routes: Vec::new(),
             methods: BTreeMap::new(),
             max_body: 1024 * 1024,
+            max_inbox: inbox::DEFAULT_CAPACITY,
             topic_limits: TopicLimits::default(),
             topics: Vec::new(),
             presence: Arc::new(MemoryPresence::new()),
@@ -224,6 +229,18 @@ impl Builder {
         self
     }
 
+    /// Bytes that may wait for one worker: messages that other workers and threads publish or send to
+    /// its connections, and what else they ask of it through a [`Handle`]. When half of them wait,
+    /// connections that publish there are not read from until three quarters are free; when all do,
+    /// a call is refused as a whole ([`HandleError::Busy`](super::HandleError::Busy),
+    /// [`Published::refused`](super::Published::refused)).
+    ///
+    /// Default 64 MiB. One longer message is always taken when nothing waits.
+    pub fn max_inbox(mut self, bytes: usize) -> Self {
+        self.max_inbox = bytes;
+        self
+    }
+
     /// What bounds topics and subscriptions.
     pub fn topic_limits(mut self, limits: TopicLimits) -> Self {
         self.topic_limits = limits;
@@ -317,13 +334,14 @@ impl Builder {
         let count = self.workers.map_or_else(processors, NonZeroUsize::get);
         let count = count.min(MAX_WORKERS);
         let mut polls = Vec::with_capacity(count);
-        let mut inboxes = Vec::with_capacity(count);
+        let mut wakers = Vec::with_capacity(count);
         for _ in 0..count {
             let poll = Poll::new()?;
-            inboxes.push(Inbox::new(Waker::new(poll.registry(), WAKER)?));
+            let waker = Waker::new(poll.registry(), WAKER)?;
+            wakers.push(Some(waker));
             polls.push(poll);
         }
-        let shared = Arc::new(self.shared(inboxes)?);
+        let shared = Arc::new(self.shared(wakers)?);
         let listener = mio::net::TcpListener::from_std(listener);
         #[cfg(feature = "tls")]
         let workers = match shared.tls {
@@ -339,8 +357,8 @@ impl Builder {
         })
     }
 
-    /// What the workers with these inboxes share.
-    pub(super) fn shared(self, inboxes: Vec<Inbox>) -> Result<Shared, Error> {
+    /// What the workers with these wakers share; None where nobody polls.
+    pub(super) fn shared(self, wakers: Vec<Option<Waker>>) -> Result<Shared, Error> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for route in self.routes {
             let (path, endpoint) = route.into_endpoint(&self.options);
@@ -355,24 +373,28 @@ impl Builder {
             Ok((pattern, options))
         });
         let (per_address, total) = self.handshake_rates;
-        let workers = 0..inboxes.len().max(1);
+        let topics = topics.collect::<io::Result<_>>()?;
+        let workers = 0..wakers.len();
+        let inboxes = wakers.into_iter();
+        let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));
         Ok(Shared {
             settings: Settings {
                 options: self.options,
                 guards: self.guards,
                 router: Router::new(entries)?,
                 max_body: self.max_body,
-                topics: topics.collect::<io::Result<_>>()?,
                 observers: self.observers,
                 trusted_proxies: self.trusted_proxies,
                 proxy_protocol: self.proxy_protocol,
             },
             clock: Clock::start(),
             loads: workers.clone().map(|_| AtomicUsize::new(0)).collect(),
-            metrics: workers.map(|_| Arc::default()).collect(),
-            inboxes,
-            directory: Directory::new(self.topic_limits),
+            metrics: workers.clone().map(|_| Arc::default()).collect(),
+            standings: workers.clone().map(|_| Standings::default()).collect(),
+            inboxes: inboxes.collect(),
+            directory: Directory::new(self.topic_limits, topics, workers.len()),
             presence: self.presence,
+            presence_order: Shards::new(|| ()),
             connections: Arc::new(ConnectionCounts::new(
                 self.max_connections,
                 self.max_per_address,

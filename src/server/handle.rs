@@ -3,113 +3,35 @@
 //! A [`Handle`] puts commands into the workers' inboxes and reads what the workers share. None of
 //! its methods waits for a worker, so handlers may call them, too.
 
-use std::boxed::Box;
+use std::borrow::Borrow;
 use std::fmt;
 #[cfg(feature = "tls")]
 use std::io;
-use std::mem;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
 use mio::Token;
-use mio::net::TcpStream;
 
-use super::handler::Application;
-use super::history::HistoryEntry;
-use super::http::HttpResponse;
-use super::limits::Permit;
+use super::history::{HistoryEntry, Missed};
+use super::id::{ConnectionId, Standing};
+use super::inbox::{Command, HandleError, Inspect};
 use super::metrics::Stats;
 use super::observer::ConnectionStats;
 use super::presence::Member;
-use super::reject::Reject;
-use super::route::Accepted;
 use super::shared::Shared;
+use super::socket::Published;
+use super::topics::{Position, Publisher};
 #[cfg(feature = "tls")]
 use crate::error::Error;
-use crate::proto::{CloseCode, MessageRef, PreparedMessage};
-
-/// A connection of this server, for as long as it lives and never again after it.
-///
-/// It is no secret: don't use it where only its owner may know it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(u64);
-
-/// The top bits name the worker, the rest is its token.
-const WORKER_SHIFT: u32 = 56;
-
-impl ConnectionId {
-    pub(super) fn new(worker: usize, token: Token) -> Self {
-        Self((worker as u64) << WORKER_SHIFT | token.0 as u64)
-    }
-
-    pub(super) fn worker(self) -> usize {
-        (self.0 >> WORKER_SHIFT) as usize
-    }
-
-    pub(super) fn token(self) -> Token {
-        Token((self.0 & ((1 << WORKER_SHIFT) - 1)) as usize)
-    }
-
-    /// The id as a number, for logs and messages.
-    #[must_use]
-    pub const fn to_u64(self) -> u64 {
-        self.0
-    }
-
-    /// The id that [`to_u64`](Self::to_u64) was called on. A number that never was one names no
-    /// connection.
-    #[must_use]
-    pub const fn from_u64(id: u64) -> Self {
-        Self(id)
-    }
-}
-
-impl fmt::Display for ConnectionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
-    }
-}
-
-impl fmt::Debug for ConnectionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ConnectionId({self})")
-    }
-}
-
-/// A command was not taken, and will have no effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HandleError {
-    /// The worker's inbox holds [`MAX_COMMANDS`] commands: whoever fills it has to slow down.
-    Busy,
-    /// The server has stopped, or never had the connection's worker.
-    Stopped,
-}
-
-impl fmt::Display for HandleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Busy => write!(
-                f,
-                "a worker has {MAX_COMMANDS} commands waiting: send more slowly"
-            ),
-            Self::Stopped => f.write_str("the server has stopped"),
-        }
-    }
-}
-
-impl std::error::Error for HandleError {}
-
-/// Commands that may wait for one worker. A worker takes all of them each turn, so more are a
-/// sign of a producer that is faster than the network.
-pub const MAX_COMMANDS: usize = 65_536;
+use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
 
 /// A running server, from any thread. Clones reach the same server.
 ///
-/// Commands are carried out in the order they were given, by the connection's or each worker,
-/// soon and not at once. One for a connection that has gone meanwhile does nothing.
+/// Commands are carried out soon and not at once, on each connection in the order in which one
+/// thread gave them, also where that thread is a worker's and its handler mixes them with calls of
+/// its [`Socket`](super::Socket). One for a connection that has gone meanwhile does nothing. What
+/// waits for a worker is bounded: see [`max_inbox`](super::Builder::max_inbox).
 ///
 /// ```no_run
 /// use std::{thread, time::Duration};
@@ -159,7 +81,8 @@ impl Handle {
     /// Sends a message to one connection.
     ///
     /// # Errors
-    /// [`HandleError`]; the message is not sent then.
+    /// [`HandleError`]; the message is not sent then. Without one it is, unless the connection ends
+    /// first or its backlog is at its limit.
     pub fn send<'m>(
         &self,
         to: ConnectionId,
@@ -208,16 +131,23 @@ impl Handle {
         self.to(id, Command::Terminate)
     }
 
-    /// Publishes a message to all subscribers of a topic; answers how many there were when it
-    /// was called. Messages that one thread publishes arrive in its order.
+    /// Whether a connection is open: it has opened, and its end was not told yet. It may end at any
+    /// moment.
+    #[must_use]
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.shared.standing(id) == Standing::Open
+    }
+
+    /// Publishes a message to all subscribers of a topic. It has one place in the topic's order, for
+    /// all of them and for its history.
     ///
     /// # Errors
-    /// [`HandleError`] when a worker didn't take it; others may have.
+    /// [`HandleError::Busy`]; then nobody gets it, and it may be repeated.
     pub fn publish<'m>(
         &self,
         topic: &str,
         message: impl Into<MessageRef<'m>>,
-    ) -> Result<usize, HandleError> {
+    ) -> Result<Published, HandleError> {
         self.publish_prepared(topic, &self.prepare(message))
     }
 
@@ -229,26 +159,63 @@ impl Handle {
         &self,
         topic: &str,
         message: &PreparedMessage,
-    ) -> Result<usize, HandleError> {
-        let count = self.shared.directory.count(topic);
-        let topic: Arc<str> = topic.into();
-        self.shared.remember(&topic, message);
-        if count > 0 {
-            for inbox in &self.shared.inboxes {
-                inbox.send(Command::Publish(Arc::clone(&topic), message.clone()))?;
-            }
-        }
-        Ok(count)
+    ) -> Result<Published, HandleError> {
+        self.publish_made(topic, |_| message)
     }
 
-    /// Subscribes a connection to a topic, as
-    /// [`Socket::subscribe`](super::Socket::subscribe) does.
+    /// As [`publish`](Self::publish), with a message that is made once its position is known, so that
+    /// it can tell it to the clients.
+    ///
+    /// ```
+    /// # use sockeye::server::{Handle, HandleError};
+    /// # fn say(handle: &Handle) -> Result<(), HandleError> {
+    /// handle.publish_with("news", |at| format!(r#"{{"offset":{},"text":"hello"}}"#, at.offset).into())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Panics
+    /// If `make` publishes or subscribes itself: the topic is locked meanwhile.
+    pub fn publish_with(
+        &self,
+        topic: &str,
+        make: impl FnOnce(Position) -> Message<'static>,
+    ) -> Result<Published, HandleError> {
+        self.publish_made(topic, |position| self.prepare(&make(position)))
+    }
+
+    fn publish_made<M: Borrow<PreparedMessage>>(
+        &self,
+        topic: &str,
+        make: impl FnOnce(Position) -> M,
+    ) -> Result<Published, HandleError> {
+        let shared = &self.shared;
+        let (publisher, now) = (Publisher::default(), shared.clock.now());
+        let (outcome, _) =
+            shared
+                .directory
+                .publish(&shared.inboxes, topic, None, publisher, now, make)?;
+        Ok(Published {
+            waiting: outcome.waiting,
+            position: Some(outcome.position),
+            ..Published::default()
+        })
+    }
+
+    /// Subscribes a connection to a topic, as [`Socket::subscribe`](super::Socket::subscribe) does.
+    /// Returns where the subscription begins: each message that is published from now on arrives.
     ///
     /// # Errors
     /// [`HandleError`]; whether the subscription was allowed is told to the connection's
     /// [`on_subscribe`](super::Handler::on_subscribe).
-    pub fn subscribe(&self, id: ConnectionId, topic: &str) -> Result<(), HandleError> {
-        self.to(id, |token| Command::Subscribe(token, topic.into()))
+    pub fn subscribe(&self, id: ConnectionId, topic: &str) -> Result<Position, HandleError> {
+        self.check(id)?;
+        let shared = &self.shared;
+        let inbox = &shared.inboxes[id.worker()];
+        shared.directory.begin(topic, id, inbox, shared.clock.now())
     }
 
     /// Ends a subscription.
@@ -287,7 +254,22 @@ impl Handle {
     /// `limit`, the oldest first.
     #[must_use]
     pub fn history(&self, topic: &str, limit: usize) -> Vec<HistoryEntry> {
-        self.shared.history(topic, limit)
+        let now = self.shared.clock.now();
+        self.shared.directory.history(topic, limit, now)
+    }
+
+    /// What was published to a topic behind a position, the oldest first, and whether that is all of
+    /// it: for a client that comes back and tells the position of the last message that it saw.
+    #[must_use]
+    pub fn history_since(&self, topic: &str, position: Position) -> Missed {
+        let now = self.shared.clock.now();
+        self.shared.directory.history_since(topic, position, now)
+    }
+
+    /// Where a topic stands: behind its last message.
+    #[must_use]
+    pub fn position(&self, topic: &str) -> Position {
+        self.shared.directory.position(topic)
     }
 
     /// The server in numbers.
@@ -306,14 +288,19 @@ impl Handle {
     /// those that it has. So this waits for nobody, also when a handler asks.
     ///
     /// # Errors
-    /// [`HandleError`] when a worker didn't take it; others may have.
+    /// [`HandleError`]; then no worker is asked.
     pub fn connections<F>(&self, receive: F) -> Result<(), HandleError>
     where
         F: Fn(Vec<ConnectionStats>) + Send + Sync + 'static,
     {
         let receive: Arc<Inspect> = Arc::new(receive);
+        let mut places = Vec::new();
         for inbox in &self.shared.inboxes {
-            inbox.send(Command::Inspect(Arc::clone(&receive)))?;
+            let command = Command::Inspect(Arc::clone(&receive));
+            places.push((inbox.reserve(command.bytes())?, command));
+        }
+        for (place, command) in places {
+            place.add(command);
         }
         Ok(())
     }
@@ -343,8 +330,9 @@ impl Handle {
     /// at the deadline those that haven't closed, and returns from
     /// [`Server::run`](super::Server::run). Calling it again, or later, does nothing.
     pub fn shut_down_within(&self, deadline: Duration) {
+        let at = self.shared.clock.now().saturating_add(deadline);
         for inbox in &self.shared.inboxes {
-            inbox.push(Command::ShutDown(deadline));
+            inbox.push(Command::ShutDown(at));
         }
     }
 
@@ -359,99 +347,22 @@ impl Handle {
         id: ConnectionId,
         command: impl FnOnce(Token) -> Command,
     ) -> Result<(), HandleError> {
-        let inbox = self.shared.inboxes.get(id.worker());
-        inbox.ok_or(HandleError::Stopped)?.send(command(id.token()))
+        self.check(id)?;
+        self.shared.inboxes[id.worker()].send(command(id.token()))
+    }
+
+    /// Whether a command for a connection can reach it, as far as is known here.
+    fn check(&self, id: ConnectionId) -> Result<(), HandleError> {
+        match self.shared.inboxes.get(id.worker()) {
+            Some(inbox) if inbox.is_stopped() => Err(HandleError::Stopped),
+            Some(_) if self.shared.standing(id) != Standing::Gone => Ok(()),
+            _ => Err(HandleError::Gone),
+        }
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").finish_non_exhaustive()
-    }
-}
-
-/// Receives a worker's connections.
-pub(super) type Inspect = dyn Fn(Vec<ConnectionStats>) + Send + Sync;
-
-/// What other threads ask of a worker.
-pub(super) enum Command {
-    /// A connection that another worker accepted.
-    Adopt(TcpStream, SocketAddr, Permit),
-    Send(Token, PreparedMessage),
-    Close(Token, CloseCode, Arc<str>),
-    Terminate(Token),
-    Publish(Arc<str>, PreparedMessage),
-    Subscribe(Token, Arc<str>),
-    Unsubscribe(Token, Arc<str>),
-    /// A deferred upgrade is decided.
-    Decide(Token, Result<Accepted<Box<dyn Application>>, Reject>),
-    /// A deferred plain request is answered.
-    Reply(Token, HttpResponse),
-    Inspect(Arc<Inspect>),
-    ShutDown(Duration),
-}
-
-/// Commands on their way to a worker.
-pub(super) struct Inbox {
-    commands: Mutex<Commands>,
-    waker: mio::Waker,
-}
-
-#[derive(Default)]
-struct Commands {
-    waiting: Vec<Command>,
-    /// The worker has stopped: nobody will take them.
-    stopped: bool,
-}
-
-impl Inbox {
-    pub(super) fn new(waker: mio::Waker) -> Self {
-        Self {
-            commands: Mutex::default(),
-            waker,
-        }
-    }
-
-    /// Gives a command to the worker, unless too many wait.
-    pub(super) fn send(&self, command: Command) -> Result<(), HandleError> {
-        if self.lock().waiting.len() >= MAX_COMMANDS {
-            return Err(HandleError::Busy);
-        }
-        match self.push(command) {
-            true => Ok(()),
-            false => Err(HandleError::Stopped),
-        }
-    }
-
-    /// Gives a command to the worker; false when it has stopped.
-    pub(super) fn push(&self, command: Command) -> bool {
-        let mut commands = self.lock();
-        if commands.stopped {
-            return false;
-        }
-        let first = commands.waiting.is_empty();
-        commands.waiting.push(command);
-        drop(commands);
-        if first {
-            // It fails only when the worker's poll is gone, and with it the worker.
-            let _ = self.waker.wake();
-        }
-        true
-    }
-
-    pub(super) fn take(&self) -> Vec<Command> {
-        mem::take(&mut self.lock().waiting)
-    }
-
-    /// Takes no more commands.
-    pub(super) fn stop(&self) {
-        let mut commands = self.lock();
-        commands.stopped = true;
-        commands.waiting = Vec::new();
-    }
-
-    /// A push or a take leaves the list whole, so a panic elsewhere doesn't poison it.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Commands> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,8 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use super::events::{Memory, Stop, deliver};
-use super::handle::{ConnectionId, Handle};
+use super::deferred::{Decided, Slot};
+use super::handle::Handle;
 use super::http::Request;
+use super::id::ConnectionId;
 use super::link::{Link, Open, SocketIo};
 use super::metrics::ErrorCause;
 use super::reject::Reject;
@@ -74,9 +76,10 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (socket, payload);
     }
 
-    /// All that waited is written, after a [`send`](Socket::send) answered
-    /// [`Sent::Queued`](super::Sent::Queued) or [`Sent::Dropped`](super::Sent::Dropped). Called
-    /// once a turn, so that one that fills up again leaves the others theirs.
+    /// All that waited is written. Follows whenever something had to wait: a write was taken in
+    /// part, a [`send`](Socket::send) returned [`Sent::Queued`](super::Sent::Queued) or
+    /// [`Sent::Dropped`](super::Sent::Dropped), or [`Socket::buffered`] was above 0. Called once a
+    /// turn, so that one that fills up again leaves the others theirs.
     fn on_drain(&self, socket: &mut Socket<'_, Self::State>) {
         let _ = socket;
     }
@@ -320,8 +323,8 @@ impl<H: Handler> Application for Instance<H> {
 pub(super) enum Decision {
     Accept(Accepted<Box<dyn Application>>),
     Reject(Reject),
-    /// Later, by a command.
-    Deferred,
+    /// Later: a command tells when it is there.
+    Deferred(Arc<Slot<Decided>>),
 }
 
 pub(super) fn instance<H: Handler>(handler: &Arc<H>, state: H::State) -> Box<dyn Application> {

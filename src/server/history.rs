@@ -15,39 +15,42 @@ use crate::proto::MessageKind;
 
 /// Where the last messages of topics are kept.
 ///
-/// Each message has a sequence number, greater than those before it in its topic; numbers may be
-/// left out. A client that comes back with the last one it saw gets what it missed by
-/// [`since`](Self::since), and is told if that isn't all any more. Sequence numbers are those of
-/// one [`epoch`](Self::epoch): a client says both, and one of another epoch begins anew. (So does
-/// Centrifugo; Socket.IO's connection state recovery works with an offset alike.)
+/// The topic gives each message its offset, greater than those before it in its topic, and keeps the
+/// order: it calls `push` for one message after the other. Offsets are those of one
+/// [`epoch`](Self::epoch); together they are a [`Position`](super::Position). A client that comes
+/// back with the last one it saw gets what it missed by [`since`](Self::since), and is told if that
+/// isn't all any more. (So does Centrifugo; Socket.IO's connection state recovery works with an
+/// offset alike.)
 ///
 /// `now` is the time since any fixed origin.
 ///
-/// [`MemoryHistory`] is for one server. The methods are called on a worker's thread and must not
-/// wait for a network. An implementation over one keeps a copy of the topics that this server has
-/// subscribers of, filled by what is published; it takes the order of the messages from the one
-/// place that all servers publish through, so that a sequence number means the same on each, and
-/// lets `push` answer its own guess only if it never hands it to a client.
+/// [`MemoryHistory`] is for one server. The methods are called while the topic is locked, on a
+/// worker's thread or on one that publishes: they must not wait for a network, nor call the
+/// server's topics.
 pub trait History: Send + Sync {
-    /// Appends a message; answers its sequence number, also if it is too long to be kept.
-    fn push(&self, topic: &str, kind: MessageKind, payload: Arc<[u8]>, now: Duration) -> u64;
+    /// Appends a message; its offset counts also if it is too long to be kept.
+    fn push(&self, topic: &str, entry: HistoryEntry);
 
     /// The last messages, at most `limit`, the oldest first.
     fn recent(&self, topic: &str, limit: usize, now: Duration) -> Vec<HistoryEntry>;
 
-    /// The messages behind `sequence`, the oldest first.
-    fn since(&self, topic: &str, sequence: u64, now: Duration) -> Missed;
+    /// The messages behind `offset`, the oldest first.
+    fn since(&self, topic: &str, offset: u64, now: Duration) -> Missed;
 
-    /// What sequence numbers are valid with. Below 2^53, so that JavaScript can hold it.
+    /// The offset that the topic goes on from: that of its last message, or a greater one. Asked
+    /// when the topic comes into use.
+    fn last(&self, topic: &str) -> u64;
+
+    /// What offsets are valid with. Below 2^53, so that JavaScript can hold it.
     fn epoch(&self) -> u64;
 }
 
 /// A message that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// Its number in its topic.
-    pub sequence: u64,
-    /// When it was pushed.
+    /// Its place in its topic.
+    pub offset: u64,
+    /// When it was published.
     pub at: Duration,
     /// Text or binary.
     pub kind: MessageKind,

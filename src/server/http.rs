@@ -16,8 +16,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use matchit::Params;
 
-use super::deferred::Reply;
-use super::handle::{ConnectionId, Handle};
+use super::deferred::{Answer, Reply};
+use super::handle::Handle;
+use super::id::ConnectionId;
 use super::shared::Shared;
 use crate::net::Agreed;
 use crate::proto::handshake::percent_decode;
@@ -295,11 +296,11 @@ impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Syn
 #[must_use]
 pub struct Methods {
     /// In the order they were added; a path has few.
-    handlers: Vec<(String, Box<Answer>)>,
+    handlers: Vec<(String, Box<Answers>)>,
 }
 
-/// Answers a request of the connection with this id; None when that is done later.
-type Answer = dyn Fn(&Request<'_>, ConnectionId) -> Option<HttpResponse> + Send + Sync;
+/// Answers a request of the connection with this id, at once or later.
+type Answers = dyn Fn(&Request<'_>, ConnectionId) -> Answer<HttpResponse> + Send + Sync;
 
 impl Methods {
     /// No method yet.
@@ -312,7 +313,9 @@ impl Methods {
     ///
     /// A method that is not a token fails [`listen`](super::Builder::listen).
     pub fn on(self, method: impl Into<String>, handler: impl HttpHandler) -> Self {
-        self.add(method.into(), move |request, _| Some(handler(request)))
+        self.add(method.into(), move |request, _| {
+            Answer::Now(handler(request))
+        })
     }
 
     /// Answers a method later: by what a database or another server says, on another thread.
@@ -342,17 +345,17 @@ impl Methods {
         F: Fn(&Request<'_>, Reply) + Send + Sync + 'static,
     {
         self.add(method.into(), move |request, id| {
-            let reply = Reply::new(request.handle(), id);
+            let (reply, slot) = Reply::new(request.handle(), id);
             // After a panic it is the reply that answers, wherever it has gone: each request has
             // one answer, so that none is taken for that of a later request.
             let _ = catch_unwind(AssertUnwindSafe(|| handler(request, reply)));
-            None
+            Answer::Later(slot)
         })
     }
 
     fn add<F>(mut self, method: String, answer: F) -> Self
     where
-        F: Fn(&Request<'_>, ConnectionId) -> Option<HttpResponse> + Send + Sync + 'static,
+        F: Fn(&Request<'_>, ConnectionId) -> Answer<HttpResponse> + Send + Sync + 'static,
     {
         self.handlers.retain(|(known, _)| *known != method);
         self.handlers.push((method, Box::new(answer)));
@@ -409,8 +412,8 @@ impl Methods {
         known.join(", ")
     }
 
-    /// The response to a request with one of all methods; None when it comes later.
-    pub(super) fn answer(&self, request: &Request<'_>, id: ConnectionId) -> Option<HttpResponse> {
+    /// The response to a request with one of all methods.
+    pub(super) fn answer(&self, request: &Request<'_>, id: ConnectionId) -> Answer<HttpResponse> {
         let method = request.method();
         // RFC 9110 section 9.3.2: "The HEAD method is identical to GET except that the server
         // MUST NOT send content in the response"; the core leaves it out.
@@ -426,7 +429,7 @@ impl Methods {
             // methods."
             (None, _) => HttpResponse::status(405),
         };
-        Some(response.with_header("Allow", self.allow()))
+        Answer::Now(response.with_header("Allow", self.allow()))
     }
 
     /// The methods that have handlers.
@@ -439,7 +442,7 @@ impl Methods {
         self.find(method).is_some()
     }
 
-    fn find(&self, method: &str) -> Option<&Answer> {
+    fn find(&self, method: &str) -> Option<&Answers> {
         let found = self.handlers.iter().find(|(known, _)| known == method);
         found.map(|(_, handler)| &**handler)
     }

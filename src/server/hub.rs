@@ -3,10 +3,12 @@
 //! Generic over the transport, with the clock as data, so that a whole server also runs in
 //! simulation. Who polls and accepts is the [`Worker`](super::worker::Worker).
 
+mod burst;
 mod others;
+mod pending;
+mod work;
 
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
@@ -15,24 +17,30 @@ use std::vec::Vec;
 use mio::Token;
 
 use self::others::{Exchange, Others};
-use super::handle::{Command, ConnectionId};
 use super::handler::End;
+use super::id::{ConnectionId, Standing};
 use super::limits::Permit;
-use super::link::{Context, Delivery, Peers};
+use super::link::Context;
 use super::session::{Next, Session, Turn};
 use super::shared::Shared;
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
-use crate::net::{Keep, Spares, Transport};
+use crate::net::{Spares, Transport};
 use crate::proto::Spare;
 
 /// One for the worker, so its size is no cost per connection. What a socket has at once is often
 /// 64 KiB in all: with the headers, that fits whole. More makes no measurable difference.
 pub(super) const RECEIVE_BUFFER: usize = 96 * 1024;
 
-/// Sessions driven without an event of theirs before the others get their turn: writing to this
-/// many takes a few milliseconds, which is what a published message may delay a ping's answer.
-const AGAIN_PER_TURN: usize = 512;
+/// What each part of a turn may take: reading, commands and deliveries, writing, deadlines. In
+/// bytes that are read or written; a drive of a session counts as [`DRIVE`] of them, which is what
+/// its system calls take. Some two milliseconds, so that none of the parts keeps the others, or a
+/// ping, waiting for longer.
+const SHARE: u64 = 2 * 1024 * 1024;
+const DRIVE: u64 = 4 * 1024;
+
+/// Sessions that are looked at before what they took is: reading the counters costs, too.
+const UNTIL_LOOK: u32 = 16;
 
 pub(super) struct Hub<T> {
     context: Context,
@@ -46,6 +54,20 @@ pub(super) struct Hub<T> {
     spare: Spare,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
+    /// Sessions that are still to be told so.
+    stopping: Vec<Token>,
+    /// What this part of the turn has taken.
+    spent: Spent,
+}
+
+/// What a part of a turn has taken.
+#[derive(Default)]
+struct Spent {
+    /// The counters of bytes as it began.
+    from: u64,
+    drives: u32,
+    /// It has taken its share.
+    is_over: bool,
 }
 
 impl<T: Transport> Hub<T> {
@@ -61,6 +83,8 @@ impl<T: Transport> Hub<T> {
             spares: Spares::default(),
             spare: Spare::default(),
             stop_at: None,
+            stopping: Vec::new(),
+            spent: Spent::default(),
         }
     }
 
@@ -68,10 +92,42 @@ impl<T: Transport> Hub<T> {
         &self.context.shared
     }
 
-    /// From here on it is `now`: all of a turn of the worker's loop has one time.
+    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time.
     pub(super) fn at(&mut self, now: Duration) -> &mut Self {
         self.context.at(now);
+        self.exchange.deliveries = work::DELIVERIES;
+        self.begin_part();
         self
+    }
+
+    /// A part of the turn begins, with its share.
+    fn begin_part(&mut self) {
+        self.spent = Spent {
+            from: self.bytes(),
+            ..Spent::default()
+        };
+    }
+
+    /// Bytes read and written so far.
+    fn bytes(&self) -> u64 {
+        let metrics = &self.context.metrics;
+        metrics.bytes_received.value() + metrics.bytes_sent.value()
+    }
+
+    /// Counts a drive; whether the part has taken its share.
+    #[inline]
+    fn spend(&mut self) -> bool {
+        self.spent.drives += 1;
+        if self.spent.drives % UNTIL_LOOK == 0 {
+            self.look();
+        }
+        self.spent.is_over
+    }
+
+    #[inline(never)]
+    fn look(&mut self) {
+        let bytes = self.bytes().wrapping_sub(self.spent.from);
+        self.spent.is_over = bytes + u64::from(self.spent.drives) * DRIVE > SHARE;
     }
 
     /// Whether it was told to stop.
@@ -85,15 +141,16 @@ impl<T: Transport> Hub<T> {
 
     /// How long nothing is to be done without an event; None for ever.
     pub(super) fn patience(&self) -> Option<Duration> {
-        if !self.exchange.again.is_empty() {
+        let now = self.context.now;
+        let kept = &self.context.metrics.published_bytes;
+        kept.set(self.spares.kept() as u64);
+        let work = self.work_in();
+        if !self.exchange.again.is_empty() || work == Some(Duration::ZERO) {
             return Some(Duration::ZERO);
         }
-        let now = self.context.now;
+        let stop = self.stop_at.map(|at| at.saturating_sub(now));
         let wheel = self.wheel.next(now);
-        match self.stop_at {
-            None => wheel,
-            Some(at) => wheel.into_iter().chain([at.saturating_sub(now)]).min(),
-        }
+        wheel.into_iter().chain(work).chain(stop).min()
     }
 
     /// Takes a connection; `register` makes its events known under its token.
@@ -112,6 +169,7 @@ impl<T: Transport> Hub<T> {
             self.context.now,
         );
         let token = self.sessions.insert(session);
+        self.set_standing(token, Standing::Opening);
         let session = self.sessions.get_mut(token);
         if session.is_some_and(|it| register(it.transport_mut(), token)) {
             // Its deadline runs also if it never sends a byte.
@@ -124,6 +182,9 @@ impl<T: Transport> Hub<T> {
     /// The transport of a session can be read (up to its end, if `read_closed`) or written.
     #[inline]
     pub(super) fn ready(&mut self, token: Token, readable: bool, read_closed: bool) {
+        if self.spend() {
+            return self.ready_later(token, readable, read_closed);
+        }
         // An event of a session that is gone has a token that is gone.
         self.drive_by(token, |session, turn| {
             if readable {
@@ -131,6 +192,27 @@ impl<T: Transport> Hub<T> {
             }
             session.drive(turn)
         });
+    }
+
+    /// The same, in another turn: this one's share is used up.
+    #[cold]
+    fn ready_later(&mut self, token: Token, readable: bool, read_closed: bool) {
+        if let Some(session) = self.sessions.get_mut(token) {
+            if readable {
+                session.set_readable(read_closed);
+            }
+            self.drive_later(token);
+        }
+    }
+
+    /// Has a session driven without an event, once those that wait for that are.
+    fn drive_later(&mut self, token: Token) {
+        if let Some(session) = self.sessions.get_mut(token)
+            && !session.queued
+        {
+            session.queued = true;
+            self.exchange.again.push_back(token);
+        }
     }
 
     /// The transport of a session has failed; what it received before can still be read.
@@ -143,6 +225,7 @@ impl<T: Transport> Hub<T> {
     /// Drives the sessions whose deadline may have passed.
     pub(super) fn expire(&mut self) {
         let now = self.context.now;
+        self.begin_part();
         while let Some((tick, places)) = self.wheel.expire(now) {
             for place in places {
                 let Some(token) = self.sessions.token_at(place) else {
@@ -152,7 +235,10 @@ impl<T: Transport> Hub<T> {
                     && session.scheduled == Some(tick)
                 {
                     session.scheduled = None;
-                    self.drive(token);
+                    match self.spend() {
+                        true => self.drive_later(token),
+                        false => self.drive(token),
+                    }
                 }
             }
         }
@@ -167,76 +253,25 @@ impl<T: Transport> Hub<T> {
 
     /// Drives sessions that wait for their turn without an event.
     pub(super) fn drive_again(&mut self) {
-        for _ in 0..self.exchange.again.len().min(AGAIN_PER_TURN) {
+        self.begin_part();
+        for _ in 0..self.exchange.again.len() {
             let Some(token) = self.exchange.again.pop_front() else {
                 return;
             };
+            self.exchange.fence = self.exchange.fence.saturating_sub(1);
             if let Some(session) = self.sessions.get_mut(token) {
                 session.queued = false;
                 self.drive(token);
-            }
-        }
-        if self.exchange.again.is_empty() {
-            // Each subscriber was driven, which has written it, or made it its own; nor does a
-            // burst go on, whose subscribers wait to be driven.
-            self.spares.clear_published();
-        }
-    }
-
-    /// Carries a command out; a connection that another worker accepted is the caller's.
-    pub(super) fn obey(&mut self, command: Command) {
-        let now = self.context.now;
-        match command {
-            Command::Adopt(..) => {}
-            Command::Send(token, message) => {
-                let (context, mut others) = self.split();
-                others.send(token, &Delivery::new(&message, Keep::Always, context));
-            }
-            Command::Publish(topic, message) => {
-                let (context, mut others) = self.split();
-                let keep = context.shared.keep(&topic);
-                others.publish(&topic, Delivery::new(&message, keep, context), None);
-            }
-            Command::Close(token, code, reason) => self.drive_by(token, |session, turn| {
-                session.close(code, &reason, turn);
-                session.advance(false, turn)
-            }),
-            Command::Terminate(token) => self.drive_by(token, |session, turn| {
-                session.terminate(End::Terminated, turn)
-            }),
-            Command::Subscribe(token, topic) => {
-                self.drive_by(token, |session, turn| session.subscribe(&topic, turn))
-            }
-            Command::Unsubscribe(token, topic) => {
-                self.drive_by(token, |session, turn| session.unsubscribe(&topic, turn))
-            }
-            Command::Decide(token, decision) => {
-                self.drive_by(token, |session, turn| session.decide(decision, turn))
-            }
-            Command::Reply(token, response) => self.drive_by(token, |session, turn| {
-                session.reply_deferred(&response, turn)
-            }),
-            Command::Inspect(receive) => {
-                self.end_burst();
-                let mut all = Vec::new();
-                for token in self.sessions.tokens() {
-                    let session = self.sessions.get_mut(token);
-                    let id = ConnectionId::new(self.worker, token);
-                    all.extend(session.and_then(|it| it.stats(id, now)));
-                }
-                // A panic is the asking thread's own affair: the worker lives.
-                let _ = catch_unwind(AssertUnwindSafe(|| receive(all)));
-            }
-            Command::ShutDown(within) => {
-                if self.stop_at.is_some() {
-                    return;
-                }
-                self.stop_at = Some(now.saturating_add(within));
-                for token in self.sessions.tokens() {
-                    self.drive_by(token, Session::shut_down);
+                self.spent.drives += 1;
+                // One may have written much.
+                self.look();
+                if self.spent.is_over {
+                    break;
                 }
             }
         }
+        // Whoever is waited for may have taken something, or nothing.
+        self.look_at_gate();
     }
 
     fn drive(&mut self, token: Token) {
@@ -269,7 +304,6 @@ impl<T: Transport> Hub<T> {
         };
         let queued = session.queued_bytes();
         let next = how(session, &mut turn);
-        debug_assert!(next == Next::Drop || !session.holds_published());
         if next == Next::Settled && queued == 0 {
             return;
         }
@@ -302,7 +336,13 @@ impl<T: Transport> Hub<T> {
         let gauge = &self.context.metrics.queued_bytes;
         gauge.set(gauge.value() - session.queued_bytes() as u64);
         drop(session);
+        self.set_standing(token, Standing::Gone);
         self.context.shared.left(self.worker);
+    }
+
+    fn set_standing(&self, token: Token, standing: Standing) {
+        let id = ConnectionId::new(self.worker, token);
+        self.context.shared.set_standing(id, standing);
     }
 
     /// Before a session is driven, or looked at.

@@ -13,7 +13,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::sync::Mutex;
 
-use super::shards::lock;
+use super::sync::lock;
 use crate::proto::CloseCode;
 
 pub use bucket::Rate;

@@ -7,10 +7,10 @@
 mod io;
 
 use std::boxed::Box;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
@@ -18,25 +18,56 @@ use std::vec::Vec;
 use mio::Token;
 
 pub(super) use self::io::{Context, SocketIo};
-use super::handle::ConnectionId;
 use super::handler::{Application, End};
+use super::id::ConnectionId;
+use super::inbox::{Command, Inbox};
 use super::limits::{Permit, RateState};
 use super::metrics::Metrics;
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::socket::{Overflow, Published, Sent, StoredRequest};
-use super::topics::SubscribeError;
-use crate::net::{Keep, Spares, WriteQueue};
+use super::topics::{SubscribeError, Topic};
+use crate::net::{Form, Keep, Place, Spares, WriteQueue};
 use crate::proto::{CloseCode, Connection, Instant, PreparedMessage};
 
 /// The other sessions of the worker, while one of them is driven.
 pub(super) trait Peers {
-    /// Delivers to this worker's subscribers but `except`.
-    fn publish(&mut self, topic: &str, delivery: Delivery<'_>, except: Option<Token>) -> Published;
+    /// The record of a topic, if this worker has subscribers of it.
+    fn known(&self, topic: &str) -> Option<Arc<Topic>>;
 
-    fn subscribe(&mut self, topic: &Arc<str>, token: Token);
+    /// Whether the turn has deliveries left.
+    fn may_deliver(&self) -> bool;
+
+    /// The number of a message that is delivered at once, among the commands.
+    fn number(&self) -> u64;
+
+    /// Delivers to this worker's subscribers but `except`: at once, or the rest of them soon.
+    fn deliver(
+        &mut self,
+        topic: &Arc<Topic>,
+        offset: u64,
+        except: Option<Token>,
+        delivery: Delivery<'_>,
+    ) -> Published;
+
+    fn subscribe(&mut self, topic: &Arc<Topic>, token: Token, begun: u64);
 
     fn unsubscribe(&mut self, topic: &str, token: Token);
+
+    /// The offset behind which a subscription begins.
+    fn begun(&self, topic: &str, token: Token) -> Option<u64>;
+
+    /// The first command for a session that waits, between these numbers.
+    fn next_for(
+        &mut self,
+        token: Token,
+        after: u64,
+        until: u64,
+        inbox: &Inbox,
+    ) -> Option<(u64, Command)>;
+
+    /// Nothing is read from a session until publishers may go on.
+    fn throttle(&mut self, token: Token);
 }
 
 /// An open connection with its application: one piece of memory for both.
@@ -69,11 +100,15 @@ pub(super) struct Link {
     /// It is being sent.
     pub(super) sending: bool,
     /// `on_drain` is owed once the queue is empty.
-    pub(super) draining: bool,
+    pub(super) draining: Cell<bool>,
     /// The application doesn't want to read.
     pub(super) paused: bool,
     /// The rest of the streamed message under way is refused, as a piece of it was.
     refusing: bool,
+    /// Some commands that wait were carried out for it already.
+    ahead: bool,
+    /// It didn't make room for what is published when it was waited for, and isn't any more.
+    lags: bool,
     /// A limit of messages or bytes over time holds for it, its address or its key.
     pub(super) limited: bool,
 }
@@ -91,6 +126,10 @@ pub(super) struct Rare {
     pub(super) end: Option<End>,
     /// It sent too fast: nothing is read until then.
     pub(super) resume_at: Option<Duration>,
+    /// It publishes faster than is taken: nothing is read until there is room.
+    pub(super) throttled: bool,
+    /// The commands below this number were carried out for it.
+    ahead: u64,
     /// How much of its rate limit is used up.
     rate: RateState,
     /// What the route's limit by key counts it under.
@@ -108,6 +147,7 @@ impl Rare {
             && self.held.is_empty()
             && self.end.is_none()
             && self.resume_at.is_none()
+            && !self.throttled
             && self.rate_key.is_none()
             && self.joined.is_empty()
     }
@@ -153,9 +193,11 @@ impl Link {
                 bytes_sent: 0,
             },
             sending: false,
-            draining: false,
+            draining: Cell::new(false),
             paused: false,
             refusing: false,
+            ahead: false,
+            lags: false,
             limited: options.rate_limit.messages.is_some()
                 || options.rate_limit.bytes.is_some()
                 || options.rate_by_key.is_some(),
@@ -230,7 +272,8 @@ impl Link {
     /// Nothing is to be read for now.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
-        self.paused || self.resume_at().is_some()
+        let waits = |it: &Rare| it.resume_at.is_some() || it.throttled;
+        self.paused || self.rare.as_deref().is_some_and(waits)
     }
 
     /// What the handler is still to be told.
@@ -249,7 +292,7 @@ impl Link {
     /// Gives back what is no longer used.
     pub(super) fn free_unused(&mut self) {
         let unused = self.rare.as_ref().is_some_and(|it| it.is_unused());
-        if unused && !self.limited {
+        if unused && !self.limited && !self.ahead {
             self.rare = None;
         }
     }
@@ -277,7 +320,7 @@ impl Link {
     #[inline]
     fn tell_sent(&mut self, queue: &WriteQueue) -> Sent {
         if queue.is_blocked() {
-            self.draining = true;
+            self.draining.set(true);
             return Sent::Queued;
         }
         Sent::Sent
@@ -296,14 +339,16 @@ impl Link {
     /// Whether there is something for the session to look at after a call of the application.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
-        let news = |it: &Rare| it.end.is_some() || it.resume_at.is_some() || !it.told.is_empty();
+        let news = |it: &Rare| {
+            it.end.is_some() || it.resume_at.is_some() || it.throttled || !it.told.is_empty()
+        };
         self.paused || self.rare.as_deref().is_some_and(news)
     }
 
     /// Whether nothing is under way but messages, and no deadline can come earlier than it was.
     #[inline]
     pub(super) fn is_settled(&self) -> bool {
-        self.connection.is_settled() && !self.draining && !self.has_news()
+        self.connection.is_settled() && !self.draining.get() && !self.has_news()
     }
 
     /// Makes room for a message of `length` bytes behind `waiting`; false if it is dropped.
@@ -321,8 +366,9 @@ impl Link {
             return true;
         }
         // What is too long for an empty queue waits for nothing.
-        self.draining |= queue.len() + corked > 0;
-        self.draining &= self.options.overflow != Overflow::Close;
+        let waits = queue.len() + corked > 0;
+        let closes = self.options.overflow == Overflow::Close;
+        self.draining.set((self.draining.get() || waits) && !closes);
         match self.options.overflow {
             Overflow::DropNewest => false,
             Overflow::DropOldest => {
@@ -345,25 +391,69 @@ impl Link {
         }
     }
 
+    /// Whether the command with this number was carried out for it already.
+    pub(super) fn is_ahead_of(&self, number: u64) -> bool {
+        self.ahead && self.rare.as_ref().is_some_and(|it| number < it.ahead)
+    }
+
+    /// The commands below this number were carried out for it.
+    fn set_ahead(&mut self, number: u64) {
+        self.ahead = true;
+        let ahead = &mut self.rare().ahead;
+        *ahead = number.max(*ahead);
+    }
+
+    /// From which number on commands are still to be carried out for it.
+    fn ahead(&self) -> u64 {
+        match (&self.rare, self.ahead) {
+            (Some(rare), true) => rare.ahead,
+            _ => 0,
+        }
+    }
+
+    /// It is no longer waited for until it has taken half of what may wait.
+    pub(super) fn lags(&mut self) {
+        self.lags = true;
+    }
+
+    /// Whether it has room for more, after having had none.
+    pub(super) fn has_room(&self, queue: &WriteQueue) -> bool {
+        queue.len() <= self.options.max_backpressure / 2
+    }
+
+    /// Some of what waited was written.
+    pub(super) fn wrote(&mut self, queue: &WriteQueue) {
+        self.lags &= !self.has_room(queue);
+        // What the application knows of: it sent more than was taken.
+        if queue.is_blocked() {
+            self.draining.set(true);
+        }
+    }
+
     /// Takes a message from others of the worker.
     #[inline]
-    pub(super) fn deliver(&mut self, queue: &mut WriteQueue, delivery: &Delivery<'_>) -> Sent {
+    pub(super) fn deliver(
+        &mut self,
+        queue: &mut WriteQueue,
+        delivery: &mut Delivery<'_>,
+        spares: &Spares,
+    ) -> Given {
         let length = delivery.message.payload().len();
         // The usual case: nothing is in its way, and it is as all get it.
         if self.connection.is_plain(length)
             && delivery.keep == Keep::Always
             && self.end().is_none()
+            && !self.ahead
             && self.options.overflow != Overflow::DropOldest
             && queue.len() + length <= self.options.max_backpressure
         {
             match &delivery.place {
-                // What waits longer than this turn is the connection's own.
-                Some(place) if !queue.is_blocked() => queue.push_published(place),
-                _ => queue.push_shared(delivery.message.plain(), Keep::Always),
+                Some(place) => queue.push_published(place),
+                None => queue.push_shared(delivery.message.plain(), Keep::Always),
             }
-            return self.sent(queue, length, delivery.context.instant);
+            return Given::Sent(self.sent(queue, length, delivery.context.instant));
         }
-        self.deliver_late(queue, delivery)
+        self.deliver_late(queue, delivery, spares)
     }
 
     /// How many bytes of published frames it takes with nothing in the way, each as it is: as
@@ -374,7 +464,8 @@ impl Link {
             max_backpressure,
             ..
         } = *self.options;
-        if queue.is_blocked() || self.end().is_some() || overflow == Overflow::DropOldest {
+        let ends = self.ahead || self.end().is_some();
+        if queue.is_blocked() || ends || overflow == Overflow::DropOldest {
             return 0;
         }
         let room = max_backpressure.saturating_sub(queue.len());
@@ -389,31 +480,55 @@ impl Link {
 
     /// As [`deliver`](Self::deliver) where something may be in the way.
     #[inline(never)]
-    fn deliver_late(&mut self, queue: &mut WriteQueue, delivery: &Delivery<'_>) -> Sent {
-        let Delivery { message, keep, .. } = delivery;
+    fn deliver_late(
+        &mut self,
+        queue: &mut WriteQueue,
+        delivery: &mut Delivery<'_>,
+        spares: &Spares,
+    ) -> Given {
+        let message = delivery.message;
         let Context { metrics, now, .. } = delivery.context;
         let length = message.payload().len();
+        if self.is_ahead_of(delivery.number) {
+            return Given::Passed;
+        }
+        // What it was ahead of is carried out.
+        self.ahead = false;
         if !self.connection.is_open() || self.end().is_some() {
-            return Sent::Dropped;
+            return Given::Sent(Sent::Dropped);
         }
         if self.sending {
             let held = self.rare().held.iter();
             let held: usize = held.map(|(it, _)| it.payload().len()).sum();
             if !self.make_room(queue, held, length, metrics, *now) {
-                return Sent::Dropped;
+                return Given::Sent(Sent::Dropped);
             }
-            self.rare().held.push(((*message).clone(), keep.clone()));
-            return Sent::Queued;
+            let keep = delivery.keep.clone();
+            self.rare().held.push((message.clone(), keep));
+            return Given::Sent(Sent::Queued);
         }
-        if let Keep::UntilNext(key) = keep {
-            queue.drop_key(key);
+        // Only what waits behind a backlog gives way: who keeps up gets every message.
+        if let Keep::UntilNext(key) = &delivery.keep
+            && queue.is_blocked()
+        {
+            let replaced = queue.drop_key(key);
+            metrics.conflated.add(replaced as u64);
         }
-        let keep = match keep {
+        let limit = self.options.max_backpressure;
+        if queue.len() + length > limit
+            && delivery.waits
+            && !self.lags
+            && length <= limit
+            && keeps_up(queue.blocked_since(), *now)
+        {
+            return Given::Later;
+        }
+        let keep = match &delivery.keep {
             Keep::Always if self.options.overflow == Overflow::DropOldest => Keep::UntilFull,
             keep => keep.clone(),
         };
         if !self.make_room(queue, 0, length, metrics, *now) {
-            return Sent::Dropped;
+            return Given::Sent(Sent::Dropped);
         }
         let mut own = Vec::new();
         // As in `append`.
@@ -426,38 +541,107 @@ impl Link {
             self.connection.forget();
         }
         match shared {
-            Ok(Some(frame)) => queue.push_shared(frame, keep),
+            Ok(Some(frame)) => match delivery.place_of(frame, spares) {
+                Some(place) if lasts => queue.push_published(place),
+                _ => queue.push_shared(frame, keep),
+            },
             Ok(None) => queue.push(own, 0, keep),
-            Err(_) => return Sent::Dropped,
+            Err(_) => return Given::Sent(Sent::Dropped),
         }
-        self.sent(queue, length, delivery.context.instant)
+        Given::Sent(self.sent(queue, length, delivery.context.instant))
     }
+}
+
+/// What became of a message that was given to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Given {
+    Sent(Sent),
+    /// It had it already.
+    Passed,
+    /// It has no room for it, and is to be waited for: it takes what waits.
+    Later,
+}
+
+/// How long a connection is waited for that takes none of what waits for it.
+pub(super) const STALLS_AFTER: Duration = Duration::from_millis(500);
+
+/// Whether a session that took something of its backlog at that time is waited for.
+fn keeps_up(progress: Option<Duration>, now: Duration) -> bool {
+    progress.is_none_or(|it| now < it.saturating_add(STALLS_AFTER))
 }
 
 /// A message on its way to sessions that are not being driven.
 pub(super) struct Delivery<'a> {
-    message: &'a PreparedMessage,
+    pub(super) message: &'a PreparedMessage,
     keep: Keep,
+    /// Its place among the worker's commands.
+    number: u64,
+    /// Whoever has no room for it is waited for.
+    waits: bool,
     /// Where the plain frame is published, if it is.
-    place: Option<Range<usize>>,
+    place: Option<Place>,
+    /// The same of an encoded frame that several take.
+    encoded: Option<(*const [u8], Place)>,
+    /// For many.
+    publishes: bool,
     pub(super) context: &'a Context,
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) fn new(message: &'a PreparedMessage, keep: Keep, context: &'a Context) -> Self {
+    pub(super) fn new(
+        message: &'a PreparedMessage,
+        keep: Keep,
+        number: u64,
+        context: &'a Context,
+    ) -> Self {
         Self {
             message,
             keep,
+            number,
+            waits: true,
             place: None,
+            encoded: None,
+            publishes: false,
             context,
         }
+    }
+
+    /// What may become of a message of this topic that waits.
+    pub(super) fn keep(topic: &Topic) -> Keep {
+        match topic.conflates() {
+            true => Keep::UntilNext(Arc::clone(&topic.name)),
+            false => Keep::Always,
+        }
+    }
+
+    /// Nobody is waited for.
+    pub(super) fn hurry(mut self) -> Self {
+        self.waits = false;
+        self
     }
 
     /// For many connections.
     pub(super) fn publish(&mut self, spares: &Spares) {
         if self.keep == Keep::Always {
-            self.place = spares.publish(self.message.plain());
+            self.publishes = true;
+            self.place = spares.publish(Form::Plain, self.message.plain());
         }
+    }
+
+    /// Where one of the message's frames is published.
+    fn place_of(&mut self, frame: &Arc<[u8]>, spares: &Spares) -> Option<&Place> {
+        if !self.publishes {
+            return None;
+        }
+        if Arc::ptr_eq(frame, self.message.plain()) {
+            return self.place.as_ref();
+        }
+        let known = self.encoded.as_ref();
+        if known.is_none_or(|(it, _)| !core::ptr::eq(*it, Arc::as_ptr(frame))) {
+            let place = spares.publish(Form::Encoded, frame)?;
+            self.encoded = Some((Arc::as_ptr(frame), place));
+        }
+        self.encoded.as_ref().map(|(_, place)| place)
     }
 
     pub(super) fn is_published(&self) -> bool {
@@ -477,7 +661,7 @@ impl<'a> Delivery<'a> {
 
 /// Published messages that lie one behind the other.
 pub(super) struct Batch {
-    place: Range<usize>,
+    place: Place,
     messages: u64,
     /// Bytes of payload.
     payload: usize,
@@ -491,10 +675,14 @@ impl Batch {
         self.place.len()
     }
 
+    /// Whether the next lies right behind it.
+    pub(super) fn borders(&self, next: &Self) -> bool {
+        self.place.borders(&next.place)
+    }
+
     /// Adds what was published next.
-    pub(super) fn join(&mut self, next: Self) {
-        debug_assert_eq!(self.place.end, next.place.start);
-        self.place.end = next.place.end;
+    pub(super) fn join(&mut self, next: &Self) {
+        self.place.join(&next.place);
         self.messages += next.messages;
         self.payload += next.payload;
         self.instant = next.instant;

@@ -93,7 +93,10 @@ pub(super) struct Metrics {
     pub(super) subscriptions: Counter,
     /// Gauge: bytes that wait to be written now.
     pub(super) queued_bytes: Counter,
+    /// Gauge: bytes of published frames that are kept for slow subscribers.
+    pub(super) published_bytes: Counter,
     pub(super) dropped: SharedCounter,
+    pub(super) conflated: SharedCounter,
     pub(super) rate_limited: SharedCounter,
     pub(super) reconnections: SharedCounter,
     pub(super) errors: SharedCounters<ErrorCause>,
@@ -188,10 +191,19 @@ pub struct Stats {
     pub topics: u64,
     /// Subscriptions there are now.
     pub subscriptions: u64,
-    /// Bytes that wait to be written now.
+    /// Bytes that wait to be written now, as each connection counts them: a message that waits for
+    /// many, and is kept once, counts for each.
     pub queued_bytes: u64,
-    /// Messages that were not sent because of a backlog.
+    /// Bytes that published messages take which are kept for slow subscribers, each once.
+    pub published_bytes: u64,
+    /// Bytes that wait for the workers now: what other threads and workers asked of them, messages
+    /// included. Bounded by [`max_inbox`](super::Builder::max_inbox) for each worker.
+    pub inbox_bytes: u64,
+    /// Messages that were not sent because of a backlog, and those that gave way to later ones.
     pub dropped: u64,
+    /// Messages that waited and were replaced by later ones of their topic, which
+    /// [conflates](super::TopicOptions::conflate). They count as sent, too.
+    pub conflated: u64,
     /// Messages that were over a rate limit, and pauses for it.
     pub rate_limited: u64,
     /// Connections of clients that came back: whose request said which connection they had, by
@@ -228,7 +240,9 @@ impl Stats {
             stats.topics += worker.topics.value();
             stats.subscriptions += worker.subscriptions.value();
             stats.queued_bytes += worker.queued_bytes.value();
+            stats.published_bytes += worker.published_bytes.value();
             stats.dropped += worker.dropped.value();
+            stats.conflated += worker.conflated.value();
             stats.rate_limited += worker.rate_limited.value();
             stats.reconnections += worker.reconnections.value();
             stats.errors.add(&worker.errors);

@@ -65,6 +65,8 @@ mod events;
 mod handle;
 mod handler;
 mod history;
+mod id;
+mod inbox;
 mod http;
 mod hub;
 #[cfg(feature = "json")]
@@ -84,6 +86,7 @@ mod shards;
 mod shared;
 mod slab;
 mod socket;
+mod sync;
 mod timer_wheel;
 #[cfg(feature = "tls")]
 mod tls;
@@ -97,10 +100,12 @@ mod worker;
 
 pub use builder::{Builder, Server};
 pub use deferred::{Deferred, Reply};
-pub use handle::{ConnectionId, Handle, HandleError, MAX_COMMANDS};
+pub use handle::Handle;
 pub use handler::{Cause, End, Handler};
 pub use history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
 pub use http::{HttpHandler, HttpResponse, Methods, Request};
+pub use id::ConnectionId;
+pub use inbox::HandleError;
 pub use limits::{Excess, Rate, RateLimit};
 pub use metrics::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
 pub use observer::{ConnectionStats, Observer};
@@ -113,4 +118,4 @@ pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, Store
 #[cfg(feature = "tls")]
 pub use tls::tls_from_pem;
 pub use topic_options::TopicOptions;
-pub use topics::{SubscribeError, TopicLimits};
+pub use topics::{Position, SubscribeError, Subscribed, TopicLimits};

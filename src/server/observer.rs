@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::handle::ConnectionId;
+use super::id::ConnectionId;
 use super::handler::End;
 use super::metrics::{ErrorCause, HandshakeFailure};
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::deferred::Deferred;
-use super::handle::{ConnectionId, Handle};
+use super::handle::Handle;
 use super::handler::{Decide, Decision, Handler, instance};
 use super::http::Request;
+use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
 use super::reject::Reject;
 use super::socket::Overflow;
@@ -299,8 +300,9 @@ impl Route {
         Self::decided(path, move |request, handle, id| {
             let handler = Arc::clone(&handler);
             let open = move |state| instance(&handler, state);
-            decide(request, Deferred::new(handle.clone(), id, open));
-            Decision::Deferred
+            let (deferred, slot) = Deferred::new(handle.clone(), id, open);
+            decide(request, deferred);
+            Decision::Deferred(slot)
         })
     }
 

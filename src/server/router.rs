@@ -9,8 +9,9 @@ use std::vec::Vec;
 
 use matchit::Params;
 
-use super::handle::ConnectionId;
+use super::deferred::Answer;
 use super::http::{HttpResponse, Methods, Request};
+use super::id::ConnectionId;
 use super::route::Endpoint;
 use crate::proto::http::is_token;
 
@@ -66,11 +67,11 @@ impl Router {
 }
 
 impl Entry {
-    /// The answer to a plain request; None when it comes later.
-    pub(super) fn answer(&self, request: &Request<'_>, id: ConnectionId) -> Option<HttpResponse> {
+    /// The answer to a plain request.
+    pub(super) fn answer(&self, request: &Request<'_>, id: ConnectionId) -> Answer<HttpResponse> {
         if self.methods.is_empty() {
             let text = "this is a WebSocket endpoint: connect with a WebSocket client";
-            return Some(HttpResponse::text(text).with_status(426));
+            return Answer::Now(HttpResponse::text(text).with_status(426));
         }
         self.methods.answer(request, id)
     }

@@ -22,15 +22,16 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
-use super::handle::ConnectionId;
 use super::handler::{Application, End};
+use super::id::ConnectionId;
 use super::limits::Permit;
-use super::link::{Batch, Context, Delivery, Open, Peers, Remote, SocketIo, Told};
+use super::link::{Batch, Context, Delivery, Given, Open, Peers, Remote, SocketIo, Told};
 use super::observer::ConnectionStats;
 use super::route::Options;
 use super::shared::Shared;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
+use super::topics::{SubscribeError, Subscribing};
 use crate::net::{Spares, Transport, WriteQueue};
 use crate::proto::{ServerHandshake, Spare};
 
@@ -184,17 +185,50 @@ impl<T: Transport> Session<T> {
     /// A message from another connection of the worker, or from another thread. It is written
     /// when the session is driven.
     #[inline]
-    pub(super) fn deliver(&mut self, delivery: &Delivery<'_>, spares: &Spares) -> Sent {
+    pub(super) fn deliver(&mut self, delivery: &mut Delivery<'_>, spares: &Spares) -> Given {
         match &mut self.phase {
             Phase::Open(open) => {
                 self.queue.lend(spares);
-                let sent = open.link.deliver(&mut self.queue, delivery);
+                let given = open.link.deliver(&mut self.queue, delivery, spares);
                 if self.queue.is_empty() {
                     self.queue.reclaim(spares);
                 }
-                sent
+                given
             }
-            _ => Sent::Dropped,
+            _ => Given::Sent(Sent::Dropped),
+        }
+    }
+
+    /// When it took something of its backlog last, while it has no room for what is published.
+    pub(super) fn full_since(&self) -> Option<Option<Duration>> {
+        match &self.phase {
+            Phase::Open(open) if open.link.connection.is_open() => {
+                (!open.link.has_room(&self.queue)).then(|| self.queue.blocked_since())
+            }
+            _ => None,
+        }
+    }
+
+    /// It was waited for, and still has no room.
+    pub(super) fn lags(&mut self) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.link.lags();
+        }
+    }
+
+    /// Whether the command with this number was carried out for it already.
+    pub(super) fn is_ahead_of(&self, number: u64) -> bool {
+        match &self.phase {
+            Phase::Open(open) => open.link.is_ahead_of(number),
+            _ => false,
+        }
+    }
+
+    /// It is read from again, after it published faster than was taken.
+    pub(super) fn unthrottle(&mut self) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.link.rare().throttled = false;
+            open.link.free_unused();
         }
     }
 
@@ -235,15 +269,20 @@ impl<T: Transport> Session<T> {
     }
 
     /// A subscription that another thread asked for.
-    pub(super) fn subscribe(&mut self, topic: &Arc<str>, turn: &mut Turn<'_>) -> Next {
-        // Its guard and its history may be the application's own: a panic is the connection's.
-        self.call(turn, |_, io| {
-            if let Err(error) = io.subscribe(topic) {
-                let refused = Told::Subscribed(Arc::clone(topic), Err(error));
-                io.link.rare().told.push(refused);
-            }
-        });
-        self.tell_subscriptions(turn);
+    pub(super) fn subscribe(&mut self, subscribing: &Subscribing, turn: &mut Turn<'_>) -> Next {
+        // Its guard may be the application's own: a panic is the connection's.
+        self.tell(turn, |_, io| io.subscribe_at(subscribing));
+        self.advance(false, turn)
+    }
+
+    /// A subscription that another thread asked for, and that can't be.
+    pub(super) fn refuse(
+        &mut self,
+        topic: &Arc<str>,
+        error: SubscribeError,
+        turn: &mut Turn<'_>,
+    ) -> Next {
+        self.tell(turn, |_, io| io.refuse(topic, error));
         self.advance(false, turn)
     }
 
@@ -352,11 +391,6 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Whether it waits to write what is published in this turn.
-    pub(super) fn holds_published(&self) -> bool {
-        self.queue.holds_published()
-    }
-
     /// Bytes that wait to be written.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queue.len()
@@ -395,6 +429,7 @@ impl<T: Transport> Session<T> {
             link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
+            spares: turn.spares,
             peers: turn.peers,
         };
         #[cfg(feature = "tracing")]
@@ -453,9 +488,7 @@ impl<T: Transport> Session<T> {
 
     fn write_all(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let held = self.transport.held();
-        let written = self
-            .queue
-            .write(&mut self.transport, turn.cork, turn.spares);
+        let written = self.queue.write(&mut self.transport, turn.cork);
         self.wrote(written, held, turn)
     }
 
@@ -486,16 +519,19 @@ impl<T: Transport> Session<T> {
             // Held, it is longer.
             self.count_written(waiting.saturating_sub(self.queue.len()), turn);
         }
+        if let Phase::Open(open) = &mut self.phase {
+            open.link.wrote(&self.queue);
+        }
         match drained {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(error) => return Err(self.lost(End::Broken(error), turn)),
         }
         if let Phase::Open(open) = &mut self.phase
-            && open.link.draining
+            && open.link.draining.get()
             && !mem::replace(&mut turn.drained, true)
         {
-            open.link.draining = false;
+            open.link.draining.set(false);
             self.tell(turn, |application, io| application.on_drain(io));
             self.end_if_asked(turn)?;
             return self.write(turn);
@@ -506,7 +542,7 @@ impl<T: Transport> Session<T> {
     /// All is written that the application waits for, and it is still to be told.
     fn owes_drain(&self) -> bool {
         match &self.phase {
-            Phase::Open(open) => open.link.draining && self.queue.is_empty(),
+            Phase::Open(open) => open.link.draining.get() && self.queue.is_empty(),
             _ => false,
         }
     }

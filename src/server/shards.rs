@@ -3,7 +3,8 @@
 use alloc::boxed::Box;
 use core::hash::{BuildHasher as _, Hash};
 use std::hash::RandomState;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::sync::{Mutex, MutexGuard, lock};
 
 /// A power of two, well above the number of workers that are ever at it at the same time.
 const SHARDS: usize = 32;
@@ -49,10 +50,4 @@ impl<T> Shards<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
         self.shards.iter().map(lock)
     }
-}
-
-/// A panic elsewhere is no reason to stop here: nothing in this crate panics halfway through a
-/// change, and the counts behind these locks must go on.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

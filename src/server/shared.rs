@@ -9,21 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 
-use super::handle::{ConnectionId, Inbox};
 use super::handler::End;
-use super::history::HistoryEntry;
+use super::id::{ConnectionId, Standing, Standings};
+use super::inbox::Inbox;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed};
 use super::metrics::{ErrorCause, HandshakeFailure, Metrics, Stats};
 use super::observer::{ConnectionStats, Observer};
-use super::pattern::TopicPattern;
-use super::presence::Presence;
+use super::presence::{Presence, PresenceChange, PresenceError};
 use super::proxy::TrustedProxies;
 use super::route::{Guard, Options};
 use super::router::Router;
-use super::topic_options::TopicOptions;
-use super::topics::{Directory, SubscribeError};
-use crate::net::{Clock, Keep};
-use crate::proto::{MessageKind, MessageRef, PreparedMessage, http::Headers};
+use super::shards::Shards;
+use super::topics::Directory;
+use crate::net::Clock;
+use crate::proto::http::Headers;
 
 /// What does not change while the server runs.
 pub(super) struct Settings {
@@ -33,8 +32,6 @@ pub(super) struct Settings {
     pub(super) guards: Vec<Box<dyn Guard>>,
     pub(super) router: Router,
     pub(super) max_body: usize,
-    /// In the order they were added; the first that matches counts.
-    pub(super) topics: Vec<(TopicPattern, TopicOptions)>,
     pub(super) observers: Vec<Box<dyn Observer>>,
     /// Whose `Forwarded` headers are believed.
     pub(super) trusted_proxies: TrustedProxies,
@@ -45,9 +42,14 @@ pub(super) struct Settings {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
-    pub(super) inboxes: Vec<Inbox>,
+    pub(super) inboxes: Vec<Arc<Inbox>>,
+    /// Which connections each worker has.
+    pub(super) standings: Vec<Standings>,
     pub(super) directory: Directory,
     pub(super) presence: Arc<dyn Presence>,
+    /// Held by topic while a change is decided and announced: so it is announced before the next
+    /// one is decided.
+    pub(super) presence_order: Shards<()>,
     /// Connections of each worker, open or not.
     pub(super) loads: Vec<AtomicUsize>,
     pub(super) connections: Arc<ConnectionCounts>,
@@ -60,12 +62,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// A connection is accepted: the worker that has the fewest takes it in.
-    pub(super) fn take_in(&self) -> usize {
-        let load = |worker: &usize| self.loads[*worker].load(Ordering::Relaxed);
-        let worker = (0..self.loads.len()).min_by_key(load).unwrap_or(0);
+    /// This worker has accepted a connection.
+    pub(super) fn take_in(&self, worker: usize) {
         self.loads[worker].fetch_add(1, Ordering::Relaxed);
-        worker
     }
 
     /// A connection of this worker is gone.
@@ -84,6 +83,8 @@ impl Shared {
         let (topics, subscriptions) = self.directory.totals();
         stats.topics = topics as u64;
         stats.subscriptions = subscriptions as u64;
+        let waiting = self.inboxes.iter().map(|it| it.bytes() as u64);
+        stats.inbox_bytes = waiting.sum();
         stats
     }
 
@@ -96,12 +97,24 @@ impl Shared {
         let metrics = self.metrics(connection.id);
         metrics.connections.add(1);
         metrics.connections_opened.add(1);
+        self.set_standing(connection.id, Standing::Open);
         self.tell(|it| it.connected(connection));
+    }
+
+    pub(super) fn set_standing(&self, id: ConnectionId, standing: Standing) {
+        self.standings[id.worker()].set(id.token(), standing);
+    }
+
+    /// Where a connection stands, as any thread sees it.
+    pub(super) fn standing(&self, id: ConnectionId) -> Standing {
+        let standings = self.standings.get(id.worker());
+        standings.map_or(Standing::Gone, |it| it.of(id.token()))
     }
 
     /// A connection that was open is over.
     pub(super) fn closed(&self, connection: &ConnectionStats, end: &End) {
         let metrics = self.metrics(connection.id);
+        self.set_standing(connection.id, Standing::Gone);
         metrics.connections.set(metrics.connections.value() - 1);
         metrics.closes.add(end.code().into(), 1);
         if let Some(cause) = end.error() {
@@ -134,55 +147,53 @@ impl Shared {
         }
     }
 
-    fn topic(&self, topic: &str) -> Option<&TopicOptions> {
-        let mut topics = self.settings.topics.iter();
-        let (_, options) = topics.find(|(pattern, _)| pattern.matches(topic))?;
-        Some(options)
+    // ---- presence -----------------------------------------------------------------------------
+
+    /// Lets a connection into the presence of a topic; `tell` announces what that changed.
+    pub(super) fn join(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        user: &str,
+        data: &str,
+        tell: impl FnOnce(&PresenceChange),
+    ) -> Result<PresenceChange, PresenceError> {
+        let _order = self.presence_order.of(topic);
+        let change = self.presence.join(topic, id.to_u64(), user, data)?;
+        announce(&change, tell);
+        Ok(change)
     }
 
-    pub(super) fn check_topic(&self, topic: &str, id: ConnectionId) -> Result<(), SubscribeError> {
-        match self.topic(topic).and_then(|it| it.guard.as_ref()) {
-            Some(guard) => guard(id, topic).map_err(SubscribeError::Refused),
-            None => Ok(()),
-        }
+    /// Changes the data of the user that a connection is in a topic as.
+    pub(super) fn update(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        data: &str,
+        tell: impl FnOnce(&PresenceChange),
+    ) -> PresenceChange {
+        let _order = self.presence_order.of(topic);
+        let change = self.presence.update(topic, id.to_u64(), data);
+        announce(&change, tell);
+        change
     }
 
-    /// What may become of a message of this topic that waits.
-    pub(super) fn keep(&self, topic: &str) -> Keep {
-        match self.topic(topic) {
-            Some(options) if options.conflate => Keep::UntilNext(topic.into()),
-            _ => Keep::Always,
-        }
+    /// A connection leaves the presence of a topic.
+    pub(super) fn leave(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        tell: impl FnOnce(&PresenceChange),
+    ) -> PresenceChange {
+        let _order = self.presence_order.of(topic);
+        let change = self.presence.leave(topic, id.to_u64());
+        announce(&change, tell);
+        change
     }
+}
 
-    /// Puts a message that is published into its topic's history.
-    pub(super) fn remember(&self, topic: &str, message: &PreparedMessage) {
-        if let Some((history, _)) = self.topic(topic).and_then(|it| it.history.as_ref()) {
-            let payload = message.payload().into();
-            history.push(topic, message.kind(), payload, self.clock.now());
-        }
-    }
-
-    pub(super) fn history(&self, topic: &str, limit: usize) -> Vec<HistoryEntry> {
-        match self.topic(topic).and_then(|it| it.history.as_ref()) {
-            Some((history, _)) => history.recent(topic, limit, self.clock.now()),
-            None => Vec::new(),
-        }
-    }
-
-    /// What a new subscriber of the topic is sent.
-    pub(super) fn recent(&self, topic: &str, options: &Options) -> Vec<PreparedMessage> {
-        let Some((history, count)) = self.topic(topic).and_then(|it| it.history.as_ref()) else {
-            return Vec::new();
-        };
-        let entries = history.recent(topic, *count, self.clock.now());
-        let prepare = |message: MessageRef<'_>| PreparedMessage::new(message, &options.config);
-        let message = |entry: &HistoryEntry| match entry.kind {
-            MessageKind::Text => core::str::from_utf8(&entry.payload)
-                .ok()
-                .map(|text| prepare(text.into())),
-            MessageKind::Binary => Some(prepare((&*entry.payload).into())),
-        };
-        entries.iter().filter_map(message).collect()
+fn announce(change: &PresenceChange, tell: impl FnOnce(&PresenceChange)) {
+    if *change != PresenceChange::None {
+        tell(change);
     }
 }

@@ -138,6 +138,11 @@ pub(super) fn place(token: Token) -> u32 {
     index(token) as u32
 }
 
+/// Which owner of its place it is.
+pub(super) fn generation(token: Token) -> u32 {
+    (token.0 >> INDEX_BITS) as u32
+}
+
 #[inline]
 fn index(token: Token) -> usize {
     token.0 & ((1 << INDEX_BITS) - 1)

@@ -3,15 +3,17 @@
 use std::boxed::Box;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::handle::{ConnectionId, Handle};
+use super::handle::Handle;
 use super::handler::End;
+use super::id::ConnectionId;
 use super::link::SocketIo;
 use super::observer::ConnectionStats;
 use super::presence::{PresenceChange, PresenceError};
-use super::topics::SubscribeError;
+use super::topics::{Position, SubscribeError, Subscribed};
 use crate::error::Misuse;
 use crate::proto::{self, CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 
@@ -34,7 +36,8 @@ pub enum Overflow {
 /// What became of a message given to [`Socket::send`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It leaves with this turn's write; nothing waits before it.
+    /// It leaves with this turn's write; nothing waits before it. If the transport doesn't take all
+    /// of that, [`Handler::on_drain`](super::Handler::on_drain) follows.
     Sent,
     /// It waits behind a backlog; [`Handler::on_drain`](super::Handler::on_drain) follows.
     Queued,
@@ -45,8 +48,8 @@ pub enum Sent {
     Dropped,
 }
 
-/// What became of a message that was published, for the subscribers of this worker; how many
-/// others have it on its way.
+/// What became of a message that was published: for the subscribers that were given it at once, and
+/// how many others have it on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Published {
@@ -56,8 +59,14 @@ pub struct Published {
     pub queued: usize,
     /// Subscribers it was not sent to.
     pub dropped: usize,
-    /// Subscribers on other workers, which it is on its way to.
-    pub remote: usize,
+    /// Subscribers that it is on its way to: those on other workers, and those of this one where
+    /// something is before it.
+    pub waiting: usize,
+    /// Its place in the topic; None if it was refused.
+    pub position: Option<Position>,
+    /// A worker with subscribers has no room for it
+    /// ([`max_inbox`](super::Builder::max_inbox)): nobody gets it, and it is not in the history.
+    pub refused: bool,
 }
 
 impl Published {
@@ -197,9 +206,10 @@ impl StoredRequest {
 ///         if let Err(refused) = socket.subscribe("room") {
 ///             _ = socket.send(&refused.to_string());
 ///         }
-///         if let Ok(PresenceChange::Joined(_)) = socket.join("room", &name, "{}") {
-///             socket.publish("room", &format!("{name} is here"));
-///         }
+///         _ = socket.join("room", &name, "{}", |change| match change {
+///             PresenceChange::Joined(member) => Some(format!("{} is here", member.user).into()),
+///             _ => None,
+///         });
 ///     }
 ///
 ///     fn on_message(&self, socket: &mut Socket<'_, String>, message: Message<'_>) {
@@ -208,10 +218,10 @@ impl StoredRequest {
 ///     }
 ///
 ///     fn on_close(&self, socket: &mut Socket<'_, String>, _: &End) {
-///         let name = socket.state().clone();
-///         if let PresenceChange::Left(_) = socket.leave("room") {
-///             socket.publish("room", &format!("{name} has left"));
-///         }
+///         socket.leave("room", |change| match change {
+///             PresenceChange::Left(member) => Some(format!("{} has left", member.user).into()),
+///             _ => None,
+///         });
 ///     }
 /// }
 /// ```
@@ -303,10 +313,12 @@ impl<'a, S> Socket<'a, S> {
         self.io.link.connection.is_open()
     }
 
-    /// Bytes that wait to be written, frame headers included.
+    /// Bytes that wait to be written, frame headers included: those that the transport hasn't taken,
+    /// and what this turn has sent. Where it is above 0,
+    /// [`on_drain`](super::Handler::on_drain) follows.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.io.buffered()
+        self.io.buffered_seen()
     }
 
     /// The round trip of the last keep-alive ping that was answered.
@@ -325,6 +337,7 @@ impl<'a, S> Socket<'a, S> {
     /// [`PreparedMessage`]. It is written when the handler has returned.
     #[inline]
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Sent {
+        self.io.sync();
         self.io.send(message.into())
     }
 
@@ -334,6 +347,7 @@ impl<'a, S> Socket<'a, S> {
         message: impl Into<MessageRef<'m>>,
         encoding: Encoding,
     ) -> Sent {
+        self.io.sync();
         self.io.send_ref(message.into(), encoding)
     }
 
@@ -361,6 +375,7 @@ impl<'a, S> Socket<'a, S> {
         fragment: impl Into<MessageRef<'m>>,
         fin: bool,
     ) -> Result<Sent, Misuse> {
+        self.io.sync();
         self.io.send_fragment(fragment.into(), fin)
     }
 
@@ -375,6 +390,7 @@ impl<'a, S> Socket<'a, S> {
     /// # Errors
     /// As [`Connection::send_ping`](crate::proto::Connection::send_ping).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Misuse> {
+        self.io.sync();
         self.io.link.connection.send_ping(payload, self.io.cork)
     }
 
@@ -387,6 +403,7 @@ impl<'a, S> Socket<'a, S> {
         code: impl Into<Option<CloseCode>>,
         reason: &str,
     ) -> Result<(), Misuse> {
+        self.io.sync();
         let now = self.io.context.now;
         self.io
             .link
@@ -412,22 +429,30 @@ impl<'a, S> Socket<'a, S> {
         self.io.link.paused = false;
     }
 
-    /// Subscribes to a topic; answers how many subscribers it has now, over all workers. Asking
+    /// Subscribes to a topic. Messages that are published behind the position where the subscription
+    /// begins arrive, each once; what the topic's history has of those before is sent first. Asking
     /// again changes nothing.
     ///
     /// # Errors
     /// [`SubscribeError`], for a limit or a guard of the topic.
-    pub fn subscribe(&mut self, topic: &str) -> Result<usize, SubscribeError> {
+    pub fn subscribe(&mut self, topic: &str) -> Result<Subscribed, SubscribeError> {
+        self.io.sync();
         self.io.subscribe(topic)
     }
 
     /// Ends a subscription; whether there was one.
     pub fn unsubscribe(&mut self, topic: &str) -> bool {
+        self.io.sync();
         self.io.unsubscribe(topic)
     }
 
-    /// Enters the presence of a topic as `user`, with the application's data; what to tell the
-    /// others, if anything changed for them. Being subscribed is another matter.
+    /// Enters the presence of a topic as `user`, with the application's data. Being subscribed is
+    /// another matter.
+    ///
+    /// If that changes anything for the others, `announce` is asked what to tell them: it is
+    /// published to the topic's other subscribers before anything else changes in its presence, so
+    /// that all of them are told of changes in the order in which they happened. It must not call
+    /// presence itself.
     ///
     /// The connection leaves when it ends, after
     /// [`Handler::on_close`](super::Handler::on_close); one that wants to tell the others calls
@@ -440,35 +465,44 @@ impl<'a, S> Socket<'a, S> {
         topic: &str,
         user: &str,
         data: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
     ) -> Result<PresenceChange, PresenceError> {
-        let id = self.io.id.to_u64();
-        let change = self
-            .io
-            .context
-            .shared
-            .presence
-            .join(topic, id, user, data)?;
+        let (id, context) = (self.io.id, self.io.context);
+        let change = context.shared.join(topic, id, user, data, |change| {
+            self.io.announce(topic, announce(change));
+        })?;
         self.io.link.rare().joined.insert(topic.into());
         Ok(change)
     }
 
-    /// Changes the data of the user this connection is in the topic as.
-    pub fn update(&mut self, topic: &str, data: &str) -> PresenceChange {
-        let id = self.io.id.to_u64();
-        self.io.context.shared.presence.update(topic, id, data)
+    /// Changes the data of the user this connection is in the topic as; announced as by
+    /// [`join`](Self::join).
+    pub fn update(
+        &mut self,
+        topic: &str,
+        data: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+    ) -> PresenceChange {
+        let (id, context) = (self.io.id, self.io.context);
+        context.shared.update(topic, id, data, |change| {
+            self.io.announce(topic, announce(change));
+        })
     }
 
-    /// Leaves the presence of a topic; what to tell the others.
-    pub fn leave(&mut self, topic: &str) -> PresenceChange {
+    /// Leaves the presence of a topic; announced as by [`join`](Self::join).
+    pub fn leave(
+        &mut self,
+        topic: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+    ) -> PresenceChange {
         if let Some(rare) = &mut self.io.link.rare {
             rare.joined.remove(topic);
         }
         self.io.link.free_unused();
-        self.io
-            .context
-            .shared
-            .presence
-            .leave(topic, self.io.id.to_u64())
+        let (id, context) = (self.io.id, self.io.context);
+        context.shared.leave(topic, id, |change| {
+            self.io.announce(topic, announce(change));
+        })
     }
 
     /// The topics it is subscribed to.
@@ -480,10 +514,13 @@ impl<'a, S> Socket<'a, S> {
     }
 
     /// Publishes a message to the other subscribers of a topic, whether or not this connection is
-    /// one.
+    /// one. It has one place in the topic's order, for all of them and for its history.
+    ///
+    /// Where subscribers take less than is published, this connection is not read from for a while:
+    /// see [`max_inbox`](super::Builder::max_inbox).
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<MessageRef<'m>>) -> Published {
         let message = self.prepare(message);
-        self.io.publish(topic, &message, false)
+        self.publish_prepared(topic, &message, false)
     }
 
     /// Publishes a message to all subscribers of a topic, this connection included if it is one.
@@ -493,7 +530,7 @@ impl<'a, S> Socket<'a, S> {
         message: impl Into<MessageRef<'m>>,
     ) -> Published {
         let message = self.prepare(message);
-        self.io.publish(topic, &message, true)
+        self.publish_prepared(topic, &message, true)
     }
 
     /// As [`publish`](Self::publish), or with `to_self` as
@@ -504,7 +541,24 @@ impl<'a, S> Socket<'a, S> {
         message: &PreparedMessage,
         to_self: bool,
     ) -> Published {
-        self.io.publish(topic, message, to_self)
+        self.io.publish(topic, to_self, false, |_| message)
+    }
+
+    /// As [`publish_to_all`](Self::publish_to_all), with a message that is made once its position is
+    /// known, so that it can tell it to the clients.
+    ///
+    /// # Panics
+    /// If `make` publishes or subscribes itself: the topic is locked meanwhile. A panic closes the
+    /// connection, as in any method of a handler.
+    pub fn publish_with(
+        &mut self,
+        topic: &str,
+        make: impl FnOnce(Position) -> Message<'static>,
+    ) -> Published {
+        let options = Arc::clone(&self.io.link.options);
+        self.io.publish(topic, true, false, |position| {
+            PreparedMessage::new(&make(position), &options.config)
+        })
     }
 }
 

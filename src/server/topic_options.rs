@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::handle::ConnectionId;
 use super::history::{History, HistoryLimits, MemoryHistory};
+use super::id::ConnectionId;
 
 /// What holds for the topics of a pattern, for [`Builder::topic`](super::Builder::topic).
 ///
@@ -34,17 +34,17 @@ impl TopicOptions {
     }
 
     /// A subscriber that is behind gets only the latest message of each topic: a newer one takes
-    /// the place of one that waits. For prices, positions, states; not for chat.
+    /// the place of one that waits behind a backlog, and
+    /// [`Stats::conflated`](super::Stats::conflated) counts that. One that keeps up gets all of
+    /// them. For prices, positions, states; not for chat.
     pub fn conflate(mut self) -> Self {
         self.conflate = true;
         self
     }
 
     /// Keeps the last `count` messages of each topic in memory and sends them to each new
-    /// subscriber, the oldest first. The other limits are those of [`HistoryLimits`].
-    ///
-    /// A message that is published at the moment someone subscribes from another worker may come
-    /// twice, never not at all.
+    /// subscriber, the oldest first; what is published from then on follows, each message once. The
+    /// other limits are those of [`HistoryLimits`].
     pub fn history(self, count: usize) -> Self {
         let limits = HistoryLimits {
             max_messages: count,

@@ -1,19 +1,44 @@
-//! Topics: who is subscribed to what.
+//! Topics: who is subscribed to what, and in which order messages are told.
 //!
-//! [`Topics`] is a worker's own table, which publishing reads without a lock. [`Directory`] is
-//! what all workers share: counts, lists and limits, touched when someone subscribes or leaves
-//! and never on the message path.
+//! Each topic has one record ([`Topic`]), which gives each message its place: whoever publishes does
+//! so behind its lock, and so does who subscribes. [`Directory`] is where all workers find the
+//! records; [`Local`] is a worker's own table of its subscribers.
 
-use std::collections::{BTreeSet, HashMap};
+mod directory;
+mod local;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::vec::Vec;
 
-use mio::Token;
+pub(super) use self::directory::{Directory, Publisher, Subscribing, Topic};
+pub(super) use self::local::Local;
 
-use super::ConnectionId;
-use super::shards::Shards;
+/// A place in the order of a topic's messages: behind the message with this offset.
+///
+/// Offsets of one topic grow with each message that is published to it, as long as the epoch is the
+/// same; they need not grow by one. A position of another epoch says nothing: what was kept then is
+/// gone. Both numbers are below 2^53, so that JavaScript can hold them.
+///
+/// A client that comes back with the position of the last message that it saw gets what it missed by
+/// [`Handle::history_since`](super::Handle::history_since).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// What the offset counts in: another number when the server, or the store of the topic's
+    /// history, begins anew.
+    pub epoch: u64,
+    /// The place within the epoch.
+    pub offset: u64,
+}
+
+/// A subscription that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subscribed {
+    /// How many subscribers the topic has now, over all workers.
+    pub count: usize,
+    /// Where it begins: each message behind this position arrives live, and none before it.
+    pub position: Position,
+}
 
 /// What bounds topics and subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,188 +97,3 @@ impl fmt::Display for SubscribeError {
 }
 
 impl std::error::Error for SubscribeError {}
-
-/// The subscribers of one worker.
-#[derive(Debug, Default)]
-pub(super) struct Topics {
-    topics: HashMap<Arc<str>, BTreeSet<Token>>,
-}
-
-impl Topics {
-    pub(super) fn insert(&mut self, topic: &Arc<str>, token: Token) {
-        self.topics
-            .entry(Arc::clone(topic))
-            .or_default()
-            .insert(token);
-    }
-
-    pub(super) fn remove(&mut self, topic: &str, token: Token) {
-        if let Some(subscribers) = self.topics.get_mut(topic) {
-            subscribers.remove(&token);
-            // Empty topics vanish.
-            if subscribers.is_empty() {
-                self.topics.remove(topic);
-            }
-        }
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.topics.is_empty()
-    }
-
-    pub(super) fn subscribers(&self, topic: &str) -> Option<&BTreeSet<Token>> {
-        self.topics.get(topic)
-    }
-}
-
-/// The subscribers of all workers.
-pub(super) struct Directory {
-    limits: TopicLimits,
-    shards: Shards<HashMap<Arc<str>, BTreeSet<ConnectionId>>>,
-    topics: AtomicUsize,
-    subscriptions: AtomicUsize,
-}
-
-impl Directory {
-    pub(super) fn new(limits: TopicLimits) -> Self {
-        Self {
-            limits,
-            shards: Shards::new(HashMap::new),
-            topics: AtomicUsize::new(0),
-            subscriptions: AtomicUsize::new(0),
-        }
-    }
-
-    /// Adds a subscriber that has `subscribed` topics already; answers the topic's name, shared,
-    /// and its count.
-    pub(super) fn insert(
-        &self,
-        topic: &str,
-        id: ConnectionId,
-        subscribed: usize,
-    ) -> Result<(Arc<str>, usize), SubscribeError> {
-        if topic.is_empty() || topic.len() > self.limits.max_name {
-            return Err(SubscribeError::Name);
-        }
-        if subscribed >= self.limits.max_per_connection {
-            return Err(SubscribeError::ConnectionFull);
-        }
-        let mut shard = self.shards.of(topic);
-        let name = match shard.get_key_value(topic) {
-            Some((name, subscribers)) => {
-                if subscribers.len() >= self.limits.max_subscribers {
-                    return Err(SubscribeError::TopicFull);
-                }
-                Arc::clone(name)
-            }
-            None => {
-                if self.topics.fetch_add(1, Ordering::Relaxed) >= self.limits.max_topics {
-                    self.topics.fetch_sub(1, Ordering::Relaxed);
-                    return Err(SubscribeError::TooManyTopics);
-                }
-                Arc::from(topic)
-            }
-        };
-        let subscribers = shard.entry(Arc::clone(&name)).or_default();
-        if subscribers.insert(id) {
-            self.subscriptions.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok((name, subscribers.len()))
-    }
-
-    /// Removes a subscriber; answers how many are left.
-    pub(super) fn remove(&self, topic: &str, id: ConnectionId) -> usize {
-        let mut shard = self.shards.of(topic);
-        let Some(subscribers) = shard.get_mut(topic) else {
-            return 0;
-        };
-        if subscribers.remove(&id) {
-            self.subscriptions.fetch_sub(1, Ordering::Relaxed);
-        }
-        let left = subscribers.len();
-        if left == 0 {
-            shard.remove(topic);
-            self.topics.fetch_sub(1, Ordering::Relaxed);
-        }
-        left
-    }
-
-    pub(super) fn count(&self, topic: &str) -> usize {
-        self.shards.of(topic).get(topic).map_or(0, BTreeSet::len)
-    }
-
-    pub(super) fn list(&self, topic: &str) -> Vec<ConnectionId> {
-        let shard = self.shards.of(topic);
-        shard.get(topic).into_iter().flatten().copied().collect()
-    }
-
-    /// All topics and their counts, in no order.
-    pub(super) fn topics(&self) -> Vec<(Arc<str>, usize)> {
-        let mut all = Vec::new();
-        for shard in self.shards.iter() {
-            all.extend(shard.iter().map(|(name, it)| (Arc::clone(name), it.len())));
-        }
-        all
-    }
-
-    /// How many topics and subscriptions there are.
-    pub(super) fn totals(&self) -> (usize, usize) {
-        let topics = self.topics.load(Ordering::Relaxed);
-        (topics, self.subscriptions.load(Ordering::Relaxed))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(number: u64) -> ConnectionId {
-        ConnectionId::from_u64(number)
-    }
-
-    #[test]
-    fn counts_follow_and_empty_topics_vanish() {
-        let directory = Directory::new(TopicLimits::default());
-        for (number, count) in [(1, 1), (2, 2), (2, 2)] {
-            assert_eq!(directory.insert("a", id(number), 0).unwrap().1, count);
-        }
-        assert_eq!(directory.insert("b", id(1), 1).unwrap().1, 1);
-        assert_eq!(directory.totals(), (2, 3));
-        assert_eq!(directory.list("a"), [id(1), id(2)]);
-        assert_eq!(directory.remove("a", id(1)), 1);
-        assert_eq!(directory.remove("a", id(7)), 1);
-        assert_eq!(directory.remove("a", id(2)), 0);
-        assert_eq!(directory.remove("a", id(2)), 0);
-        assert_eq!((directory.count("a"), directory.count("b")), (0, 1));
-        assert_eq!(directory.topics(), [(Arc::from("b"), 1)]);
-        assert_eq!(directory.totals(), (1, 1));
-    }
-
-    #[test]
-    fn d13_each_limit_refuses_with_its_own_error_and_changes_nothing() {
-        let limits = TopicLimits {
-            max_name: 3,
-            max_per_connection: 2,
-            max_topics: 2,
-            max_subscribers: 1,
-        };
-        let directory = Directory::new(limits);
-        let long = "x".repeat(1 << 20);
-        for name in ["", "abcd", &long] {
-            assert_eq!(directory.insert(name, id(1), 0), Err(SubscribeError::Name));
-        }
-        directory.insert("a\0b", id(1), 0).unwrap();
-        directory.insert("b", id(1), 1).unwrap();
-        for (name, subscribed, error) in [
-            ("b", 0, SubscribeError::TopicFull),
-            ("c", 0, SubscribeError::TooManyTopics),
-            ("c", 2, SubscribeError::ConnectionFull),
-        ] {
-            assert_eq!(directory.insert(name, id(2), subscribed), Err(error));
-        }
-        assert_eq!(directory.totals(), (2, 2));
-        directory.remove("b", id(1));
-        directory.insert("c", id(2), 0).unwrap();
-    }
-}

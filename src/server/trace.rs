@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 
-use super::handle::ConnectionId;
+use super::id::ConnectionId;
 use super::handler::End;
 use super::limits::{Rate, TokenBucket};
 use super::metrics::{ErrorCause, HandshakeFailure};

@@ -1,6 +1,7 @@
 //! The event loop: one thread, one poll, one [`Hub`] of sessions.
 
 use std::io;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use super::handle::Command;
+use super::handle::Handle;
 use super::hub::Hub;
 use super::limits::Permit;
 use super::metrics::HandshakeFailure;
@@ -56,7 +57,17 @@ impl Carrier for TcpStream {
     }
 }
 
+/// A thread's part of a server, before it runs.
 pub(super) struct Worker<T> {
+    index: usize,
+    shared: Arc<Shared>,
+    poll: Poll,
+    listener: Option<TcpListener>,
+    sessions: PhantomData<fn() -> T>,
+}
+
+/// A worker on its thread, which what its sessions share never leaves.
+struct Loop<T> {
     index: usize,
     clock: Clock,
     poll: Poll,
@@ -80,35 +91,49 @@ impl<T: Carrier> Worker<T> {
             poll.registry()
                 .register(listener, LISTENER, Interest::READABLE)?;
         }
-        let clock = shared.clock;
         Ok(Self {
             index,
-            hub: Hub::new(Arc::clone(shared), index, clock.now()),
+            shared: Arc::clone(shared),
+            poll,
+            listener,
+            sessions: PhantomData,
+        })
+    }
+
+    /// Runs until the server was told to stop and its sessions are over.
+    pub(super) fn run(self) -> io::Result<()> {
+        let Self {
+            index,
+            shared,
+            poll,
+            listener,
+            ..
+        } = self;
+        let clock = shared.clock;
+        let mut worker = Loop::<T> {
+            index,
+            hub: Hub::new(Arc::clone(&shared), index, clock.now()),
             clock,
             poll,
             acceptable: listener.is_some(),
             listener,
             accept_at: None,
-        })
-    }
-
-    /// Runs until the server was told to stop and its sessions are over.
-    pub(super) fn run(mut self) -> io::Result<()> {
-        let result = self.turns();
-        let shared = self.hub.shared();
-        shared.inboxes[self.index].stop();
+        };
+        let result = worker.turns();
+        shared.inboxes[index].stop();
+        worker.hub.wake_waiting();
         if result.is_err() {
             // The others must not go on without this one.
-            for inbox in &shared.inboxes {
-                inbox.push(Command::ShutDown(
-                    shared.settings.options.config.close_timeout,
-                ));
-            }
+            Handle::new(&shared).shut_down();
         }
         result
     }
+}
+
+impl<T: Carrier> Loop<T> {
 
     fn turns(&mut self) -> io::Result<()> {
+        self.hub.shared().inboxes[self.index].own_thread();
         let mut events = Events::with_capacity(EVENTS);
         // Read once for each turn: a wait is too long by what the last turn took, which is within
         // a tick of the timer wheel as a rule.
@@ -123,7 +148,8 @@ impl<T: Carrier> Worker<T> {
             for event in &events {
                 match event.token() {
                     LISTENER => self.acceptable = true,
-                    WAKER => self.obey(),
+                    // What there is to do is looked for in each turn.
+                    WAKER => {}
                     token => {
                         if event.is_error() {
                             self.hub.broken(token);
@@ -132,6 +158,12 @@ impl<T: Carrier> Worker<T> {
                         self.hub.ready(token, event.is_readable(), read_closed);
                     }
                 }
+            }
+            self.hub.work();
+            if self.hub.stops() {
+                self.listener = None;
+                self.acceptable = false;
+                self.accept_at = None;
             }
             self.hub.drive_again();
             // Behind the events: what a peer sent in time counts, also when this worker was late.
@@ -150,23 +182,6 @@ impl<T: Carrier> Worker<T> {
         match self.accept_at {
             None => hub,
             Some(at) => hub.into_iter().chain([at.saturating_sub(now)]).min(),
-        }
-    }
-
-    fn obey(&mut self) {
-        let shared = Arc::clone(self.hub.shared());
-        for command in shared.inboxes[self.index].take() {
-            match command {
-                Command::Adopt(..) if self.hub.stops() => shared.left(self.index),
-                Command::Adopt(stream, peer, permit) => self.add(stream, peer, permit),
-                Command::ShutDown(_) => {
-                    self.listener = None;
-                    self.acceptable = false;
-                    self.accept_at = None;
-                    self.hub.obey(command);
-                }
-                command => self.hub.obey(command),
-            }
         }
     }
 
@@ -208,12 +223,8 @@ impl<T: Carrier> Worker<T> {
             shared.handshake_failed(self.index, peer, HandshakeFailure::TooManyConnections);
             return T::refuse(stream);
         };
-        let worker = shared.take_in();
-        if worker == self.index {
-            self.add(stream, peer, permit);
-        } else if !shared.inboxes[worker].push(Command::Adopt(stream, peer, permit)) {
-            shared.left(worker);
-        }
+        shared.take_in(self.index);
+        self.add(stream, peer, permit);
     }
 
     fn add(&mut self, stream: TcpStream, peer: SocketAddr, permit: Permit) {

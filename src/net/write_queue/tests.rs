@@ -1,3 +1,4 @@
+use super::super::Form;
 use super::*;
 
 /// Takes at most `step` bytes at a time and blocks after `room`.
@@ -37,7 +38,7 @@ impl Transport for Narrow {
 
 /// Writes all that the transport takes, as a session does.
 fn write(queue: &mut WriteQueue, narrow: &mut Narrow, fresh: &mut Vec<u8>) -> bool {
-    let written = queue.write(narrow, fresh, &Spares::default());
+    let written = queue.write(narrow, fresh);
     queue
         .wrote(written, narrow, fresh, &Spares::default(), Duration::ZERO)
         .unwrap()
@@ -77,7 +78,7 @@ fn keeps_the_order_through_short_writes_and_blocking() {
 }
 
 #[test]
-fn published_frames_keep_their_order_and_are_the_queues_own_once_it_blocks() {
+fn published_frames_keep_their_order_and_are_there_as_long_as_somebody_waits_for_them() {
     for (step, room) in [(1000, 0), (1000, 1), (3, 7), (7, 20), (1, 39), (1000, 45)] {
         let (mut queue, spares) = (WriteQueue::default(), Spares::default());
         let mut expected = Vec::new();
@@ -86,9 +87,9 @@ fn published_frames_keep_their_order_and_are_the_queues_own_once_it_blocks() {
             queue.extend(&own);
             expected.extend_from_slice(&own);
             // Two in a row are one piece, and one that others got in between is not theirs.
-            for (frame, mine) in [(5, true), (6, true), (7, false), (8, true)] {
+            for (frame, mine) in [(105, true), (6, true), (77, false), (108, true)] {
                 let frame = vec_of(10 * round + frame, frame);
-                let place = spares.publish(&frame).unwrap();
+                let place = spares.publish(Form::Plain, &frame).unwrap();
                 if mine {
                     queue.push_published(&place);
                     expected.extend_from_slice(&frame);
@@ -103,14 +104,12 @@ fn published_frames_keep_their_order_and_are_the_queues_own_once_it_blocks() {
             room,
             calls: 0,
         };
-        let written = queue.write(&mut narrow, &[], &spares);
+        let written = queue.write(&mut narrow, &[]);
         let mut fresh = vec_of(99, 3);
         expected.extend_from_slice(&fresh);
         let drained = queue.wrote(written, &mut narrow, &mut fresh, &spares, Duration::ZERO);
         assert!(!drained.unwrap());
-        assert!(!queue.holds_published());
-        spares.clear_published();
-        spares.publish(&[0xFF; 100]).unwrap();
+        spares.publish(Form::Plain, &[0xFF; 100]).unwrap();
         narrow.room = usize::MAX;
         assert!(write(&mut queue, &mut narrow, &mut Vec::new()));
         assert_eq!(narrow.taken, expected, "step {step}, room {room}");

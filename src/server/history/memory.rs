@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 
 use super::{History, HistoryEntry, Missed};
-use crate::proto::MessageKind;
 use crate::server::shards::Shards;
 
 /// How much a [`MemoryHistory`] keeps. What comes first counts.
@@ -58,10 +57,8 @@ struct Shard {
     /// The topics by their last use.
     by_use: BTreeMap<u64, Arc<str>>,
     uses: u64,
-    /// Sequence numbers are the shard's, so that a topic that is forgotten and comes back goes on
-    /// above what its clients saw.
-    last_sequence: u64,
-    /// The greatest sequence number of the topics that were forgotten.
+    /// The greatest offset of the topics that were forgotten: one that comes back goes on above
+    /// what its clients saw.
     forgotten: u64,
     /// Of all payloads and names.
     bytes: usize,
@@ -78,11 +75,16 @@ struct Topic {
 }
 
 impl Topic {
+    /// The offset of its last message.
+    fn last(&self) -> u64 {
+        self.entries.back().map_or(self.dropped, |it| it.offset)
+    }
+
     fn drop_first(&mut self) -> usize {
         let Some(entry) = self.entries.pop_front() else {
             return 0;
         };
-        self.dropped = entry.sequence;
+        self.dropped = entry.offset;
         self.bytes -= entry.payload.len();
         entry.payload.len()
     }
@@ -117,8 +119,7 @@ impl Shard {
             && let Some(topic) = self.topics.remove(&name)
         {
             self.bytes -= topic.bytes + name.len();
-            let last = topic.entries.back().map_or(0, |entry| entry.sequence);
-            self.forgotten = self.forgotten.max(last).max(topic.dropped);
+            self.forgotten = self.forgotten.max(topic.last());
         }
     }
 
@@ -174,22 +175,16 @@ impl fmt::Debug for MemoryHistory {
 }
 
 impl History for MemoryHistory {
-    fn push(&self, topic: &str, kind: MessageKind, payload: Arc<[u8]>, now: Duration) -> u64 {
+    fn push(&self, topic: &str, entry: HistoryEntry) {
         let mut shard = self.shards.of(topic);
         let shard = &mut *shard;
-        shard.last_sequence += 1;
-        let entry = HistoryEntry {
-            sequence: shard.last_sequence,
-            at: now,
-            kind,
-            payload,
-        };
+        let now = entry.at;
         let name = match shard.topics.get_key_value(topic) {
             Some((name, _)) => name.clone(),
             None => {
                 let name: Arc<str> = topic.into();
                 let new = Topic {
-                    dropped: shard.forgotten,
+                    dropped: entry.offset.saturating_sub(1),
                     ..Topic::default()
                 };
                 shard.bytes += name.len();
@@ -212,7 +207,6 @@ impl History for MemoryHistory {
             shard.forget_least_used();
         }
         shard.forget_oldest_if_expired(&self.limits, now);
-        shard.last_sequence
     }
 
     fn recent(&self, topic: &str, limit: usize, now: Duration) -> Vec<HistoryEntry> {
@@ -224,21 +218,25 @@ impl History for MemoryHistory {
         topic.entries.range(skip..).cloned().collect()
     }
 
-    fn since(&self, topic: &str, sequence: u64, now: Duration) -> Missed {
+    fn since(&self, topic: &str, offset: u64, now: Duration) -> Missed {
         let mut shard = self.shards.of(topic);
-        let last = shard.last_sequence;
         let forgotten = shard.forgotten;
         let Some(topic) = shard.read(topic, &self.limits, now) else {
             return Missed {
                 entries: Vec::new(),
-                complete: (forgotten..=last).contains(&sequence),
+                complete: offset == forgotten,
             };
         };
-        let seen = topic.entries.partition_point(|it| it.sequence <= sequence);
+        let seen = topic.entries.partition_point(|it| it.offset <= offset);
         Missed {
             entries: topic.entries.range(seen..).cloned().collect(),
-            complete: (topic.dropped..=last).contains(&sequence),
+            complete: (topic.dropped..=topic.last()).contains(&offset),
         }
+    }
+
+    fn last(&self, topic: &str) -> u64 {
+        let shard = self.shards.of(topic);
+        shard.topics.get(topic).map_or(shard.forgotten, Topic::last)
     }
 
     fn epoch(&self) -> u64 {

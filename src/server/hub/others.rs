@@ -1,18 +1,21 @@
 //! What one session, or a command, brings to the others of the worker: messages and subscriptions.
 
 use std::collections::VecDeque;
-use std::string::String;
 use std::sync::Arc;
+use std::vec::Vec;
 
 use mio::Token;
 
+use super::burst::Burst;
+use super::pending::Pending;
 use crate::net::{Spares, Transport};
-use crate::server::link::{Batch, Delivery, Peers};
+use crate::server::inbox::{Command, Inbox, Publication};
+use crate::server::link::{Delivery, Given, Peers};
 use crate::server::metrics::Metrics;
 use crate::server::session::Session;
 use crate::server::slab;
-use crate::server::socket::Published;
-use crate::server::topics::Topics;
+use crate::server::socket::{Published, Sent};
+use crate::server::topics::{Local, Topic};
 
 /// The sessions of the worker that are not being driven.
 pub(super) struct Others<'h, T> {
@@ -24,27 +27,40 @@ pub(super) struct Others<'h, T> {
 /// What sessions reach each other by.
 #[derive(Default)]
 pub(super) struct Exchange {
-    pub(super) topics: Topics,
+    pub(super) topics: Local,
     pub(super) burst: Burst,
+    pub(super) pending: Pending,
     /// Sessions to be driven without an event of theirs.
     pub(super) again: VecDeque<Token>,
+    /// Sessions that publish faster than is taken: they are read from once there is room.
+    pub(super) throttled: Vec<Token>,
+    /// How many deliveries the turn has left.
+    pub(super) deliveries: usize,
+    /// How many of those that are to be driven again have been given messages by the last slice of
+    /// commands.
+    pub(super) fence: usize,
+}
+
+/// Why a message has not gone to all yet.
+pub(super) enum Stop {
+    /// The turn's share is used up.
+    Budget,
+    /// This one has no room for it, and is waited for.
+    Full(Token),
 }
 
 impl<T: Transport> Others<'_, T> {
-    /// Gives a message to one session.
-    pub(super) fn send(&mut self, token: Token, delivery: &Delivery<'_>) {
+    /// Gives a message to one session; false if that has no room for it, and is to be waited for.
+    pub(super) fn send(&mut self, token: Token, delivery: &mut Delivery<'_>) -> bool {
         self.end_burst();
         let mut tally = Tally::default();
+        let mut taken = true;
         if let Some(session) = self.sessions.get_mut(token) {
-            tally.deliver(
-                session,
-                token,
-                delivery,
-                self.spares,
-                &mut self.exchange.again,
-            );
+            let again = &mut self.exchange.again;
+            taken = tally.deliver(session, token, delivery, self.spares, again);
         }
         tally.count(&delivery.context.metrics);
+        taken
     }
 
     /// Gives what has gathered to those it is for.
@@ -53,104 +69,143 @@ impl<T: Transport> Others<'_, T> {
             .burst
             .end(&mut self.sessions, &self.exchange.topics);
     }
-}
 
-/// Messages that are published one behind the other to the same subscribers. Each of these is given
-/// the first; the rest gathers here, as long as nothing is in its way at any of them, and is given
-/// to them in one piece before anything else happens to one of them. Who subscribes or leaves
-/// meanwhile is the session that is being driven, to which no burst of its own turn goes.
-#[derive(Default)]
-pub(super) struct Burst {
-    topic: String,
-    except: Option<Token>,
-    /// How many were given the first; 0 where there is no burst.
-    subscribers: usize,
-    /// How many bytes of frames may gather, once that was asked for; 0 where one message found it
-    /// too small.
-    room: Option<usize>,
-    gathered: Option<Batch>,
-}
-
-impl Burst {
-    #[inline]
-    pub(super) fn goes_on(&self) -> bool {
-        self.subscribers > 0
-    }
-
-    /// All subscribers were given a message, with nothing in its way.
-    fn begin(
+    /// Gives a message to the subscribers of its topic that come behind `cursor`: to all of them,
+    /// or up to where it has to stop; then `cursor` is the last one that has it.
+    pub(super) fn fan_out(
         &mut self,
-        topic: &str,
+        topic: &Arc<Topic>,
+        offset: u64,
         except: Option<Token>,
-        subscribers: usize,
-        room: Option<usize>,
-    ) {
-        self.topic.clear();
-        self.topic.push_str(topic);
-        self.except = except;
-        self.subscribers = subscribers;
-        self.room = room;
-    }
-
-    fn is_of(&self, topic: &str, except: Option<Token>) -> bool {
-        self.goes_on() && self.except == except && self.topic == topic
-    }
-
-    /// Takes its next message, if there is room; `room` finds out how much.
-    fn gather(&mut self, message: Batch, room: impl FnOnce() -> usize) -> bool {
-        let room = *self.room.get_or_insert_with(room);
-        let gathered = self.gathered.as_ref().map_or(0, Batch::len);
-        if gathered + message.len() > room {
-            return false;
-        }
-        match &mut self.gathered {
-            Some(gathered) => gathered.join(message),
-            None => self.gathered = Some(message),
-        }
-        true
-    }
-
-    fn end<T: Transport>(&mut self, sessions: &mut slab::Others<'_, Session<T>>, topics: &Topics) {
-        self.subscribers = 0;
-        let Some(batch) = self.gathered.take() else {
-            return;
+        mut delivery: Delivery<'_>,
+        cursor: &mut Option<Token>,
+    ) -> (Published, Option<Stop>) {
+        let Exchange {
+            topics,
+            burst,
+            again,
+            deliveries,
+            ..
+        } = &mut *self.exchange;
+        let mut tally = Tally::default();
+        let Some(subscribers) = topics.of(&topic.name) else {
+            return (tally.published, None);
         };
-        for &token in topics.subscribers(&self.topic).into_iter().flatten() {
-            if Some(token) != self.except
-                && let Some(session) = sessions.get_mut(token)
-            {
-                session.deliver_batch(&batch);
-            }
+        if subscribers.len() > 1 {
+            delivery.publish(self.spares);
         }
+        let whole = cursor.is_none() && subscribers.all_take(offset);
+        let mut next_room = None;
+        if whole
+            && burst.is_of(topic, except)
+            && let Some(message) = delivery.batch()
+        {
+            let sessions = &mut self.sessions;
+            let room = || {
+                let mut least = usize::MAX;
+                for token in subscribers.takers(offset, None) {
+                    if Some(token) == except {
+                        continue;
+                    }
+                    if let Some(session) = sessions.get_mut(token) {
+                        least = least.min(session.room_for_batch());
+                    }
+                    if least == 0 {
+                        break;
+                    }
+                }
+                least
+            };
+            let length = message.len();
+            if burst.gather(message, room) {
+                tally.published.sent = burst.subscribers;
+                tally.queued = (burst.subscribers * length) as i64;
+                return (tally.count(&delivery.context.metrics), None);
+            }
+            // What takes no message takes no other: not looked for again.
+            next_room = (!burst.is_gathering()).then_some(0);
+        }
+        burst.end(&mut self.sessions, topics);
+        let (mut stop, mut last, mut left) = (None, *cursor, *deliveries);
+        for token in subscribers.takers(offset, *cursor) {
+            if Some(token) == except {
+                continue;
+            }
+            if left == 0 {
+                stop = Some(Stop::Budget);
+                break;
+            }
+            left -= 1;
+            if let Some(session) = self.sessions.get_mut(token)
+                && !tally.deliver(session, token, &mut delivery, self.spares, again)
+            {
+                stop = Some(Stop::Full(token));
+                break;
+            }
+            last = Some(token);
+        }
+        *cursor = last;
+        *deliveries = left;
+        if whole && stop.is_none() && delivery.is_published() && tally.is_clear {
+            burst.begin(topic, except, tally.published.sent, next_room);
+        }
+        (tally.count(&delivery.context.metrics), stop)
     }
 }
 
 /// What came of a message for sessions that are not being driven.
-#[derive(Default)]
 struct Tally {
     published: Published,
     /// By how much what waits has grown; below zero where it was dropped for this.
     queued: i64,
+    /// Each of them took it, with nothing in its way.
+    is_clear: bool,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            published: Published::default(),
+            queued: 0,
+            is_clear: true,
+        }
+    }
 }
 
 impl Tally {
-    /// Gives the message to a session and has it driven, which writes it.
+    /// Gives the message to a session and has it driven, which writes it; false if it has no room
+    /// for it, and is to be waited for.
     #[inline]
     fn deliver<T: Transport>(
         &mut self,
         session: &mut Session<T>,
         token: Token,
-        delivery: &Delivery<'_>,
+        delivery: &mut Delivery<'_>,
         spares: &Spares,
         again: &mut VecDeque<Token>,
-    ) {
+    ) -> bool {
         let before = session.queued_bytes();
-        self.published.count(session.deliver(delivery, spares));
+        let given = session.deliver(delivery, spares);
         self.queued += session.queued_bytes() as i64 - before as i64;
+        match given {
+            Given::Sent(sent) => {
+                self.published.count(sent);
+                self.is_clear &= sent == Sent::Sent;
+            }
+            Given::Passed => {
+                self.is_clear = false;
+                return true;
+            }
+            Given::Later => {
+                self.is_clear = false;
+                return false;
+            }
+        }
         if !session.queued {
             session.queued = true;
             again.push_back(token);
         }
+        true
     }
 
     fn count(self, metrics: &Metrics) -> Published {
@@ -169,74 +224,72 @@ impl Tally {
 }
 
 impl<T: Transport> Peers for Others<'_, T> {
-    fn publish(
-        &mut self,
-        topic: &str,
-        mut delivery: Delivery<'_>,
-        except: Option<Token>,
-    ) -> Published {
-        let Exchange {
-            topics,
-            burst,
-            again,
-        } = &mut *self.exchange;
-        let mut tally = Tally::default();
-        let Some(subscribers) = topics.subscribers(topic) else {
-            return tally.published;
-        };
-        if subscribers.len() > 1 {
-            delivery.publish(self.spares);
-        }
-        let all = subscribers.iter().filter(|it| Some(**it) != except);
-        let sessions = &mut self.sessions;
-        let room = || {
-            let mut least = usize::MAX;
-            for &token in all.clone() {
-                if let Some(session) = sessions.get_mut(token) {
-                    least = least.min(session.room_for_batch());
-                }
-                if least == 0 {
-                    break;
-                }
-            }
-            least
-        };
-        let mut next_room = None;
-        if burst.is_of(topic, except)
-            && let Some(message) = delivery.batch()
-        {
-            let length = message.len();
-            if burst.gather(message, room) {
-                tally.published.sent = burst.subscribers;
-                tally.queued = (burst.subscribers * length) as i64;
-                return tally.count(&delivery.context.metrics);
-            }
-            // What takes no message takes no other: not looked for again.
-            next_room = burst.gathered.is_none().then_some(0);
-        }
-        burst.end(&mut self.sessions, topics);
-        for &token in all {
-            if let Some(session) = self.sessions.get_mut(token) {
-                tally.deliver(session, token, &delivery, self.spares, again);
-            }
-        }
-        let Published {
-            sent,
-            queued,
-            dropped,
-            ..
-        } = tally.published;
-        if delivery.is_published() && queued + dropped == 0 {
-            burst.begin(topic, except, sent, next_room);
-        }
-        tally.count(&delivery.context.metrics)
+    fn known(&self, topic: &str) -> Option<Arc<Topic>> {
+        let Exchange { topics, burst, .. } = &*self.exchange;
+        let found = burst.topic(topic);
+        found
+            .or_else(|| topics.of(topic).map(|it| &it.topic))
+            .cloned()
     }
 
-    fn subscribe(&mut self, topic: &Arc<str>, token: Token) {
-        self.exchange.topics.insert(topic, token);
+    fn may_deliver(&self) -> bool {
+        self.exchange.deliveries > 0
+    }
+
+    fn number(&self) -> u64 {
+        self.exchange.pending.direct()
+    }
+
+    fn deliver(
+        &mut self,
+        topic: &Arc<Topic>,
+        offset: u64,
+        except: Option<Token>,
+        delivery: Delivery<'_>,
+    ) -> Published {
+        let (message, context) = (delivery.message, delivery.context);
+        let mut cursor = None;
+        let (mut published, stop) = self.fan_out(topic, offset, except, delivery, &mut cursor);
+        if let Some(stop) = stop {
+            // The rest follows from here, before all that comes.
+            let publication = Publication {
+                topic: Arc::clone(topic),
+                message: message.clone(),
+                offset,
+                except,
+            };
+            let subscribers = self.exchange.topics.of(&topic.name);
+            let left = subscribers.map_or(0, |it| it.takers(offset, cursor).count());
+            published.waiting += left;
+            let pending = &mut self.exchange.pending;
+            pending.resume(publication, cursor, stop, context.now, &context.inbox);
+        }
+        published
+    }
+
+    fn subscribe(&mut self, topic: &Arc<Topic>, token: Token, begun: u64) {
+        self.exchange.topics.insert(topic, token, begun);
     }
 
     fn unsubscribe(&mut self, topic: &str, token: Token) {
         self.exchange.topics.remove(topic, token);
+    }
+
+    fn begun(&self, topic: &str, token: Token) -> Option<u64> {
+        self.exchange.topics.of(topic)?.begun(token)
+    }
+
+    fn next_for(
+        &mut self,
+        token: Token,
+        after: u64,
+        until: u64,
+        inbox: &Inbox,
+    ) -> Option<(u64, Command)> {
+        self.exchange.pending.next_for(token, after, until, inbox)
+    }
+
+    fn throttle(&mut self, token: Token) {
+        self.exchange.throttled.push(token);
     }
 }

@@ -15,6 +15,7 @@ use std::{env, format, mem};
 
 use super::super::Server;
 use super::super::handler::Handler;
+use super::super::inbox::{Command, Inbox};
 use super::super::observer::{ConnectionStats, Observer};
 use super::super::socket::{Overflow, Socket};
 use super::super::topic_options::TopicOptions;
@@ -114,6 +115,39 @@ impl Observer for App {
         self.life(connection.id, |it| {
             assert!(it.end.replace(end).is_none(), "told twice");
         });
+    }
+}
+
+/// While it lives this thread is a worker's.
+struct OnThread;
+
+impl Drop for OnThread {
+    fn drop(&mut self) {
+        Inbox::leave_thread();
+    }
+}
+
+impl<T: Transport> Hub<T> {
+    fn on_its_thread(&self) -> OnThread {
+        self.context.inbox.own_thread();
+        OnThread
+    }
+
+    /// Gives it a command, and a turn's share of its time.
+    fn tell(&mut self, command: Command) {
+        self.context.inbox.push(command);
+        self.work();
+    }
+
+    /// Does what is to be done without an event, on the worker's thread.
+    fn settle(&mut self) {
+        let _thread = self.on_its_thread();
+        while self.patience() == Some(Duration::ZERO) {
+            let now = self.context.now;
+            self.at(now).work();
+            self.drive_again();
+            self.expire();
+        }
     }
 }
 

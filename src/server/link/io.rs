@@ -2,23 +2,28 @@
 //!
 //! Borrows what a turn lends; the connection itself is the [`Link`].
 
+use std::borrow::Borrow;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::{Delivery, Link, Peers, Remote, Told};
+use super::{Delivery, Given, Link, Peers, Remote, Told};
 use crate::error::Misuse;
-use crate::net::{Keep, WriteQueue};
-use crate::proto::{Encoding, Instant, Message, MessageRef, PreparedMessage};
+use crate::net::{Keep, Spares, WriteQueue};
+use crate::proto::{
+    CloseCode, Encoding, Instant, Message, MessageKind, MessageRef, PreparedMessage,
+};
 use crate::server::events::CORK_LIMIT;
-use crate::server::handle::{Command, ConnectionId};
 use crate::server::handler::End;
+use crate::server::history::HistoryEntry;
+use crate::server::id::ConnectionId;
+use crate::server::inbox::{Command, Inbox};
 use crate::server::limits::Verdict;
 use crate::server::metrics::Metrics;
 use crate::server::shared::Shared;
 use crate::server::socket::{Outgoing, Overflow, Published, Sent};
-use crate::server::topics::SubscribeError;
+use crate::server::topics::{Position, Publisher, SubscribeError, Subscribed, Subscribing};
 
 /// A socket without the application's state.
 pub(in crate::server) struct SocketIo<'a> {
@@ -29,6 +34,7 @@ pub(in crate::server) struct SocketIo<'a> {
     /// What this turn has appended.
     pub(in crate::server) cork: &'a mut Vec<u8>,
     pub(in crate::server) queue: &'a mut WriteQueue,
+    pub(in crate::server) spares: &'a Spares,
     pub(in crate::server) peers: &'a mut (dyn Peers + 'a),
 }
 
@@ -37,6 +43,7 @@ pub(in crate::server) struct Context {
     pub(in crate::server) shared: Arc<Shared>,
     /// The worker's.
     pub(in crate::server) metrics: Arc<Metrics>,
+    pub(in crate::server) inbox: Arc<Inbox>,
     pub(in crate::server) now: Duration,
     /// The same as the connection counts it: it is asked for with each message.
     pub(in crate::server) instant: Instant,
@@ -46,6 +53,7 @@ impl Context {
     pub(in crate::server) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
         Self {
             metrics: Arc::clone(&shared.metrics[worker]),
+            inbox: Arc::clone(&shared.inboxes[worker]),
             shared,
             now,
             instant: now.into(),
@@ -134,8 +142,34 @@ impl SocketIo<'_> {
     }
 
     #[inline]
-    pub(in crate::server) fn buffered(&self) -> usize {
+    fn buffered(&self) -> usize {
         self.queue.len() + self.cork.len()
+    }
+
+    /// As the application is told: if something waits, it is told when that is written.
+    pub(in crate::server) fn buffered_seen(&self) -> usize {
+        let buffered = self.buffered();
+        if buffered > 0 && self.link.connection.is_open() {
+            self.link.draining.set(true);
+        }
+        buffered
+    }
+
+    /// Carries out first what this thread has asked of the connection through a
+    /// [`Handle`](crate::server::Handle).
+    #[inline]
+    pub(in crate::server) fn sync(&mut self) {
+        if self.context.inbox.own() != 0 {
+            self.catch_up();
+        }
+    }
+
+    /// Tells the others what has changed in the presence of a topic.
+    pub(in crate::server) fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
+        if let Some(message) = message {
+            let message = PreparedMessage::new(&message, &self.link.options.config);
+            self.publish(topic, false, true, |_| &message);
+        }
     }
 
     /// Always inlined, into what has a message of a known form: its form is not asked for again.
@@ -308,9 +342,13 @@ impl SocketIo<'_> {
             self.uncork();
             let context = self.context;
             for (message, keep) in held {
-                let delivery = Delivery::new(&message, keep, context);
-                let sent = self.link.deliver(self.queue, &delivery);
-                if sent == Sent::Dropped {
+                // They had room.
+                let number = self.peers.number();
+                let mut delivery = Delivery::new(&message, keep, number, context).hurry();
+                let given = self
+                    .link
+                    .deliver(self.queue, &mut delivery, self.spares);
+                if given == Given::Sent(Sent::Dropped) {
                     context.metrics.dropped.add(1);
                 }
             }
@@ -323,26 +361,80 @@ impl SocketIo<'_> {
         Ok(self.link.appended(self.queue, length, self.context.instant))
     }
 
-    pub(in crate::server) fn subscribe(&mut self, topic: &str) -> Result<usize, SubscribeError> {
-        let (id, shared) = (self.id, &self.context.shared);
+    // ---- topics -------------------------------------------------------------------------------
+
+    pub(in crate::server) fn subscribe(
+        &mut self,
+        topic: &str,
+    ) -> Result<Subscribed, SubscribeError> {
+        let (id, directory) = (self.id, &self.context.shared.directory);
         if self.link.is_subscribed(topic) {
-            return Ok(shared.directory.count(topic));
+            let begun = self.peers.begun(topic, id.token()).unwrap_or_default();
+            let Position { epoch, .. } = directory.position(topic);
+            let position = Position {
+                epoch,
+                offset: begun,
+            };
+            let count = directory.count(topic);
+            return Ok(Subscribed { count, position });
         }
+        self.check(topic)?;
+        let now = self.context.now;
+        let (subscribed, subscribing) = directory.subscribe(topic, id, now)?;
+        self.begin(subscribed, &subscribing);
+        Ok(subscribed)
+    }
+
+    /// A subscription that another thread asked for has arrived; its handler is to be told.
+    pub(in crate::server) fn subscribe_at(&mut self, subscribing: &Subscribing) {
+        let name = &subscribing.topic.name;
+        if self.link.is_subscribed(name) {
+            return;
+        }
+        let directory = &self.context.shared.directory;
+        let begins = self
+            .check(name)
+            .and_then(|()| directory.subscribe_at(subscribing, self.id));
+        match begins {
+            Ok(subscribed) => self.begin(subscribed, subscribing),
+            Err(error) => self.refuse(name, error),
+        }
+    }
+
+    pub(in crate::server) fn refuse(&mut self, topic: &Arc<str>, error: SubscribeError) {
+        let refused = Told::Subscribed(Arc::clone(topic), Err(error));
+        self.link.rare().told.push(refused);
+    }
+
+    fn check(&self, topic: &str) -> Result<(), SubscribeError> {
         if !self.link.connection.is_open() {
             return Err(SubscribeError::Closed);
         }
-        shared.check_topic(topic, id)?;
+        let subscribed = self.link.rare.as_ref();
+        let subscribed = subscribed.map_or(0, |it| it.subscriptions.len());
+        let directory = &self.context.shared.directory;
+        directory.check(topic, self.id, subscribed)
+    }
+
+    /// A subscription has begun: what was kept comes first.
+    fn begin(&mut self, subscribed: Subscribed, subscribing: &Subscribing) {
+        let Subscribing { topic, replay, .. } = subscribing;
+        let begun = subscribed.position.offset;
+        self.peers.subscribe(topic, self.id.token(), begun);
         let rare = self.link.rare();
-        let directory = &shared.directory;
-        let (name, count) = directory.insert(topic, id, rare.subscriptions.len())?;
-        self.peers.subscribe(&name, id.token());
-        rare.subscriptions.insert(Arc::clone(&name));
-        rare.told
-            .push(Told::Subscribed(Arc::clone(&name), Ok(count)));
-        for message in shared.recent(&name, &self.link.options) {
-            self.send(Outgoing::Prepared(&message));
+        rare.subscriptions.insert(Arc::clone(&topic.name));
+        let told = Told::Subscribed(Arc::clone(&topic.name), Ok(subscribed.count));
+        rare.told.push(told);
+        for HistoryEntry { kind, payload, .. } in replay {
+            let text = || core::str::from_utf8(payload).ok().map(MessageRef::Text);
+            let message = match kind {
+                MessageKind::Text => text(),
+                MessageKind::Binary => Some(MessageRef::Binary(payload)),
+            };
+            if let Some(message) = message {
+                self.send_ref(message, Encoding::Auto);
+            }
         }
-        Ok(count)
     }
 
     pub(in crate::server) fn unsubscribe(&mut self, topic: &str) -> bool {
@@ -353,53 +445,116 @@ impl SocketIo<'_> {
         let Some(name) = rare.subscriptions.take(topic) else {
             return false;
         };
-        let left = shared.directory.remove(topic, id);
+        let left = shared.directory.unsubscribe(topic, id);
         self.peers.unsubscribe(topic, id.token());
         rare.told.push(Told::Unsubscribed(name, left));
         true
     }
 
-    pub(in crate::server) fn publish(
+    /// Publishes a message that is made when its place is known.
+    pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
         &mut self,
         topic: &str,
-        message: &PreparedMessage,
         to_self: bool,
+        insists: bool,
+        make: impl FnOnce(Position) -> M,
     ) -> Published {
         let (id, shared) = (self.id, &self.context.shared);
-        let subscribed = self.link.is_subscribed(topic);
-        shared.remember(topic, message);
-        let delivery = Delivery::new(message, shared.keep(topic), self.context);
-        let mut published = self.peers.publish(topic, delivery, Some(id.token()));
-        if shared.inboxes.len() > 1 {
-            published.remote = self.publish_elsewhere(topic, message, published, subscribed);
+        let known = self.peers.known(topic);
+        let publisher = Publisher {
+            except: (!to_self).then_some(id),
+            delivers: self.peers.may_deliver().then(|| id.worker()),
+            insists,
+        };
+        let (inboxes, now) = (&shared.inboxes, self.context.now);
+        let known = known.as_ref();
+        let outcome = shared
+            .directory
+            .publish(inboxes, topic, known, publisher, now, make);
+        let Ok((outcome, message)) = outcome else {
+            return Published {
+                refused: true,
+                ..Published::default()
+            };
+        };
+        let mut published = Published::default();
+        if outcome.deliver {
+            let message = message.borrow();
+            if let Some(topic) = known {
+                let (keep, number) = (Delivery::keep(topic), self.peers.number());
+                let delivery = Delivery::new(message, keep, number, self.context);
+                let (offset, except) = (outcome.position.offset, Some(id.token()));
+                published = self.peers.deliver(topic, offset, except, delivery);
+            }
+            if to_self && self.link.is_subscribed(topic) {
+                published.count(self.send(Outgoing::Prepared(message)));
+            }
+        } else if to_self {
+            // It came behind others in the inbox, and this connection gets them in that order, but
+            // before what it is sent next.
+            self.catch_up();
         }
-        if to_self && subscribed {
-            published.count(self.send(Outgoing::Prepared(message)));
+        published.waiting += outcome.waiting;
+        published.position = Some(outcome.position);
+        if outcome.filling && !mem::replace(&mut self.link.rare().throttled, true) {
+            self.peers.throttle(id.token());
         }
         published
     }
 
-    /// Publishes on the other workers; answers how many subscribers they have.
-    fn publish_elsewhere(
-        &self,
-        topic: &str,
-        message: &PreparedMessage,
-        here: Published,
-        subscribed: bool,
-    ) -> usize {
-        let (id, shared) = (self.id, &self.context.shared);
-        let here = here.sent + here.queued + here.dropped + usize::from(subscribed);
-        let elsewhere = shared.directory.count(topic).saturating_sub(here);
-        if elsewhere == 0 {
-            return 0;
+    // ---- commands of its own thread -----------------------------------------------------------
+
+    /// Carries out for this connection what its worker's handlers have asked of it through a
+    /// [`Handle`](crate::server::Handle), and what is before it: so that it comes before what is
+    /// asked next. It is passed over when its turn comes.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::server) fn catch_up(&mut self) {
+        let inbox = &self.context.inbox;
+        let until = inbox.own();
+        if until == 0 {
+            return;
         }
-        let topic: Arc<str> = topic.into();
-        for (worker, inbox) in shared.inboxes.iter().enumerate() {
-            if worker != id.worker() {
-                // Never refused: what a handler publishes is bounded by what it receives.
-                inbox.push(Command::Publish(Arc::clone(&topic), message.clone()));
+        let token = self.id.token();
+        loop {
+            let after = self.link.ahead();
+            let Some((number, command)) = self.peers.next_for(token, after, until, inbox) else {
+                break;
+            };
+            self.link.set_ahead(number + 1);
+            self.carry_out(command);
+        }
+        self.link.set_ahead(until + 1);
+    }
+
+    /// What a command asks of this connection.
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Publish(publication) => {
+                let begun = self.peers.begun(&publication.topic.name, self.id.token());
+                if begun.is_some_and(|it| it < publication.offset) {
+                    self.send(Outgoing::Prepared(&publication.message));
+                }
             }
+            Command::Send(_, message) => _ = self.send(Outgoing::Prepared(&message)),
+            Command::Close(_, code, reason) => self.close(code, &reason),
+            Command::Terminate(_) => self.link.rare().end = Some(End::Terminated),
+            Command::Subscribe(_, subscribing) => self.subscribe_at(&subscribing),
+            Command::Unsubscribe(_, topic) => _ = self.unsubscribe(&topic),
+            Command::Refuse(_, topic, error) => self.refuse(&topic, error),
+            // None is for an open connection.
+            Command::Decided(_) | Command::Inspect(_) | Command::ShutDown(_) => {}
         }
-        elsewhere
+    }
+
+    /// Begins the closing handshake, if it hasn't begun; a code or reason that may not be sent is
+    /// replaced by 1000 without a reason.
+    pub(in crate::server) fn close(&mut self, code: CloseCode, reason: &str) {
+        let (connection, now) = (&mut self.link.connection, self.context.now);
+        if let Err(misuse) = connection.close(code, reason, self.cork, now)
+            && misuse != Misuse::Closed
+        {
+            let _ = connection.close(CloseCode::NORMAL, "", self.cork, now);
+        }
     }
 }

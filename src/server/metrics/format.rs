@@ -16,7 +16,7 @@ use Kind::{Counter, Gauge};
 
 impl Stats {
     /// The numbers without labels: name in JSON, what it is, value.
-    fn numbers(&self) -> [(&'static str, Kind, &'static str, u64); 12] {
+    fn numbers(&self) -> [(&'static str, Kind, &'static str, u64); 15] {
         [
             (
                 "connections",
@@ -73,10 +73,28 @@ impl Stats {
                 self.queued_bytes,
             ),
             (
+                "published_bytes",
+                Gauge,
+                "Bytes of published messages that are kept for slow subscribers.",
+                self.published_bytes,
+            ),
+            (
+                "inbox_bytes",
+                Gauge,
+                "Bytes that wait for the workers.",
+                self.inbox_bytes,
+            ),
+            (
                 "dropped",
                 Counter,
                 "Messages not sent because of a backlog.",
                 self.dropped,
+            ),
+            (
+                "conflated",
+                Counter,
+                "Messages that were replaced by later ones of their topic.",
+                self.conflated,
             ),
             (
                 "rate_limited",

@@ -125,7 +125,7 @@ fn the_json_is_read_back() {
     assert_eq!(members["/closes/4xxx"], 6.0);
     assert_eq!(members["/handshake_failures/tls"], 9.0);
     let labels = ErrorCause::ALL.len() + CloseLabel::ALL.len() + HandshakeFailure::ALL.len();
-    assert_eq!(members.len(), 13 + labels);
+    assert_eq!(members.len(), 16 + labels);
     assert!(
         sample()
             .to_json()

@@ -127,12 +127,13 @@ impl<T: Transport> Session<T> {
             return;
         };
         for topic in mem::take(&mut rare.subscriptions) {
-            turn.context.shared.directory.remove(&topic, turn.id);
+            turn.context.shared.directory.unsubscribe(&topic, turn.id);
             turn.peers.unsubscribe(&topic, turn.id.token());
         }
         for topic in mem::take(&mut rare.joined) {
             // The store may be the application's own: its panic is not the worker's.
-            let leave = || turn.context.shared.presence.leave(&topic, turn.id.to_u64());
+            let shared = &turn.context.shared;
+            let leave = || shared.leave(&topic, turn.id, |_| ());
             let _ = catch_unwind(AssertUnwindSafe(leave));
         }
     }

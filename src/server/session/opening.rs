@@ -6,12 +6,14 @@
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::ToString;
+use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
 use super::{Gone, Next, Phase, Session, Turn};
 use crate::net::{Agreed, Transport};
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
+use crate::server::deferred::{Answer, Decided, Slot};
 use crate::server::handle::Handle;
 use crate::server::handler::{Application, Decision};
 use crate::server::http::{HttpResponse, Request};
@@ -30,10 +32,18 @@ pub(super) struct Opening {
     pub(super) proxy_header: Option<Vec<u8>>,
     /// The application answers later, until then.
     pub(super) deferred_until: Option<Duration>,
+    /// Where the answer will be.
+    slot: Option<Waits>,
     /// The server stops once it has answered.
     pub(super) stopping: bool,
     /// It was a plain client's so far, and is no failed handshake when it goes.
     pub(super) served: bool,
+}
+
+/// What the application will say.
+enum Waits {
+    Upgrade(Arc<Slot<Decided>>),
+    Reply(Arc<Slot<HttpResponse>>),
 }
 
 impl Opening {
@@ -42,12 +52,13 @@ impl Opening {
             handshake,
             proxy_header: proxied.then(Vec::new),
             deferred_until: None,
+            slot: None,
             stopping: false,
             served: false,
         }
     }
 
-    fn defer(&mut self, turn: &Turn<'_>) {
+    fn defer(&mut self, slot: Waits, turn: &Turn<'_>) {
         let timeout = turn
             .context
             .shared
@@ -56,6 +67,7 @@ impl Opening {
             .config
             .handshake_timeout;
         self.deferred_until = Some(turn.context.now.saturating_add(timeout));
+        self.slot = Some(slot);
     }
 
     /// Whether the application decides about an upgrade, later.
@@ -71,33 +83,34 @@ impl Opening {
 }
 
 impl<T: Transport> Session<T> {
-    /// The application has decided about a deferred upgrade.
-    pub(in crate::server) fn decide(
-        &mut self,
-        decision: Result<Accepted<Box<dyn Application>>, Reject>,
-        turn: &mut Turn<'_>,
-    ) -> Next {
+    /// The application has said what was waited for, if it is still waited for.
+    pub(in crate::server) fn decided(&mut self, turn: &mut Turn<'_>) -> Next {
         if let Phase::Opening(opening) = &mut self.phase
-            && opening.deferred_until.take().is_some()
+            && opening.deferred_until.is_some()
         {
-            let decision = decision.map_or_else(Decision::Reject, Decision::Accept);
-            if let Err(gone) = self.settle(decision, turn) {
-                return turn.gone(gone);
+            match opening.slot.take() {
+                Some(Waits::Upgrade(slot)) => {
+                    if let Some(decision) = slot.take() {
+                        opening.deferred_until = None;
+                        let decision = decision.map_or_else(Decision::Reject, Decision::Accept);
+                        if let Err(gone) = self.settle(decision, turn) {
+                            return turn.gone(gone);
+                        }
+                    } else {
+                        // What wakes it is an earlier request's.
+                        opening.slot = Some(Waits::Upgrade(slot));
+                    }
+                }
+                Some(Waits::Reply(slot)) => {
+                    if let Some(response) = slot.take() {
+                        opening.deferred_until = None;
+                        self.reply(&response, turn);
+                    } else {
+                        opening.slot = Some(Waits::Reply(slot));
+                    }
+                }
+                None => {}
             }
-        }
-        self.advance(false, turn)
-    }
-
-    /// The application has answered a deferred plain request.
-    pub(in crate::server) fn reply_deferred(
-        &mut self,
-        response: &HttpResponse,
-        turn: &mut Turn<'_>,
-    ) -> Next {
-        if let Phase::Opening(opening) = &mut self.phase
-            && opening.deferred_until.take().is_some()
-        {
-            self.reply(response, turn);
         }
         self.advance(false, turn)
     }
@@ -180,15 +193,15 @@ impl<T: Transport> Session<T> {
                         Ok(false) => return Ok(()),
                         Ok(true) => {
                             match answer(handshake, &self.remote, self.transport.agreed(), turn) {
-                                Some(response) => {
+                                Answer::Now(response) => {
                                     self.reply(&response, turn);
                                     if self.pauses(input, turn)? {
                                         return Ok(());
                                     }
                                 }
-                                None => {
+                                Answer::Later(slot) => {
                                     opening.served = true;
-                                    opening.defer(turn);
+                                    opening.defer(Waits::Reply(slot), turn);
                                     return Ok(());
                                 }
                             }
@@ -202,8 +215,8 @@ impl<T: Transport> Session<T> {
                 Ok(Some(RequestKind::Upgrade)) => {
                     let agreed = self.transport.agreed();
                     let decision = decide(handshake, &mut self.remote, agreed, turn);
-                    if let Decision::Deferred = decision {
-                        opening.defer(turn);
+                    if let Decision::Deferred(slot) = decision {
+                        opening.defer(Waits::Upgrade(slot), turn);
                         return Ok(());
                     }
                     self.settle(decision, turn)?;
@@ -271,26 +284,27 @@ fn handles(handshake: &ServerHandshake, shared: &Shared) -> bool {
     })
 }
 
-/// The answer to a plain request; None when the application gives it later.
+/// The answer to a plain request.
 fn answer(
     handshake: &ServerHandshake,
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
-) -> Option<HttpResponse> {
-    let request = handshake.request()?;
-    match turn.context.shared.settings.router.at(request.path()) {
-        Some((entry, params)) => {
-            let shared = &turn.context.shared;
-            let client_ip = shared.client_ip(remote.peer, request.headers());
-            let request = Request::new(request, params, remote.peer, shared)
-                .with_agreed(agreed)
-                .with_client_ip(client_ip)
-                .with_body(handshake.body());
-            guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Some(*it.response))
-        }
-        None => Some(HttpResponse::text("there is nothing at this path").with_status(404)),
-    }
+) -> Answer<HttpResponse> {
+    let shared = &turn.context.shared;
+    let found = handshake
+        .request()
+        .and_then(|it| Some((it, shared.settings.router.at(it.path())?)));
+    let Some((request, (entry, params))) = found else {
+        let none = HttpResponse::text("there is nothing at this path");
+        return Answer::Now(none.with_status(404));
+    };
+    let client_ip = shared.client_ip(remote.peer, request.headers());
+    let request = Request::new(request, params, remote.peer, shared)
+        .with_agreed(agreed)
+        .with_client_ip(client_ip)
+        .with_body(handshake.body());
+    guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Answer::Now(*it.response))
 }
 
 /// What the limits, the guards and the route say to an opening handshake.
@@ -360,7 +374,7 @@ fn settle(
             guarded(|| accept(handshake, accepted, remote, agreed, turn)).unwrap_or_else(Err)
         }
         Decision::Reject(reject) => Err(reject),
-        Decision::Deferred => return Err(HandshakeFailure::Other),
+        Decision::Deferred(_) => return Err(HandshakeFailure::Other),
     };
     let reject = match accepted {
         Ok(open) => return Ok(open),

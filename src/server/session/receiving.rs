@@ -22,7 +22,7 @@ impl<T: Transport> Session<T> {
     pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if !self.queue.is_unused() {
             let held = self.transport.held();
-            let written = self.queue.write(&mut self.transport, &[], turn.spares);
+            let written = self.queue.write(&mut self.transport, &[]);
             if !self.took_all(&written, self.queue.len()) {
                 return self.wrote(written, held, turn).map(|()| false);
             }
@@ -69,7 +69,7 @@ impl<T: Transport> Session<T> {
         let settled = match &self.phase {
             Phase::Open(open) => {
                 let link = &open.link;
-                self.queue.is_unused() && !link.draining && link.connection.awaits_message()
+                self.queue.is_unused() && !link.draining.get() && link.connection.awaits_message()
             }
             _ => false,
         };
@@ -249,6 +249,7 @@ impl<T: Transport> Session<T> {
             link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
+            spares: turn.spares,
             peers: turn.peers,
         };
         let memory = Memory {

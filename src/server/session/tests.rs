@@ -12,7 +12,9 @@ use mio::Token;
 use super::super::builder::Builder;
 use super::super::handler::Handler;
 use super::super::hub::RECEIVE_BUFFER;
+use super::super::inbox::{Command, Inbox};
 use super::super::socket::{Published, Socket};
+use super::super::topics::Topic;
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
@@ -96,20 +98,48 @@ fn shared(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Arc<Sh
         .option(|it| *it = options)
         .route("/chat", echo.clone())
         .page("/", "text/plain", vec![b'p'; 5000]);
-    Arc::new(builder.shared(Vec::new()).unwrap())
+    Arc::new(builder.shared(vec![None]).unwrap())
 }
 
 /// There are no others.
 struct Alone;
 
 impl Peers for Alone {
-    fn publish(&mut self, _: &str, _: Delivery<'_>, _: Option<Token>) -> Published {
+    fn known(&self, _: &str) -> Option<Arc<Topic>> {
+        None
+    }
+
+    fn may_deliver(&self) -> bool {
+        true
+    }
+
+    fn number(&self) -> u64 {
+        1
+    }
+
+    fn deliver(
+        &mut self,
+        _: &Arc<Topic>,
+        _: u64,
+        _: Option<Token>,
+        _: Delivery<'_>,
+    ) -> Published {
         Published::default()
     }
 
-    fn subscribe(&mut self, _: &Arc<str>, _: Token) {}
+    fn subscribe(&mut self, _: &Arc<Topic>, _: Token, _: u64) {}
 
     fn unsubscribe(&mut self, _: &str, _: Token) {}
+
+    fn begun(&self, _: &str, _: Token) -> Option<u64> {
+        None
+    }
+
+    fn next_for(&mut self, _: Token, _: u64, _: u64, _: &Inbox) -> Option<(u64, Command)> {
+        None
+    }
+
+    fn throttle(&mut self, _: Token) {}
 }
 
 // ---- a session and what drives it -----------------------------------------------------------

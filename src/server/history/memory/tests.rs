@@ -2,6 +2,7 @@ use alloc::format;
 use alloc::vec;
 
 use super::*;
+use crate::proto::MessageKind;
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -15,8 +16,17 @@ fn history(limits: HistoryLimits) -> MemoryHistory {
     }
 }
 
+/// As the topic does; returns the message's offset.
 fn push(history: &MemoryHistory, topic: &str, text: &str, now: u64) -> u64 {
-    history.push(topic, MessageKind::Text, text.as_bytes().into(), secs(now))
+    let entry = HistoryEntry {
+        offset: history.last(topic) + 1,
+        at: secs(now),
+        kind: MessageKind::Text,
+        payload: text.as_bytes().into(),
+    };
+    let offset = entry.offset;
+    history.push(topic, entry);
+    offset
 }
 
 fn texts(entries: &[HistoryEntry]) -> Vec<&str> {
@@ -56,7 +66,13 @@ fn the_last_messages_come_back_in_order_and_share_their_bytes() {
     for text in ["a", "b", "c", "d"] {
         push(&history, "t", text, 0);
     }
-    history.push("t", MessageKind::Binary, payload.clone(), secs(0));
+    let entry = HistoryEntry {
+        offset: 5,
+        at: secs(0),
+        kind: MessageKind::Binary,
+        payload: payload.clone(),
+    };
+    history.push("t", entry);
     let entries = recent(&history, "t", 0);
     assert_eq!(texts(&entries), ["c", "d", "e"]);
     assert!(Arc::ptr_eq(&entries[2].payload, &payload));
@@ -73,33 +89,33 @@ fn who_comes_back_gets_what_was_missed_and_is_told_if_that_is_not_all() {
         max_messages: 2,
         ..HistoryLimits::default()
     });
-    let sequences: Vec<u64> = (0..4)
+    let offsets: Vec<u64> = (0..4)
         .map(|it| {
             push(&history, "other", "x", 0);
             push(&history, "t", &format!("{it}"), 0)
         })
         .collect();
-    let since = |sequence| history.since("t", sequence, secs(0));
-    let missed = since(sequences[1]);
+    let since = |offset| history.since("t", offset, secs(0));
+    let missed = since(offsets[1]);
     assert_eq!(
         (texts(&missed.entries), missed.complete),
         (vec!["2", "3"], true)
     );
-    let missed = since(sequences[2]);
+    let missed = since(offsets[2]);
     assert_eq!((texts(&missed.entries), missed.complete), (vec!["3"], true));
     assert_eq!(
-        since(sequences[3]),
+        since(offsets[3]),
         Missed {
             entries: vec![],
             complete: true
         }
     );
-    let missed = since(sequences[0]);
+    let missed = since(offsets[0]);
     assert_eq!(
         (texts(&missed.entries), missed.complete),
         (vec!["2", "3"], false)
     );
-    assert!(!since(sequences[3] + 1).complete, "of another epoch");
+    assert!(!since(offsets[3] + 1).complete, "of another epoch");
     assert!(history.epoch() < 1 << 53);
 }
 
@@ -161,7 +177,7 @@ fn a_topic_that_was_forgotten_is_a_gap_also_when_it_comes_back() {
     });
     let seen = push(&history, "a", "1", 0);
     push(&history, "a", "2", 0);
-    let other = push(&history, "b", "3", 0);
+    push(&history, "b", "3", 0);
     assert!(!history.since("a", seen, secs(0)).complete);
     push(&history, "a", "4", 0);
     let missed = history.since("a", seen, secs(0));
@@ -169,7 +185,7 @@ fn a_topic_that_was_forgotten_is_a_gap_also_when_it_comes_back() {
         (texts(&missed.entries), missed.complete),
         (vec!["4"], false)
     );
-    assert!(history.since("a", other, secs(0)).complete);
+    assert!(history.since("a", seen + 1, secs(0)).complete);
 }
 
 #[test]

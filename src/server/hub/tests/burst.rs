@@ -1,35 +1,45 @@
 //! What is published in one go, beside all else that happens to its subscribers.
 
+use super::super::super::handle::Handle;
 use super::*;
-use crate::proto::PreparedMessage;
 
 impl Crowd {
     fn arrives(&mut self, number: usize) {
         self.read(number, Duration::ZERO);
     }
 
-    fn told(&mut self, number: u64, command: impl FnOnce(PreparedMessage) -> Command) {
-        let config = Arc::clone(&self.hub.shared().settings.options.config);
-        let text = format!("told t0 handle {number} ");
-        self.hub
-            .obey(command(PreparedMessage::new(&*text, &config)));
+    fn publish(&mut self, number: u64) {
+        self.publish_to("t0", number);
     }
 
-    fn publish(&mut self, number: u64) {
-        self.told(number, |it| Command::Publish("t0".into(), it));
+    fn publish_to(&mut self, topic: &str, number: u64) {
+        let text = format!("told t0 handle {number} ");
+        self.handle().publish(topic, &*text).unwrap();
+    }
+
+    fn handle(&self) -> Handle {
+        Handle::new(self.hub.shared())
+    }
+
+    fn id(&self, number: usize) -> ConnectionId {
+        ConnectionId::new(0, self.clients[number].token.unwrap())
     }
 
     /// What each has heard since, as "sender number", and that nothing waits.
     fn heard(&mut self) -> Vec<Vec<String>> {
-        while self.hub.patience() == Some(Duration::ZERO) {
-            self.hub.drive_again();
-        }
+        self.hub.settle();
         let heard = self.clients.iter_mut().map(|it| {
             it.listen();
             mem::take(&mut it.heard)
         });
         heard.collect()
     }
+}
+
+/// What so many have been given, and what was dropped, as the server's numbers tell.
+fn counts(room: &Crowd) -> (u64, u64) {
+    let stats = room.hub.shared().stats();
+    (stats.messages_sent, stats.dropped)
 }
 
 fn room(count: usize) -> Crowd {
@@ -65,12 +75,12 @@ fn a_message_for_one_and_a_burst_of_another_topic_keep_their_places_in_a_burst()
     for number in 0..3 {
         room.publish(number);
     }
-    let token = room.clients[1].token.unwrap();
-    room.told(3, |it| Command::Send(token, it));
+    let id = room.id(1);
+    room.handle().send(id, "told t0 handle 3 ").unwrap();
     for number in 4..7 {
         room.publish(number);
     }
-    room.told(7, |it| Command::Publish("t1".into(), it));
+    room.publish_to("t1", 7);
     room.publish(8);
     let told = |numbers: &[u64]| -> Vec<String> {
         let numbers = numbers.iter();
@@ -85,16 +95,15 @@ fn a_message_for_one_and_a_burst_of_another_topic_keep_their_places_in_a_burst()
 #[test]
 fn a_burst_goes_to_those_who_were_subscribed_when_it_was_published() {
     let mut room = room(2);
-    let (first, topic) = (room.clients[0].token.unwrap(), Arc::<str>::from("t0"));
+    let first = room.id(0);
     for number in 0..3 {
         room.publish(number);
     }
-    room.hub
-        .obey(Command::Unsubscribe(first, Arc::clone(&topic)));
+    room.handle().unsubscribe(first, "t0").unwrap();
     for number in 3..6 {
         room.publish(number);
     }
-    room.hub.obey(Command::Subscribe(first, topic));
+    room.handle().subscribe(first, "t0").unwrap();
     for number in 6..8 {
         room.publish(number);
     }
@@ -107,9 +116,12 @@ fn a_burst_goes_to_those_who_were_subscribed_when_it_was_published() {
 }
 
 #[test]
-fn a_burst_ends_at_each_where_a_message_by_itself_would() {
+fn who_takes_nothing_is_waited_for_and_then_loses_what_has_no_room() {
     let builder = Server::builder().max_backpressure(200);
     let mut room = Crowd::new(2, builder.overflow(Overflow::DropNewest));
+    for client in &room.clients {
+        client.wire(|wire| wire.room = 0);
+    }
     for number in 0..100 {
         room.publish(number);
     }
@@ -120,14 +132,78 @@ fn a_burst_ends_at_each_where_a_message_by_itself_would() {
         waiting += 2 + payload;
         fits
     };
-    let count = (0..100).take_while(fits).count();
-    let stats = room.hub.shared().stats();
-    assert!(stats.queued_bytes > 2 * 180, "{}", stats.queued_bytes);
-    assert_eq!(stats.messages_sent, 2 * count as u64);
-    assert_eq!(stats.dropped, 2 * (100 - count as u64));
-    for heard in room.heard() {
-        assert_eq!(heard.len(), count);
+    let count = (0..100).take_while(fits).count() as u64;
+    room.hub.settle();
+    assert_eq!(counts(&room), (2 * count, 0));
+    let patience = room.hub.patience().unwrap();
+    assert_eq!(patience, Duration::from_millis(500));
+    room.hub.at(patience - Duration::from_millis(1)).work();
+    assert_eq!(counts(&room), (2 * count, 0), "waited for");
+    room.hub.at(patience);
+    room.hub.settle();
+    assert_eq!(counts(&room), (2 * count, 2 * (100 - count)));
+    for client in &room.clients {
+        client.wire(|wire| wire.give_room(1 << 20));
     }
+    for number in 0..2 {
+        let token = room.clients[number].token.unwrap();
+        room.hub.at(patience).ready(token, false, false);
+    }
+    for heard in room.heard() {
+        assert_eq!(heard.len() as u64, count);
+    }
+}
+
+#[test]
+fn who_takes_what_is_written_loses_nothing_of_a_burst_that_is_longer_than_may_wait() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Close] {
+        let mut room = Crowd::new(3, Server::builder().max_backpressure(200).overflow(overflow));
+        // One takes some at a time.
+        room.clients[1].wire(|wire| wire.room = 100);
+        for number in 0..100 {
+            room.publish(number);
+        }
+        let token = room.clients[1].token.unwrap();
+        let mut now = Duration::ZERO;
+        while room.hub.work_in().is_some() {
+            room.hub.at(now);
+            room.hub.settle();
+            room.clients[1].wire(|wire| wire.give_room(70));
+            now += Duration::from_millis(400);
+            room.hub.at(now).ready(token, false, false);
+            assert!(now < Duration::from_secs(60), "commands are stuck");
+        }
+        room.clients[1].wire(|wire| wire.give_room(1 << 20));
+        room.hub.at(now).ready(token, false, false);
+        assert_eq!(counts(&room), (300, 0), "{overflow:?}");
+        for heard in room.heard() {
+            assert_eq!(heard.len(), 100);
+        }
+    }
+}
+
+#[test]
+fn one_that_is_slower_than_it_is_waited_for_holds_the_others_up_once() {
+    let mut room = Crowd::new(2, Server::builder().max_backpressure(200));
+    room.clients[1].wire(|wire| wire.room = 0);
+    let token = room.clients[1].token.unwrap();
+    for number in 0..200 {
+        room.publish(number);
+    }
+    let mut now = Duration::ZERO;
+    // It takes a byte before it would count as stalled, and never half of what waits.
+    while room.hub.work_in().is_some() {
+        room.hub.at(now);
+        room.hub.settle();
+        room.clients[1].wire(|wire| wire.give_room(1));
+        now += Duration::from_millis(400);
+        room.hub.at(now).ready(token, false, false);
+        assert!(now < Duration::from_secs(60), "commands are stuck");
+    }
+    assert!(now <= Duration::from_millis(2_800), "{now:?}");
+    room.clients[0].listen();
+    assert_eq!(room.clients[0].heard.len(), 200);
+    assert!(counts(&room).1 > 180);
 }
 
 #[test]
@@ -160,7 +236,8 @@ fn who_looks_at_the_connections_sees_what_has_gathered_for_them() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let all = Arc::clone(&seen);
     let look = move |stats| *all.lock().unwrap() = stats;
-    room.hub.obey(Command::Inspect(Arc::new(look)));
+    room.handle().connections(look).unwrap();
+    room.hub.work();
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 2);
     for stats in &*seen {
@@ -174,8 +251,8 @@ fn where_nothing_may_gather_each_message_comes_by_itself() {
     for number in 0..10 {
         room.publish(number);
     }
-    let stats = room.hub.shared().stats();
-    assert_eq!((stats.messages_sent, stats.dropped), (30, 0));
+    room.hub.work();
+    assert_eq!(counts(&room), (30, 0));
     for heard in room.heard() {
         assert_eq!(heard.len(), 10);
     }

@@ -13,7 +13,7 @@ impl Crowd {
     pub(super) fn new(count: usize, builder: crate::server::Builder) -> Self {
         let app = App::default();
         let builder = builder.observer(app.clone()).route("/hub", app.clone());
-        let shared = Arc::new(builder.shared(Vec::new()).unwrap());
+        let shared = Arc::new(builder.shared(vec![None]).unwrap());
         let mut crowd = Self {
             hub: Hub::new(Arc::clone(&shared), 0, Duration::ZERO),
             app,
@@ -24,7 +24,7 @@ impl Crowd {
             sim.0.borrow_mut().room = usize::MAX;
             let mut client = Client::new(number, sim.clone(), number as u64);
             client.say("subscribe", 0, 0);
-            shared.take_in();
+            shared.take_in(0);
             let permit = shared.connections.admit().unwrap();
             let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
             crowd.hub.insert(sim, peer, permit, |_, it| {

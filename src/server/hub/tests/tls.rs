@@ -82,7 +82,7 @@ fn run(seed: u64) {
     };
     let (server, client) = tls_configs(version);
     let builder = Server::builder().route("/q", Echo);
-    let shared = Arc::new(builder.shared(Vec::new()).unwrap());
+    let shared = Arc::new(builder.shared(vec![None]).unwrap());
     let mut hub = Hub::new(Arc::clone(&shared), 0, Duration::ZERO);
     let sim = Sim::default();
     sim.0.borrow_mut().faults = Some(Random(seed + 1));

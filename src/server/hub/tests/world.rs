@@ -1,7 +1,7 @@
 //! The simulated worker: its clock, its clients, and the schedule.
 
 use super::*;
-use crate::proto::PreparedMessage;
+use super::super::super::handle::Handle;
 
 /// What the schedules reached, so that a test that tests nothing fails.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl World {
         if random.one_in(3) {
             builder = builder.max_lifetime(Duration::from_secs(20));
         }
-        let shared = Arc::new(builder.shared(Vec::new()).unwrap());
+        let shared = Arc::new(builder.shared(vec![None]).unwrap());
         Self {
             hub: Hub::new(Arc::clone(&shared), 0, Duration::ZERO),
             random,
@@ -94,7 +94,7 @@ impl World {
         let mut client = Client::new(self.clients.len(), sim.clone(), self.random.next());
         let registers = !self.random.one_in(50);
         client.broken = !registers;
-        self.shared.take_in();
+        self.shared.take_in(0);
         let permit = self.shared.connections.admit().unwrap();
         let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
         self.hub.at(self.now).insert(sim, peer, permit, |_, it| {
@@ -147,21 +147,23 @@ impl World {
         let filling = "y".repeat(random.bytes());
         let text = format!("told {topic} handle {} {filling}", self.next);
         self.next += 1;
-        let message = PreparedMessage::new(&*text, &self.shared.settings.options.config);
-        let command = match random.below(12) {
-            0..3 => Command::Send(token, message),
-            3..7 => Command::Publish(topic, message),
-            7..9 => Command::Subscribe(token, topic),
-            9 => Command::Unsubscribe(token, topic),
-            10 if random.one_in(2) => Command::Close(token, CloseCode(4001), "told to".into()),
-            11 if random.one_in(3) => Command::Terminate(token),
-            _ => Command::Inspect(Arc::new(drop)),
+        let (handle, id) = (Handle::new(&self.shared), ConnectionId::new(0, token));
+        // Some find that it is over.
+        let _ = match random.below(12) {
+            0..3 => handle.send(id, &*text),
+            3..7 => handle.publish(&topic, &*text).map(drop),
+            7..9 => handle.subscribe(id, &topic).map(drop),
+            9 => handle.unsubscribe(id, &topic),
+            10 if random.one_in(2) => handle.close(id, CloseCode(4001), "told to"),
+            11 if random.one_in(3) => handle.terminate(id),
+            _ => handle.connections(drop),
         };
-        self.hub.at(self.now).obey(command);
+        self.hub.at(self.now).work();
     }
 
     /// A turn of the worker: the events of one poll, then what else is due.
     fn turn(&mut self) {
+        let _thread = self.hub.on_its_thread();
         let step = [0, 1, 30, 300, 2_000][self.random.below(5)];
         self.now += Duration::from_millis(step);
         let mut events = self.events();
@@ -182,7 +184,8 @@ impl World {
                 self.connect();
             }
         }
-        self.hub.at(self.now).drive_again();
+        self.hub.at(self.now).work();
+        self.hub.drive_again();
         self.hub.expire();
         for client in &mut self.clients {
             if !client.deaf && !self.random.one_in(3) {
@@ -209,9 +212,10 @@ impl World {
     pub(super) fn finish(&mut self) {
         let stops = self.random.one_in(2);
         if stops {
-            let command = Command::ShutDown(Duration::from_secs(60));
-            self.hub.at(self.now).obey(command);
+            let at = self.now + Duration::from_secs(60);
+            self.hub.at(self.now).tell(Command::ShutDown(at));
         }
+        let _thread = self.hub.on_its_thread();
         let deadline = self.now + Duration::from_secs(200);
         while !self.hub.is_empty() {
             assert!(self.now < deadline, "a session is stuck");
@@ -232,7 +236,8 @@ impl World {
             for (token, readable, ended) in self.events() {
                 self.hub.at(self.now).ready(token, readable, ended);
             }
-            self.hub.at(self.now).drive_again();
+            self.hub.at(self.now).work();
+            self.hub.drive_again();
             self.hub.expire();
             self.now += Duration::from_millis(500);
         }

@@ -1,0 +1,167 @@
+//! How connections are named, and which of them there are.
+//!
+//! Any thread may ask whether a connection lives. Who opens and ends it is its worker's.
+
+use std::boxed::Box;
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mio::Token;
+
+use super::slab;
+
+/// A connection of this server, for as long as it lives and never again after it.
+///
+/// It is no secret: don't use it where only its owner may know it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(u64);
+
+/// The top bits name the worker, the rest is its token.
+const WORKER_SHIFT: u32 = 56;
+
+impl ConnectionId {
+    pub(super) fn new(worker: usize, token: Token) -> Self {
+        Self((worker as u64) << WORKER_SHIFT | token.0 as u64)
+    }
+
+    pub(super) fn worker(self) -> usize {
+        (self.0 >> WORKER_SHIFT) as usize
+    }
+
+    pub(super) fn token(self) -> Token {
+        Token((self.0 & ((1 << WORKER_SHIFT) - 1)) as usize)
+    }
+
+    /// The id as a number, for logs and messages.
+    #[must_use]
+    pub const fn to_u64(self) -> u64 {
+        self.0
+    }
+
+    /// The id that [`to_u64`](Self::to_u64) was called on. A number that never was one names no
+    /// connection.
+    #[must_use]
+    pub const fn from_u64(id: u64) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectionId({self})")
+    }
+}
+
+/// Where a connection stands, for other threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is over, or never was.
+    Gone,
+    /// Its opening handshake is under way.
+    Opening,
+    /// It is open, or in its closing handshake.
+    Open,
+}
+
+/// Places of the first block; each further one has twice as many as the one before.
+const FIRST_BLOCK: usize = 256;
+
+/// Blocks enough for as many places as a token can name.
+const BLOCKS: usize = 24;
+
+/// Which connections of a worker there are: four bytes for each place of its slab, written by the
+/// worker and read by any thread without a lock.
+#[derive(Debug, Default)]
+pub(super) struct Standings {
+    blocks: [OnceLock<Box<[AtomicU32]>>; BLOCKS],
+}
+
+impl Standings {
+    /// The block of a place, and where in it.
+    fn find(place: usize) -> (usize, usize) {
+        let scaled = place / FIRST_BLOCK + 1;
+        let block = scaled.ilog2() as usize;
+        (block, place - ((1 << block) - 1) * FIRST_BLOCK)
+    }
+
+    /// By the worker.
+    pub(super) fn set(&self, token: Token, standing: Standing) {
+        let (block, at) = Self::find(slab::place(token) as usize);
+        let Some(block) = self.blocks.get(block).map(|it| {
+            it.get_or_init(|| {
+                let places = FIRST_BLOCK << block;
+                (0..places).map(|_| AtomicU32::new(0)).collect()
+            })
+        }) else {
+            return;
+        };
+        let state = match standing {
+            Standing::Gone => 0,
+            Standing::Opening => 1,
+            Standing::Open => 2,
+        };
+        block[at].store(slab::generation(token) << 2 | state, Ordering::Relaxed);
+    }
+
+    /// By any thread; what it finds may change at once.
+    pub(super) fn of(&self, token: Token) -> Standing {
+        let (block, at) = Self::find(slab::place(token) as usize);
+        let found = self.blocks.get(block).and_then(OnceLock::get);
+        let Some(value) = found.map(|it| it[at].load(Ordering::Relaxed)) else {
+            return Standing::Gone;
+        };
+        match (value >> 2 == slab::generation(token), value & 3) {
+            (true, 1) => Standing::Opening,
+            (true, 2) => Standing::Open,
+            _ => Standing::Gone,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::slab::Slab;
+
+    #[test]
+    fn a_connection_stands_as_it_was_told_and_the_next_in_its_place_is_another() {
+        let (standings, mut slab) = (Standings::default(), Slab::new());
+        let tokens: std::vec::Vec<Token> = (0..5_000).map(|it| slab.insert(it)).collect();
+        for token in &tokens {
+            assert_eq!(standings.of(*token), Standing::Gone);
+            standings.set(*token, Standing::Opening);
+        }
+        let first = tokens[0];
+        standings.set(first, Standing::Open);
+        assert_eq!(standings.of(first), Standing::Open);
+        assert!(
+            tokens[1..]
+                .iter()
+                .all(|it| standings.of(*it) == Standing::Opening)
+        );
+        slab.remove(first);
+        standings.set(first, Standing::Gone);
+        let next = slab.insert(0);
+        assert_eq!(standings.of(next), Standing::Gone);
+        standings.set(next, Standing::Open);
+        assert_eq!(
+            (standings.of(first), standings.of(next)),
+            (Standing::Gone, Standing::Open)
+        );
+    }
+
+    #[test]
+    fn a_number_that_was_never_an_id_names_nobody() {
+        let standings = Standings::default();
+        for token in [0, 1, 77, u32::MAX as usize, usize::MAX >> 8] {
+            assert_eq!(standings.of(Token(token)), Standing::Gone);
+        }
+    }
+}

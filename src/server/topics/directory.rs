@@ -1,0 +1,593 @@
+//! The records of all topics: the one place in which a topic's messages get their order.
+
+use std::borrow::Borrow;
+use std::boxed::Box;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec;
+use std::vec::Vec;
+
+use super::{Position, Subscribed, SubscribeError, TopicLimits};
+use crate::proto::PreparedMessage;
+use crate::server::history::{History, HistoryEntry, Missed};
+use crate::server::id::ConnectionId;
+use crate::server::inbox::{Command, HandleError, Inbox, Publication, Reserved};
+use crate::server::pattern::TopicPattern;
+use crate::server::shards::Shards;
+use crate::server::sync::atomic::{AtomicUsize, Ordering};
+use crate::server::sync::{Mutex, lock};
+use crate::server::topic_options::TopicOptions;
+
+/// One topic. Its record is there as long as somebody is subscribed, or is about to be.
+pub(in crate::server) struct Topic {
+    pub(in crate::server) name: Arc<str>,
+    options: Option<Arc<TopicOptions>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// None until it is asked for: the history may know where the topic stands.
+    position: Option<Position>,
+    subscribers: BTreeSet<ConnectionId>,
+    workers: Box<[OnWorker]>,
+    /// It was taken out of the directory: there may be another of its name.
+    gone: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct OnWorker {
+    subscribers: u32,
+    /// Subscriptions on their way to the worker.
+    coming: u32,
+}
+
+impl OnWorker {
+    fn is_unused(self) -> bool {
+        self.subscribers == 0 && self.coming == 0
+    }
+}
+
+impl Topic {
+    /// Whether a message that waits gives way to the next one.
+    pub(in crate::server) fn conflates(&self) -> bool {
+        self.options.as_ref().is_some_and(|it| it.conflate)
+    }
+
+    #[inline]
+    fn history(&self) -> Option<&Kept> {
+        self.options.as_ref()?.history.as_ref()
+    }
+
+    /// What a new subscriber is sent.
+    fn replay(&self, now: Duration) -> Vec<HistoryEntry> {
+        let Some((history, count)) = self.history() else {
+            return Vec::new();
+        };
+        outside(|| history.recent(&self.name, *count, now))
+    }
+}
+
+/// Where a topic's messages are kept, and how many of them a new subscriber is sent.
+type Kept = (Arc<dyn History>, usize);
+
+std::thread_local! {
+    /// This thread runs the application's code while it holds a topic's record.
+    static OUTSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls the application's code while a record is held.
+fn outside<R>(call: impl FnOnce() -> R) -> R {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            OUTSIDE.with(|it| it.set(false));
+        }
+    }
+    OUTSIDE.with(|it| it.set(true));
+    let _back = Back;
+    call()
+}
+
+/// Waiting for a record that this thread holds would be for ever.
+fn assert_inside() {
+    assert!(
+        !OUTSIDE.with(Cell::get),
+        "publish_with's function, or a History, called the server's topics: it is asked while its \
+         topic is locked, and must only return"
+    );
+}
+
+impl State {
+    fn position(&mut self, topic: &Topic, epoch: u64) -> Position {
+        *self.position.get_or_insert_with(|| {
+            match topic.history() {
+                Some((history, _)) => outside(|| Position {
+                    epoch: history.epoch(),
+                    offset: history.last(&topic.name),
+                }),
+                None => Position { epoch, offset: 0 },
+            }
+        })
+    }
+
+    fn is_unused(&self) -> bool {
+        self.subscribers.is_empty() && self.workers.iter().all(|it| it.is_unused())
+    }
+}
+
+/// A subscription on its way to the connection's worker: it began where it was asked for.
+#[derive(Clone)]
+pub(in crate::server) struct Subscribing {
+    pub(in crate::server) topic: Arc<Topic>,
+    pub(in crate::server) position: Position,
+    /// What was kept of the messages before it.
+    pub(in crate::server) replay: Vec<HistoryEntry>,
+}
+
+impl Subscribing {
+    pub(in crate::server) fn bytes(&self) -> usize {
+        let kept = self.replay.iter().map(|it| it.payload.len());
+        kept.sum::<usize>() + self.replay.len() * size_of::<HistoryEntry>()
+    }
+}
+
+/// Who publishes.
+#[derive(Clone, Copy, Default)]
+pub(in crate::server) struct Publisher {
+    /// It isn't told.
+    pub(in crate::server) except: Option<ConnectionId>,
+    /// The worker on whose thread it is, if that delivers to its own subscribers at once where
+    /// nothing is before the message.
+    pub(in crate::server) delivers: Option<usize>,
+    /// It is told what has happened already, and can't be refused.
+    pub(in crate::server) insists: bool,
+}
+
+/// A message has its place.
+pub(in crate::server) struct Outcome {
+    pub(in crate::server) position: Position,
+    /// Subscribers that it is on its way to.
+    pub(in crate::server) waiting: usize,
+    /// The worker that publishes is to deliver it now.
+    pub(in crate::server) deliver: bool,
+    /// An inbox it went to is filling: the publisher is to wait.
+    pub(in crate::server) filling: bool,
+}
+
+/// The records, found by name.
+pub(in crate::server) struct Directory {
+    limits: TopicLimits,
+    /// The first whose pattern matches counts.
+    options: Vec<(TopicPattern, Arc<TopicOptions>)>,
+    shards: Shards<Shard>,
+    epoch: u64,
+    workers: usize,
+    /// Topics with a subscriber.
+    topics: AtomicUsize,
+    subscriptions: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Shard {
+    topics: HashMap<Arc<str>, Arc<Topic>>,
+    /// The greatest offset of the topics that are gone: one that comes back goes on above it.
+    forgotten: u64,
+}
+
+impl Directory {
+    pub(in crate::server) fn new(
+        limits: TopicLimits,
+        options: Vec<(TopicPattern, TopicOptions)>,
+        workers: usize,
+    ) -> Self {
+        let shared = |(pattern, options)| (pattern, Arc::new(options));
+        Self {
+            limits,
+            options: options.into_iter().map(shared).collect(),
+            shards: Shards::new(Shard::default),
+            // The standard library's random keys.
+            epoch: RandomState::new().build_hasher().finish() >> 11,
+            workers,
+            topics: AtomicUsize::new(0),
+            subscriptions: AtomicUsize::new(0),
+        }
+    }
+
+    fn options(&self, topic: &str) -> Option<&Arc<TopicOptions>> {
+        let mut options = self.options.iter();
+        let (_, found) = options.find(|(pattern, _)| pattern.matches(topic))?;
+        Some(found)
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Topic>> {
+        self.shards.of(name).topics.get(name).cloned()
+    }
+
+    /// Looks into the record of a topic, if there is one.
+    fn look<R>(&self, name: &str, look: impl Fn(&State) -> R) -> Option<R> {
+        self.find(name).map(|it| look(&lock(&it.state)))
+    }
+
+    /// Does something in the record of a topic, which is made if there is none, and goes if it is
+    /// of no use afterwards.
+    fn enter<R>(&self, name: &str, mut enter: impl FnMut(&Arc<Topic>, &mut State) -> R) -> R {
+        assert_inside();
+        loop {
+            let topic = {
+                let mut shard = self.shards.of(name);
+                match shard.topics.get(name) {
+                    Some(topic) => Arc::clone(topic),
+                    None => {
+                        let topic = self.new_topic(name, shard.forgotten);
+                        shard.topics.insert(Arc::clone(&topic.name), Arc::clone(&topic));
+                        topic
+                    }
+                }
+            };
+            if let Some(result) = self.enter_record(&topic, &mut enter) {
+                return result;
+            }
+        }
+    }
+
+    /// As [`enter`](Self::enter), of a record that was found; None if it is another by now.
+    fn enter_record<R>(
+        &self,
+        topic: &Arc<Topic>,
+        enter: &mut impl FnMut(&Arc<Topic>, &mut State) -> R,
+    ) -> Option<R> {
+        assert_inside();
+        let mut state = lock(&topic.state);
+        if state.gone {
+            return None;
+        }
+        let result = enter(topic, &mut state);
+        let unused = state.is_unused();
+        drop(state);
+        if unused {
+            self.sweep(topic);
+        }
+        Some(result)
+    }
+
+    fn new_topic(&self, name: &str, forgotten: u64) -> Arc<Topic> {
+        let options = self.options(name).cloned();
+        let keeps = options.as_ref().is_some_and(|it| it.history.is_some());
+        // A history knows better.
+        let position = (!keeps).then_some(Position {
+            epoch: self.epoch,
+            offset: forgotten,
+        });
+        Arc::new(Topic {
+            name: name.into(),
+            options,
+            state: Mutex::new(State {
+                position,
+                subscribers: BTreeSet::new(),
+                workers: vec![OnWorker::default(); self.workers].into(),
+                gone: false,
+            }),
+        })
+    }
+
+    /// Takes out a record that is of no use.
+    fn sweep(&self, topic: &Arc<Topic>) {
+        let mut shard = self.shards.of(&*topic.name);
+        let mut state = lock(&topic.state);
+        if state.gone || !state.is_unused() {
+            return;
+        }
+        state.gone = true;
+        if let Some(position) = state.position
+            && topic.history().is_none()
+        {
+            shard.forgotten = shard.forgotten.max(position.offset);
+        }
+        shard.topics.remove(&topic.name);
+    }
+
+    // ---- subscribing --------------------------------------------------------------------------
+
+    fn check_name(&self, topic: &str) -> Result<(), SubscribeError> {
+        match topic.is_empty() || topic.len() > self.limits.max_name {
+            true => Err(SubscribeError::Name),
+            false => Ok(()),
+        }
+    }
+
+    /// What the limits and the guard say about a subscription of a connection that has `subscribed`
+    /// topics already.
+    pub(in crate::server) fn check(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        subscribed: usize,
+    ) -> Result<(), SubscribeError> {
+        self.check_name(topic)?;
+        if subscribed >= self.limits.max_per_connection {
+            return Err(SubscribeError::ConnectionFull);
+        }
+        match self.options(topic).and_then(|it| it.guard.as_ref()) {
+            Some(guard) => guard(id, topic).map_err(SubscribeError::Refused),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a subscriber, from here on: its record, and what was kept of the messages before.
+    pub(in crate::server) fn subscribe(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        now: Duration,
+    ) -> Result<(Subscribed, Subscribing), SubscribeError> {
+        self.enter(topic, |topic, state| {
+            let count = self.admit(state, id)?;
+            let position = state.position(topic, self.epoch);
+            let subscribing = Subscribing {
+                topic: Arc::clone(topic),
+                position,
+                replay: topic.replay(now),
+            };
+            Ok((Subscribed { count, position }, subscribing))
+        })
+    }
+
+    /// Adds a subscriber whose subscription has begun elsewhere, and has arrived now.
+    pub(in crate::server) fn subscribe_at(
+        &self,
+        subscribing: &Subscribing,
+        id: ConnectionId,
+    ) -> Result<Subscribed, SubscribeError> {
+        let position = subscribing.position;
+        // It can't be gone: the subscription is on its way.
+        let mut state = lock(&subscribing.topic.state);
+        let count = self.admit(&mut state, id)?;
+        Ok(Subscribed { count, position })
+    }
+
+    fn admit(&self, state: &mut State, id: ConnectionId) -> Result<usize, SubscribeError> {
+        if state.subscribers.len() >= self.limits.max_subscribers {
+            return Err(SubscribeError::TopicFull);
+        }
+        if state.subscribers.is_empty() {
+            let more = |topics| (topics < self.limits.max_topics).then_some(topics + 1);
+            self.topics
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+                .map_err(|_| SubscribeError::TooManyTopics)?;
+        }
+        if state.subscribers.insert(id) {
+            state.workers[id.worker()].subscribers += 1;
+            self.subscriptions.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(state.subscribers.len())
+    }
+
+    /// Begins a subscription of a connection that another thread reaches: from here on messages go
+    /// to its worker, behind the command.
+    pub(in crate::server) fn begin(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        inbox: &Inbox,
+        now: Duration,
+    ) -> Result<Position, HandleError> {
+        if let Err(error) = self.check_name(topic) {
+            // The worker tells the handler.
+            inbox.send(Command::Refuse(id.token(), topic.into(), error))?;
+            return Ok(Position::default());
+        }
+        self.enter(topic, |topic, state| {
+            let position = state.position(topic, self.epoch);
+            let subscribing = Subscribing {
+                topic: Arc::clone(topic),
+                position,
+                replay: topic.replay(now),
+            };
+            inbox.send(Command::Subscribe(id.token(), Box::new(subscribing)))?;
+            state.workers[id.worker()].coming += 1;
+            Ok(position)
+        })
+    }
+
+    /// The command of [`begin`](Self::begin) is carried out.
+    pub(in crate::server) fn arrived(&self, topic: &Arc<Topic>, worker: usize) {
+        let mut state = lock(&topic.state);
+        state.workers[worker].coming -= 1;
+        let unused = state.is_unused();
+        drop(state);
+        if unused {
+            self.sweep(topic);
+        }
+    }
+
+    /// Removes a subscriber; returns how many are left.
+    pub(in crate::server) fn unsubscribe(&self, topic: &str, id: ConnectionId) -> usize {
+        let Some(topic) = self.find(topic) else {
+            return 0;
+        };
+        let mut state = lock(&topic.state);
+        if state.subscribers.remove(&id) {
+            state.workers[id.worker()].subscribers -= 1;
+            self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+            if state.subscribers.is_empty() {
+                self.topics.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let (left, unused) = (state.subscribers.len(), state.is_unused());
+        drop(state);
+        if unused {
+            self.sweep(&topic);
+        }
+        left
+    }
+
+    // ---- publishing ---------------------------------------------------------------------------
+
+    /// Gives a message its place in the topic, in its history, and in the inbox of each worker that
+    /// has subscribers; all of it, or nothing.
+    ///
+    /// `make` is told the place and must not publish to the topic itself.
+    ///
+    /// # Errors
+    /// [`HandleError::Busy`] when one of the inboxes is full.
+    pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
+        &self,
+        inboxes: &[Arc<Inbox>],
+        topic: &str,
+        known: Option<&Arc<Topic>>,
+        publisher: Publisher,
+        now: Duration,
+        make: impl FnOnce(Position) -> M,
+    ) -> Result<(Outcome, M), HandleError> {
+        let mut make = Some(make);
+        let mut enter = |topic: &Arc<Topic>, state: &mut State| {
+            let Some(make) = make.take() else {
+                // It is entered once.
+                return Err(HandleError::Stopped);
+            };
+            self.publish_to(inboxes, topic, state, publisher, now, make)
+        };
+        if let Some(result) = known.and_then(|it| self.enter_record(it, &mut enter)) {
+            return result;
+        }
+        self.enter(topic, enter)
+    }
+
+    fn publish_to<M: Borrow<PreparedMessage>>(
+        &self,
+        inboxes: &[Arc<Inbox>],
+        topic: &Arc<Topic>,
+        state: &mut State,
+        publisher: Publisher,
+        now: Duration,
+        make: impl FnOnce(Position) -> M,
+    ) -> Result<(Outcome, M), HandleError> {
+        let mut position = state.position(topic, self.epoch);
+        position.offset += 1;
+        let made = outside(|| make(position));
+        let message: &PreparedMessage = made.borrow();
+        let delivers = publisher.delivers.filter(|it| inboxes[*it].is_idle());
+        let mut outcome = Outcome {
+            position,
+            waiting: 0,
+            deliver: delivers.is_some(),
+            filling: false,
+        };
+        // All of them, or none.
+        let mut places: Vec<(Reserved<'_>, Command)> = Vec::new();
+        if delivers.is_none() || inboxes.len() > 1 {
+            for (worker, (on, inbox)) in state.workers.iter().zip(inboxes).enumerate() {
+                if on.is_unused() || delivers == Some(worker) || inbox.is_stopped() {
+                    continue;
+                }
+                let except = publisher.except.filter(|it| it.worker() == worker);
+                let command = Command::Publish(Publication {
+                    topic: Arc::clone(topic),
+                    message: message.clone(),
+                    offset: position.offset,
+                    except: except.map(ConnectionId::token),
+                });
+                let reserved = match publisher.insists {
+                    true => inbox.reserve_always(command.bytes()),
+                    false => inbox.reserve(command.bytes())?,
+                };
+                outcome.filling |= inbox.is_filling();
+                outcome.waiting += on.subscribers as usize;
+                if except.is_some_and(|it| state.subscribers.contains(&it)) {
+                    outcome.waiting -= 1;
+                }
+                places.push((reserved, command));
+            }
+        }
+        if let Some((history, _)) = topic.history() {
+            let entry = HistoryEntry {
+                offset: position.offset,
+                at: now,
+                kind: message.kind(),
+                payload: message.payload().into(),
+            };
+            outside(|| history.push(&topic.name, entry));
+        }
+        state.position = Some(position);
+        for (reserved, command) in places {
+            reserved.add(command);
+        }
+        Ok((outcome, made))
+    }
+
+    // ---- asking -------------------------------------------------------------------------------
+
+    pub(in crate::server) fn count(&self, topic: &str) -> usize {
+        self.look(topic, |it| it.subscribers.len()).unwrap_or(0)
+    }
+
+    pub(in crate::server) fn list(&self, topic: &str) -> Vec<ConnectionId> {
+        let all = self.look(topic, |it| it.subscribers.iter().copied().collect());
+        all.unwrap_or_default()
+    }
+
+    /// All topics that have subscribers and their counts, in no order.
+    pub(in crate::server) fn topics(&self) -> Vec<(Arc<str>, usize)> {
+        let mut all: Vec<Arc<Topic>> = Vec::new();
+        for shard in self.shards.iter() {
+            all.extend(shard.topics.values().cloned());
+        }
+        let count = |it: Arc<Topic>| {
+            let count = lock(&it.state).subscribers.len();
+            (Arc::clone(&it.name), count)
+        };
+        let counts = all.into_iter().map(count);
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How many topics and subscriptions there are.
+    pub(in crate::server) fn totals(&self) -> (usize, usize) {
+        let topics = self.topics.load(Ordering::Relaxed);
+        (topics, self.subscriptions.load(Ordering::Relaxed))
+    }
+
+    /// Where a topic stands.
+    pub(in crate::server) fn position(&self, topic: &str) -> Position {
+        self.enter(topic, |topic, state| state.position(topic, self.epoch))
+    }
+
+    pub(in crate::server) fn history(
+        &self,
+        topic: &str,
+        limit: usize,
+        now: Duration,
+    ) -> Vec<HistoryEntry> {
+        match self.options(topic).and_then(|it| it.history.as_ref()) {
+            Some((history, _)) => history.recent(topic, limit, now),
+            None => Vec::new(),
+        }
+    }
+
+    /// What was published behind a position, as far as it is kept.
+    pub(in crate::server) fn history_since(
+        &self,
+        topic: &str,
+        since: Position,
+        now: Duration,
+    ) -> Missed {
+        self.enter(topic, |topic, state| {
+            let position = state.position(topic, self.epoch);
+            if position == since {
+                return Missed {
+                    entries: Vec::new(),
+                    complete: true,
+                };
+            }
+            match topic.history() {
+                Some((history, _)) if position.epoch == since.epoch => {
+                    outside(|| history.since(&topic.name, since.offset, now))
+                }
+                _ => Missed::default(),
+            }
+        })
+    }
+}
+
