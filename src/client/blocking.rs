@@ -17,8 +17,8 @@ use super::stream::connector;
 use crate::error::{Error, HandshakeError, Misuse};
 use crate::net::Clock;
 use crate::proto::{
-    ClientHandshake, ClientRequest, CloseCode, Closed, Config, Connection, Delivery, Event, Input,
-    Message, MessageRef, RandomSource, Teardown, Url,
+    ClientHandshake, ClientRequest, CloseCode, CloseFrame, Closed, Config, Connection, Delivery,
+    Event, Input, Message, MessageRef, RandomSource, Teardown, Url,
 };
 
 /// A read's worth: the largest that loopback and common networks hand over at once.
@@ -328,6 +328,13 @@ impl Client {
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_ref()
+    }
+
+    /// This client's own Close, once it was sent, whatever the server answers: also where
+    /// [`recv`](Self::recv) or [`close`](Self::close) fails.
+    #[must_use]
+    pub fn sent_close(&self) -> Option<&CloseFrame> {
+        self.connection.sent_close()
     }
 
     /// Whether messages may be sent: the closing handshake has not begun and nothing failed.

@@ -16,7 +16,7 @@ use mio::Token;
 
 use self::others::{Exchange, Others};
 use super::handle::{Command, ConnectionId};
-use super::handler::End;
+use super::handler::EndKind;
 use super::limits::Permit;
 use super::link::{Context, Delivery, Peers};
 use super::session::{Next, Session, Turn};
@@ -159,7 +159,7 @@ impl<T: Transport> Hub<T> {
         if self.stop_at.is_some_and(|at| now >= at) {
             for token in self.sessions.tokens() {
                 self.drive_by(token, |session, turn| {
-                    session.terminate(End::ShutDown, turn)
+                    session.terminate(EndKind::ShutDown, turn)
                 });
             }
         }
@@ -202,7 +202,7 @@ impl<T: Transport> Hub<T> {
                 session.advance(false, turn)
             }),
             Command::Terminate(token) => self.drive_by(token, |session, turn| {
-                session.terminate(End::Terminated, turn)
+                session.terminate(EndKind::Terminated, turn)
             }),
             Command::Subscribe(token, topic) => {
                 self.drive_by(token, |session, turn| session.subscribe(&topic, turn))
@@ -227,13 +227,13 @@ impl<T: Transport> Hub<T> {
                 // A panic is the asking thread's own affair: the worker lives.
                 let _ = catch_unwind(AssertUnwindSafe(|| receive(all)));
             }
-            Command::ShutDown(within) => {
-                if self.stop_at.is_some() {
-                    return;
-                }
-                self.stop_at = Some(now.saturating_add(within));
-                for token in self.sessions.tokens() {
-                    self.drive_by(token, Session::shut_down);
+            Command::ShutDown(at) => {
+                let before = self.stop_at;
+                self.stop_at = Some(before.map_or(at, |it| it.min(at)));
+                if before.is_none() {
+                    for token in self.sessions.tokens() {
+                        self.drive_by(token, Session::shut_down);
+                    }
                 }
             }
         }

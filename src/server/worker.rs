@@ -99,10 +99,10 @@ impl<T: Carrier> Worker<T> {
         shared.inboxes[self.index].stop();
         if result.is_err() {
             // The others must not go on without this one.
+            let timeout = shared.settings.options.config.close_timeout;
+            let at = self.clock.now().saturating_add(timeout);
             for inbox in &shared.inboxes {
-                inbox.push(Command::ShutDown(
-                    shared.settings.options.config.close_timeout,
-                ));
+                inbox.push(Command::ShutDown(at));
             }
         }
         result

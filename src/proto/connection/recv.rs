@@ -266,18 +266,19 @@ impl Connection {
             }
             _ => {
                 let (code, reason) = close::parse(&payload, header.payload_length)?;
-                let closed = Closed {
-                    code: code.unwrap_or(CloseCode::NO_STATUS),
-                    reason: reason.into(),
-                    clean: true,
-                    local: !open,
-                };
                 // RFC 6455 section 5.5.1: "If an endpoint receives a Close frame and did not
                 // previously send a Close frame, the endpoint MUST send a Close frame in
                 // response", with the code it received.
                 if open {
                     self.write_close(code, "", out, now);
                 }
+                let closed = Closed {
+                    code: code.unwrap_or(CloseCode::NO_STATUS),
+                    reason: reason.into(),
+                    clean: true,
+                    local: !open,
+                    sent: self.sent_close().cloned(),
+                };
                 let teardown = match self.role() {
                     Role::Server => Teardown::HalfClose,
                     Role::Client => Teardown::AwaitEof,

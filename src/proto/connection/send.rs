@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{Connection, State};
 use crate::error::Misuse;
-use crate::proto::close::{self, CloseCode};
+use crate::proto::close::{self, CloseCode, CloseFrame};
 use crate::proto::extension::Encoding;
 use crate::proto::frame::{
     FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv, short_header,
@@ -366,6 +366,7 @@ impl Connection {
         let length = close::encode(code, reason, &mut payload);
         self.write_frame(true, Rsv::NONE, Opcode::Close, &payload[..length], out);
         self.timers.close_sent(now);
+        self.ending_mut().sent = Some(CloseFrame::new(code, reason));
     }
 
     /// One data frame: a whole message or a fragment, through the extension if it takes it.

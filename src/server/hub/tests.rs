@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::{env, format, mem};
 
 use super::super::Server;
-use super::super::handler::Handler;
+use super::super::handler::{End, Handler};
 use super::super::observer::{ConnectionStats, Observer};
 use super::super::socket::{Overflow, Socket};
 use super::super::topic_options::TopicOptions;
@@ -27,6 +27,7 @@ mod client;
 mod crowd;
 mod large;
 mod single;
+mod stop;
 #[cfg(all(feature = "tls", feature = "client"))]
 mod tls;
 mod world;

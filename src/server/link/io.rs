@@ -13,7 +13,7 @@ use crate::net::{Keep, WriteQueue};
 use crate::proto::{Encoding, Instant, Message, MessageRef, PreparedMessage};
 use crate::server::events::CORK_LIMIT;
 use crate::server::handle::{Command, ConnectionId};
-use crate::server::handler::End;
+use crate::server::handler::EndKind;
 use crate::server::limits::Verdict;
 use crate::server::metrics::Metrics;
 use crate::server::shared::Shared;
@@ -118,7 +118,7 @@ impl SocketIo<'_> {
                 false
             }
             Verdict::Close(code, reason) => {
-                link.ends(End::RateLimit(code));
+                link.ends(EndKind::RateLimit(code));
                 // It fails when the closing handshake began already.
                 let _ = link.connection.close(code, reason, self.cork, now);
                 false
@@ -220,7 +220,7 @@ impl SocketIo<'_> {
                 .link
                 .make_room(self.queue, corked, length, metrics, self.context.now)
         {
-            if matches!(self.link.end(), Some(End::Backpressure)) {
+            if matches!(self.link.end(), Some(EndKind::Backpressure)) {
                 // Its Close is queued, and would be followed by what the cork holds.
                 self.cork.clear();
             }

@@ -10,9 +10,10 @@ use std::vec;
 use mio::Token;
 
 use super::super::builder::Builder;
-use super::super::handler::Handler;
+use super::super::handler::{End, Handler};
 use super::super::hub::RECEIVE_BUFFER;
 use super::super::socket::{Published, Socket};
+use super::super::topics::SubscribeError;
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
@@ -21,6 +22,7 @@ mod calls;
 mod deadlines;
 mod dropping;
 mod faults;
+mod leaving;
 mod slow;
 
 // ---- the application ------------------------------------------------------------------------
@@ -37,10 +39,14 @@ enum Told {
     Close(String),
 }
 
-/// Echoes, and keeps what it was told.
+/// Echoes, and keeps what it was told. A message may pause it, and a subscription resumes.
 #[derive(Clone, Default)]
 struct Echo {
     told: Arc<Mutex<Vec<Told>>>,
+    /// It pauses as it opens.
+    pauses: bool,
+    /// The Close that the session sent, as its end told it.
+    sent: Arc<Mutex<Option<(u16, String)>>>,
 }
 
 impl Echo {
@@ -52,12 +58,22 @@ impl Echo {
 impl Handler for Echo {
     type State = ();
 
-    fn on_open(&self, _: &mut Socket<'_, ()>) {
+    fn on_open(&self, socket: &mut Socket<'_, ()>) {
         self.tell(Told::Open);
+        if self.pauses {
+            socket.pause();
+        }
+    }
+
+    fn on_subscribe(&self, socket: &mut Socket<'_, ()>, _: &str, _: Result<usize, SubscribeError>) {
+        socket.resume();
     }
 
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
         self.tell(Told::Message(message.kind(), message.as_bytes().to_vec()));
+        if message.as_text() == Some("pause") {
+            socket.pause();
+        }
         let sent = socket.send(message);
         self.tell(Told::Sent(sent));
     }
@@ -78,10 +94,12 @@ impl Handler for Echo {
     fn on_close(&self, socket: &mut Socket<'_, ()>, end: &End) {
         assert!(!socket.is_open());
         assert_eq!(socket.send("too late"), Sent::Dropped);
-        let end = match end {
-            End::Stalled => "stalled".into(),
-            End::Broken(error) => error.kind().to_string(),
-            end => end.code().to_string(),
+        let sent = end.sent();
+        *self.sent.lock().unwrap() = sent.map(|(code, reason)| (code.0, reason.into()));
+        let end = match end.kind() {
+            EndKind::Stalled => "stalled".into(),
+            EndKind::Broken(error) => error.kind().to_string(),
+            _ => end.code().to_string(),
         };
         self.tell(Told::Close(end));
     }
@@ -129,7 +147,11 @@ struct Rig {
 impl Rig {
     /// A session that was just accepted; its wire takes all and is given nothing.
     fn new(change: impl FnOnce(&mut Options, &mut Config)) -> Self {
-        let (echo, sim) = (Echo::default(), Sim::default());
+        Self::with(Echo::default(), change)
+    }
+
+    fn with(echo: Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Self {
+        let sim = Sim::default();
         let shared = shared(&echo, change);
         sim.0.borrow_mut().room = usize::MAX;
         let peer = ([127, 0, 0, 1], 1).into();

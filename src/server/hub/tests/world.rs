@@ -209,7 +209,7 @@ impl World {
     pub(super) fn finish(&mut self) {
         let stops = self.random.one_in(2);
         if stops {
-            let command = Command::ShutDown(Duration::from_secs(60));
+            let command = Command::ShutDown(self.now + Duration::from_secs(60));
             self.hub.at(self.now).obey(command);
         }
         let deadline = self.now + Duration::from_secs(200);
