@@ -17,8 +17,8 @@ use super::stream::connector;
 use crate::error::{Error, HandshakeError, Misuse};
 use crate::net::Clock;
 use crate::proto::{
-    ClientHandshake, ClientRequest, CloseCode, CloseFrame, Closed, Config, Connection, Delivery,
-    Event, Input, Message, MessageRef, RandomSource, Teardown, Url,
+    ClientHandshake, ClientRequest, CloseCode, Closed, Config, Connection, Delivery, Event, Input,
+    Message, MessageRef, RandomSource, Teardown, Url,
 };
 
 /// A read's worth: the largest that loopback and common networks hand over at once.
@@ -331,9 +331,9 @@ impl Client {
     }
 
     /// This client's own Close, once it was sent, whatever the server answers: also where
-    /// [`recv`](Self::recv) or [`close`](Self::close) fails.
+    /// [`recv`](Self::recv) or [`close`](Self::close) fails. See [`Connection::sent_close`].
     #[must_use]
-    pub fn sent_close(&self) -> Option<&CloseFrame> {
+    pub fn sent_close(&self) -> Option<(CloseCode, &str)> {
         self.connection.sent_close()
     }
 

@@ -204,7 +204,7 @@ impl End {
     pub(super) fn new(kind: EndKind, connection: &Connection) -> Self {
         let sent = match kind {
             EndKind::Closed(_) => None,
-            _ => connection.sent_close().cloned(),
+            _ => connection.own_close(),
         };
         Self { kind, sent }
     }

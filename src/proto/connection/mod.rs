@@ -13,7 +13,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::assembler::Assembler;
-use super::close::{CloseFrame, Closed};
+use super::close::{CloseCode, CloseFrame, Closed};
 use super::config::{Config, Delivery};
 use super::decoder::FrameDecoder;
 use super::extension::PerMessage;
@@ -169,7 +169,7 @@ struct Rare {
 struct Ending {
     /// Why the connection was failed; it sticks.
     fault: Option<Fault>,
-    /// This endpoint's Close.
+    /// What this endpoint closed with; the Close of a fault is the fault's.
     sent: Option<CloseFrame>,
 }
 
@@ -280,11 +280,23 @@ impl Connection {
         self.ending()?.fault
     }
 
-    /// This endpoint's Close, once it was sent: what it closed with, the answer to the peer's, or
-    /// what told the peer of its fault. Whether the peer got it is another question.
+    /// The code and reason of this endpoint's own Close, once it was sent: what it
+    /// [closed](Self::close) with, or what told the peer of its fault; the code is 1005 where it
+    /// had none. Whether the peer got it is another question. An answer to the peer's Close is told
+    /// by [`Closed::sent`] only.
     #[must_use]
-    pub fn sent_close(&self) -> Option<&CloseFrame> {
-        self.ending()?.sent.as_ref()
+    pub fn sent_close(&self) -> Option<(CloseCode, &str)> {
+        let Ending { fault, sent } = self.ending()?;
+        match sent {
+            Some(sent) => Some((sent.code, &sent.reason)),
+            None => fault.map(|it| (it.close_code(), it.close_reason())),
+        }
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn own_close(&self) -> Option<CloseFrame> {
+        let (code, reason) = self.sent_close()?;
+        Some(CloseFrame::new(Some(code), reason))
     }
 
     fn ending(&self) -> Option<&Ending> {
@@ -388,7 +400,7 @@ impl Connection {
     pub fn handle_eof(&mut self) -> Option<Closed> {
         let closed = match self.state {
             State::Open | State::Failing | State::Closing => {
-                Some(Closed::abnormal(self.sent_close().cloned()))
+                Some(Closed::abnormal(self.own_close()))
             }
             State::Over(..) => None,
         };

@@ -303,6 +303,7 @@ impl Connection {
         let code = code.into();
         close::check(code, reason)?;
         self.write_close(code, reason, out, now);
+        self.ending_mut().sent = Some(CloseFrame::new(code, reason));
         self.state = State::Closing;
         if let Some(receiving) = &mut self.receiving {
             if receiving.filled > 0 {
@@ -366,7 +367,6 @@ impl Connection {
         let length = close::encode(code, reason, &mut payload);
         self.write_frame(true, Rsv::NONE, Opcode::Close, &payload[..length], out);
         self.timers.close_sent(now);
-        self.ending_mut().sent = Some(CloseFrame::new(code, reason));
     }
 
     /// One data frame: a whole message or a fragment, through the extension if it takes it.
