@@ -93,7 +93,6 @@ struct Tls<C> {
     /// `received` has bytes that rustls hasn't seen.
     unseen: bool,
     /// Bytes of TLS have come.
-    #[cfg_attr(not(feature = "server"), expect(dead_code))]
     heard: bool,
     /// The socket's sending side ends behind what is held.
     closing: bool,

@@ -23,7 +23,7 @@ use crate::net::Clock;
 /// A person reads along at the rate; a burst is what a page of some users makes as it reconnects.
 const RATE: Rate = Rate::per_second(10).burst(100);
 
-/// Bytes of a path, an origin or a reason: more than usual ones have.
+/// Characters of a path, an origin or a reason: more than usual ones have.
 const MOST: usize = 256;
 
 /// The span in which a connection's handler is called: what the handler logs is in it.
@@ -66,7 +66,10 @@ impl Trace {
 
 /// As much of a text of the peer's, or of the application's, as a line of a log should have.
 fn start(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MOST)]
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
 }
 
 impl Observer for Trace {

@@ -18,6 +18,7 @@ use super::super::handler::{End, Handler};
 use super::super::observer::{ConnectionStats, Observer};
 use super::super::socket::{Overflow, Socket};
 use super::super::topic_options::TopicOptions;
+use super::super::topics::SubscribeError;
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
@@ -97,9 +98,15 @@ impl Handler for App {
                 let _ = socket.close(CloseCode(4000), "asked to");
             }
             "terminate" => socket.terminate(),
+            // Until it is subscribed to something.
+            "pause" => socket.pause(),
             "panic" => resume_unwind(Box::new("on purpose")),
             other => panic!("{other}"),
         }
+    }
+
+    fn on_subscribe(&self, socket: &mut Socket<'_, ()>, _: &str, _: Result<usize, SubscribeError>) {
+        socket.resume();
     }
 
     fn on_close(&self, socket: &mut Socket<'_, ()>, _: &End) {

@@ -1,5 +1,5 @@
-//! A worker that is told to stop: from when its deadline runs, and who gets which answer. CASES
-//! E7, O9.
+//! Ends that a worker brings about: told to stop, from when its deadline runs and who gets which
+//! answer; and of a session that has paused. CASES E7, O8, O9.
 
 use super::single::{UPGRADE, give, hub, ms};
 use super::*;
@@ -67,6 +67,44 @@ fn a_second_stop_shortens_the_deadline_and_never_puts_it_off() {
     hub.at(ms(4000)).expire();
     assert!(hub.is_empty());
     assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
+}
+
+/// CASES O8, with what the worker has of deadlines.
+#[test]
+fn a_paused_session_is_driven_when_the_time_of_its_end_has_come() {
+    struct Pauses(Ends);
+    impl Handler for Pauses {
+        type State = ();
+        fn on_open(&self, socket: &mut Socket<'_, ()>) {
+            socket.pause();
+        }
+        fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {
+            panic!("it has paused");
+        }
+        fn on_close(&self, socket: &mut Socket<'_, ()>, end: &End) {
+            self.0.on_close(socket, end);
+        }
+    }
+    let ends = Ends::default();
+    let builder = Server::builder().route("/q", Pauses(ends.clone()));
+    let (mut hub, sim, token) = hub(builder);
+    give(&mut hub, &sim, token, UPGRADE, ms(0));
+    hub.at(ms(100_000)).expire();
+    // A message, a Close 4001 and the end.
+    let bytes = [
+        0x81, 0x81, 0, 0, 0, 0, b'x', 0x88, 0x82, 0, 0, 0, 0, 0x0F, 0xA1,
+    ];
+    sim.0.borrow_mut().input.extend_from_slice(&bytes);
+    sim.0.borrow_mut().arrive(bytes.len());
+    sim.0.borrow_mut().end();
+    hub.at(ms(100_000)).ready(token, true, true);
+    hub.at(ms(109_500)).expire();
+    assert!(!hub.is_empty());
+    hub.at(ms(111_000)).expire();
+    hub.drive_again();
+    assert!(hub.is_empty());
+    let end = "4001 Some(\"1001 the stream ended while reading was paused\")";
+    assert_eq!(*ends.0.lock().unwrap(), [end]);
 }
 
 // ---- requests -------------------------------------------------------------------------------
