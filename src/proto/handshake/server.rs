@@ -462,6 +462,7 @@ impl ServerHandshake {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         match (&self.state, &self.body) {
+            _ if self.answered.load(Ordering::Relaxed) => None,
             (State::Reading, _) => Some(self.deadline),
             (State::Read(_), Body::Reading(reader)) => {
                 let earned = reader.body().len() as u64 / BODY_BYTES_PER_SECOND;
@@ -495,7 +496,7 @@ impl ServerHandshake {
         Err(self.fail(HandshakeError::Timeout { timeout }, out))
     }
 
-    /// The one place that answers a malformed request.
+    /// The one place that answers a malformed request. Its head stays, for who tells of it.
     fn fail(&mut self, error: HandshakeError, out: &mut Vec<u8>) -> HandshakeError {
         let text = error.to_string();
         let allow = [("Allow", "GET")];
@@ -509,7 +510,9 @@ impl ServerHandshake {
             body: text.as_bytes(),
         };
         let head_only = self.head.request().is_some_and(|it| it.method == "HEAD");
-        response.write(false, head_only, out);
+        if !self.answered.swap(true, Ordering::Relaxed) {
+            response.write(false, head_only, out);
+        }
         self.body = Body::Unread;
         self.state = State::Failed(error.clone());
         error
