@@ -458,7 +458,7 @@ impl ServerHandshake {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) if no complete request has come, or
-    /// the body that is being read isn't complete.
+    /// the body that is being read isn't complete. None once the request was answered.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         match (&self.state, &self.body) {
