@@ -17,7 +17,7 @@ use sockeye::proto::{
     CloseCode, Config, Deflate, Encoding, Extension, ExtensionOffer, Message, MessageRef,
     PerMessage, PerMessageExtension, WindowBits,
 };
-use sockeye::server::{End, Handler, Route, Server, Socket};
+use sockeye::server::{End, EndKind, Handler, Route, Server, Socket};
 
 type Failure = Box<dyn Error>;
 
@@ -196,12 +196,14 @@ impl Handler for Echo {
 
     fn on_close(&self, _: &mut Socket<'_, Conversation>, end: &End) {
         let set = &self.set;
-        match end {
-            End::Closed(closed) if closed.clean && closed.local => println!("{set} server clean"),
-            End::Closed(closed) if closed.clean => {
+        match end.kind() {
+            EndKind::Closed(closed) if closed.clean && closed.local => {
+                println!("{set} server clean")
+            }
+            EndKind::Closed(closed) if closed.clean => {
                 println!("{set} client {} {}", closed.code, closed.reason);
             }
-            end => println!("{set} {end:?}"),
+            _ => println!("{set} {end:?}"),
         }
     }
 }

@@ -315,6 +315,8 @@ fn the_client_closes_and_waits_for_the_servers_end() {
     let closed = client.closed().unwrap();
     assert_eq!((closed.code.0, &*closed.reason), (4000, "too"));
     assert!(closed.clean && closed.local);
+    let sent = closed.sent.as_ref().unwrap();
+    assert_eq!((sent.code.0, &*sent.reason), (4000, "done"));
     assert!(client.recv().unwrap().is_none());
     client.close(None, "").unwrap();
 }
@@ -375,8 +377,9 @@ fn a_close_that_is_never_answered_is_an_error_at_close_timeout() {
         });
         let quick = config(|it| it.close_timeout = SHORT);
         let mut client = server.connect_with(quick).unwrap();
-        let result = client.close(None, "");
+        let result = client.close(CloseCode(4001), "enough");
         let limit = LimitError::Close { timeout: SHORT };
+        assert_eq!(client.sent_close(), Some((CloseCode(4001), "enough")));
         assert!(
             matches!(result, Err(Error::Limit(it)) if it == limit),
             "{result:?}"

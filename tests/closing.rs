@@ -6,18 +6,31 @@ mod util;
 use core::time::Duration;
 
 use sockeye::error::{Fault, Misuse, ProtocolError};
-use sockeye::proto::{CloseCode, Closed, Connection, Delivery, Role, Teardown};
+use sockeye::proto::{CloseCode, CloseFrame, Closed, Connection, Delivery, Role, Teardown};
 use util::expect::*;
 use util::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The Close that `closing` sends.
+fn own() -> CloseFrame {
+    CloseFrame {
+        code: CloseCode::NORMAL,
+        reason: "".into(),
+    }
+}
+
 fn closed(code: u16, reason: &str, local: bool) -> Seen {
+    let echo = CloseFrame {
+        code: CloseCode(code),
+        reason: "".into(),
+    };
     Seen::Closed(Closed {
         code: CloseCode(code),
         reason: reason.into(),
         clean: true,
         local,
+        sent: Some(if local { own() } else { echo }),
     })
 }
 
@@ -27,6 +40,7 @@ fn abnormal(local: bool) -> Closed {
         reason: "".into(),
         clean: false,
         local,
+        sent: local.then(own),
     }
 }
 
@@ -202,6 +216,57 @@ fn f13_every_code_that_may_be_sent_is_sent() {
             conn.close(CloseCode(code), "", &mut out, SECOND).unwrap();
             assert_eq!(frames_from(role, &out)[0].close_code(), Some(code));
         }
+    }
+}
+
+#[test]
+fn what_this_endpoint_closed_with_is_told_whatever_the_peer_answers() {
+    for role in ROLES {
+        let own = CloseFrame {
+            code: CloseCode(4001),
+            reason: "für immer".into(),
+        };
+        let make = || {
+            let (mut conn, mut out) = (endpoint(role, &default_config()), Vec::new());
+            assert_eq!(conn.sent_close(), None);
+            conn.close(own.code, &own.reason, &mut out, SECOND).unwrap();
+            assert_eq!(conn.sent_close(), Some((own.code, &*own.reason)));
+            conn
+        };
+        // With others, with none, with a fault.
+        let answer = frame_to(role, true, CLOSE, &close_payload(4002, b"no"));
+        let (seen, _) = drive_every_way(make, &answer);
+        let Some(Seen::Closed(closed)) = seen.events.first() else {
+            panic!("{seen:?}");
+        };
+        assert_eq!((closed.code, &*closed.reason), (CloseCode(4002), "no"));
+        assert_eq!(closed.sent.as_ref(), Some(&own));
+
+        let mut conn = make();
+        let eof = conn.handle_eof().unwrap();
+        assert_eq!((eof.code, eof.local), (CloseCode::ABNORMAL, true));
+        assert_eq!(eof.sent.as_ref(), Some(&own));
+
+        for bytes in [&[0xFF][..], b""] {
+            let mut conn = make();
+            drive(&mut conn, bytes, &[bytes.len()]);
+            let late = conn.handle_timeout(1000 * SECOND, &mut Vec::new());
+            assert!(late.is_err() || conn.fault().is_some());
+            assert_eq!(conn.sent_close(), Some((own.code, &*own.reason)));
+        }
+    }
+}
+
+#[test]
+fn what_tells_the_peer_of_its_fault_is_told_as_this_endpoints_close() {
+    for role in ROLES {
+        let mut conn = endpoint(role, &default_config());
+        let seen = drive(&mut conn, &[0xFF], &[1]);
+        let (code, reason) = conn.sent_close().unwrap();
+        let frame = &frames_from(role, &seen.output)[0];
+        let payload = close_payload(code.0, reason.as_bytes());
+        assert_eq!(frame.payload, payload);
+        assert_eq!(code, CloseCode::PROTOCOL_ERROR);
     }
 }
 

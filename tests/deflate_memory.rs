@@ -253,7 +253,9 @@ fn the_contexts_are_freed_when_this_end_begins_to_close() {
             conn.lend(Vec::with_capacity(1000));
             conn
         });
-        assert!(counts.live <= plain, "{counts:?}");
+        // What it closed with is kept, for its end.
+        let most = plain + 136;
+        assert!(counts.live <= most, "{counts:?}");
         // Compressed messages that come meanwhile are parsed and dropped.
         let (result, counts) = count(|| receive(&mut conn, &mut bytes, 1));
         assert_eq!((result, counts.live), (Ok(()), 0));

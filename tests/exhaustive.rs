@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 
 use sockeye::error::{Fault, ProtocolError};
 use sockeye::proto::{
-    CloseCode, Closed, Config, Connection, FrameDecoder, Input, Role, Rsv, Teardown,
+    CloseCode, CloseFrame, Closed, Config, Connection, FrameDecoder, Input, Role, Rsv, Teardown,
 };
 use util::runs::{Runs, TRUNCATED};
 use util::*;
@@ -113,6 +113,10 @@ fn accepted(state: State, first: u8, second: u8) -> Transcript {
                 reason: "".into(),
                 clean: true,
                 local: state.closing,
+                sent: Some(CloseFrame {
+                    code: CloseCode::NO_STATUS,
+                    reason: "".into(),
+                }),
             })];
             if !state.closing {
                 seen.output = empty(CLOSE);

@@ -38,6 +38,72 @@ fn an_opening_handshake_is_answered_once() {
     assert_answered(&mut handshake);
 }
 
+/// What a server that stops says.
+const STOPS: Response<'_> = Response {
+    status: 503,
+    headers: &[("Retry-After", "5")],
+    body: b"the server stops",
+};
+
+#[track_caller]
+fn assert_interrupted(handshake: &ServerHandshake, body: &[u8]) {
+    let mut out = Vec::new();
+    assert_eq!(handshake.interrupt(&STOPS, &mut out), Ok(true));
+    let answer = Answer::read(&out);
+    assert_eq!((answer.status, &*answer.body), (503, body));
+    assert_eq!(answer.header("Connection"), Some("close"));
+    assert_eq!(answer.header("Retry-After"), Some("5"));
+    assert_eq!(handshake.poll_timeout(), None);
+}
+
+#[test]
+fn whatever_request_is_under_way_is_interrupted_once() {
+    // An upgrade cut anywhere, and whole.
+    let bytes = upgrade().bytes();
+    for end in 1..=bytes.len() {
+        let mut served = serve(&config(), &[bytes[..end].to_vec()]);
+        assert_interrupted(&served.handshake, STOPS.body);
+        // What still comes is answered by nothing, well-formed or not.
+        let mut out = Vec::new();
+        for mut more in [bytes[end..].to_vec(), b"\0\0".to_vec()] {
+            let _ = served.handshake.recv(&mut Input::new(&mut more), &mut out);
+        }
+        let _ = served.handshake.handle_timeout(START * 1000, &mut out);
+        assert_eq!(served.handshake.interrupt(&STOPS, &mut out), Ok(false));
+        assert_answered(&mut served.handshake);
+        assert_eq!(out, b"");
+    }
+    // A body that is being read.
+    let mut upload = taken_as_plain(&plain("POST / HTTP/1.1").add("Content-Length", "9"));
+    let (mut part, mut out) = (*b"part", Vec::new());
+    let read = upload.read_body(9, &mut Input::new(&mut part), &mut out, START);
+    assert_eq!(read, Ok(false));
+    assert_interrupted(&upload, STOPS.body);
+    assert_interrupted(&taken_as_plain(&plain("HEAD / HTTP/1.1")), b"");
+}
+
+#[test]
+fn a_transport_without_a_request_has_nothing_to_be_interrupted() {
+    let mut out = Vec::new();
+    let idle = ServerHandshake::new(config(), START);
+    assert_eq!(idle.interrupt(&STOPS, &mut out), Ok(false));
+    assert!(idle.poll_timeout().is_some());
+    let mut kept = taken_as_plain(&plain("GET / HTTP/1.1"));
+    let answered = kept.respond(&Response::status(204), &mut out, START);
+    assert_eq!(answered, Ok(true));
+    out.clear();
+    assert_eq!(kept.interrupt(&STOPS, &mut out), Ok(false));
+    let mut failed = serve(&config(), &[b"\0".to_vec()]).handshake;
+    assert_eq!(failed.interrupt(&STOPS, &mut out), Ok(false));
+    assert!(failed.recv(&mut Input::new(&mut []), &mut out).is_err());
+    // What can't be sent changes nothing.
+    let half = serve(&config(), &[b"GET".to_vec()]).handshake;
+    let bad = half.interrupt(&Response::status(101), &mut out);
+    assert_eq!(bad, Err(Misuse::Status(101)));
+    assert_eq!(out, b"");
+    assert_interrupted(&half, STOPS.body);
+}
+
 #[test]
 fn an_answer_that_cant_be_sent_leaves_the_request_to_be_answered() {
     let (mut out, handshake) = (Vec::new(), accepted(&upgrade()));

@@ -244,7 +244,7 @@ fn a_silent_peer_is_closed_with_1001_after_idle_timeout() {
 fn a_server_that_stops_says_so_to_all_and_ends() {
     let (mut server, watch) = echo(patient());
     let mut peers: Vec<Peer> = (0..20).map(|_| server.open()).collect();
-    // Not yet open: dropped.
+    // Not yet open: answered as far as it was heard, and ended.
     let mut half = server.connect();
     half.write(&upgrade().bytes()[..30]);
     server.shut_down();
@@ -253,6 +253,7 @@ fn a_server_that_stops_says_so_to_all_and_ends() {
         peer.expect_close(1001);
     }
     half.expect_end();
+    drop(half);
     for peer in &mut peers {
         peer.send(CLOSE, close_payload(1001, b""));
         peer.expect_eof();

@@ -368,7 +368,7 @@ impl Observer for Panicking {
         panic();
     }
 
-    fn handshake_failed(&self, _: std::net::SocketAddr, _: sockeye::server::HandshakeFailure) {
+    fn handshake_failed(&self, _: &sockeye::server::FailedHandshake<'_>) {
         panic();
     }
 }

@@ -13,8 +13,8 @@ use std::sync::mpsc::channel;
 use handshake_util::{Answer, Text, plain, upgrade};
 use net::{GUARD, Observed, Peer, Probe, Running, config, observing, patient};
 use sockeye::server::{
-    Builder, Excess, HandshakeFailure, HttpResponse, Rate, RateLimit, Reject, Request, Server,
-    TrustedProxies,
+    Builder, Excess, ForwardedHeader, HandshakeFailure, HttpResponse, Rate, RateLimit, Reject,
+    Request, Server, TrustedProxies,
 };
 
 /// Who is not let in.
@@ -78,9 +78,10 @@ fn a_trusted_proxys_headers_tell_the_client_to_pages_handlers_guards_and_statist
         ("X-Forwarded-For", "192.0.2.1", "192.0.2.1"),
         ("X-Forwarded-For", "192.0.2.66, 192.0.2.2", "192.0.2.2"),
         ("X-Forwarded-For", "192.0.2.3, 127.0.0.9", "192.0.2.3"),
-        ("Forwarded", "for=192.0.2.4;proto=https", "192.0.2.4"),
-        ("Forwarded", "for=\"[2001:db8::5]:80\"", "2001:db8::5"),
+        ("X-Forwarded-For", "[2001:db8::5]:80", "2001:db8::5"),
         ("X-Forwarded-For", "garbage", "127.0.0.1"),
+        // An ordinary proxy doesn't write it: it is the client's own.
+        ("Forwarded", "for=192.0.2.4;proto=https", "127.0.0.1"),
     ] {
         assert_eq!(ip(&server, page().add(name, value).bytes()), expected);
         let mut peer = server.connect();
@@ -94,6 +95,28 @@ fn a_trusted_proxys_headers_tell_the_client_to_pages_handlers_guards_and_statist
     let banned = upgrade().add("X-Forwarded-For", BANNED);
     assert_eq!(status(&server, &banned), 403);
     assert_eq!(failures(&server, HandshakeFailure::Rejected), 1);
+}
+
+#[test]
+fn a_client_behind_an_ordinary_proxy_cannot_choose_its_address_by_the_other_header() {
+    let both = page()
+        .add("Forwarded", format!("for={BANNED}"))
+        .add("X-Forwarded-For", "192.0.2.1")
+        .bytes();
+    for (header, expected) in [
+        (None, "192.0.2.1"),
+        (Some(ForwardedHeader::XForwardedFor), "192.0.2.1"),
+        (Some(ForwardedHeader::Forwarded), BANNED),
+        (Some(ForwardedHeader::Either), BANNED),
+    ] {
+        let proxies = trusted("127.0.0.1");
+        let proxies = match header {
+            Some(header) => proxies.header(header),
+            None => proxies,
+        };
+        let server = serve(|it| it.trusted_proxies(proxies));
+        assert_eq!(ip(&server, &both), expected, "{header:?}");
+    }
 }
 
 /// The clients of the connections that are open, as the server lists them.

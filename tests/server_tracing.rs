@@ -101,7 +101,15 @@ fn each_connection_is_told_of_and_what_its_handler_logs_is_in_its_span() {
         assert_eq!(count(&lines, what), 1, "{lines:?}");
     }
     assert_eq!(count(&lines, "code=1000"), 1, "{lines:?}");
-    assert_eq!(count(&lines, "reason=\"not_found\""), 1, "{lines:?}");
+    let refused = lines.iter().find(|it| it.contains("handshake failed"));
+    for what in [
+        "client_ip=127.0.0.1",
+        "path=\"/nowhere\"",
+        "cause=\"not_found\"",
+        "reason=\"404: no WebSocket endpoint has this path\"",
+    ] {
+        assert!(refused.unwrap().contains(what), "{refused:?}");
+    }
     let own = lines.iter().find(|it| it.contains("the application's own"));
     assert!(own.unwrap().contains("connection{id="), "{own:?}");
 }
@@ -114,6 +122,23 @@ fn a_panic_is_an_error_also_where_connections_are_not_told_of() {
         peer.expect_close(1011);
     });
     assert_eq!(count(&lines, "handler panicked"), 1, "{lines:?}");
+}
+
+/// D17: what a peer chooses makes no line long, and no line of its own.
+#[test]
+fn d17_a_line_of_a_failure_is_short_and_one() {
+    let lines = told(Level::DEBUG, |connect| {
+        let mut peer = connect();
+        let path = format!("/{}", "x".repeat(4000));
+        let origin = format!("https://{}", "y\t".repeat(4000));
+        let request = upgrade().target(path).add("Origin", origin);
+        peer.write(request.bytes());
+        assert_eq!(peer.response().status, 404);
+    });
+    let failed = lines.iter().find(|it| it.contains("handshake failed"));
+    let failed = failed.expect("it is told");
+    assert!(failed.contains("xxx") && failed.contains("y\\ty\\t"));
+    assert!(failed.len() < 1200, "{} bytes", failed.len());
 }
 
 /// D17.

@@ -408,8 +408,10 @@ fn an_undecided_upgrade_does_not_keep_a_server_from_stopping() {
     peer.write(upgrade().bytes());
     let upgrade = asked.recv_timeout(GUARD).unwrap();
     server.shut_down();
+    assert_eq!(peer.response().status, 503);
+    peer.expect_eof();
+    drop(peer);
     server.join();
-    peer.expect_end();
     upgrade.accept(());
     assert_eq!(watch.rest(), []);
 }

@@ -7,7 +7,7 @@ mod util;
 use core::time::Duration;
 
 use sockeye::error::{Fault, LimitError};
-use sockeye::proto::{CloseCode, Closed, Config, Connection, Role, Teardown};
+use sockeye::proto::{CloseCode, CloseFrame, Closed, Config, Connection, Role, Teardown};
 use util::pair::Pair;
 use util::*;
 
@@ -367,11 +367,20 @@ fn d8_a_close_that_is_never_answered_ends_at_the_deadline_with_no_second_close()
 }
 
 fn clean(code: u16, local: bool) -> Seen {
+    crossed(code, code, local)
+}
+
+/// As `clean`, where this end sent another code.
+fn crossed(code: u16, sent: u16, local: bool) -> Seen {
     Seen::Closed(Closed {
         code: CloseCode(code),
         reason: "".into(),
         clean: true,
         local,
+        sent: Some(CloseFrame {
+            code: CloseCode(sent),
+            reason: "".into(),
+        }),
     })
 }
 
@@ -413,8 +422,8 @@ fn closes_that_cross_each_other_are_a_clean_end_for_both() {
     })
     .unwrap();
     pair.advance(secs(100));
-    assert_eq!(pair.client.seen(), [clean(4002, true)]);
-    assert_eq!(pair.server.seen(), [clean(4001, true)]);
+    assert_eq!(pair.client.seen(), [crossed(4002, 4001, true)]);
+    assert_eq!(pair.server.seen(), [crossed(4001, 4002, true)]);
     for end in [&pair.client, &pair.server] {
         assert_eq!((end.frames().len(), end.fault), (1, None), "one Close each");
         assert!(end.dropped.is_some());

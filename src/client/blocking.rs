@@ -330,6 +330,13 @@ impl Client {
         self.closed.as_ref()
     }
 
+    /// This client's own Close, once it was sent, whatever the server answers: also where
+    /// [`recv`](Self::recv) or [`close`](Self::close) fails. See [`Connection::sent_close`].
+    #[must_use]
+    pub fn sent_close(&self) -> Option<(CloseCode, &str)> {
+        self.connection.sent_close()
+    }
+
     /// Whether messages may be sent: the closing handshake has not begun and nothing failed.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -92,6 +92,8 @@ struct Tls<C> {
     clear: bool,
     /// `received` has bytes that rustls hasn't seen.
     unseen: bool,
+    /// Bytes of TLS have come.
+    heard: bool,
     /// The socket's sending side ends behind what is held.
     closing: bool,
     /// The stream is over: by close_notify, or by an error.
@@ -127,6 +129,7 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
                 drained: false,
                 clear,
                 unseen: false,
+                heard: false,
                 closing: false,
                 end: None,
             }),
@@ -181,6 +184,7 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
             }
             tls.drained = end < buffer.len();
+            tls.heard = true;
         }
         let (count, rest) = tls.decrypt(space, buffer, end);
         tls.received.clear();
@@ -468,8 +472,13 @@ impl<S: Transport, C: Side> Transport for TlsStream<S, C> {
         let tls = &mut *self.tls;
         tls.clear = false;
         tls.unseen = !behind.is_empty();
+        tls.heard = tls.unseen;
         tls.received = behind;
         None
+    }
+
+    fn has_heard(&self) -> bool {
+        self.tls.heard
     }
 
     fn agreed(&self) -> super::Agreed<'_> {

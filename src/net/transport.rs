@@ -56,6 +56,12 @@ pub(crate) trait Transport {
         Some(behind)
     }
 
+    /// Whether the peer has sent bytes that reads don't give: those of a TLS handshake.
+    #[cfg(feature = "server")]
+    fn has_heard(&self) -> bool {
+        false
+    }
+
     /// What TLS has agreed on.
     #[cfg(feature = "server")]
     fn agreed(&self) -> Agreed<'_> {

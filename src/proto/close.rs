@@ -84,6 +84,24 @@ impl fmt::Debug for CloseCode {
     }
 }
 
+/// What a Close frame said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseFrame {
+    /// The code; [`CloseCode::NO_STATUS`] (1005) where the frame had none.
+    pub code: CloseCode,
+    /// The reason, at most 123 bytes; empty when there was none.
+    pub reason: Box<str>,
+}
+
+impl CloseFrame {
+    pub(crate) fn new(code: Option<CloseCode>, reason: &str) -> Self {
+        Self {
+            code: code.unwrap_or(CloseCode::NO_STATUS),
+            reason: reason.into(),
+        }
+    }
+}
+
 /// How a connection ended, as this endpoint saw it.
 ///
 /// Reported once for a connection: by [`Event::Closed`](crate::proto::Event::Closed) after both
@@ -100,16 +118,21 @@ pub struct Closed {
     pub clean: bool,
     /// True when this endpoint sent its Close first.
     pub local: bool,
+    /// This endpoint's own Close, where it sent one: what it closed with, or its answer to the
+    /// peer's. The peer may have answered with another, or, where the transport ended before, not
+    /// at all.
+    pub sent: Option<CloseFrame>,
 }
 
 impl Closed {
     /// The transport ended without the peer's Close.
-    pub(crate) fn abnormal(local: bool) -> Self {
+    pub(crate) fn abnormal(sent: Option<CloseFrame>) -> Self {
         Self {
             code: CloseCode::ABNORMAL,
             reason: Box::default(),
             clean: false,
-            local,
+            local: sent.is_some(),
+            sent,
         }
     }
 }

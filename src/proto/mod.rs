@@ -113,7 +113,7 @@ mod timer;
 pub(crate) mod url;
 mod utf8;
 
-pub use close::{CloseCode, Closed, MAX_REASON_LENGTH};
+pub use close::{CloseCode, CloseFrame, Closed, MAX_REASON_LENGTH};
 pub use config::{Config, Delivery, ReceiveRate};
 #[cfg(feature = "server")]
 pub(crate) use connection::Spare;

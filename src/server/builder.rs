@@ -297,7 +297,7 @@ impl Builder {
         self
     }
 
-    /// The proxies whose `Forwarded` or `X-Forwarded-For` header tells a client's address.
+    /// The proxies whose `X-Forwarded-For`, or another header, tells a client's address.
     /// Default none: anyone could write such a header.
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.trusted_proxies = proxies;

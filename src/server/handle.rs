@@ -326,9 +326,13 @@ impl Handle {
         self.shut_down_within(self.shared.settings.options.config.close_timeout);
     }
 
-    /// Stops the server: it accepts no more connections, sends Close 1001 to those it has, drops
-    /// at the deadline those that haven't closed, and returns from
-    /// [`Server::run`](super::Server::run). Calling it again, or later, does nothing.
+    /// Stops the server: it accepts no more connections, sends Close 1001 to those it has, answers
+    /// 503 to requests under way, drops at the deadline what is left, and returns from
+    /// [`Server::run`](super::Server::run).
+    ///
+    /// The deadline runs from this call, also where a worker is busy with a handler and begins to
+    /// stop later. A second call with a deadline that is earlier than the first one's shortens it;
+    /// one with a later deadline does nothing.
     pub fn shut_down_within(&self, deadline: Duration) {
         let at = self.shared.clock.now().saturating_add(deadline);
         for inbox in &self.shared.inboxes {

@@ -16,7 +16,7 @@ use super::route::Accepted;
 use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::error::{Fault, LimitError};
-use crate::proto::{CloseCode, Closed, Input, Message, MessagePiece};
+use crate::proto::{CloseCode, CloseFrame, Closed, Connection, Input, Message, MessagePiece};
 
 /// An application: one value for a route, shared by its connections.
 ///
@@ -114,10 +114,32 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-/// How a connection ended.
+/// How a connection ended: the [kind](Self::kind) of its end, and this server's own Close.
+///
+/// ```
+/// use sockeye::server::{End, EndKind};
+///
+/// fn describe(end: &End) -> String {
+///     let by = match end.kind() {
+///         EndKind::Closed(closed) if closed.clean => "the closing handshake",
+///         EndKind::Closed(_) => "the end of the transport",
+///         _ => end.cause().as_str(),
+///     };
+///     let sent = end.sent().map_or(String::new(), |(code, reason)| format!(", sent {code} {reason}"));
+///     format!("by {by}: {} {:?}{sent}", end.code(), end.reason())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct End {
+    kind: EndKind,
+    /// None for those that know it themselves.
+    sent: Option<CloseFrame>,
+}
+
+/// How a connection ended, by what brought it about.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum End {
+pub enum EndKind {
     /// By the closing handshake, or the transport ended before it was complete.
     Closed(Closed),
     /// The peer broke the protocol or a limit.
@@ -182,29 +204,58 @@ impl Cause {
 }
 
 impl End {
+    pub(super) fn new(kind: EndKind, connection: &Connection) -> Self {
+        let sent = match kind {
+            EndKind::Closed(_) => None,
+            _ => connection.own_close(),
+        };
+        Self { kind, sent }
+    }
+
+    /// What brought it about, with its details.
+    #[must_use]
+    pub fn kind(&self) -> &EndKind {
+        &self.kind
+    }
+
+    /// This server's own Close, its code and reason: what the application, a stop or a limit
+    /// closed with, what told the peer of its fault, or the answer to the peer's. The code is 1005
+    /// where the Close had none. None where none was sent.
+    ///
+    /// It is told also where the peer answered with others, or with none; whether the peer got it
+    /// is another question.
+    #[must_use]
+    pub fn sent(&self) -> Option<(CloseCode, &str)> {
+        let sent = match &self.kind {
+            EndKind::Closed(closed) => closed.sent.as_ref(),
+            _ => self.sent.as_ref(),
+        };
+        sent.map(|it| (it.code, &*it.reason))
+    }
+
     /// The close code: the peer's, that of the Close which ended the connection, or 1006.
     #[must_use]
     pub fn code(&self) -> CloseCode {
-        match self {
-            Self::Closed(closed) => closed.code,
-            Self::Failed(fault) => fault.close_code(),
-            Self::FailedClosing(_)
-            | Self::Broken(_)
-            | Self::Stalled
-            | Self::Terminated
-            | Self::ShutDown => CloseCode::ABNORMAL,
-            Self::Backpressure => CloseCode::TRY_AGAIN_LATER,
-            Self::RateLimit(code) => *code,
-            Self::Lifetime => CloseCode::GOING_AWAY,
-            Self::Panicked => CloseCode::INTERNAL_ERROR,
+        match &self.kind {
+            EndKind::Closed(closed) => closed.code,
+            EndKind::Failed(fault) => fault.close_code(),
+            EndKind::FailedClosing(_)
+            | EndKind::Broken(_)
+            | EndKind::Stalled
+            | EndKind::Terminated
+            | EndKind::ShutDown => CloseCode::ABNORMAL,
+            EndKind::Backpressure => CloseCode::TRY_AGAIN_LATER,
+            EndKind::RateLimit(code) => *code,
+            EndKind::Lifetime => CloseCode::GOING_AWAY,
+            EndKind::Panicked => CloseCode::INTERNAL_ERROR,
         }
     }
 
     /// The peer's reason; empty when it gave none.
     #[must_use]
     pub fn reason(&self) -> &str {
-        match self {
-            Self::Closed(closed) => &closed.reason,
+        match &self.kind {
+            EndKind::Closed(closed) => &closed.reason,
             _ => "",
         }
     }
@@ -212,21 +263,21 @@ impl End {
     /// What brought it about.
     #[must_use]
     pub fn cause(&self) -> Cause {
-        match self {
-            Self::Closed(closed) if closed.local => Cause::Local,
-            Self::Closed(closed) if closed.clean => Cause::Peer,
-            Self::Failed(fault) | Self::FailedClosing(fault) => match fault {
+        match &self.kind {
+            EndKind::Closed(closed) if closed.local => Cause::Local,
+            EndKind::Closed(closed) if closed.clean => Cause::Peer,
+            EndKind::Failed(fault) | EndKind::FailedClosing(fault) => match fault {
                 Fault::Protocol(_) => Cause::Protocol,
                 Fault::Limit(
                     LimitError::Idle { .. } | LimitError::Pong { .. } | LimitError::Close { .. },
                 ) => Cause::Timeout,
                 Fault::Limit(_) => Cause::Limit,
             },
-            Self::Stalled => Cause::Timeout,
-            Self::Backpressure | Self::RateLimit(_) => Cause::Limit,
-            Self::Closed(_) | Self::Broken(_) => Cause::Transport,
-            Self::Lifetime | Self::Terminated | Self::ShutDown => Cause::Local,
-            Self::Panicked => Cause::Panic,
+            EndKind::Stalled => Cause::Timeout,
+            EndKind::Backpressure | EndKind::RateLimit(_) => Cause::Limit,
+            EndKind::Closed(_) | EndKind::Broken(_) => Cause::Transport,
+            EndKind::Lifetime | EndKind::Terminated | EndKind::ShutDown => Cause::Local,
+            EndKind::Panicked => Cause::Panic,
         }
     }
 
@@ -234,24 +285,24 @@ impl End {
     /// somebody wanted the end: the peer, the application, a rate limit's rule, a stop.
     #[must_use]
     pub fn error(&self) -> Option<ErrorCause> {
-        match self {
-            Self::Failed(fault) | Self::FailedClosing(fault) => Some((*fault).into()),
-            Self::Broken(_) => Some(ErrorCause::Transport),
-            Self::Stalled => Some(ErrorCause::Stalled),
-            Self::Backpressure => Some(ErrorCause::Backpressure),
-            Self::Panicked => Some(ErrorCause::Panic),
-            Self::Closed(_)
-            | Self::RateLimit(_)
-            | Self::Lifetime
-            | Self::Terminated
-            | Self::ShutDown => None,
+        match &self.kind {
+            EndKind::Failed(fault) | EndKind::FailedClosing(fault) => Some((*fault).into()),
+            EndKind::Broken(_) => Some(ErrorCause::Transport),
+            EndKind::Stalled => Some(ErrorCause::Stalled),
+            EndKind::Backpressure => Some(ErrorCause::Backpressure),
+            EndKind::Panicked => Some(ErrorCause::Panic),
+            EndKind::Closed(_)
+            | EndKind::RateLimit(_)
+            | EndKind::Lifetime
+            | EndKind::Terminated
+            | EndKind::ShutDown => None,
         }
     }
 
     /// Whether both endpoints sent a Close (RFC 6455 section 7.1.4).
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        matches!(self, Self::Closed(closed) if closed.clean)
+        matches!(&self.kind, EndKind::Closed(closed) if closed.clean)
     }
 }
 

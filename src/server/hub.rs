@@ -17,7 +17,7 @@ use std::vec::Vec;
 use mio::Token;
 
 use self::others::{Exchange, Others};
-use super::handler::End;
+use super::handler::EndKind;
 use super::id::{ConnectionId, Standing};
 use super::limits::Permit;
 use super::link::Context;
@@ -245,7 +245,7 @@ impl<T: Transport> Hub<T> {
         if self.stop_at.is_some_and(|at| now >= at) {
             for token in self.sessions.tokens() {
                 self.drive_by(token, |session, turn| {
-                    session.terminate(End::ShutDown, turn)
+                    session.terminate(EndKind::ShutDown, turn)
                 });
             }
         }

@@ -31,7 +31,9 @@ pub enum Excess {
     /// The message is dropped, and counted. The peer isn't told.
     Drop,
     /// The message is delivered, and then nothing is read from this peer until it is within the
-    /// limit again. Nothing is lost; TCP slows the peer down. With a limit per address or per key
+    /// limit again. TCP slows the peer down, and nothing is lost, but where the peer has ended its
+    /// stream and the pause is longer than
+    /// [`close_timeout`](crate::proto::Config::close_timeout). With a limit per address or per key
     /// it holds each connection that sends.
     Pause,
     /// The message is dropped and this text is sent for it.

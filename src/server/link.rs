@@ -18,7 +18,7 @@ use std::vec::Vec;
 use mio::Token;
 
 pub(super) use self::io::{Context, SocketIo};
-use super::handler::{Application, End};
+use super::handler::{Application, EndKind};
 use super::id::ConnectionId;
 use super::inbox::{Command, Inbox};
 use super::limits::{Permit, RateState};
@@ -123,7 +123,7 @@ pub(super) struct Rare {
     /// What others sent while a fragmented message of the application's is under way.
     held: Vec<(PreparedMessage, Keep)>,
     /// Why the connection ends, where neither the peer nor the protocol is the reason.
-    pub(super) end: Option<End>,
+    pub(super) end: Option<EndKind>,
     /// It sent too fast: nothing is read until then.
     pub(super) resume_at: Option<Duration>,
     /// It publishes faster than is taken: nothing is read until there is room.
@@ -244,16 +244,16 @@ impl Link {
 
     /// Why it ends, where neither the peer nor the protocol is the reason.
     #[inline]
-    pub(super) fn end(&self) -> Option<&End> {
+    pub(super) fn end(&self) -> Option<&EndKind> {
         self.rare.as_ref()?.end.as_ref()
     }
 
     /// It ends for this reason, unless there is one.
-    pub(super) fn ends(&mut self, end: End) {
+    pub(super) fn ends(&mut self, end: EndKind) {
         self.rare().end.get_or_insert(end);
     }
 
-    pub(super) fn take_end(&mut self) -> Option<End> {
+    pub(super) fn take_end(&mut self) -> Option<EndKind> {
         self.rare.as_mut()?.end.take()
     }
 
@@ -329,7 +329,7 @@ impl Link {
     /// The application panicked.
     #[cold]
     pub(super) fn panicked(&mut self, out: &mut Vec<u8>, now: Duration) {
-        self.ends(End::Panicked);
+        self.ends(EndKind::Panicked);
         // It fails when the closing handshake began already.
         let _ = self
             .connection
@@ -385,7 +385,7 @@ impl Link {
                     .connection
                     .close(code, "too much waits to be sent", &mut close, now);
                 queue.push(close, 0, Keep::Always);
-                self.ends(End::Backpressure);
+                self.ends(EndKind::Backpressure);
                 false
             }
         }

@@ -1,6 +1,7 @@
 //! Watching a whole server, beside its routes' handlers.
 
 use std::boxed::Box;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -41,19 +42,58 @@ pub struct ConnectionStats {
     pub user_agent: Option<Box<str>>,
 }
 
+/// A connection that did not come to open: whose it was, what it asked for, and why not.
+///
+/// The path and the origin are what the peer sent, of any length that a head may have and with any
+/// bytes that its grammar allows: quote them in logs, as `{:?}` does.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct FailedHandshake<'a> {
+    /// The other end of its transport, or what a PROXY header told.
+    pub peer_addr: SocketAddr,
+    /// The client's address: the peer's, or what a trusted proxy tells, once the head is there.
+    pub client_ip: IpAddr,
+    /// The path of the request, percent-encoded as sent, if the head came that far.
+    pub path: Option<&'a str>,
+    /// The origin of the page that connects, if the head came that far and has one.
+    pub origin: Option<&'a str>,
+    /// What it is counted as.
+    pub cause: HandshakeFailure,
+    /// Why, in full: the error, or the status and text that the client was told.
+    pub reason: &'a dyn fmt::Display,
+}
+
+impl fmt::Debug for FailedHandshake<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FailedHandshake")
+            .field("peer_addr", &self.peer_addr)
+            .field("client_ip", &self.client_ip)
+            .field("path", &self.path)
+            .field("origin", &self.origin)
+            .field("cause", &self.cause)
+            .field("reason", &format_args!("{}", self.reason))
+            .finish()
+    }
+}
+
 /// Is told of all connections of a server, on the workers' threads: for logs and accounts.
 ///
 /// The methods must not wait, as a handler's must not. A panic in one of them ends there.
 ///
 /// ```
 /// use std::io;
-/// use sockeye::server::{ConnectionStats, End, ErrorCause, Observer, Server};
+/// use sockeye::server::{ConnectionStats, End, ErrorCause, FailedHandshake, Observer, Server};
 ///
 /// struct Log;
 ///
 /// impl Observer for Log {
 ///     fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
 ///         eprintln!("{} failed by {}: {end:?}", connection.client_ip, cause.name());
+///     }
+///
+///     fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
+///         let FailedHandshake { client_ip, path, reason, .. } = failure;
+///         eprintln!("{client_ip} can't open {path:?}: {reason}");
 ///     }
 ///
 ///     fn accept_failed(&self, error: &io::Error) {
@@ -81,9 +121,10 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (connection, end);
     }
 
-    /// A connection did not come to open.
-    fn handshake_failed(&self, peer_addr: SocketAddr, failure: HandshakeFailure) {
-        let _ = (peer_addr, failure);
+    /// A connection did not come to open. One that ends without having sent a byte, as a load
+    /// balancer's health check does, is none of these.
+    fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
+        let _ = failure;
     }
 
     /// Connections can't be accepted for now: file descriptors or memory have run out, say. It is

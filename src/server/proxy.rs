@@ -17,6 +17,8 @@ pub(super) use protocol::ProxyHeader;
 
 /// The proxies whose word on the client's address is taken, and the headers they give it in.
 ///
+/// One header is read: `X-Forwarded-For`, unless [another is named](Self::header).
+///
 /// The default trusts none: the client is the peer of the TCP connection, as it must be for a
 /// server that is reached directly.
 ///
@@ -41,17 +43,21 @@ pub struct TrustedProxies {
 /// The header in which proxies say who the client is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
-    /// `Forwarded` (RFC 7239) if the request has it, else `X-Forwarded-For`. The default.
+    /// Only `X-Forwarded-For`: what proxies set as a rule, nginx and HAProxy in the examples of
+    /// their manuals. The default.
     ///
-    /// Right where each proxy writes, or removes, both. A proxy that appends to
-    /// `X-Forwarded-For` only and lets a client's own `Forwarded` through, as nginx does unless
-    /// told otherwise, would let clients choose their address: name its header then.
+    /// A `Forwarded` is not looked at: such a proxy lets a client's own through, and with it the
+    /// client would choose its address.
     #[default]
-    Either,
-    /// Only `Forwarded`.
-    Forwarded,
-    /// Only `X-Forwarded-For`.
     XForwardedFor,
+    /// Only `Forwarded` (RFC 7239), for proxies that write it.
+    Forwarded,
+    /// `Forwarded` if the request has it, else `X-Forwarded-For`.
+    ///
+    /// Right only where each proxy writes, or removes, both. One that sets `X-Forwarded-For` alone
+    /// and lets a client's own `Forwarded` through, as nginx and HAProxy do unless told otherwise,
+    /// lets clients choose their address.
+    Either,
 }
 
 impl TrustedProxies {
@@ -74,7 +80,7 @@ impl TrustedProxies {
         })
     }
 
-    /// Which header is read. Default [`ForwardedHeader::Either`].
+    /// Which header is read. Default [`ForwardedHeader::XForwardedFor`].
     #[must_use]
     pub fn header(mut self, header: ForwardedHeader) -> Self {
         self.header = header;

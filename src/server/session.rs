@@ -22,7 +22,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
-use super::handler::{Application, End};
+use super::handler::{Application, EndKind};
 use super::id::ConnectionId;
 use super::limits::Permit;
 use super::link::{Batch, Context, Delivery, Given, Open, Peers, Remote, SocketIo, Told};
@@ -88,6 +88,8 @@ struct Rare {
     unread: Vec<u8>,
     /// What is still to be written of the bytes up to its last, a Close say; None while it goes on.
     last: Option<Last>,
+    /// Since when it has paused with nothing to come but the end of the peer's stream.
+    left_at: Option<Duration>,
 }
 
 /// The output of a session that is ending: a peer that is slow and takes it is waited for. What is
@@ -316,6 +318,7 @@ impl<T: Transport> Session<T> {
             if !self.can_receive(&turn.context.shared) {
                 break;
             }
+            self.is_read_again();
             // What a pause has left comes before what is new.
             match self.has_unread() {
                 false => self.read(turn)?,
@@ -355,11 +358,25 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// A pause that ends gives the peer its time anew.
+    /// A pause that ends gives the peer its time anew; one whose peer has ended its stream has a
+    /// time of its own.
     fn tell_pause(&mut self, turn: &Turn<'_>) {
-        let paused = self.is_paused(&turn.context.shared);
+        let (paused, now) = (self.is_paused(&turn.context.shared), turn.context.now);
         if let Phase::Open(open) = &mut self.phase {
-            open.link.connection.pause(paused, turn.context.now);
+            open.link.connection.pause(paused, now);
+            if paused && self.read_closed && open.link.is_paused() {
+                let rare = self.rare.get_or_insert_default();
+                rare.left_at.get_or_insert(now);
+            }
+        }
+    }
+
+    /// A pause behind which the peer has ended its stream is over.
+    fn is_read_again(&mut self) {
+        if let Some(rare) = &mut self.rare
+            && rare.left_at.take().is_some()
+        {
+            self.tidy();
         }
     }
 
@@ -418,7 +435,7 @@ impl<T: Transport> Session<T> {
             return;
         };
         // After a panic it is told of nothing but its end, for which that reason was taken.
-        if matches!(open.link.end(), Some(End::Panicked)) {
+        if matches!(open.link.end(), Some(EndKind::Panicked)) {
             return;
         }
         let Open { link, application } = &mut **open;
@@ -470,8 +487,8 @@ impl<T: Transport> Session<T> {
     #[inline]
     fn end_if_asked(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         match &mut self.phase {
-            Phase::Open(open) if matches!(open.link.end(), Some(End::Terminated)) => {
-                Err(self.lost(End::Terminated, turn))
+            Phase::Open(open) if matches!(open.link.end(), Some(EndKind::Terminated)) => {
+                Err(self.lost(EndKind::Terminated, turn))
             }
             _ => Ok(()),
         }
@@ -525,7 +542,7 @@ impl<T: Transport> Session<T> {
         match drained {
             Ok(true) => {}
             Ok(false) => return Ok(()),
-            Err(error) => return Err(self.lost(End::Broken(error), turn)),
+            Err(error) => return Err(self.lost(EndKind::Broken(error), turn)),
         }
         if let Phase::Open(open) = &mut self.phase
             && open.link.draining.get()

@@ -14,7 +14,7 @@ use super::id::{ConnectionId, Standing, Standings};
 use super::inbox::Inbox;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed};
 use super::metrics::{ErrorCause, HandshakeFailure, Metrics, Stats};
-use super::observer::{ConnectionStats, Observer};
+use super::observer::{ConnectionStats, FailedHandshake, Observer};
 use super::presence::{Presence, PresenceChange, PresenceError};
 use super::proxy::TrustedProxies;
 use super::route::{Guard, Options};
@@ -33,7 +33,7 @@ pub(super) struct Settings {
     pub(super) router: Router,
     pub(super) max_body: usize,
     pub(super) observers: Vec<Box<dyn Observer>>,
-    /// Whose `Forwarded` headers are believed.
+    /// Whose word on the client's address is taken.
     pub(super) trusted_proxies: TrustedProxies,
     /// Who begins its connections with a PROXY header.
     pub(super) proxy_protocol: TrustedProxies,
@@ -124,14 +124,38 @@ impl Shared {
         self.tell(|it| it.disconnected(connection, end));
     }
 
+    /// A connection that was accepted and then refused, before a byte of it was read.
     pub(super) fn handshake_failed(
         &self,
         worker: usize,
         peer: SocketAddr,
-        failure: HandshakeFailure,
+        cause: HandshakeFailure,
     ) {
-        self.metrics[worker].handshake_failures.add(failure, 1);
-        self.tell(|it| it.handshake_failed(peer, failure));
+        self.count_failed(worker, cause, || FailedHandshake {
+            peer_addr: peer,
+            client_ip: peer.ip().to_canonical(),
+            path: None,
+            origin: None,
+            cause,
+            reason: match cause {
+                HandshakeFailure::TooManyConnections => &"the server has max_connections",
+                _ => &"no connection could be made of the socket",
+            },
+        });
+    }
+
+    /// A connection does not come to open; `failure` tells observers of it, if there are any.
+    pub(super) fn count_failed<'a>(
+        &self,
+        worker: usize,
+        cause: HandshakeFailure,
+        failure: impl FnOnce() -> FailedHandshake<'a>,
+    ) {
+        self.metrics[worker].handshake_failures.add(cause, 1);
+        if !self.settings.observers.is_empty() {
+            let failure = failure();
+            self.tell(|it| it.handshake_failed(&failure));
+        }
     }
 
     /// A worker can't accept connections for now.

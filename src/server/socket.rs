@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::handle::Handle;
-use super::handler::End;
+use super::handler::EndKind;
 use super::id::ConnectionId;
 use super::link::SocketIo;
 use super::observer::ConnectionStats;
@@ -415,11 +415,14 @@ impl<'a, S> Socket<'a, S> {
     /// what waits unsent.
     pub fn terminate(&mut self) {
         // Also when it is being closed for another reason.
-        self.io.link.rare().end = Some(End::Terminated);
+        self.io.link.rare().end = Some(EndKind::Terminated);
     }
 
     /// Stops reading from the peer until [`resume`](Self::resume): its messages wait in its own
-    /// buffers. While reading is paused no deadline of the connection runs.
+    /// buffers. While reading is paused no deadline of the connection runs but this one: when the
+    /// peer has ended its stream, and reading isn't resumed within
+    /// [`close_timeout`](crate::proto::Config::close_timeout), the connection ends. What the peer
+    /// has sent is not delivered then; the end has its code if it sent a Close, and 1006 if not.
     pub fn pause(&mut self) {
         self.io.link.paused = true;
     }

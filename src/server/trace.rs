@@ -8,6 +8,7 @@
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::string::ToString;
 use std::sync::{Mutex, PoisonError};
 
 use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
@@ -15,12 +16,15 @@ use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 use super::id::ConnectionId;
 use super::handler::End;
 use super::limits::{Rate, TokenBucket};
-use super::metrics::{ErrorCause, HandshakeFailure};
-use super::observer::{ConnectionStats, Observer};
+use super::metrics::ErrorCause;
+use super::observer::{ConnectionStats, FailedHandshake, Observer};
 use crate::net::Clock;
 
 /// A person reads along at the rate; a burst is what a page of some users makes as it reconnects.
 const RATE: Rate = Rate::per_second(10).burst(100);
+
+/// Characters of a path, an origin or a reason: more than usual ones have.
+const MOST: usize = 256;
 
 /// The span in which a connection's handler is called: what the handler logs is in it.
 pub(super) fn connection_span(id: ConnectionId, peer: SocketAddr) -> Span {
@@ -57,6 +61,14 @@ impl Trace {
                 None
             }
         }
+    }
+}
+
+/// As much of a text of the peer's, or of the application's, as a line of a log should have.
+fn start(text: &str) -> &str {
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => &text[..end],
+        None => text,
     }
 }
 
@@ -99,12 +111,24 @@ impl Observer for Trace {
         }
     }
 
-    fn handshake_failed(&self, peer: SocketAddr, failure: HandshakeFailure) {
+    fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
         if enabled!(target: "sockeye", Level::DEBUG)
             && let Some(suppressed) = self.admit()
         {
-            let reason = failure.name();
-            debug!(target: "sockeye", %peer, reason, suppressed, "handshake failed");
+            let FailedHandshake {
+                peer_addr: peer,
+                client_ip,
+                path,
+                origin,
+                cause,
+                reason,
+            } = *failure;
+            let (path, origin) = (path.map(start), origin.map(start));
+            let (cause, reason) = (cause.name(), reason.to_string());
+            debug!(
+                target: "sockeye", %peer, %client_ip, path, origin, cause, reason = start(&reason),
+                suppressed, "handshake failed"
+            );
         }
     }
 

@@ -18,8 +18,8 @@ use std::thread;
 use sockeye::Error;
 use sockeye::proto::{Config, Message, Role};
 use sockeye::server::{
-    Builder, Cause, ConnectionStats, End, Handle, Handler, HandshakeFailure, Observer, Server,
-    Socket,
+    Builder, Cause, ConnectionStats, End, EndKind, FailedHandshake, Handle, Handler,
+    HandshakeFailure, Observer, Server, Socket,
 };
 
 use crate::handshake_util::{Answer, Text, assert_proper_101, upgrade};
@@ -192,19 +192,19 @@ impl Handler for Probe {
     }
 
     fn on_close(&self, _: &mut Socket<'_, ()>, end: &End) {
-        let how = match end {
-            End::Closed(closed) if closed.clean => How::Clean,
-            End::Closed(_) => How::Unclean,
-            End::Failed(_) => How::Failed,
-            End::FailedClosing(_) => How::FailedClosing,
-            End::Broken(_) => How::Broken,
-            End::Stalled => How::Stalled,
-            End::ShutDown => How::Unclean,
-            End::Backpressure => How::Backpressure,
-            End::RateLimit(_) => How::RateLimit,
-            End::Lifetime => How::Lifetime,
-            End::Terminated => How::Terminated,
-            End::Panicked => How::Panicked,
+        let how = match end.kind() {
+            EndKind::Closed(closed) if closed.clean => How::Clean,
+            EndKind::Closed(_) => How::Unclean,
+            EndKind::Failed(_) => How::Failed,
+            EndKind::FailedClosing(_) => How::FailedClosing,
+            EndKind::Broken(_) => How::Broken,
+            EndKind::Stalled => How::Stalled,
+            EndKind::ShutDown => How::Unclean,
+            EndKind::Backpressure => How::Backpressure,
+            EndKind::RateLimit(_) => How::RateLimit,
+            EndKind::Lifetime => How::Lifetime,
+            EndKind::Terminated => How::Terminated,
+            EndKind::Panicked => How::Panicked,
             other => panic!("unknown end {other:?}"),
         };
         let code = end.code().0;
@@ -285,8 +285,9 @@ impl Observer for Observing {
             .send(Observed::Disconnected(stats, code, end.cause()));
     }
 
-    fn handshake_failed(&self, peer_addr: SocketAddr, failure: HandshakeFailure) {
-        let _ = self.0.send(Observed::Failed(peer_addr, failure));
+    fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
+        let failed = Observed::Failed(failure.peer_addr, failure.cause);
+        let _ = self.0.send(failed);
     }
 }
 

@@ -13,7 +13,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::assembler::Assembler;
-use super::close::Closed;
+use super::close::{CloseCode, CloseFrame, Closed};
 use super::config::{Config, Delivery};
 use super::decoder::FrameDecoder;
 use super::extension::PerMessage;
@@ -160,8 +160,17 @@ struct Rare {
     subprotocol: Option<Box<str>>,
     /// The source of masking keys; a client has one.
     random: Option<Box<dyn RandomSource>>,
+    /// Once it ends.
+    ending: Option<Box<Ending>>,
+}
+
+/// What is known of the end.
+#[derive(Default)]
+struct Ending {
     /// Why the connection was failed; it sticks.
-    fault: Option<Box<Fault>>,
+    fault: Option<Fault>,
+    /// What this endpoint closed with; the Close of a fault is the fault's.
+    sent: Option<CloseFrame>,
 }
 
 impl Connection {
@@ -196,7 +205,7 @@ impl Connection {
             extension,
             subprotocol,
             random,
-            fault: None,
+            ending: None,
         };
         let mut connection = Self {
             config,
@@ -268,7 +277,35 @@ impl Connection {
     /// Why the connection was failed, if it was.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        self.rare.as_ref()?.fault.as_deref().copied()
+        self.ending()?.fault
+    }
+
+    /// The code and reason of this endpoint's own Close, once it was sent: what it
+    /// [closed](Self::close) with, or what told the peer of its fault; the code is 1005 where it
+    /// had none. Whether the peer got it is another question. An answer to the peer's Close is told
+    /// by [`Closed::sent`] only.
+    #[must_use]
+    pub fn sent_close(&self) -> Option<(CloseCode, &str)> {
+        let Ending { fault, sent } = self.ending()?;
+        match sent {
+            Some(sent) => Some((sent.code, &sent.reason)),
+            None => fault.map(|it| (it.close_code(), it.close_reason())),
+        }
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn own_close(&self) -> Option<CloseFrame> {
+        let (code, reason) = self.sent_close()?;
+        Some(CloseFrame::new(Some(code), reason))
+    }
+
+    fn ending(&self) -> Option<&Ending> {
+        self.rare.as_ref()?.ending.as_deref()
+    }
+
+    fn ending_mut(&mut self) -> &mut Ending {
+        let rare = self.rare.get_or_insert_default();
+        rare.ending.get_or_insert_default()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing happens before. Ask
@@ -362,8 +399,9 @@ impl Connection {
     /// ended if that was not reported yet; the code is then 1006 (RFC 6455 section 7.1.5).
     pub fn handle_eof(&mut self) -> Option<Closed> {
         let closed = match self.state {
-            State::Open | State::Failing => Some(Closed::abnormal(false)),
-            State::Closing => Some(Closed::abnormal(true)),
+            State::Open | State::Failing | State::Closing => {
+                Some(Closed::abnormal(self.own_close()))
+            }
             State::Over(..) => None,
         };
         self.over(Teardown::Drop);
@@ -445,7 +483,7 @@ impl Connection {
     fn drop_extension(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.extension = None;
-            if rare.subprotocol.is_none() && rare.random.is_none() && rare.fault.is_none() {
+            if rare.subprotocol.is_none() && rare.random.is_none() && rare.ending.is_none() {
                 self.rare = None;
             }
         }
@@ -464,7 +502,7 @@ impl Connection {
             Teardown::Drop
         };
         self.over(teardown);
-        self.rare.get_or_insert_default().fault = Some(Box::new(fault));
+        self.ending_mut().fault = Some(fault);
         fault
     }
 

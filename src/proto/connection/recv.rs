@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use super::{Connection, Event, Receiving, Spare, State, Teardown};
 use crate::error::{Fault, ProtocolError};
-use crate::proto::close::{self, CloseCode, Closed};
+use crate::proto::close::{self, CloseCode, CloseFrame, Closed};
 use crate::proto::config::Config;
 use crate::proto::decoder::{FramePiece, Input, WholeMessage, take_message};
 use crate::proto::frame::{Opcode, Role, Rsv};
@@ -266,18 +266,22 @@ impl Connection {
             }
             _ => {
                 let (code, reason) = close::parse(&payload, header.payload_length)?;
+                // RFC 6455 section 5.5.1: "If an endpoint receives a Close frame and did not
+                // previously send a Close frame, the endpoint MUST send a Close frame in
+                // response", with the code it received.
+                let sent = if open {
+                    self.write_close(code, "", out, now);
+                    Some(CloseFrame::new(code, ""))
+                } else {
+                    self.own_close()
+                };
                 let closed = Closed {
                     code: code.unwrap_or(CloseCode::NO_STATUS),
                     reason: reason.into(),
                     clean: true,
                     local: !open,
+                    sent,
                 };
-                // RFC 6455 section 5.5.1: "If an endpoint receives a Close frame and did not
-                // previously send a Close frame, the endpoint MUST send a Close frame in
-                // response", with the code it received.
-                if open {
-                    self.write_close(code, "", out, now);
-                }
                 let teardown = match self.role() {
                     Role::Server => Teardown::HalfClose,
                     Role::Client => Teardown::AwaitEof,

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{Connection, State};
 use crate::error::Misuse;
-use crate::proto::close::{self, CloseCode};
+use crate::proto::close::{self, CloseCode, CloseFrame};
 use crate::proto::extension::Encoding;
 use crate::proto::frame::{
     FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv, short_header,
@@ -303,6 +303,7 @@ impl Connection {
         let code = code.into();
         close::check(code, reason)?;
         self.write_close(code, reason, out, now);
+        self.ending_mut().sent = Some(CloseFrame::new(code, reason));
         self.state = State::Closing;
         if let Some(receiving) = &mut self.receiving {
             if receiving.filled > 0 {

@@ -103,6 +103,16 @@ impl HeadReader {
         Ok(false)
     }
 
+    /// The target and the lines that were parsed; `failed` is the input that was an error, where
+    /// nothing came before it.
+    #[cfg(feature = "server")]
+    fn known<'a>(&'a self, failed: &'a [u8]) -> (Option<&'a str>, super::http::Headers<'a>) {
+        self.parser.parsed(match self.bytes.is_empty() {
+            true => failed,
+            false => &self.bytes,
+        })
+    }
+
     fn request(&self) -> Option<RequestHead<'_>> {
         self.parser.request_head(&self.bytes)
     }

@@ -113,6 +113,15 @@ pub struct ServerHandshake {
     deadline: Duration,
 }
 
+/// What is known of a request.
+#[cfg(feature = "server")]
+pub(crate) struct Known<'a> {
+    pub(crate) path: Option<&'a str>,
+    pub(crate) origin: Option<&'a str>,
+    /// Where all of them are there.
+    pub(crate) headers: Option<Headers<'a>>,
+}
+
 #[derive(Debug)]
 enum State {
     Reading,
@@ -374,6 +383,43 @@ impl ServerHandshake {
         Ok(())
     }
 
+    /// Refuses whatever request is under way, complete or not, as a server that stops does with a
+    /// 503: appends the response to `out`, and [the transport is
+    /// closed](Self#the-transport-of-a-refused-request) once it is written. Answers whether there
+    /// was one. A transport on which no byte of a request has come since the last answer is idle:
+    /// nothing is appended then.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the response can't be sent. Nothing is appended then.
+    pub fn interrupt(&self, response: &Response<'_>, out: &mut Vec<u8>) -> Result<bool, Misuse> {
+        response.check()?;
+        let under_way = match self.state {
+            State::Reading => !self.head.bytes.is_empty(),
+            State::Read(_) => true,
+            State::Failed(_) => false,
+        };
+        if !under_way || self.answered.swap(true, Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let head_only = self.head.request().is_some_and(|it| it.method == "HEAD");
+        response.write(false, head_only, out);
+        Ok(true)
+    }
+
+    /// What has come of the request's head, also where it is incomplete or malformed: then `behind`
+    /// is the input that [`recv`](Self::recv) has failed of, and else of no matter.
+    #[cfg(feature = "server")]
+    pub(crate) fn known<'a>(&'a self, behind: &'a [u8]) -> Known<'a> {
+        let (target, headers) = self.head.known(behind);
+        let target = target.and_then(|it| Target::parse(it).ok());
+        let text = |it: &'a [u8]| core::str::from_utf8(it).ok();
+        Known {
+            path: target.map(|it| it.path),
+            origin: headers.get("origin").and_then(text),
+            headers: self.head.request().map(|it| it.headers),
+        }
+    }
+
     /// Answers a plain request: appends the response to `out`. True when the transport stays
     /// open (RFC 9112 section 9.3) and the next request is waited for; else
     /// [close it](Self#the-transport-of-a-refused-request) once the response is written. A body that [`read_body`](Self::read_body) has not read to its end
@@ -412,10 +458,11 @@ impl ServerHandshake {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) if no complete request has come, or
-    /// the body that is being read isn't complete.
+    /// the body that is being read isn't complete. None once the request was answered.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         match (&self.state, &self.body) {
+            _ if self.answered.load(Ordering::Relaxed) => None,
             (State::Reading, _) => Some(self.deadline),
             (State::Read(_), Body::Reading(reader)) => {
                 let earned = reader.body().len() as u64 / BODY_BYTES_PER_SECOND;
@@ -449,7 +496,7 @@ impl ServerHandshake {
         Err(self.fail(HandshakeError::Timeout { timeout }, out))
     }
 
-    /// The one place that answers a malformed request.
+    /// The one place that answers a malformed request. Its head stays, for who tells of it.
     fn fail(&mut self, error: HandshakeError, out: &mut Vec<u8>) -> HandshakeError {
         let text = error.to_string();
         let allow = [("Allow", "GET")];
@@ -463,8 +510,9 @@ impl ServerHandshake {
             body: text.as_bytes(),
         };
         let head_only = self.head.request().is_some_and(|it| it.method == "HEAD");
-        response.write(false, head_only, out);
-        self.head.clear();
+        if !self.answered.swap(true, Ordering::Relaxed) {
+            response.write(false, head_only, out);
+        }
         self.body = Body::Unread;
         self.state = State::Failed(error.clone());
         error

@@ -208,6 +208,15 @@ impl HeadParser {
         })
     }
 
+    /// The target and the header lines of a request, as far as it was parsed: also before the end
+    /// of its head, and after an error.
+    #[cfg(feature = "server")]
+    pub(crate) fn parsed<'a>(&'a self, head: &'a [u8]) -> (Option<&'a str>, Headers<'a>) {
+        let target = self.target_or_reason.str_of(head);
+        let target = (!target.is_empty()).then_some(target);
+        (target, Headers::new(head, &self.lines))
+    }
+
     /// The response, once [`parse`](Self::parse) has returned a length; None before that, after
     /// an error, and for a request. `head` as for [`request_head`](Self::request_head).
     #[must_use]

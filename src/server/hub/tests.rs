@@ -14,11 +14,12 @@ use std::sync::atomic::Ordering;
 use std::{env, format, mem};
 
 use super::super::Server;
-use super::super::handler::Handler;
+use super::super::handler::{End, Handler};
 use super::super::inbox::{Command, Inbox};
 use super::super::observer::{ConnectionStats, Observer};
 use super::super::socket::{Overflow, Socket};
 use super::super::topic_options::TopicOptions;
+use super::super::topics::SubscribeError;
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
@@ -28,6 +29,7 @@ mod client;
 mod crowd;
 mod large;
 mod single;
+mod stop;
 #[cfg(all(feature = "tls", feature = "client"))]
 mod tls;
 mod world;
@@ -97,9 +99,15 @@ impl Handler for App {
                 let _ = socket.close(CloseCode(4000), "asked to");
             }
             "terminate" => socket.terminate(),
+            // Until it is subscribed to something.
+            "pause" => socket.pause(),
             "panic" => resume_unwind(Box::new("on purpose")),
             other => panic!("{other}"),
         }
+    }
+
+    fn on_subscribe(&self, socket: &mut Socket<'_, ()>, _: &str, _: Result<usize, SubscribeError>) {
+        socket.resume();
     }
 
     fn on_close(&self, socket: &mut Socket<'_, ()>, _: &End) {

@@ -11,6 +11,7 @@ use super::Hub;
 use super::others::Stop;
 use super::pending::Begun;
 use crate::net::{Keep, Transport};
+use crate::server::handler::EndKind;
 use crate::server::id::ConnectionId;
 use crate::server::inbox::{Command, Publication};
 use crate::server::link::Delivery;
@@ -49,14 +50,13 @@ impl<T: Transport> Hub<T> {
         if !self.exchange.throttled.is_empty() {
             self.unthrottle();
         }
+        // What was delivered is offered to the transports first.
+        if !self.context.inbox.is_idle() && self.exchange.fence == 0 {
+            self.carry_out_slice();
+        }
         if !self.stopping.is_empty() {
             self.shut_down_some();
         }
-        // What was delivered is offered to the transports first.
-        if self.context.inbox.is_idle() || self.exchange.fence > 0 {
-            return;
-        }
-        self.carry_out_slice();
     }
 
     #[inline(never)]
@@ -203,7 +203,7 @@ impl<T: Transport> Hub<T> {
                 session.advance(false, turn)
             }),
             Command::Terminate(token) => self.drive_by(token, |session, turn| {
-                session.terminate(crate::server::handler::End::Terminated, turn)
+                session.terminate(EndKind::Terminated, turn)
             }),
             Command::Unsubscribe(token, topic) => {
                 self.drive_by(token, |session, turn| session.unsubscribe(&topic, turn))

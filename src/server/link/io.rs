@@ -15,7 +15,7 @@ use crate::proto::{
     CloseCode, Encoding, Instant, Message, MessageKind, MessageRef, PreparedMessage,
 };
 use crate::server::events::CORK_LIMIT;
-use crate::server::handler::End;
+use crate::server::handler::EndKind;
 use crate::server::history::HistoryEntry;
 use crate::server::id::ConnectionId;
 use crate::server::inbox::{Command, Inbox};
@@ -126,7 +126,7 @@ impl SocketIo<'_> {
                 false
             }
             Verdict::Close(code, reason) => {
-                link.ends(End::RateLimit(code));
+                link.ends(EndKind::RateLimit(code));
                 // It fails when the closing handshake began already.
                 let _ = link.connection.close(code, reason, self.cork, now);
                 false
@@ -254,7 +254,7 @@ impl SocketIo<'_> {
                 .link
                 .make_room(self.queue, corked, length, metrics, self.context.now)
         {
-            if matches!(self.link.end(), Some(End::Backpressure)) {
+            if matches!(self.link.end(), Some(EndKind::Backpressure)) {
                 // Its Close is queued, and would be followed by what the cork holds.
                 self.cork.clear();
             }
@@ -538,7 +538,7 @@ impl SocketIo<'_> {
             }
             Command::Send(_, message) => _ = self.send(Outgoing::Prepared(&message)),
             Command::Close(_, code, reason) => self.close(code, &reason),
-            Command::Terminate(_) => self.link.rare().end = Some(End::Terminated),
+            Command::Terminate(_) => self.link.rare().end = Some(EndKind::Terminated),
             Command::Subscribe(_, subscribing) => self.subscribe_at(&subscribing),
             Command::Unsubscribe(_, topic) => _ = self.unsubscribe(&topic),
             Command::Refuse(_, topic, error) => self.refuse(&topic, error),

@@ -191,7 +191,8 @@ labels! {
     Key = "key",
     /// The head was not complete in time.
     Timeout = "timeout",
-    /// The peer left before the head was complete, or before it was answered.
+    /// The peer left before the head was complete, or before it was answered. One that has sent
+    /// nothing, as a health check, is not counted.
     Eof = "eof",
     /// There is no such route.
     NotFound = "not_found",

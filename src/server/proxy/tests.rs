@@ -155,15 +155,19 @@ fn what_a_client_sends_changes_nothing_of_what_proxies_append() {
 }
 
 #[test]
-fn forwarded_wins_unless_one_header_is_named() {
+fn one_header_is_believed_and_forwarded_only_where_it_is_opted_into() {
+    // As from a proxy that sets the one and lets the client's own other through.
     let lines = ["X-Forwarded-For: 1.1.1.1", "Forwarded: for=2.2.2.2"];
     for (header, expected) in [
-        (ForwardedHeader::Either, "2.2.2.2"),
-        (ForwardedHeader::Forwarded, "2.2.2.2"),
+        (ForwardedHeader::default(), "1.1.1.1"),
         (ForwardedHeader::XForwardedFor, "1.1.1.1"),
+        (ForwardedHeader::Forwarded, "2.2.2.2"),
+        (ForwardedHeader::Either, "2.2.2.2"),
     ] {
         assert_eq!(client_with(header, "10.0.0.1", &lines), ip(expected));
     }
+    let forged = client_with(ForwardedHeader::default(), "10.0.0.1", &lines[1..]);
+    assert_eq!(forged, ip("10.0.0.1"));
     let only = &lines[..1];
     assert_eq!(
         client_with(ForwardedHeader::Forwarded, "10.0.0.1", only),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Response};
-use crate::server::handler::End;
+use crate::server::handler::EndKind;
 use crate::server::link::Link;
 use crate::server::metrics::HandshakeFailure;
 use crate::server::route::Options;
@@ -26,9 +26,9 @@ impl<T: Transport> Session<T> {
             Phase::Open(open) if open.link.connection.is_open() => {
                 let link = &open.link;
                 let expires = self.expires_at(link);
-                // While reading is paused, silence says nothing about the peer.
+                // While reading is paused, silence says nothing about the peer, but its end does.
                 let core = match self.is_paused(shared) {
-                    true => None,
+                    true => self.left_until(options),
                     false => link.connection.poll_timeout(),
                 };
                 match (expires, link.resume_at()) {
@@ -67,6 +67,12 @@ impl<T: Transport> Session<T> {
         Some(opened.saturating_add(lifetime.mul_f64(share)))
     }
 
+    /// When a session that has paused, and whose peer has ended its stream, is ended.
+    fn left_until(&self, options: &Options) -> Option<Duration> {
+        let left_at = self.rare.as_ref()?.left_at?;
+        Some(left_at.saturating_add(options.config.close_timeout))
+    }
+
     /// A deadline of the end leaves `patience` from when the last of its output was taken.
     fn not_before_written(&self, deadline: Duration, patience: Duration) -> Duration {
         let last = self.rare.as_ref().and_then(|it| it.last.as_ref());
@@ -83,11 +89,14 @@ impl<T: Transport> Session<T> {
         }
         let due = |at: Option<Duration>| at.is_some_and(|at| turn.context.now >= at);
         if due(self.stalls_at(self.options(&turn.context.shared))) {
-            return Err(self.lost(End::Stalled, turn));
+            return Err(self.lost(EndKind::Stalled, turn));
         }
-        let expired = match &self.phase {
-            Phase::Open(open) => open.link.connection.is_open() && due(self.expires_at(&open.link)),
-            _ => false,
+        let (expired, left) = match &self.phase {
+            Phase::Open(open) if open.link.connection.is_open() => {
+                let left = self.left_until(&open.link.options);
+                (due(self.expires_at(&open.link)), due(left))
+            }
+            _ => (false, false),
         };
         match &mut self.phase {
             Phase::Opening(opening) if opening.deferred_until.is_some() => {
@@ -95,7 +104,8 @@ impl<T: Transport> Session<T> {
                 // The status is a good one and the request is there.
                 let _ = opening.handshake.reject(&response, turn.cork);
                 if opening.defers_upgrade() {
-                    self.failed(HandshakeFailure::Timeout, turn);
+                    let reason = "the application did not decide within handshake_timeout";
+                    self.failed(HandshakeFailure::Timeout, &reason, turn);
                 }
                 self.linger(turn);
             }
@@ -103,16 +113,21 @@ impl<T: Transport> Session<T> {
                 let handshake = &mut opening.handshake;
                 if let Err(error) = handshake.handle_timeout(turn.context.now, turn.cork) {
                     if !opening.served {
-                        self.failed((&error).into(), turn);
+                        self.failed((&error).into(), &error, turn);
                     }
                     self.linger(turn);
                 }
+            }
+            // What it still reads is not delivered: the application doesn't want it.
+            Phase::Open(_) if left => {
+                let reason = "the stream ended while reading was paused";
+                self.close(CloseCode::GOING_AWAY, reason, turn);
             }
             Phase::Open(open) if due(open.link.resume_at()) => {
                 open.link.rare().resume_at = None;
             }
             Phase::Open(open) if expired => {
-                open.link.ends(End::Lifetime);
+                open.link.ends(EndKind::Lifetime);
                 self.close(CloseCode::GOING_AWAY, "the connection's time is over", turn);
             }
             Phase::Open(open) => {

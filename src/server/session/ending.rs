@@ -7,29 +7,65 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::{Gone, Lingering, Next, Phase, Session, Turn};
-use crate::error::{Fault, LimitError, Misuse};
+use crate::error::{Fault, HandshakeError, LimitError, Misuse};
 use crate::net::Transport;
-use crate::proto::{CloseCode, Teardown};
-use crate::server::handler::End;
+use crate::proto::{CloseCode, Response, Teardown};
+use crate::server::handler::{End, EndKind};
 use crate::server::metrics::HandshakeFailure;
 
+/// What peers are told by a server that stops.
+const STOPS: &str = "the server stops";
+
 impl<T: Transport> Session<T> {
-    /// Begins the closing handshake, or drops what is no connection yet; the answer to a plain
-    /// request that is under way, or that the application gives later, is written first.
+    /// Begins the closing handshake, or ends what is no connection yet: a request that is under way
+    /// is refused, one that the application answers later gets its answer, and a connection without
+    /// one is dropped.
     pub(in crate::server) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
+        match self.try_shut_down(turn) {
+            Ok(()) => self.advance(false, turn),
+            Err(gone) => turn.gone(gone),
+        }
+    }
+
+    fn try_shut_down(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        if matches!(self.phase, Phase::Opening(_)) && !self.is_paused(&turn.context.shared) {
+            // A request may have come that nobody has looked at, and would be reset.
+            match self.has_unread() {
+                false => self.read(turn)?,
+                true => self.take_unread(turn)?,
+            }
+        }
         match &mut self.phase {
             Phase::Opening(opening) if opening.defers_reply() => opening.stopping = true,
-            Phase::Opening(_) if !self.queue.is_empty() => self.linger(turn),
             Phase::Opening(opening) => {
-                if !opening.served {
-                    self.failed(HandshakeFailure::Stopping, turn);
+                let served = opening.served;
+                let refused = self.refuse_stopping(turn);
+                if !served {
+                    self.failed(HandshakeFailure::Stopping, &STOPS, turn);
                 }
-                return Next::Drop;
+                if !refused && self.queue.is_empty() {
+                    return Err(Gone);
+                }
+                self.linger(turn);
             }
-            Phase::Open(_) => self.close(CloseCode::GOING_AWAY, "the server stops", turn),
+            Phase::Open(_) => self.close(CloseCode::GOING_AWAY, STOPS, turn),
             Phase::Lingering(_) => {}
         }
-        self.advance(false, turn)
+        Ok(())
+    }
+
+    /// Answers 503 to the request that is under way, if there is one.
+    fn refuse_stopping(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Phase::Opening(opening) = &self.phase else {
+            return false;
+        };
+        let response = Response {
+            status: 503,
+            headers: &[("Retry-After", "5")],
+            body: STOPS.as_bytes(),
+        };
+        let refused = opening.handshake.interrupt(&response, turn.cork);
+        refused.unwrap_or(false)
     }
 
     /// Begins the closing handshake, if it hasn't begun.
@@ -44,10 +80,15 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Drops the connection; `end` says why.
-    pub(in crate::server) fn terminate(&mut self, end: End, turn: &mut Turn<'_>) -> Next {
-        self.lost(end, turn);
-        Next::Drop
+    /// Drops the connection; `end` says why. A request that still waits for its answer as the
+    /// server stops is told so, as far as the transport takes it.
+    pub(in crate::server) fn terminate(&mut self, end: EndKind, turn: &mut Turn<'_>) -> Next {
+        if matches!(end, EndKind::ShutDown) && self.refuse_stopping(turn) {
+            // It is dropped in any case.
+            let _ = self.write(turn);
+        }
+        let gone = self.lost(end, turn);
+        turn.gone(gone)
     }
 
     /// Follows a connection that is over to the end of its transport.
@@ -68,7 +109,7 @@ impl<T: Transport> Session<T> {
             }
             // It would never be open. A plain client may have ended its side and still read.
             Phase::Opening(opening) if self.read_closed && opening.defers_upgrade() => {
-                self.failed(HandshakeFailure::Eof, turn);
+                self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
                 Err(Gone)
             }
             _ => Ok(()),
@@ -84,17 +125,18 @@ impl<T: Transport> Session<T> {
         // It drops the transport where it sent a Close before. That nobody answered one is
         // neither here nor there.
         let end = match (teardown, fault) {
-            (_, Fault::Limit(LimitError::Close { .. })) => End::Failed(fault),
-            (Some(Teardown::Drop), _) => End::FailedClosing(fault),
-            _ => End::Failed(fault),
+            (_, Fault::Limit(LimitError::Close { .. })) => EndKind::Failed(fault),
+            (Some(Teardown::Drop), _) => EndKind::FailedClosing(fault),
+            _ => EndKind::Failed(fault),
         };
         self.end(end, turn);
     }
 
     /// The one call of `on_error` and `on_close`; from here on the session lingers or goes.
-    pub(super) fn end(&mut self, end: End, turn: &mut Turn<'_>) {
+    pub(super) fn end(&mut self, end: EndKind, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
-            let end = open.link.take_end().unwrap_or(end);
+            let kind = open.link.take_end().unwrap_or(end);
+            let end = End::new(kind, &open.link.connection);
             turn.context
                 .metrics
                 .dropped
@@ -170,8 +212,9 @@ impl<T: Transport> Session<T> {
         self.readable = false;
         match &mut self.phase {
             Phase::Opening(opening) => {
-                if !opening.served {
-                    self.failed(HandshakeFailure::Eof, turn);
+                // Who looks whether the port answers sends nothing, and has not failed.
+                if !opening.served && self.has_begun() {
+                    self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
                 }
                 if self.queue.is_empty() {
                     return Err(Gone);
@@ -181,7 +224,7 @@ impl<T: Transport> Session<T> {
             }
             Phase::Open(open) => {
                 if let Some(closed) = open.link.connection.handle_eof() {
-                    self.end(End::Closed(closed), turn);
+                    self.end(EndKind::Closed(closed), turn);
                 }
                 Err(Gone)
             }
@@ -193,24 +236,30 @@ impl<T: Transport> Session<T> {
     }
 
     /// The transport is of no more use, before the connection was over.
-    pub(super) fn lost(&mut self, end: End, turn: &mut Turn<'_>) -> Gone {
+    pub(super) fn lost(&mut self, end: EndKind, turn: &mut Turn<'_>) -> Gone {
         match &mut self.phase {
             Phase::Open(open) => {
                 open.link.connection.handle_eof();
                 self.end(end, turn);
             }
-            Phase::Opening(opening) if !opening.served => {
-                let failure = match end {
-                    End::ShutDown => HandshakeFailure::Stopping,
-                    End::Broken(error) => match error.kind() {
+            Phase::Opening(opening) if !opening.served => match end {
+                EndKind::ShutDown => self.failed(HandshakeFailure::Stopping, &STOPS, turn),
+                // As in `eof`: some that look reset.
+                EndKind::Broken(_) if !self.has_begun() => {}
+                EndKind::Broken(error) => {
+                    let failure = match error.kind() {
                         io::ErrorKind::InvalidData => HandshakeFailure::Tls,
                         io::ErrorKind::UnexpectedEof => HandshakeFailure::Eof,
                         _ => HandshakeFailure::Transport,
-                    },
-                    _ => HandshakeFailure::Other,
-                };
-                self.failed(failure, turn);
-            }
+                    };
+                    self.failed(failure, &error, turn);
+                }
+                EndKind::Stalled => {
+                    let reason = "the peer took nothing of the answer for send_timeout";
+                    self.failed(HandshakeFailure::Other, &reason, turn);
+                }
+                _ => self.failed(HandshakeFailure::Other, &"the application dropped it", turn),
+            },
             Phase::Opening(_) | Phase::Lingering(_) => {}
         }
         Gone

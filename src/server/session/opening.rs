@@ -4,6 +4,7 @@
 //! route. Reading and writing are the session's.
 
 use std::boxed::Box;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::ToString;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::{Gone, Next, Phase, Session, Turn};
+use crate::error::HandshakeError;
 use crate::net::{Agreed, Transport};
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
 use crate::server::deferred::{Answer, Decided, Slot};
@@ -19,6 +21,7 @@ use crate::server::handler::{Application, Decision};
 use crate::server::http::{HttpResponse, Request};
 use crate::server::link::{Link, Open, Remote};
 use crate::server::metrics::HandshakeFailure;
+use crate::server::observer::FailedHandshake;
 use crate::server::proxy::ProxyHeader;
 use crate::server::reject::Reject;
 use crate::server::route::{Accepted, Endpoint};
@@ -36,6 +39,8 @@ pub(super) struct Opening {
     slot: Option<Waits>,
     /// The server stops once it has answered.
     pub(super) stopping: bool,
+    /// Bytes of the connection's own have come; a PROXY header is its proxy's.
+    pub(super) begun: bool,
     /// It was a plain client's so far, and is no failed handshake when it goes.
     pub(super) served: bool,
 }
@@ -54,6 +59,7 @@ impl Opening {
             deferred_until: None,
             slot: None,
             stopping: false,
+            begun: false,
             served: false,
         }
     }
@@ -157,19 +163,63 @@ impl<T: Transport> Session<T> {
                 self.readable |= behind.is_none();
                 Ok(behind)
             }
-            Err(_) => {
-                self.failed(HandshakeFailure::Proxy, turn);
+            Err(error) => {
+                self.failed(HandshakeFailure::Proxy, &error, turn);
                 Err(Gone)
             }
         }
     }
 
-    /// Counts a connection that does not come to open.
+    /// Whether the peer has sent a byte.
+    pub(super) fn has_begun(&self) -> bool {
+        match &self.phase {
+            Phase::Opening(opening) => {
+                let header = opening.proxy_header.as_ref();
+                let header = header.is_some_and(|it| !it.is_empty());
+                opening.begun || header || self.transport.has_heard()
+            }
+            _ => true,
+        }
+    }
+
+    /// Counts a connection that does not come to open, and tells of it.
+    pub(super) fn failed(
+        &self,
+        cause: HandshakeFailure,
+        reason: &dyn fmt::Display,
+        turn: &Turn<'_>,
+    ) {
+        self.failed_at(&[], cause, reason, turn);
+    }
+
+    /// As [`failed`](Self::failed), of a head that is none; `input` is the one that proved it.
     #[cold]
-    pub(super) fn failed(&self, failure: HandshakeFailure, turn: &Turn<'_>) {
-        turn.context
-            .shared
-            .handshake_failed(turn.id.worker(), self.remote.peer, failure);
+    fn failed_at(
+        &self,
+        input: &[u8],
+        cause: HandshakeFailure,
+        reason: &dyn fmt::Display,
+        turn: &Turn<'_>,
+    ) {
+        let (shared, peer) = (&turn.context.shared, self.remote.peer);
+        shared.count_failed(turn.id.worker(), cause, || {
+            let known = match &self.phase {
+                Phase::Opening(opening) => Some(opening.handshake.known(input)),
+                _ => None,
+            };
+            let headers = known.as_ref().and_then(|it| it.headers);
+            FailedHandshake {
+                peer_addr: peer,
+                client_ip: match headers {
+                    Some(headers) => shared.client_ip(peer, headers),
+                    None => self.remote.client_ip(),
+                },
+                path: known.as_ref().and_then(|it| it.path),
+                origin: known.as_ref().and_then(|it| it.origin),
+                cause,
+                reason,
+            }
+        });
     }
 
     /// Plain requests, and the opening handshake.
@@ -207,7 +257,7 @@ impl<T: Transport> Session<T> {
                             }
                         }
                         Err(error) => {
-                            self.failed((&error).into(), turn);
+                            self.failed((&error).into(), &error, turn);
                             self.linger(turn);
                         }
                     }
@@ -222,7 +272,7 @@ impl<T: Transport> Session<T> {
                     self.settle(decision, turn)?;
                 }
                 Err(error) => {
-                    self.failed((&error).into(), turn);
+                    self.failed_at(input.as_slice(), (&error).into(), &error, turn);
                     self.linger(turn);
                 }
             }
@@ -238,8 +288,8 @@ impl<T: Transport> Session<T> {
         let agreed = self.transport.agreed();
         match settle(&opening.handshake, decision, &self.remote, agreed, turn) {
             Ok(open) => self.open(open, turn),
-            Err(failure) => {
-                self.failed(failure, turn);
+            Err(reject) => {
+                self.failed(reject.failure, &Told(&reject.response), turn);
                 self.linger(turn);
                 Ok(())
             }
@@ -249,7 +299,7 @@ impl<T: Transport> Session<T> {
     fn open(&mut self, open: Box<Open>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         // A peer that has gone again was never open.
         if self.read_closed {
-            self.failed(HandshakeFailure::Eof, turn);
+            self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
             return Err(Gone);
         }
         self.write(turn)?;
@@ -359,6 +409,22 @@ fn endpoint<'a>(handshake: &'a ServerHandshake, shared: &'a Shared) -> Result<Fo
     Ok((request, params, endpoint))
 }
 
+/// What a client is told by a response: its status, and the text if there is one.
+struct Told<'a>(&'a HttpResponse);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut headers = self.0.headers.iter();
+        let text = headers.any(|(name, value)| {
+            name.eq_ignore_ascii_case("content-type") && value.starts_with("text/plain")
+        });
+        match str::from_utf8(&self.0.body) {
+            Ok(body) if text && !body.is_empty() => write!(f, "{}: {body}", self.0.status),
+            _ => write!(f, "{}", self.0.status),
+        }
+    }
+}
+
 /// Accepts or rejects an opening handshake: the open session, or why there is none.
 fn settle(
     handshake: &ServerHandshake,
@@ -366,7 +432,7 @@ fn settle(
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
-) -> Result<Box<Open>, HandshakeFailure> {
+) -> Result<Box<Open>, Reject> {
     let accepted = match decision {
         // The application's own key may panic, and so may its state as it is dropped; both come
         // before the 101 is there.
@@ -374,7 +440,7 @@ fn settle(
             guarded(|| accept(handshake, accepted, remote, agreed, turn)).unwrap_or_else(Err)
         }
         Decision::Reject(reject) => Err(reject),
-        Decision::Deferred(_) => return Err(HandshakeFailure::Other),
+        Decision::Deferred(_) => Err(Reject::new(500, "the request was not decided")),
     };
     let reject = match accepted {
         Ok(open) => return Ok(open),
@@ -387,7 +453,7 @@ fn settle(
         // The application's own response can't be sent.
         let _ = handshake.reject(&Response::status(500), turn.cork);
     }
-    Err(reject.failure)
+    Err(reject)
 }
 
 fn accept(

@@ -10,7 +10,7 @@ use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
 use crate::server::events::{CORK_LIMIT, Memory, Stop};
-use crate::server::handler::End;
+use crate::server::handler::EndKind;
 use crate::server::link::{Open, SocketIo};
 
 impl<T: Transport> Session<T> {
@@ -133,7 +133,7 @@ impl<T: Transport> Session<T> {
                 self.readable = false;
                 Ok(())
             }
-            _ => Err(self.lost(End::Broken(error), turn)),
+            _ => Err(self.lost(EndKind::Broken(error), turn)),
         }
     }
 
@@ -151,11 +151,12 @@ impl<T: Transport> Session<T> {
         if let Phase::Opening(opening) = &mut self.phase {
             if let Some(header) = &mut opening.proxy_header {
                 header.extend_from_slice(input.as_slice());
-                let Some(mut behind) = self.proxy_header(turn)? else {
-                    return Ok(());
+                return match self.proxy_header(turn)? {
+                    Some(mut behind) if !behind.is_empty() => self.receive(&mut behind, turn),
+                    _ => Ok(()),
                 };
-                return self.receive(&mut behind, turn);
             }
+            opening.begun = true;
             if opening.deferred_until.is_some() {
                 // The transport is broken and read to its error: nobody waits for more answers.
                 return Ok(());
@@ -211,7 +212,7 @@ impl<T: Transport> Session<T> {
             match stop {
                 Ok(Stop::Drained) => return Ok(()),
                 Ok(Stop::Closed(closed)) => {
-                    self.end(End::Closed(closed), turn);
+                    self.end(EndKind::Closed(closed), turn);
                     return Ok(());
                 }
                 Ok(Stop::Failed(fault)) => {
@@ -291,11 +292,11 @@ impl<T: Transport> Session<T> {
     }
 
     /// Frees what it has no more use for.
-    fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         if self
             .rare
             .as_ref()
-            .is_some_and(|it| it.unread.is_empty() && it.last.is_none())
+            .is_some_and(|it| it.unread.is_empty() && it.last.is_none() && it.left_at.is_none())
         {
             self.rare = None;
         }

@@ -10,11 +10,11 @@ use std::vec;
 use mio::Token;
 
 use super::super::builder::Builder;
-use super::super::handler::Handler;
+use super::super::handler::{End, Handler};
 use super::super::hub::RECEIVE_BUFFER;
 use super::super::inbox::{Command, Inbox};
 use super::super::socket::{Published, Socket};
-use super::super::topics::Topic;
+use super::super::topics::{SubscribeError, Topic};
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
@@ -23,6 +23,7 @@ mod calls;
 mod deadlines;
 mod dropping;
 mod faults;
+mod leaving;
 mod slow;
 
 // ---- the application ------------------------------------------------------------------------
@@ -39,10 +40,14 @@ enum Told {
     Close(String),
 }
 
-/// Echoes, and keeps what it was told.
+/// Echoes, and keeps what it was told. A message may pause it, and a subscription resumes.
 #[derive(Clone, Default)]
 struct Echo {
     told: Arc<Mutex<Vec<Told>>>,
+    /// It pauses as it opens.
+    pauses: bool,
+    /// The Close that the session sent, as its end told it.
+    sent: Arc<Mutex<Option<(u16, String)>>>,
 }
 
 impl Echo {
@@ -54,12 +59,22 @@ impl Echo {
 impl Handler for Echo {
     type State = ();
 
-    fn on_open(&self, _: &mut Socket<'_, ()>) {
+    fn on_open(&self, socket: &mut Socket<'_, ()>) {
         self.tell(Told::Open);
+        if self.pauses {
+            socket.pause();
+        }
+    }
+
+    fn on_subscribe(&self, socket: &mut Socket<'_, ()>, _: &str, _: Result<usize, SubscribeError>) {
+        socket.resume();
     }
 
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
         self.tell(Told::Message(message.kind(), message.as_bytes().to_vec()));
+        if message.as_text() == Some("pause") {
+            socket.pause();
+        }
         let sent = socket.send(message);
         self.tell(Told::Sent(sent));
     }
@@ -80,10 +95,12 @@ impl Handler for Echo {
     fn on_close(&self, socket: &mut Socket<'_, ()>, end: &End) {
         assert!(!socket.is_open());
         assert_eq!(socket.send("too late"), Sent::Dropped);
-        let end = match end {
-            End::Stalled => "stalled".into(),
-            End::Broken(error) => error.kind().to_string(),
-            end => end.code().to_string(),
+        let sent = end.sent();
+        *self.sent.lock().unwrap() = sent.map(|(code, reason)| (code.0, reason.into()));
+        let end = match end.kind() {
+            EndKind::Stalled => "stalled".into(),
+            EndKind::Broken(error) => error.kind().to_string(),
+            _ => end.code().to_string(),
         };
         self.tell(Told::Close(end));
     }
@@ -159,7 +176,11 @@ struct Rig {
 impl Rig {
     /// A session that was just accepted; its wire takes all and is given nothing.
     fn new(change: impl FnOnce(&mut Options, &mut Config)) -> Self {
-        let (echo, sim) = (Echo::default(), Sim::default());
+        Self::with(Echo::default(), change)
+    }
+
+    fn with(echo: Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Self {
+        let sim = Sim::default();
         let shared = shared(&echo, change);
         sim.0.borrow_mut().room = usize::MAX;
         let peer = ([127, 0, 0, 1], 1).into();

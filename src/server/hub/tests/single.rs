@@ -15,11 +15,11 @@ pub(super) const UPGRADE: &[u8] =
     b"GET /q HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-fn ms(ms: u64) -> Duration {
+pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn hub(builder: crate::server::Builder) -> (Hub<Sim>, Sim, Token) {
+pub(super) fn hub(builder: crate::server::Builder) -> (Hub<Sim>, Sim, Token) {
     let shared = Arc::new(builder.shared(vec![None]).unwrap());
     let mut hub = Hub::new(Arc::clone(&shared), 0, Duration::ZERO);
     let sim = Sim::default();
@@ -34,7 +34,7 @@ fn hub(builder: crate::server::Builder) -> (Hub<Sim>, Sim, Token) {
     (hub, sim, token.unwrap())
 }
 
-fn give(hub: &mut Hub<Sim>, sim: &Sim, token: Token, bytes: &[u8], now: Duration) {
+pub(super) fn give(hub: &mut Hub<Sim>, sim: &Sim, token: Token, bytes: &[u8], now: Duration) {
     {
         let mut wire = sim.0.borrow_mut();
         wire.input.extend_from_slice(bytes);

@@ -128,6 +128,7 @@ impl World {
             18 if random.one_in(4) => client.break_off(random.one_in(2)),
             19 if random.one_in(4) => client.deaf = true,
             20 if random.one_in(6) => client.say("panic", topic, 0),
+            21 if random.one_in(3) => client.say("pause", topic, 0),
             _ => client.wire(|wire| {
                 wire.arrive(filling);
                 wire.give_room(filling);
@@ -217,6 +218,7 @@ impl World {
         }
         let _thread = self.hub.on_its_thread();
         let deadline = self.now + Duration::from_secs(200);
+        let enough = self.now + Duration::from_secs(30);
         while !self.hub.is_empty() {
             assert!(self.now < deadline, "a session is stuck");
             for client in &mut self.clients {
@@ -228,6 +230,10 @@ impl World {
                 });
                 if !stops {
                     client.close();
+                    // One that has paused doesn't answer: whoever waits for it has enough.
+                    if self.now > enough && !client.closed && !client.broken {
+                        client.break_off(false);
+                    }
                 }
                 if !client.deaf {
                     client.listen();

@@ -211,10 +211,15 @@ fn a_message_over_the_backpressure_limit_is_dropped_and_drain_follows() {
 
 /// E7.
 #[test]
-fn told_to_stop_an_open_session_closes_and_another_is_dropped() {
+fn told_to_stop_an_open_session_closes_and_another_refuses_its_request_or_is_dropped() {
+    let mut rig = Rig::new(|_, _| {});
+    assert_eq!(rig.turn(Session::shut_down), Next::Drop);
+
     let mut rig = Rig::new(|_, _| {});
     rig.receive(&upgrade()[..20]);
-    assert_eq!(rig.turn(Session::shut_down), Next::Drop);
+    assert_eq!(rig.turn(Session::shut_down), Next::Wait);
+    assert!(rig.output().starts_with(b"HTTP/1.1 503 "));
+    assert!(rig.wire(|wire| wire.half_closed));
 
     let mut rig = Rig::open(|_, _| {});
     assert_eq!(rig.turn(Session::shut_down), Next::Wait);
