@@ -1,6 +1,8 @@
 //! A server in a process of its own, so that its memory and its stalls are its own, and readers
 //! that count what they get: for the tests of bounds, and for `benches/spine.rs`.
+#![allow(dead_code, reason = "each of them uses a part of it")]
 
+use core::mem;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Lines, Read as _, Write as _};
@@ -177,8 +179,7 @@ impl Process {
         (0..count).map(subscriber).collect()
     }
 
-    /// Resident memory in bytes: now, and at the most.
-    #[cfg(target_os = "linux")]
+    /// Resident memory in bytes: now, and at the most. On Linux.
     pub(crate) fn resident(&self) -> (u64, u64) {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("it runs");
@@ -190,8 +191,7 @@ impl Process {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
-    /// The processor time of its threads.
-    #[cfg(target_os = "linux")]
+    /// The processor time of its threads. On Linux.
     pub(crate) fn computed(&self) -> Duration {
         let path = format!("/proc/{}/task", self.child.id());
         let threads = std::fs::read_dir(path).expect("it runs");
@@ -255,7 +255,9 @@ pub(crate) fn ask(stream: &mut std::net::TcpStream, text: &str) -> String {
 pub(crate) struct Readers {
     poll: Poll,
     streams: Vec<mio::net::TcpStream>,
+    /// Those that may have more, and which these are.
     ready: Vec<usize>,
+    is_ready: Vec<bool>,
     /// Of each, in bytes.
     pub(crate) read: Vec<u64>,
 }
@@ -280,7 +282,8 @@ impl Readers {
         let streams: Vec<_> = registered.collect();
         Self {
             poll,
-            ready: (0..streams.len()).collect(),
+            ready: Vec::new(),
+            is_ready: vec![false; streams.len()],
             read: vec![0; streams.len()],
             streams,
         }
@@ -307,7 +310,7 @@ impl Readers {
             }
             for event in &events {
                 let at = event.token().0;
-                if !self.ready.contains(&at) {
+                if !mem::replace(&mut self.is_ready[at], true) {
                     self.ready.push(at);
                 }
             }
@@ -318,18 +321,20 @@ impl Readers {
             let Self {
                 streams,
                 ready,
+                is_ready,
                 read,
                 ..
             } = self;
             // One read each, so that all go on.
-            ready.retain(|&at| match streams[at].read(&mut buffer) {
-                Ok(0) => false,
-                Ok(count) => {
-                    read[at] += count as u64;
-                    true
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-                Err(error) => panic!("reader {at}: {error}"),
+            ready.retain(|&at| {
+                let count = match streams[at].read(&mut buffer) {
+                    Ok(count) => count,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                    Err(error) => panic!("reader {at}: {error}"),
+                };
+                read[at] += count as u64;
+                is_ready[at] = count > 0;
+                is_ready[at]
             });
         }
     }

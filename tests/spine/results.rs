@@ -4,9 +4,7 @@
 use sockeye::server::{ConnectionId, TopicOptions};
 
 use crate::harness::{Client, builder, gate, open_in_turn, publish, serve};
-use crate::net::{
-    How, Peer, Probe, Running, Told, Watch, observing, serve_with, wait_for_ends,
-};
+use crate::net::{How, Peer, Probe, Running, Told, Watch, observing, serve_with, wait_for_ends};
 use crate::util::BINARY;
 
 /// More than both kernels' socket buffers take of a peer that doesn't read.
@@ -125,8 +123,9 @@ const CONFLATED: &str = "price";
 fn serve_conflated() -> (Running, crate::harness::Keeper) {
     let (gate, keeper) = gate();
     let options = TopicOptions::new().conflate();
-    let server = serve(builder(2).topic(CONFLATED, options), move |socket, text| {
-        match text {
+    let server = serve(
+        builder(2).topic(CONFLATED, options),
+        move |socket, text| match text {
             "block" => gate.wait(),
             "large" => _ = socket.send(&vec![0xFF; LARGE]),
             _ => {
@@ -135,8 +134,8 @@ fn serve_conflated() -> (Running, crate::harness::Keeper) {
                 }
                 let _ = socket.send("published");
             }
-        }
-    });
+        },
+    );
     (server, keeper)
 }
 
@@ -236,8 +235,7 @@ fn a_message_to_a_connection_that_is_gone_is_refused() {
             let _ = socket.send(&*id);
         });
         let (observer, observed) = observing();
-        let (server, watch) =
-            serve_with(|_| builder(workers).observer(observer), (probe, watch));
+        let (server, watch) = serve_with(|_| builder(workers).observer(observer), (probe, watch));
         let handle = server.handle();
         let mut taken = 0;
         for round in 0..20 {
