@@ -194,6 +194,44 @@ fn a_thread_that_publishes_to_a_blocked_worker_is_refused_and_nothing_of_that_ha
     );
 }
 
+/// O5: a command to one connection.
+#[test]
+fn a_thread_that_sends_to_a_connection_of_a_blocked_worker_is_refused_and_that_is_not_sent() {
+    const AT_MOST: usize = 2048;
+    let (server, keeper, _) = serve_gated(None);
+    let handle = server.handle();
+    let mut clients = open_in_turn(&server, 2, 4);
+    let [_, sleeper, _, listener] = &mut clients[..] else {
+        unreachable!();
+    };
+    sleeper.peer.say("block");
+    keeper.wait();
+    let (mut number, mut refused) = (0, 0);
+    while number < AT_MOST && refused < 20 {
+        match handle.send(listener.id, &*large(number)) {
+            Ok(()) => number += 1,
+            Err(error) => {
+                assert_ne!(error, HandleError::Stopped);
+                refused += 1;
+            }
+        }
+    }
+    keeper.open.send(()).unwrap();
+    let heard = thread::scope(|scope| {
+        let id = listener.id;
+        let listening = scope.spawn(|| numbers_until(listener, number));
+        while handle.send(id, &*large(number)).is_err() {
+            thread::yield_now();
+        }
+        listening.join().unwrap()
+    });
+    assert_same("heard", &heard, &(0..number).collect::<Vec<_>>());
+    assert!(
+        refused > 0,
+        "{AT_MOST} of 64 KiB were taken for a worker that took none"
+    );
+}
+
 /// What a connection may need of the server's memory, whatever waits for it.
 #[cfg(target_os = "linux")]
 const EACH: u64 = 100 << 10;
