@@ -71,17 +71,18 @@ fn numbers_until(client: &mut Client, end: usize) -> Vec<usize> {
         .collect()
 }
 
-/// Which of `expected` there are not, there are twice, or that there are others.
+/// Of lists that are long.
+#[track_caller]
 fn assert_same(what: &str, numbers: &[usize], expected: &[usize]) {
-    let first = numbers
+    let same = numbers
         .iter()
         .zip(expected)
-        .position(|(it, other)| it != other);
+        .take_while(|(it, other)| it == other);
+    let same = same.count();
+    let (found, count) = (numbers.len(), expected.len());
     assert!(
         numbers == expected,
-        "{what}: {} instead of {}, different from {first:?} on",
-        numbers.len(),
-        expected.len()
+        "{what}: {found} instead of {count}, of which the first {same} are right"
     );
 }
 
