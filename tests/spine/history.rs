@@ -1,5 +1,6 @@
 //! O3: a subscription amid publishes.
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::sync::mpsc::{Sender, channel};
@@ -11,7 +12,7 @@ use sockeye::server::{
     Handle, History, HistoryEntry, HistoryLimits, MemoryHistory, Missed, TopicOptions,
 };
 
-use crate::harness::{Client, DEADLINE, builder, open_in_turn, publish, serve};
+use crate::harness::{Client, DEADLINE, builder, gate, open_in_turn, publish, serve};
 
 const SUBSCRIBERS: usize = 4;
 
@@ -154,6 +155,75 @@ fn who_subscribes_amid_publishes_gets_the_history_and_then_each_message_once() {
         subscribe_amid_publishes(workers, options, 200, 50)
     });
     assert_eq!(faults, [Faults::default(), Faults::default()], "by workers");
+}
+
+/// In how many rounds of [`BLOCKED`] a client hears something else than each message once, of those
+/// that are published around its subscription while its worker is blocked, and behind it; by who
+/// subscribes it.
+fn wrong_while_blocked(workers: usize) -> [usize; 2] {
+    const EACH: usize = 10;
+    let (gate, keeper) = gate();
+    let options = TopicOptions::new().history(1_000);
+    let builder = builder(workers).topic("room/*", options);
+    let server = serve(builder, move |_, _| gate.wait());
+    let handle = server.handle();
+    let mut clients = open_in_turn(&server, workers, 3 * workers);
+    // All on the last one's worker, but for one who is subscribed anyway.
+    let mut bob = clients.pop().unwrap();
+    let at = clients.iter().position(|it| it.worker == bob.worker);
+    let mut sleeper = clients.remove(at.unwrap());
+    let ann = &mut clients[0];
+    let mut wrong = [0; 2];
+    for round in 0..BLOCKED {
+        let by_handle = round % 2 == 1;
+        let topic = &*format!("room/{round}");
+        let say = |numbers: Range<usize>| {
+            for number in numbers {
+                publish(handle, topic, &*number.to_string());
+            }
+        };
+        ann.subscribe(topic);
+        sleeper.peer.say("block");
+        keeper.wait();
+        if !by_handle {
+            bob.peer.say(&format!("subscribe {topic}"));
+        }
+        say(0..EACH);
+        if by_handle {
+            handle.subscribe(bob.id, topic).unwrap();
+        }
+        say(EACH..2 * EACH);
+        keeper.open.send(()).unwrap();
+        if by_handle {
+            handle.send(bob.id, "subscribed").unwrap();
+        }
+        let mut heard = bob.hear_until("subscribed");
+        say(2 * EACH..3 * EACH);
+        publish(handle, topic, "end");
+        heard.extend(bob.hear_until("end"));
+        ann.hear_until("end");
+        let expected = (0..3 * EACH).map(|it| it.to_string());
+        wrong[usize::from(by_handle)] += usize::from(!heard.into_iter().eq(expected));
+        for id in [ann.id, bob.id] {
+            handle.unsubscribe(id, topic).unwrap();
+        }
+    }
+    wrong
+}
+
+const BLOCKED: usize = 200;
+
+/// O3: what waits for the worker was published before the subscription, or behind it.
+#[test]
+fn who_subscribes_while_publishes_wait_for_its_worker_gets_each_of_them_once() {
+    let wrong = [1, 2].map(wrong_while_blocked);
+    let what = "by its handler, by a handle";
+    assert_eq!(
+        wrong,
+        [[0; 2]; 2],
+        "wrong of {}, by workers: {what}",
+        BLOCKED / 2
+    );
 }
 
 /// A store that takes its time.
