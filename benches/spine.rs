@@ -50,12 +50,18 @@ const fn reading(subscribers: usize, messages: usize, size: usize) -> Case {
     }
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case {
         who: Who::Flood,
         subscribers: 300,
         messages: 8 * 1024,
         size: 1024,
+    },
+    Case {
+        who: Who::Flood,
+        subscribers: 300,
+        messages: 16 * 1024,
+        size: 512,
     },
     Case {
         who: Who::Silent,
