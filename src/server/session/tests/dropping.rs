@@ -132,9 +132,9 @@ mod deflated {
             let message = PreparedMessage::new(&**text, &config());
             let keep = Keep::UntilNext("price".into());
             let context = Context::new(Arc::clone(&rig.shared), 0, NOW);
-            let delivery = Delivery::new(&message, keep, &context);
-            let sent = rig.session.deliver(&delivery, &rig.spares);
-            assert_eq!(sent, Sent::Queued);
+            let mut delivery = Delivery::new(&message, keep, 1, &context);
+            let given = rig.session.deliver(&mut delivery, &rig.spares);
+            assert_eq!(given, Given::Sent(Sent::Queued));
         }
         rig.wire(|wire| wire.give_room(usize::MAX));
         rig.settle();

@@ -91,6 +91,16 @@ fn a_pause_of_the_applications_as_the_connection_opens_ends_as_well() {
     assert_eq!(rig.told(), [closed("4001")]);
 }
 
+/// A subscription that another thread asked for.
+fn resume(session: &mut Session<Sim>, turn: &mut Turn<'_>) -> Next {
+    let (directory, other) = (&turn.context.shared.directory, ConnectionId::from_u64(99));
+    let (_, subscribing) = directory
+        .subscribe("resume", other, turn.context.now)
+        .unwrap();
+    directory.unsubscribe("resume", other);
+    session.subscribe(&subscribing, turn)
+}
+
 #[test]
 fn read_again_before_the_deadline_all_is_delivered() {
     let mut rig = paused();
@@ -100,9 +110,7 @@ fn read_again_before_the_deadline_all_is_delivered() {
     );
     rig.now = 14 * SECOND;
     // Another thread subscribes it, and the handler resumes.
-    let resumed =
-        |session: &mut Session<Sim>, turn: &mut Turn<'_>| session.subscribe(&"resume".into(), turn);
-    assert_eq!(rig.turn(resumed), Next::Drop);
+    assert_eq!(rig.turn(resume), Next::Drop);
     assert_eq!(rig.told(), [text("one"), text("two"), closed("4001")]);
 }
 
@@ -113,7 +121,7 @@ fn one_that_is_read_message_by_message_has_its_time_for_each() {
     end(&mut rig, &messages.close(4001).1);
     for at in 0..5 {
         rig.now += 9 * SECOND;
-        rig.turn(|session, turn| session.subscribe(&"resume".into(), turn));
+        rig.turn(resume);
         rig.settle();
         assert_eq!(rig.told(), [text("pause")], "{at}");
         assert_eq!(rig.deadline(), Some(rig.now + 10 * SECOND));
