@@ -183,11 +183,10 @@ impl<T: Transport> Hub<T> {
         }
     }
 
-    /// Carries a command out; a connection that another worker accepted is the caller's.
+    /// Carries a command out.
     pub(super) fn obey(&mut self, command: Command) {
         let now = self.context.now;
         match command {
-            Command::Adopt(..) => {}
             Command::Send(token, message) => {
                 let (context, mut others) = self.split();
                 others.send(token, &Delivery::new(&message, Keep::Always, context));

@@ -59,7 +59,9 @@
 //! and writes to at most some hundreds of those that a publish has reached, so that neither a busy
 //! peer nor a large topic keeps the others waiting for more than some milliseconds.
 
+mod balance;
 mod builder;
+mod carrier;
 mod deferred;
 mod events;
 mod handle;
@@ -71,6 +73,7 @@ mod hub;
 pub mod json;
 mod limits;
 mod link;
+mod listen;
 mod metrics;
 mod observer;
 mod pattern;
@@ -79,6 +82,7 @@ mod proxy;
 mod reject;
 mod route;
 mod router;
+mod running;
 mod session;
 mod shards;
 mod shared;
@@ -95,13 +99,14 @@ mod trace;
 mod wire;
 mod worker;
 
-pub use builder::{Builder, Server};
+pub use builder::Builder;
 pub use deferred::{Deferred, Reply};
 pub use handle::{ConnectionId, Handle, HandleError, MAX_COMMANDS};
 pub use handler::{Cause, End, Handler};
 pub use history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
 pub use http::{HttpHandler, HttpResponse, Methods, Request};
 pub use limits::{Excess, Rate, RateLimit};
+pub use listen::{Listener, LocalAddr};
 pub use metrics::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
 pub use observer::{ConnectionStats, Observer};
 pub use pattern::{PatternError, TopicPattern};
@@ -109,6 +114,7 @@ pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceErr
 pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use reject::Reject;
 pub use route::{Accepted, Guard, Route};
+pub use running::Server;
 pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
 #[cfg(feature = "tls")]
 pub use tls::tls_from_pem;

@@ -6,9 +6,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::vec::Vec;
 
+use super::balance::Load;
 use super::handle::{ConnectionId, Inbox};
 use super::handler::End;
 use super::history::HistoryEntry;
@@ -48,29 +49,30 @@ pub(super) struct Shared {
     pub(super) inboxes: Vec<Inbox>,
     pub(super) directory: Directory,
     pub(super) presence: Arc<dyn Presence>,
-    /// Connections of each worker, open or not.
-    pub(super) loads: Vec<AtomicUsize>,
+    /// Of each worker, for the others to see who accepts.
+    pub(super) loads: Vec<Load>,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) handshake_rates: HandshakeRates,
     pub(super) by_address: Option<Keyed<IpAddr>>,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<super::tls::Tls>,
+    pub(super) tls: Option<Arc<super::tls::Tls>>,
     /// Those of each worker, apart from each other: no two write to one cache line.
     pub(super) metrics: Vec<Arc<Metrics>>,
 }
 
 impl Shared {
-    /// A connection is accepted: the worker that has the fewest takes it in.
-    pub(super) fn take_in(&self) -> usize {
-        let load = |worker: &usize| self.loads[*worker].load(Ordering::Relaxed);
-        let worker = (0..self.loads.len()).min_by_key(load).unwrap_or(0);
-        self.loads[worker].fetch_add(1, Ordering::Relaxed);
-        worker
+    /// This worker has accepted a connection.
+    pub(super) fn take_in(&self, worker: usize) {
+        self.loads[worker]
+            .connections
+            .fetch_add(1, Ordering::Relaxed);
     }
 
     /// A connection of this worker is gone.
     pub(super) fn left(&self, worker: usize) {
-        self.loads[worker].fetch_sub(1, Ordering::Relaxed);
+        self.loads[worker]
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The counters of a connection's worker.

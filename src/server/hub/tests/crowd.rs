@@ -24,7 +24,7 @@ impl Crowd {
             sim.0.borrow_mut().room = usize::MAX;
             let mut client = Client::new(number, sim.clone(), number as u64);
             client.say("subscribe", 0, 0);
-            shared.take_in();
+            shared.take_in(0);
             let permit = shared.connections.admit().unwrap();
             let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
             crowd.hub.insert(sim, peer, permit, |_, it| {

@@ -24,7 +24,7 @@ fn hub(builder: crate::server::Builder) -> (Hub<Sim>, Sim, Token) {
     let mut hub = Hub::new(Arc::clone(&shared), 0, Duration::ZERO);
     let sim = Sim::default();
     sim.0.borrow_mut().room = usize::MAX;
-    shared.take_in();
+    shared.take_in(0);
     let permit = shared.connections.admit().unwrap();
     let mut token = None;
     hub.insert(sim.clone(), ([127, 0, 0, 1], 1).into(), permit, |_, it| {

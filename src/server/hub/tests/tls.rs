@@ -86,7 +86,7 @@ fn run(seed: u64) {
     let mut hub = Hub::new(Arc::clone(&shared), 0, Duration::ZERO);
     let sim = Sim::default();
     sim.0.borrow_mut().faults = Some(Random(seed + 1));
-    shared.take_in();
+    shared.take_in(0);
     let permit = shared.connections.admit().unwrap();
     let server = UnbufferedServerConnection::new(server).unwrap();
     let server = ServerTls::new(sim.clone(), server, false).unwrap();

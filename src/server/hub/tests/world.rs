@@ -94,7 +94,7 @@ impl World {
         let mut client = Client::new(self.clients.len(), sim.clone(), self.random.next());
         let registers = !self.random.one_in(50);
         client.broken = !registers;
-        self.shared.take_in();
+        self.shared.take_in(0);
         let permit = self.shared.connections.admit().unwrap();
         let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
         self.hub.at(self.now).insert(sim, peer, permit, |_, it| {
@@ -250,7 +250,10 @@ impl World {
             ("subscriptions", stats.subscriptions),
             ("queued_bytes", stats.queued_bytes),
             ("permits", self.shared.connections.total() as u64),
-            ("load", self.shared.loads[0].load(Ordering::Relaxed) as u64),
+            (
+                "load",
+                self.shared.loads[0].connections.load(Ordering::Relaxed) as u64,
+            ),
         ];
         for (name, gauge) in gauges {
             assert_eq!(gauge, 0, "{name}");
