@@ -187,6 +187,7 @@ impl<T: Carrier> Worker<T> {
                     Ok((socket, peer)) => {
                         let tls = port.tls.clone();
                         self.admit(socket, tls.as_deref(), peer, &shared);
+                        self.balance.took(&shared.loads);
                     }
                     Err(error) => match error.kind() {
                         io::ErrorKind::WouldBlock => port.acceptable = false,
