@@ -7,7 +7,7 @@ mod net;
 mod util;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::num::NonZeroUsize;

@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::unix::net::UnixListener;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
 use std::string::{String, ToString as _};
 use std::sync::Arc;
 use std::vec::Vec;
@@ -105,7 +106,8 @@ impl Listener {
         Self::new(Place::Path(path.as_ref().into()))
     }
 
-    /// A socket that listens already. It is made non-blocking, for all who have it.
+    /// A socket that listens already. It is made non-blocking, for all who have it; that is of
+    /// importance only where the application keeps a clone of it.
     pub fn from_std(listener: TcpListener) -> Self {
         Self::new(Place::Tcp(listener))
     }
@@ -121,9 +123,9 @@ impl Listener {
     /// doesn't: `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`, as sd_listen_fds(3) says. A
     /// [`name`](Self::name) tells which is which.
     ///
-    /// They are handed in once: the variables are removed, so that no process started from here
-    /// takes them for its own. Call it before there are other threads, which could read the
-    /// environment at that moment.
+    /// They are handed in once: `LISTEN_PID` and `LISTEN_FDS` are removed, so that no process
+    /// started from here takes them for its own. Call it before there are other threads, which
+    /// could read the environment at that moment.
     ///
     /// ```no_run
     /// use sockeye::server::{Listener, Server};
@@ -140,11 +142,8 @@ impl Listener {
     /// `InvalidInput` for a descriptor that is no socket of TCP or a Unix stream.
     #[cfg(unix)]
     pub fn from_systemd() -> io::Result<Vec<Self>> {
-        let own = std::process::id().to_string();
-        // listenfd takes a missing one for its own.
-        if std::env::var("LISTEN_PID").is_ok_and(|it| it != own)
-            || std::env::var_os("LISTEN_PID").is_none()
-        {
+        // listenfd takes what is for nobody in particular, too.
+        if std::env::var("LISTEN_PID") != Ok(std::process::id().to_string()) {
             return Ok(Vec::new());
         }
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -248,6 +247,7 @@ impl Listener {
         let backlog = |count: u32| count.try_into().unwrap_or(i32::MAX);
         let set = self.backlog.map(backlog);
         let given = set.unwrap_or(backlog(BACKLOG));
+        #[cfg(unix)]
         let mut file = None;
         let socket = match self.place {
             Place::Address(addresses) => {
@@ -487,11 +487,22 @@ fn set_reuse_port(_: &Socket) -> io::Result<()> {
 /// A socket that is there already.
 fn hand_in(socket: SockRef<'_>, backlog: Option<i32>) -> io::Result<()> {
     socket.set_nonblocking(true)?;
-    // Also where it listens already: the last call counts.
-    backlog.map_or(Ok(()), |backlog| socket.listen(backlog))
+    if let Some(backlog) = backlog {
+        // Also where it listens already: the last call counts.
+        return socket.listen(backlog);
+    }
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    if !socket.is_listener()? {
+        let text = "a socket that is handed in doesn't listen";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(())
 }
 
 /// An error that says what it is about: there are several.
 fn about(what: impl fmt::Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,12 +31,24 @@
 //! | compression | off | off | off | off | on | off |
 //! | messages or bytes a second | – | – | – | – | – | – |
 //!
+//! # Listening
+//!
+//! [`Builder::listen`] takes one TCP address, [`Builder::listen_on`] any number of [`Listener`]s:
+//! addresses of IPv4 and IPv6, Unix sockets, sockets that are handed in by systemd or by the
+//! application, each with TLS or without. All of them lead to the same routes and topics.
+//!
+//! All workers accept. A handler that waits holds the connections of its own worker and no others:
+//! new ones, and plain requests on them, are served by the other workers meanwhile. A worker that
+//! has more connections than another leaves a new one to that one for a millisecond, and takes it
+//! then if it is still there, so that connections are spread evenly over workers that aren't held.
+//!
 //! # TLS
 //!
 //! With the feature `tls`, `Builder::tls` takes a `ServerConfig` of rustls, which the crate exports
-//! again as `sockeye::rustls`, and the server serves `wss://` and nothing else. `tls_from_pem` makes
-//! one of a certificate chain and its key; all that rustls can is there for who builds their own:
-//! client certificates, a certificate for each name, tickets.
+//! again as `sockeye::rustls`, and the server serves `wss://` and nothing else; `Listener::tls` is for
+//! one listener, beside others that serve `ws://`. `tls_from_pem` makes a configuration of a
+//! certificate chain and its key; all that rustls can is there for who builds their own: client
+//! certificates, a certificate for each name, tickets.
 //!
 //! - A renewed certificate needs no restart: `Handle::set_tls` is for the connections that come
 //!   after it.
