@@ -299,8 +299,8 @@ impl Builder {
     /// Serves `wss://` only, with this configuration of rustls, on all listeners that have none of
     /// their own; to serve `ws://` beside it, give it to [the listeners](Listener::tls) that speak
     /// TLS instead. [`tls_from_pem`](super::tls_from_pem) makes one of files, and
-    /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY header is expected before the
-    /// TLS handshake, in clear text. Early data are never taken.
+    /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY header
+    /// is expected before the TLS handshake, in clear text. Early data are never taken.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);

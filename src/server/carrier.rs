@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
@@ -35,6 +36,8 @@ pub(super) struct Port {
     pub(super) tls: Option<Arc<Tls>>,
     /// It may have connections to accept.
     pub(super) acceptable: bool,
+    /// After a failure, accepting waits until then.
+    pub(super) accept_at: Option<Duration>,
 }
 
 impl Port {
@@ -43,7 +46,13 @@ impl Port {
             acceptor,
             tls,
             acceptable: true,
+            accept_at: None,
         }
+    }
+
+    /// Whether it is worth a try.
+    pub(super) fn is_ready(&self, now: Duration) -> bool {
+        self.acceptable && self.accept_at.is_none_or(|at| now >= at)
     }
 }
 

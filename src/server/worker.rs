@@ -40,7 +40,7 @@ pub(super) struct Worker<T> {
     ports: Vec<Port>,
     /// One of them may have connections to accept.
     acceptable: bool,
-    /// After a failure, accepting waits until then.
+    /// All that may have some have failed, and wait until then.
     accept_at: Option<Duration>,
     balance: Balance,
 }
@@ -168,7 +168,7 @@ impl<T: Carrier> Worker<T> {
     }
 
     fn accept(&mut self, now: Duration) {
-        if self.accept_at.is_some_and(|at| now < at) {
+        if !self.ports.iter().any(|it| it.is_ready(now)) {
             return;
         }
         self.accept_at = None;
@@ -177,7 +177,7 @@ impl<T: Carrier> Worker<T> {
         for at in 0..self.ports.len() {
             for _ in 0..ACCEPTS_PER_TURN {
                 let port = &mut self.ports[at];
-                if !port.acceptable {
+                if !port.is_ready(now) {
                     break;
                 }
                 if !self.balance.takes(&shared.loads, now) {
@@ -198,15 +198,16 @@ impl<T: Carrier> Worker<T> {
                         // Out of file descriptors or memory: the listener lives and tries again.
                         _ => {
                             shared.accept_failed(self.index, &error);
-                            self.accept_at = Some(now.saturating_add(ACCEPT_PAUSE));
-                            return;
+                            port.accept_at = Some(now.saturating_add(ACCEPT_PAUSE));
                         }
                     },
                 }
             }
         }
         self.acceptable = self.ports.iter().any(|it| it.acceptable);
-        if !self.acceptable {
+        if !self.ports.iter().any(|it| it.is_ready(now)) {
+            let waiting = self.ports.iter().filter(|it| it.acceptable);
+            self.accept_at = waiting.filter_map(|it| it.accept_at).min();
             self.balance.done();
         }
     }
@@ -215,12 +216,11 @@ impl<T: Carrier> Worker<T> {
     fn admit(&mut self, socket: Socket, tls: Option<&Tls>, peer: SocketAddr, shared: &Shared) {
         let Ok(permit) = shared.connections.admit() else {
             shared.handshake_failed(self.index, peer, HandshakeFailure::TooManyConnections);
-            // Nothing can be said before the TLS handshake, which would cost more than is worth
-            // it.
-            return match tls {
-                None => socket.refuse(),
-                Some(_) => {}
-            };
+            // Nothing can be said before a TLS handshake, which would cost more than is worth it.
+            if tls.is_none() {
+                socket.refuse();
+            }
+            return;
         };
         let Ok(transport) = T::new(socket, tls, peer, shared) else {
             return shared.handshake_failed(self.index, peer, HandshakeFailure::Tls);

@@ -3,12 +3,12 @@
 use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
-use sockeye::server::{Listener, LocalAddr};
+use sockeye::server::{ErrorCause, Listener, LocalAddr};
 
 use crate::handshake_util::upgrade;
 use crate::net::{Peer, Probe};
@@ -43,6 +43,27 @@ fn a_socket_that_does_not_listen_is_an_error() {
     let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let error = failure([Listener::from_std(OwnedFd::from(connected).into())]);
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+/// Whoever else has a socket can end it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listener_that_fails_holds_up_no_other() {
+    let broken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let clone = broken.try_clone().unwrap();
+    let (server, addresses) = serve([Listener::from_std(broken), Listener::tcp("127.0.0.1:0")]);
+    // As a stream it can be shut down.
+    let clone = TcpStream::from(OwnedFd::from(clone));
+    clone.shutdown(Shutdown::Both).unwrap();
+    let failed = || server.handle().stats().errors.count(ErrorCause::Accept);
+    while failed() == 0 {
+        std::thread::yield_now();
+    }
+    for _ in 0..100 {
+        let mut peer = Peer::connect(addresses[1].tcp().unwrap());
+        peer.upgrade(&upgrade());
+        peer.ask("served");
+    }
 }
 
 const ROLE: &str = "SOCKEYE_TEST_CHILD";
