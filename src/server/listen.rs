@@ -1,5 +1,6 @@
 //! Where a server listens, and how: TCP addresses, Unix sockets, sockets that are handed in.
 
+mod tcp;
 #[cfg(unix)]
 mod unix;
 
@@ -16,7 +17,7 @@ use std::string::{String, ToString as _};
 use std::sync::Arc;
 use std::vec::Vec;
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 
 use super::carrier::{Acceptor, Port, Tls};
 use crate::error::Error;
@@ -252,7 +253,7 @@ impl Listener {
         let socket = match self.place {
             Place::Address(addresses) => {
                 let settings = (self.reuse_port, self.only_v6);
-                BoundSocket::Tcp(bind_first(&addresses?, settings, given)?)
+                BoundSocket::Tcp(tcp::bind(&addresses?, settings, given)?)
             }
             Place::Tcp(listener) => {
                 hand_in(SockRef::from(&listener), set)?;
@@ -431,59 +432,6 @@ impl fmt::Display for LocalAddr {
     }
 }
 
-/// Binds the first that can be bound, and listens.
-fn bind_first(
-    addresses: &[SocketAddr],
-    (reuse_port, only_v6): (bool, Option<bool>),
-    backlog: i32,
-) -> io::Result<TcpListener> {
-    let bind = |address: SocketAddr| {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        // A server that is started again binds though connections of the last one linger. Windows
-        // takes it for what SO_REUSEPORT is elsewhere.
-        #[cfg(not(windows))]
-        socket.set_reuse_address(true)?;
-        if reuse_port {
-            set_reuse_port(&socket)?;
-        }
-        if let Some(only) = only_v6.filter(|_| address.is_ipv6()) {
-            socket.set_only_v6(only)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(backlog)?;
-        Ok(socket.into())
-    };
-    let mut failed = None;
-    for address in addresses {
-        match bind(*address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = Some(about(address, &error)),
-        }
-    }
-    Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
-}
-
-#[cfg(all(
-    unix,
-    not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
-))]
-fn set_reuse_port(socket: &Socket) -> io::Result<()> {
-    socket.set_reuse_port(true)
-}
-
-#[cfg(not(all(
-    unix,
-    not(any(target_os = "solaris", target_os = "illumos", target_os = "cygwin"))
-)))]
-fn set_reuse_port(_: &Socket) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 /// A socket that is there already.
 fn hand_in(socket: SockRef<'_>, backlog: Option<i32>) -> io::Result<()> {
     socket.set_nonblocking(true)?;
@@ -503,6 +451,3 @@ fn hand_in(socket: SockRef<'_>, backlog: Option<i32>) -> io::Result<()> {
 fn about(what: impl fmt::Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
-
-#[cfg(test)]
-mod tests;
