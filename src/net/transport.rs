@@ -73,7 +73,7 @@ pub(crate) trait Transport {
 }
 
 /// Of std's or mio's stream; `$read` and `$write` are its system calls.
-macro_rules! tcp_transport {
+macro_rules! socket_transport {
     ($stream:ty, $read:expr, $write:expr) => {
         impl Transport for $stream {
             #[inline]
@@ -106,30 +106,34 @@ macro_rules! tcp_transport {
 }
 
 #[cfg(all(feature = "server", target_os = "linux"))]
-tcp_transport!(mio::net::TcpStream, linux::recv, linux::send);
+socket_transport!(mio::net::TcpStream, linux::recv, linux::send);
+#[cfg(all(feature = "server", target_os = "linux"))]
+socket_transport!(mio::net::UnixStream, linux::recv, linux::send);
 #[cfg(all(feature = "server", not(target_os = "linux")))]
-tcp_transport!(mio::net::TcpStream, io::Read::read, io::Write::write);
+socket_transport!(mio::net::TcpStream, io::Read::read, io::Write::write);
+#[cfg(all(feature = "server", unix, not(target_os = "linux")))]
+socket_transport!(mio::net::UnixStream, io::Read::read, io::Write::write);
 #[cfg(feature = "client")]
-tcp_transport!(std::net::TcpStream, io::Read::read, io::Write::write);
+socket_transport!(std::net::TcpStream, io::Read::read, io::Write::write);
 
 /// The system calls of a server's messages by themselves: the C library makes each a cancellation
 /// point, which costs more instructions than a short message.
 #[cfg(all(feature = "server", target_os = "linux"))]
 mod linux {
     use std::io;
+    use std::os::fd::AsFd;
 
-    use mio::net::TcpStream;
     use rustix::io::Errno;
     use rustix::net::{RecvFlags, SendFlags};
 
     #[inline]
-    pub(super) fn recv(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn recv(stream: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
         let received = rustix::net::recv(stream, buffer, RecvFlags::empty());
         received.map(|(count, _)| count).map_err(failed)
     }
 
     #[inline]
-    pub(super) fn send(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn send(stream: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
         // A peer that is gone is an error here, and no signal to the process.
         rustix::net::send(stream, bytes, SendFlags::NOSIGNAL).map_err(failed)
     }

@@ -3,15 +3,12 @@
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::format;
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::num::NonZeroUsize;
-use std::panic::resume_unwind;
 use std::string::String;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::Duration;
 use std::vec;
@@ -19,12 +16,15 @@ use std::vec::Vec;
 
 use mio::{Poll, Waker};
 
-use super::handle::Handle;
+use super::balance::Load;
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Request};
 use super::id::Standings;
 use super::inbox::{self, Inbox};
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
+#[cfg(feature = "tls")]
+use super::listen::share_tls;
+use super::listen::{Listener, bind_all};
 use super::observer::Observer;
 use super::pattern::TopicPattern;
 use super::presence::{MemoryPresence, Presence};
@@ -32,6 +32,7 @@ use super::proxy::TrustedProxies;
 use super::reject::Reject;
 use super::route::{Guard, MAX_KEYS, Options, RateByKey, Route, option_methods};
 use super::router::{Entry, Router};
+use super::running::Server;
 use super::shards::Shards;
 use super::shared::{Settings, Shared};
 use super::socket::Overflow;
@@ -39,7 +40,7 @@ use super::socket::Overflow;
 use super::tls::Tls;
 use super::topic_options::TopicOptions;
 use super::topics::{Directory, TopicLimits};
-use super::worker::{Carrier, WAKER, Worker};
+use super::worker::WAKER;
 use crate::error::Error;
 use crate::net::Clock;
 use crate::proto::{Config, Origins};
@@ -96,8 +97,8 @@ impl Builder {
         }
     }
 
-    /// How many threads serve, each with its own connections; new ones go to the worker that has
-    /// the fewest. Default as many as there are processors, at most 128.
+    /// How many threads serve, each with its own connections; a new one is accepted by a worker that
+    /// has few and isn't held by a handler. Default as many as there are processors, at most 128.
     pub fn workers(mut self, count: NonZeroUsize) -> Self {
         self.workers = Some(count);
         self
@@ -311,26 +312,56 @@ impl Builder {
         self
     }
 
-    /// Serves `wss://` only, with this configuration of rustls;
-    /// [`tls_from_pem`](super::tls_from_pem) makes one of files, and
-    /// [`Handle::set_tls`] replaces it while the server runs. A PROXY header is expected before the
-    /// TLS handshake, in clear text. Early data are never taken.
+    /// Serves `wss://` only, with this configuration of rustls, on all listeners that have none of
+    /// their own; to serve `ws://` beside it, give it to [the listeners](Listener::tls) that speak
+    /// TLS instead. [`tls_from_pem`](super::tls_from_pem) makes one of files, and
+    /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY header
+    /// is expected before the TLS handshake, in clear text. Early data are never taken.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
         self
     }
 
-    /// Binds the address and listens; port 0 takes a free one, which
-    /// [`Server::local_addr`] tells.
+    /// Listens on a TCP address; port 0 takes a free one, which [`Server::local_addr`] tells. The
+    /// same as [`listen_on`](Self::listen_on) with one [`Listener::tcp`].
     ///
     /// # Errors
-    /// [`Error::Io`] when the address can't be bound, or for a path that is no pattern or clashes
-    /// with another; `Error::Tls` for a TLS configuration that can't be used.
+    /// As [`listen_on`](Self::listen_on).
     pub fn listen(self, address: impl ToSocketAddrs) -> Result<Server, Error> {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+        self.listen_on([Listener::tcp(address)])
+    }
+
+    /// Listens on all of these; their connections are served alike, by the same workers, routes
+    /// and topics.
+    ///
+    /// ```no_run
+    /// use sockeye::server::{HttpResponse, Listener, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .get("/health", |_| HttpResponse::text("ok"))
+    ///     .listen_on([
+    ///         Listener::tcp("0.0.0.0:9001"),
+    ///         Listener::tcp("[::]:9001").only_v6(true),
+    ///     ])?;
+    /// server.run()?;
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one of them can't be bound (it is named), can't have one of its settings,
+    /// or when there is none; for a path that is no pattern or clashes with another. `Error::Tls`
+    /// for a TLS configuration that can't be used.
+    pub fn listen_on(
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut self,
+        listeners: impl IntoIterator<Item = Listener>,
+    ) -> Result<Server, Error> {
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
+        let mut listeners: Vec<Listener> = listeners.into_iter().collect();
+        #[cfg(feature = "tls")]
+        let config = share_tls(&mut listeners, self.tls.take());
+        #[cfg(feature = "tls")]
+        self.tls.clone_from(&config);
         let count = self.workers.map_or_else(processors, NonZeroUsize::get);
         let count = count.min(MAX_WORKERS);
         let mut polls = Vec::with_capacity(count);
@@ -342,19 +373,12 @@ impl Builder {
             polls.push(poll);
         }
         let shared = Arc::new(self.shared(wakers)?);
-        let listener = mio::net::TcpListener::from_std(listener);
-        #[cfg(feature = "tls")]
-        let workers = match shared.tls {
-            None => Workers::Plain(workers(polls, listener, &shared)?),
-            Some(_) => Workers::Tls(workers(polls, listener, &shared)?),
-        };
-        #[cfg(not(feature = "tls"))]
-        let workers = Workers::Plain(workers(polls, listener, &shared)?);
-        Ok(Server {
-            workers,
-            shared,
-            address,
-        })
+        let bound = bind_all(
+            listeners,
+            #[cfg(feature = "tls")]
+            config.as_ref().zip(shared.tls.as_ref()),
+        )?;
+        Ok(Server::new(polls, bound, shared)?)
     }
 
     /// What the workers with these wakers share; None where nobody polls.
@@ -388,7 +412,7 @@ impl Builder {
                 proxy_protocol: self.proxy_protocol,
             },
             clock: Clock::start(),
-            loads: workers.clone().map(|_| AtomicUsize::new(0)).collect(),
+            loads: workers.clone().map(|_| Load::default()).collect(),
             metrics: workers.clone().map(|_| Arc::default()).collect(),
             standings: workers.clone().map(|_| Standings::default()).collect(),
             inboxes: inboxes.collect(),
@@ -402,7 +426,7 @@ impl Builder {
             handshake_rates: HandshakeRates::new(per_address, total, MAX_KEYS),
             by_address: self.by_address.map(|limit| Keyed::new(limit, MAX_KEYS)),
             #[cfg(feature = "tls")]
-            tls: self.tls.map(Tls::new).transpose()?,
+            tls: self.tls.map(Tls::new).transpose()?.map(Arc::new),
         })
     }
 }
@@ -419,105 +443,6 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("config", &self.options.config)
             .field("routes", &self.routes)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The workers, over TCP or over TLS: which one is decided once, not with each read.
-enum Workers {
-    Plain(Vec<Worker<mio::net::TcpStream>>),
-    #[cfg(feature = "tls")]
-    Tls(Vec<Worker<crate::net::ServerTls<mio::net::TcpStream>>>),
-}
-
-fn workers<T: Carrier>(
-    polls: Vec<Poll>,
-    listener: mio::net::TcpListener,
-    shared: &Arc<Shared>,
-) -> io::Result<Vec<Worker<T>>> {
-    let mut listener = Some(listener);
-    let polls = polls.into_iter().enumerate();
-    polls
-        .map(|(index, poll)| Worker::new(index, shared, poll, listener.take()))
-        .collect()
-}
-
-/// A server that listens. It accepts connections once it [runs](Self::run).
-pub struct Server {
-    workers: Workers,
-    shared: Arc<Shared>,
-    address: SocketAddr,
-}
-
-impl Server {
-    /// Begins to put a server together.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
-    /// The address it listens on.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// A handle that reaches the server from any thread while it runs.
-    #[must_use]
-    pub fn handle(&self) -> Handle {
-        Handle::new(&self.shared)
-    }
-
-    /// Serves, on this thread and one more for each further worker, until
-    /// [`Handle::shut_down`].
-    ///
-    /// # Errors
-    /// [`Error::Io`] when the operating system's event queue fails or has no more threads. Errors
-    /// of single connections end these only.
-    pub fn run(self) -> Result<(), Error> {
-        #[cfg(feature = "tracing")]
-        tracing::info!(target: "sockeye", address = %self.address, "serving");
-        match self.workers {
-            Workers::Plain(workers) => run(workers, &self.shared),
-            #[cfg(feature = "tls")]
-            Workers::Tls(workers) => run(workers, &self.shared),
-        }
-    }
-}
-
-fn run<T: Carrier + Send>(workers: Vec<Worker<T>>, shared: &Arc<Shared>) -> Result<(), Error> {
-    let mut workers = workers.into_iter();
-    let Some(first) = workers.next() else {
-        return Ok(());
-    };
-    thread::scope(|scope| {
-        let mut others = Vec::new();
-        for (index, worker) in workers.enumerate() {
-            let name = format!("sockeye-{}", index + 1);
-            let spawned = thread::Builder::new()
-                .name(name)
-                .spawn_scoped(scope, || worker.run());
-            match spawned {
-                Ok(other) => others.push(other),
-                Err(error) => {
-                    Handle::new(shared).shut_down();
-                    return Err(error.into());
-                }
-            }
-        }
-        let mut result = first.run();
-        for other in others {
-            let other = other.join().unwrap_or_else(|panic| resume_unwind(panic));
-            result = result.and(other);
-        }
-        Ok(result?)
-    })
-}
-
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("address", &self.address)
-            .field("workers", &self.shared.inboxes.len())
             .finish_non_exhaustive()
     }
 }

@@ -308,13 +308,19 @@ impl Handle {
     /// Gives new connections this TLS configuration, a renewed certificate say; those that there
     /// are go on with theirs.
     ///
+    /// It replaces that of [`Builder::tls`](super::Builder::tls), on all listeners that have it;
+    /// where that wasn't called, the one that the listeners of
+    /// [`Listener::tls`](super::Listener::tls) share. A listener with another keeps its own:
+    /// rustls' resolvers renew certificates within a configuration.
+    ///
     /// # Errors
     /// [`Error::Tls`](crate::Error::Tls) when no connection can be made of it, [`Error::Io`] for a
-    /// server that was started without TLS; nothing changes then.
+    /// server that was started without TLS, or with several configurations and none of
+    /// [`Builder::tls`](super::Builder::tls); nothing changes then.
     #[cfg(feature = "tls")]
     pub fn set_tls(&self, config: Arc<rustls::ServerConfig>) -> Result<(), Error> {
         let Some(tls) = &self.shared.tls else {
-            let text = "the server was started without TLS, and can't change to it: Builder::tls";
+            let text = "the server has no one TLS configuration to replace: Builder::tls";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text).into());
         };
         tls.replace(config)

@@ -31,12 +31,24 @@
 //! | compression | off | off | off | off | on | off |
 //! | messages or bytes a second | – | – | – | – | – | – |
 //!
+//! # Listening
+//!
+//! [`Builder::listen`] takes one TCP address, [`Builder::listen_on`] any number of [`Listener`]s:
+//! addresses of IPv4 and IPv6, Unix sockets, sockets that are handed in by systemd or by the
+//! application, each with TLS or without. All of them lead to the same routes and topics.
+//!
+//! All workers accept. A handler that waits holds the connections of its own worker and no others:
+//! new ones, and plain requests on them, are served by the other workers meanwhile. A worker that
+//! has more connections than another leaves a new one to that one for a millisecond, and takes it
+//! then if it is still there, so that connections are spread evenly over workers that aren't held.
+//!
 //! # TLS
 //!
 //! With the feature `tls`, `Builder::tls` takes a `ServerConfig` of rustls, which the crate exports
-//! again as `sockeye::rustls`, and the server serves `wss://` and nothing else. `tls_from_pem` makes
-//! one of a certificate chain and its key; all that rustls can is there for who builds their own:
-//! client certificates, a certificate for each name, tickets.
+//! again as `sockeye::rustls`, and the server serves `wss://` and nothing else; `Listener::tls` is for
+//! one listener, beside others that serve `ws://`. `tls_from_pem` makes a configuration of a
+//! certificate chain and its key; all that rustls can is there for who builds their own: client
+//! certificates, a certificate for each name, tickets.
 //!
 //! - A renewed certificate needs no restart: `Handle::set_tls` is for the connections that come
 //!   after it.
@@ -59,7 +71,9 @@
 //! and writes to at most some hundreds of those that a publish has reached, so that neither a busy
 //! peer nor a large topic keeps the others waiting for more than some milliseconds.
 
+mod balance;
 mod builder;
+mod carrier;
 mod deferred;
 mod events;
 mod handle;
@@ -73,6 +87,7 @@ mod hub;
 pub mod json;
 mod limits;
 mod link;
+mod listen;
 mod metrics;
 mod observer;
 mod pattern;
@@ -81,6 +96,7 @@ mod proxy;
 mod reject;
 mod route;
 mod router;
+mod running;
 mod session;
 mod shards;
 mod shared;
@@ -98,7 +114,7 @@ mod trace;
 mod wire;
 mod worker;
 
-pub use builder::{Builder, Server};
+pub use builder::Builder;
 pub use deferred::{Deferred, Reply};
 pub use handle::Handle;
 pub use handler::{Cause, End, EndKind, Handler};
@@ -107,6 +123,7 @@ pub use http::{HttpHandler, HttpResponse, Methods, Request};
 pub use id::ConnectionId;
 pub use inbox::HandleError;
 pub use limits::{Excess, Rate, RateLimit};
+pub use listen::{Listener, LocalAddr};
 pub use metrics::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
 pub use observer::{ConnectionStats, FailedHandshake, Observer};
 pub use pattern::{PatternError, TopicPattern};
@@ -114,6 +131,7 @@ pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceErr
 pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use reject::Reject;
 pub use route::{Accepted, Guard, Route};
+pub use running::Server;
 pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
 #[cfg(feature = "tls")]
 pub use tls::tls_from_pem;

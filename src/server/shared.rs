@@ -6,9 +6,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::vec::Vec;
 
+use super::balance::Load;
 use super::handler::End;
 use super::id::{ConnectionId, Standing, Standings};
 use super::inbox::Inbox;
@@ -50,13 +51,13 @@ pub(super) struct Shared {
     /// Held by topic while a change is decided and announced: so it is announced before the next
     /// one is decided.
     pub(super) presence_order: Shards<()>,
-    /// Connections of each worker, open or not.
-    pub(super) loads: Vec<AtomicUsize>,
+    /// Of each worker, for the others to see who accepts.
+    pub(super) loads: Vec<Load>,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) handshake_rates: HandshakeRates,
     pub(super) by_address: Option<Keyed<IpAddr>>,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<super::tls::Tls>,
+    pub(super) tls: Option<Arc<super::tls::Tls>>,
     /// Those of each worker, apart from each other: no two write to one cache line.
     pub(super) metrics: Vec<Arc<Metrics>>,
 }
@@ -64,12 +65,16 @@ pub(super) struct Shared {
 impl Shared {
     /// This worker has accepted a connection.
     pub(super) fn take_in(&self, worker: usize) {
-        self.loads[worker].fetch_add(1, Ordering::Relaxed);
+        self.loads[worker]
+            .connections
+            .fetch_add(1, Ordering::Relaxed);
     }
 
     /// A connection of this worker is gone.
     pub(super) fn left(&self, worker: usize) {
-        self.loads[worker].fetch_sub(1, Ordering::Relaxed);
+        self.loads[worker]
+            .connections
+            .fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The counters of a connection's worker.

@@ -1,28 +1,23 @@
-//! TLS under the server's connections: the configuration, and what a worker makes of it.
+//! TLS under the server's connections: the configuration.
 //!
 //! Owns where the configuration lies while the server runs. Leaves the protocol to
 //! [`net`](crate::net), and all choices to rustls' `ServerConfig`.
 
 use std::format;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec;
 use std::vec::Vec;
 
-use mio::net::TcpStream;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::UnbufferedServerConnection;
 
-use super::shared::Shared;
-use super::worker::Carrier;
 use crate::error::Error;
-use crate::net::ServerTls;
 
-/// The configuration of new connections.
+/// The configuration of new connections, of all listeners that have it.
 pub(super) struct Tls(Mutex<Arc<ServerConfig>>);
 
 impl Tls {
@@ -39,7 +34,8 @@ impl Tls {
         Ok(())
     }
 
-    fn connection(&self) -> Result<UnbufferedServerConnection, rustls::Error> {
+    /// The server's side of one connection.
+    pub(super) fn connection(&self) -> Result<UnbufferedServerConnection, rustls::Error> {
         UnbufferedServerConnection::new(Arc::clone(&self.lock()))
     }
 
@@ -59,23 +55,6 @@ fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, Error> {
     }
     UnbufferedServerConnection::new(Arc::clone(&config))?;
     Ok(config)
-}
-
-impl Carrier for ServerTls<TcpStream> {
-    fn new(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<Self> {
-        let tls = shared.tls.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        let connection = tls.connection().map_err(io::Error::other)?;
-        // A PROXY header comes before the TLS handshake.
-        let clear = shared.settings.proxy_protocol.contains(peer.ip());
-        Self::new(socket, connection, clear)
-    }
-
-    fn socket(&mut self) -> &mut TcpStream {
-        self.socket_mut()
-    }
-
-    /// Nothing can be said before the TLS handshake, which would cost more than is worth it.
-    fn refuse(_: TcpStream) {}
 }
 
 /// Makes a configuration of a certificate chain, the server's own certificate first, and its

@@ -5,64 +5,39 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec::Vec;
 
-use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use super::balance::Balance;
+use super::carrier::{Carrier, Port, Socket, Tls};
 use super::handle::Handle;
 use super::hub::Hub;
-use super::limits::Permit;
 use super::metrics::HandshakeFailure;
 use super::shared::Shared;
-use crate::net::{Clock, Transport};
+use crate::net::Clock;
 
-/// Tokens from the slab never reach these two.
-pub(super) const LISTENER: Token = Token(usize::MAX);
-pub(super) const WAKER: Token = Token(usize::MAX - 1);
+/// Tokens from the slab never reach these: the listeners' from here on, in their order, and the
+/// waker's.
+const LISTENERS: usize = usize::MAX / 2;
+pub(super) const WAKER: Token = Token(usize::MAX);
 
 /// Readiness events taken at once; more stay in the kernel for the next turn.
 const EVENTS: usize = 1024;
 
-/// Connections accepted before the others get their turn.
+/// Connections accepted from each listener before the others get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// After the process or the system ran out of file descriptors or memory, accepting waits this
 /// long: no spinning meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// What sessions run on: made of a connection that was accepted.
-pub(super) trait Carrier: Transport + Sized {
-    fn new(socket: TcpStream, peer: SocketAddr, shared: &Shared) -> io::Result<Self>;
-
-    /// What the poll watches.
-    fn socket(&mut self) -> &mut TcpStream;
-
-    /// Tells a connection that is one too many, as far as its socket takes that at once.
-    fn refuse(socket: TcpStream);
-}
-
-impl Carrier for TcpStream {
-    fn new(socket: TcpStream, _: SocketAddr, _: &Shared) -> io::Result<Self> {
-        Ok(socket)
-    }
-
-    fn socket(&mut self) -> &mut TcpStream {
-        self
-    }
-
-    fn refuse(mut socket: TcpStream) {
-        let response = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
-            Retry-After: 5\r\nContent-Length: 0\r\n\r\n";
-        let _ = Transport::write(&mut socket, response);
-    }
-}
-
 /// A thread's part of a server, before it runs.
 pub(super) struct Worker<T> {
     index: usize,
     shared: Arc<Shared>,
     poll: Poll,
-    listener: Option<TcpListener>,
+    ports: Vec<Port>,
     sessions: PhantomData<fn() -> T>,
 }
 
@@ -72,12 +47,13 @@ struct Loop<T> {
     clock: Clock,
     poll: Poll,
     hub: Hub<T>,
-    /// The first worker accepts for all; None for the others, and once the server stops.
-    listener: Option<TcpListener>,
-    /// The listener may have connections to accept.
+    /// All listeners of the server; none once it stops.
+    ports: Vec<Port>,
+    /// One of them may have connections to accept.
     acceptable: bool,
-    /// Accepting waits until then.
+    /// All that may have some have failed, and wait until then.
     accept_at: Option<Duration>,
+    balance: Balance,
 }
 
 impl<T: Carrier> Worker<T> {
@@ -85,17 +61,19 @@ impl<T: Carrier> Worker<T> {
         index: usize,
         shared: &Arc<Shared>,
         poll: Poll,
-        mut listener: Option<TcpListener>,
+        mut ports: Vec<Port>,
     ) -> io::Result<Self> {
-        if let Some(listener) = &mut listener {
+        for (at, port) in ports.iter_mut().enumerate() {
+            let source = port.acceptor.source();
+            let token = Token(LISTENERS + at);
             poll.registry()
-                .register(listener, LISTENER, Interest::READABLE)?;
+                .register(source, token, Interest::READABLE)?;
         }
         Ok(Self {
             index,
             shared: Arc::clone(shared),
             poll,
-            listener,
+            ports,
             sessions: PhantomData,
         })
     }
@@ -106,7 +84,7 @@ impl<T: Carrier> Worker<T> {
             index,
             shared,
             poll,
-            listener,
+            ports,
             ..
         } = self;
         let clock = shared.clock;
@@ -115,9 +93,10 @@ impl<T: Carrier> Worker<T> {
             hub: Hub::new(Arc::clone(&shared), index, clock.now()),
             clock,
             poll,
-            acceptable: listener.is_some(),
-            listener,
+            acceptable: !ports.is_empty(),
+            ports,
             accept_at: None,
+            balance: Balance::new(index, shared.loads.len()),
         };
         let result = worker.turns();
         shared.inboxes[index].stop();
@@ -147,9 +126,9 @@ impl<T: Carrier> Loop<T> {
             self.hub.at(now);
             for event in &events {
                 match event.token() {
-                    LISTENER => self.acceptable = true,
                     // What there is to do is looked for in each turn.
                     WAKER => {}
+                    Token(token) if token >= LISTENERS => self.arrived(token - LISTENERS),
                     token => {
                         if event.is_error() {
                             self.hub.broken(token);
@@ -161,83 +140,116 @@ impl<T: Carrier> Loop<T> {
             }
             self.hub.work();
             if self.hub.stops() {
-                self.listener = None;
-                self.acceptable = false;
-                self.accept_at = None;
+                self.stop_listening();
             }
             self.hub.drive_again();
             // Behind the events: what a peer sent in time counts, also when this worker was late.
             self.hub.expire();
-            self.accept(now);
+            if self.acceptable {
+                // The turn may have been long, and the others wait by the clock.
+                self.accept(self.clock.now());
+            }
         }
         Ok(())
     }
 
     /// How long to wait for events.
     fn patience(&self, now: Duration) -> Option<Duration> {
-        if self.acceptable && self.accept_at.is_none() {
-            return Some(Duration::ZERO);
-        }
         let hub = self.hub.patience();
-        match self.accept_at {
-            None => hub,
+        if !self.acceptable {
+            return hub;
+        }
+        match self.accept_at.or(self.balance.until()) {
+            None => Some(Duration::ZERO),
             Some(at) => hub.into_iter().chain([at.saturating_sub(now)]).min(),
         }
     }
 
+    /// The other workers may have the same sockets for longer, so that closing them doesn't take
+    /// them out of this one's poll.
+    fn stop_listening(&mut self) {
+        for mut port in self.ports.drain(..) {
+            // It fails only for a socket that isn't in it.
+            let _ = self.poll.registry().deregister(port.acceptor.source());
+        }
+        self.acceptable = false;
+        self.accept_at = None;
+    }
+
+    /// A listener has connections, unless it is gone.
+    fn arrived(&mut self, at: usize) {
+        if let Some(port) = self.ports.get_mut(at) {
+            port.acceptable = true;
+            self.acceptable = true;
+        }
+    }
+
     fn accept(&mut self, now: Duration) {
-        if self.accept_at.is_some_and(|at| now < at) {
+        if !self.ports.iter().any(|it| it.is_ready(now)) {
             return;
         }
         self.accept_at = None;
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = self.listener.as_ref().filter(|_| self.acceptable) else {
-                return;
-            };
-            match listener.accept() {
-                Ok((stream, peer)) => self.spread(stream, peer),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => self.acceptable = false,
-                    // The peer was gone before it was accepted.
-                    io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::Interrupted => {}
-                    // Out of file descriptors or memory: the listener lives and tries again.
-                    _ => {
-                        self.hub.shared().accept_failed(self.index, &error);
-                        self.accept_at = Some(now.saturating_add(ACCEPT_PAUSE));
-                        return;
+        let shared = Arc::clone(self.hub.shared());
+        self.balance.look(&shared.loads);
+        for at in 0..self.ports.len() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let port = &mut self.ports[at];
+                if !port.is_ready(now) {
+                    break;
+                }
+                if !self.balance.takes(&shared.loads, now) {
+                    return;
+                }
+                match port.acceptor.accept() {
+                    Ok((socket, peer)) => {
+                        let tls = port.tls.clone();
+                        self.admit(socket, tls.as_deref(), peer, &shared);
+                        self.balance.took(&shared.loads);
                     }
-                },
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::WouldBlock => port.acceptable = false,
+                        // The peer was gone before it was accepted.
+                        io::ErrorKind::ConnectionAborted
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::Interrupted => {}
+                        // Out of file descriptors or memory: the listener lives and tries again.
+                        _ => {
+                            shared.accept_failed(self.index, &error);
+                            port.accept_at = Some(now.saturating_add(ACCEPT_PAUSE));
+                        }
+                    },
+                }
             }
+        }
+        self.acceptable = self.ports.iter().any(|it| it.acceptable);
+        if !self.ports.iter().any(|it| it.is_ready(now)) {
+            let waiting = self.ports.iter().filter(|it| it.acceptable);
+            self.accept_at = waiting.filter_map(|it| it.accept_at).min();
+            self.balance.done();
         }
     }
 
-    /// Gives a connection to the worker that has the fewest.
-    fn spread(&mut self, stream: TcpStream, peer: SocketAddr) {
-        // Replies leave when their turn ends, not when the peer has acknowledged the last ones.
-        // Where it can't be set, they are only slower.
-        let _ = stream.set_nodelay(true);
-        let shared = self.hub.shared();
+    /// Takes a connection in, unless it is one too many.
+    fn admit(&mut self, socket: Socket, tls: Option<&Tls>, peer: SocketAddr, shared: &Shared) {
         let Ok(permit) = shared.connections.admit() else {
             shared.handshake_failed(self.index, peer, HandshakeFailure::TooManyConnections);
-            return T::refuse(stream);
+            // Nothing can be said before a TLS handshake, which would cost more than is worth it.
+            if tls.is_none() {
+                socket.refuse();
+            }
+            return;
+        };
+        let Ok(transport) = T::new(socket, tls, peer, shared) else {
+            return shared.handshake_failed(self.index, peer, HandshakeFailure::Tls);
         };
         shared.take_in(self.index);
-        self.add(stream, peer, permit);
-    }
-
-    fn add(&mut self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
-        let Ok(stream) = T::new(stream, peer, self.hub.shared()) else {
-            let shared = self.hub.shared();
-            shared.handshake_failed(self.index, peer, HandshakeFailure::Tls);
-            return shared.left(self.index);
-        };
         let registry = self.poll.registry();
-        self.hub.insert(stream, peer, permit, |stream, token| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let socket = stream.socket();
-            registry.register(socket, token, interest).is_ok()
-        });
+        self.hub
+            .insert(transport, peer, permit, |transport, token| {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                registry
+                    .register(transport.source(), token, interest)
+                    .is_ok()
+            });
     }
 }

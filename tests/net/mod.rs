@@ -39,7 +39,10 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(builder: Builder) -> Self {
-        let server = builder.listen("127.0.0.1:0").unwrap();
+        Self::of(builder.listen("127.0.0.1:0").unwrap())
+    }
+
+    pub(crate) fn of(server: Server) -> Self {
         let (address, handle) = (server.local_addr(), server.handle());
         let (tell, ended) = channel();
         thread::spawn(move || tell.send(server.run()));

@@ -261,7 +261,10 @@ impl World {
             ("subscriptions", stats.subscriptions),
             ("queued_bytes", stats.queued_bytes),
             ("permits", self.shared.connections.total() as u64),
-            ("load", self.shared.loads[0].load(Ordering::Relaxed) as u64),
+            (
+                "load",
+                self.shared.loads[0].connections.load(Ordering::Relaxed) as u64,
+            ),
         ];
         for (name, gauge) in gauges {
             assert_eq!(gauge, 0, "{name}");

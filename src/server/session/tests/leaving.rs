@@ -171,7 +171,7 @@ fn a_pause_for_a_backlog_ends_with_it_or_with_send_timeout() {
         if takes {
             rig.wire(|wire| wire.give_room(usize::MAX));
             assert_eq!(rig.settle(), Next::Drop);
-            assert_eq!(rig.told(), [text("unread"), closed("4001")]);
+            assert_eq!(rig.told(), [Told::Drain, text("unread"), closed("4001")]);
         } else {
             assert_eq!(rig.expire(), Next::Drop);
             assert_eq!(rig.told(), [closed("stalled")]);
