@@ -63,7 +63,7 @@ impl Handler for Panics {
             "on_message" => {
                 // What the call did before is whole.
                 socket.subscribe("topic").unwrap();
-                socket.join("topic", "ann", "").unwrap();
+                socket.join("topic", "ann", "", |_| None).unwrap();
                 let _ = socket.send("before the panic");
                 // So that on_drain is owed, which must not follow.
                 let _ = socket.send(&vec![0; LIMIT]);
@@ -296,8 +296,8 @@ impl Presence for NoExit {
 #[test]
 fn a_panic_of_the_presence_store_as_a_connection_ends_is_the_connections_own() {
     let probe = Probe::new(|socket, message, _| {
-        let _ = socket.join("one", "user", "");
-        let _ = socket.join("two", "user", "");
+        let _ = socket.join("one", "user", "", |_| None);
+        let _ = socket.join("two", "user", "", |_| None);
         let _ = socket.subscribe("topic");
         socket.send(message);
     });

@@ -12,8 +12,8 @@ use std::thread;
 use net::{Peer, Running, observing, patient, wait_for_ends};
 use sockeye::proto::Message;
 use sockeye::server::{
-    Builder, ConnectionId, End, Handler, PresenceChange, Server, Socket, SubscribeError,
-    TopicLimits, TopicOptions,
+    Builder, ConnectionId, End, HandleError, Handler, PresenceChange, Server, Socket,
+    SubscribeError, TopicLimits, TopicOptions,
 };
 
 /// Does what it is told by text messages, answers each with what came of it, and sends what it
@@ -27,10 +27,10 @@ impl Handler for Verbs {
         let text = message.as_text().expect("text").to_owned();
         let words: Vec<&str> = text.splitn(3, ' ').collect();
         let counts = |it: sockeye::server::Published| {
-            format!("{}/{}/{}/{}", it.sent, it.queued, it.dropped, it.remote)
+            format!("{}/{}/{}/{}", it.sent, it.queued, it.dropped, it.waiting)
         };
         let answer = match *words {
-            ["sub", topic] => format!("{:?}", socket.subscribe(topic)),
+            ["sub", topic] => format!("{:?}", socket.subscribe(topic).map(|it| it.count)),
             ["unsub", topic] => socket.unsubscribe(topic).to_string(),
             ["topics"] => socket.topics().collect::<Vec<_>>().join(" "),
             ["others", topic, text] => counts(socket.publish(topic, text)),
@@ -40,11 +40,11 @@ impl Handler for Verbs {
                 socket.publish_to_all(topic, text);
                 "last".into()
             }
-            ["join", topic, user] => match socket.join(topic, user, "data") {
+            ["join", topic, user] => match socket.join(topic, user, "data", |_| None) {
                 Ok(change) => name(&change).into(),
                 Err(error) => format!("{error:?}"),
             },
-            ["leave", topic] => name(&socket.leave(topic)).into(),
+            ["leave", topic] => name(&socket.leave(topic, |_| None)).into(),
             ["id"] => socket.id().to_u64().to_string(),
             _ => panic!("{text:?}"),
         };
@@ -66,10 +66,17 @@ impl Handler for Verbs {
 
     /// What the close of a presence's last member announces, as applications do.
     fn on_close(&self, socket: &mut Socket<'_, ()>, _: &End) {
-        if let PresenceChange::Left(member) = socket.leave("announced") {
-            socket.publish("announced", &*format!("{} left", member.user));
-        }
+        socket.leave("announced", |change| match change {
+            PresenceChange::Left(member) => Some(format!("{} left", member.user).into()),
+            _ => None,
+        });
     }
+}
+
+/// How many a message of the handle's is on its way to.
+fn published(server: &Running, topic: &str, text: &str) -> Result<usize, HandleError> {
+    let published = server.handle().publish(topic, text);
+    published.map(|it| it.waiting)
 }
 
 fn name(change: &PresenceChange) -> &'static str {
@@ -173,8 +180,8 @@ fn a_publish_reaches_the_others_or_all_and_says_how_many() {
     for peer in &mut peers {
         assert_eq!((&*peer.hear(), &*peer.hear()), ("three", "four"));
     }
-    assert_eq!(server.handle().publish("a", "five"), Ok(4));
-    assert_eq!(server.handle().publish("b", "nobody"), Ok(0));
+    assert_eq!(published(&server, "a", "five"), Ok(4));
+    assert_eq!(published(&server, "b", "nobody"), Ok(0));
     for peer in &mut peers {
         assert_eq!(peer.hear(), "five");
         peer.settle();
@@ -221,7 +228,7 @@ fn across_workers_each_publishers_messages_arrive_in_its_order() {
         let handle = server.handle();
         scope.spawn(move || {
             for at in 0..COUNT {
-                assert_eq!(handle.publish("a", &*format!("3 {at}")), Ok(3));
+                assert_eq!(handle.publish("a", &*format!("3 {at}")).unwrap().waiting, 3);
             }
         });
         for peer in &mut subscribers {
@@ -252,7 +259,7 @@ fn a_handle_subscribes_and_unsubscribes_and_the_handler_is_told() {
         handle.subscribe(id, "closed").unwrap();
         assert_eq!(peer.hear(), "+closed Err(Refused(\"not for you\"))");
     }
-    assert_eq!(handle.publish("a", "hello"), Ok(2));
+    assert_eq!(published(&server, "a", "hello"), Ok(2));
     for (peer, left) in peers.iter_mut().zip([1, 0]) {
         assert_eq!(peer.hear(), "hello");
         handle.unsubscribe(id(peer), "a").unwrap();
@@ -319,8 +326,8 @@ fn a_new_subscriber_is_sent_the_topics_history_oldest_first() {
         assert_eq!(writer.ask(&format!("others log/a {text}")), "0/0/0/0");
     }
     // Nobody is there, and it is kept.
-    assert_eq!(handle.publish("log/a", "four"), Ok(0));
-    assert_eq!(handle.publish("log/b", "other"), Ok(0));
+    assert_eq!(published(&server, "log/a", "four"), Ok(0));
+    assert_eq!(published(&server, "log/b", "other"), Ok(0));
     let kept = handle.history("log/a", 2);
     assert!(
         kept.iter()

@@ -153,7 +153,7 @@ fn a_handler_asks_the_handle_everything_and_goes_on() {
         let handle = socket.handle();
         let id = socket.id();
         socket.subscribe("topic").unwrap();
-        socket.join("topic", "ann", "").unwrap();
+        socket.join("topic", "ann", "", |_| None).unwrap();
         assert_eq!(handle.subscriber_count("topic"), 1);
         assert_eq!(handle.subscribers("topic"), [id]);
         assert_eq!(handle.topics(), [("topic".into(), 1)]);
@@ -168,14 +168,15 @@ fn a_handler_asks_the_handle_everything_and_goes_on() {
             })
             .unwrap();
         handle.send(id, "from the handle").unwrap();
-        assert_eq!(handle.publish("topic", "published"), Ok(1));
+        assert_eq!(handle.publish("topic", "published").unwrap().waiting, 1);
         let _ = socket.send("asked");
     });
     let (server, _) = serve_with(|it| it.config(patient()).workers(many(2)), probe);
     let mut peer = server.open();
-    assert_eq!(peer.ask(""), "asked");
-    assert_eq!(peer.hear(), "from the handle");
+    // In the order of the calls.
+    assert_eq!(peer.ask(""), "from the handle");
     assert_eq!(peer.hear(), "published");
+    assert_eq!(peer.hear(), "asked");
     let mut counts: Vec<usize> = (0..2)
         .map(|_| listed.recv_timeout(GUARD).unwrap())
         .collect();
@@ -229,7 +230,7 @@ fn a_handle_of_a_stopped_server_answers_stopped() {
     let (peer, id) = open(&server);
     let unknown = ConnectionId::from_u64(u64::MAX);
     let handle = server.handle().clone();
-    assert_eq!(handle.send(unknown, ""), Err(HandleError::Stopped));
+    assert_eq!(handle.send(unknown, ""), Err(HandleError::Gone));
     server.handle().shut_down_within(Duration::ZERO);
     server.join();
     drop(peer);
@@ -237,11 +238,11 @@ fn a_handle_of_a_stopped_server_answers_stopped() {
     assert_eq!(handle.send(id, "too late"), stopped);
     assert_eq!(handle.close(id, CloseCode::NORMAL, ""), stopped);
     assert_eq!(handle.terminate(id), stopped);
-    assert_eq!(handle.subscribe(id, "topic"), stopped);
+    assert_eq!(handle.subscribe(id, "topic").map(drop), stopped);
     assert_eq!(handle.unsubscribe(id, "topic"), stopped);
     assert_eq!(handle.connections(|_| {}), stopped);
     // Nobody is subscribed.
-    assert_eq!(handle.publish("topic", "too late"), Ok(0));
+    assert_eq!(handle.publish("topic", "too late").unwrap().waiting, 0);
     assert_eq!(handle.stats().closes.sum(), 1);
     assert_eq!(handle.connection_count(), 0);
     handle.shut_down();

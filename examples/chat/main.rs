@@ -272,14 +272,15 @@ impl Chat {
 
     fn enter(socket: &mut Socket<'_, Arc<Person>>) -> Result<(), Box<dyn Error>> {
         let person = Arc::clone(socket.state());
-        let topic = person.messages();
+        let live = person.live();
         // First what comes and goes, then who is there: no one is missed in between.
-        socket.subscribe(&person.live())?;
+        socket.subscribe(&live)?;
         socket.subscribe(&person.private(&person.name))?;
-        let change = socket.join(&topic, &person.name, "")?;
+        let notices = Self::notices(socket.handle(), &person);
+        socket.join(&live, &person.name, "", notices)?;
         // This sends the last messages, too. The welcome behind them says that they are all.
-        socket.subscribe(&topic)?;
-        let members = socket.handle().members(&topic);
+        socket.subscribe(&person.messages())?;
+        let members = socket.handle().members(&live);
         let welcome = Welcome {
             room: &person.room,
             name: &person.name,
@@ -287,24 +288,27 @@ impl Chat {
             count: members.len(),
         };
         socket.send(json::event("welcome", &welcome)?.as_str());
-        Self::announce(socket, &person, &change);
         Ok(())
     }
 
-    /// Tells the others what changed, if it did: a second window of one person is no news.
-    fn announce(socket: &mut Socket<'_, Arc<Person>>, person: &Person, change: &PresenceChange) {
-        let (name, member) = match change {
-            PresenceChange::Joined(member) => ("joined", member),
-            PresenceChange::Left(member) => ("left", member),
-            PresenceChange::Updated(_) | PresenceChange::None => return,
-        };
-        let notice = Notice {
-            name: &member.user,
-            count: socket.handle().members(&person.messages()).len(),
-        };
-        // A name and a number can be written.
-        let text = json::event(name, &notice).unwrap_or_default();
-        socket.publish(&person.live(), text.as_str());
+    /// What the others are told of a change: a second window of one person is no news.
+    fn notices(
+        handle: Handle,
+        person: &Person,
+    ) -> impl FnOnce(&PresenceChange) -> Option<Message<'static>> {
+        let live = person.live();
+        move |change| {
+            let (name, member) = match change {
+                PresenceChange::Joined(member) => ("joined", member),
+                PresenceChange::Left(member) => ("left", member),
+                PresenceChange::Updated(_) | PresenceChange::None => return None,
+            };
+            let notice = Notice {
+                name: &member.user,
+                count: handle.members(&live).len(),
+            };
+            json::event(name, &notice).ok().map(Into::into)
+        }
     }
 }
 
@@ -345,8 +349,8 @@ impl Handler for Chat {
 
     fn on_close(&self, socket: &mut Socket<'_, Arc<Person>>, _: &End) {
         let person = Arc::clone(socket.state());
-        let change = socket.leave(&person.messages());
-        Self::announce(socket, &person, &change);
+        let notices = Self::notices(socket.handle(), &person);
+        socket.leave(&person.live(), notices);
     }
 }
 

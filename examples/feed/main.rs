@@ -247,8 +247,9 @@ fn publish(request: &Request<'_>) -> HttpResponse {
         return error(500, "this can't be sent");
     };
     match request.handle().publish(&post.topic, text.as_str()) {
-        Ok(subscribers) => {
-            HttpResponse::json(serde_json::json!({ "subscribers": subscribers }).to_string())
+        Ok(published) => {
+            let subscribers = serde_json::json!({ "subscribers": published.waiting });
+            HttpResponse::json(subscribers.to_string())
         }
         Err(busy) => error(503, &busy.to_string()),
     }

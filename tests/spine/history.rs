@@ -7,7 +7,6 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use sockeye::proto::MessageKind;
 use sockeye::server::{
     Handle, History, HistoryEntry, HistoryLimits, MemoryHistory, Missed, TopicOptions,
 };
@@ -230,20 +229,23 @@ fn who_subscribes_while_publishes_wait_for_its_worker_gets_each_of_them_once() {
 struct Slow(MemoryHistory);
 
 impl History for Slow {
-    fn push(&self, topic: &str, kind: MessageKind, payload: Arc<[u8]>, now: Duration) -> u64 {
+    fn push(&self, topic: &str, entry: HistoryEntry) {
         let half = Duration::from_micros(500);
         thread::sleep(half);
-        let sequence = self.0.push(topic, kind, payload, now);
+        self.0.push(topic, entry);
         thread::sleep(half);
-        sequence
     }
 
     fn recent(&self, topic: &str, limit: usize, now: Duration) -> Vec<HistoryEntry> {
         self.0.recent(topic, limit, now)
     }
 
-    fn since(&self, topic: &str, sequence: u64, now: Duration) -> Missed {
-        self.0.since(topic, sequence, now)
+    fn since(&self, topic: &str, offset: u64, now: Duration) -> Missed {
+        self.0.since(topic, offset, now)
+    }
+
+    fn last(&self, topic: &str) -> u64 {
+        self.0.last(topic)
     }
 
     fn epoch(&self) -> u64 {

@@ -21,28 +21,22 @@ const ROOM: &str = "room";
 /// side's.
 struct Present;
 
-fn announcement(change: &PresenceChange) -> Option<String> {
+fn announcement(change: &PresenceChange) -> Option<Message<'static>> {
     thread::sleep(Duration::from_micros(200));
     match change {
-        PresenceChange::Joined(member) => Some(format!("{} joined", member.user)),
-        PresenceChange::Left(member) => Some(format!("{} left", member.user)),
+        PresenceChange::Joined(member) => Some(format!("{} joined", member.user).into()),
+        PresenceChange::Left(member) => Some(format!("{} left", member.user).into()),
         PresenceChange::Updated(_) | PresenceChange::None => None,
     }
 }
 
 impl Present {
     fn enter(socket: &mut Socket<'_, ()>, user: &str) {
-        let change = socket.join(ROOM, user, "").unwrap();
-        if let Some(text) = announcement(&change) {
-            socket.publish(ROOM, &*text);
-        }
+        socket.join(ROOM, user, "", announcement).unwrap();
     }
 
     fn go(socket: &mut Socket<'_, ()>) {
-        let change = socket.leave(ROOM);
-        if let Some(text) = announcement(&change) {
-            socket.publish(ROOM, &*text);
-        }
+        socket.leave(ROOM, announcement);
     }
 }
 
