@@ -228,7 +228,11 @@ mod tests {
                 .publish(Form::Plain, &[0; LONGEST_PUBLISHED + 1])
                 .is_none()
         );
-        let publish = |byte| spares.publish(Form::Plain, &[byte; LONGEST_PUBLISHED]).unwrap();
+        let publish = |byte| {
+            spares
+                .publish(Form::Plain, &[byte; LONGEST_PUBLISHED])
+                .unwrap()
+        };
         let first = publish(1);
         assert_eq!((first.start, first.end), (0, LONGEST_PUBLISHED));
         let kept = spares.kept();

@@ -4,8 +4,8 @@
 //! what to do when there are too many, is the session's.
 
 use std::boxed::Box;
-use std::collections::VecDeque;
 use std::cell::Ref;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::rc::Rc;
@@ -322,11 +322,7 @@ impl WriteQueue {
     /// # Errors
     /// The transport's.
     #[inline]
-    pub(crate) fn write(
-        &self,
-        transport: &mut impl Transport,
-        fresh: &[u8],
-    ) -> io::Result<usize> {
+    pub(crate) fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
         while transport.held() > 0 {
             transport.flush()?;
         }

@@ -4,8 +4,8 @@ use std::boxed::Box;
 use std::io;
 use std::sync::Arc;
 
-use super::events::{Memory, Stop, deliver};
 use super::deferred::{Decided, Slot};
+use super::events::{Memory, Stop, deliver};
 use super::handle::Handle;
 use super::http::Request;
 use super::id::ConnectionId;

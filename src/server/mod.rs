@@ -79,10 +79,10 @@ mod events;
 mod handle;
 mod handler;
 mod history;
-mod id;
-mod inbox;
 mod http;
 mod hub;
+mod id;
+mod inbox;
 #[cfg(feature = "json")]
 pub mod json;
 mod limits;

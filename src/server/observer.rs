@@ -6,8 +6,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::id::ConnectionId;
 use super::handler::End;
+use super::id::ConnectionId;
 use super::metrics::{ErrorCause, HandshakeFailure};
 
 /// A connection in numbers.

@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 
-use super::id::ConnectionId;
 use super::handler::End;
+use super::id::ConnectionId;
 use super::limits::{Rate, TokenBucket};
 use super::metrics::ErrorCause;
 use super::observer::{ConnectionStats, FailedHandshake, Observer};

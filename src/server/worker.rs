@@ -110,7 +110,6 @@ impl<T: Carrier> Worker<T> {
 }
 
 impl<T: Carrier> Loop<T> {
-
     fn turns(&mut self) -> io::Result<()> {
         self.hub.shared().inboxes[self.index].own_thread();
         let mut events = Events::with_capacity(EVENTS);

@@ -3,7 +3,7 @@
 
 use core::num::NonZeroUsize;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -97,15 +97,26 @@ impl Client {
     }
 }
 
-/// Clients on a server with nobody else: new ones go to the worker with the fewest, so that they
-/// are on `workers` in turn.
+/// Clients that are on `workers` in turn. Which worker accepts one is not theirs to say: as many are
+/// opened as it takes, and those that are too many go again.
 pub(crate) fn open_in_turn(server: &Running, workers: usize, count: usize) -> Vec<Client> {
-    let clients: Vec<Client> = (0..count).map(|_| Client::open(server)).collect();
-    for (at, client) in clients.iter().enumerate() {
-        assert_eq!(client.worker, clients[at % workers].worker);
+    let mut by_worker: BTreeMap<String, VecDeque<Client>> = BTreeMap::new();
+    let enough = count.div_ceil(workers);
+    let used = workers.min(count);
+    while by_worker.values().filter(|it| it.len() >= enough).count() < used {
+        let client = Client::open(server);
+        let worker = client.worker.clone();
+        by_worker.entry(worker).or_default().push_back(client);
     }
-    let names: BTreeSet<&str> = clients.iter().map(|it| &*it.worker).collect();
-    assert_eq!(names.len(), workers.min(count));
+    let mut clients = Vec::new();
+    'all: loop {
+        for of_one in by_worker.values_mut() {
+            if clients.len() == count {
+                break 'all;
+            }
+            clients.extend(of_one.pop_front());
+        }
+    }
     clients
 }
 

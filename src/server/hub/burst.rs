@@ -55,7 +55,9 @@ impl Burst {
     /// The topic of what was published last, if it is that one.
     #[inline]
     pub(super) fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
-        self.topic.as_ref().filter(|it| self.goes_on() && *it.name == *name)
+        self.topic
+            .as_ref()
+            .filter(|it| self.goes_on() && *it.name == *name)
     }
 
     /// Whether something has gathered.

@@ -208,9 +208,9 @@ impl<T: Transport> Hub<T> {
             Command::Unsubscribe(token, topic) => {
                 self.drive_by(token, |session, turn| session.unsubscribe(&topic, turn))
             }
-            Command::Refuse(token, topic, error) => self.drive_by(token, |session, turn| {
-                session.refuse(&topic, error, turn)
-            }),
+            Command::Refuse(token, topic, error) => {
+                self.drive_by(token, |session, turn| session.refuse(&topic, error, turn))
+            }
             Command::Decided(token) => self.drive_by(token, Session::decided),
             Command::Inspect(receive) => {
                 self.end_burst();

@@ -345,9 +345,7 @@ impl SocketIo<'_> {
                 // They had room.
                 let number = self.peers.number();
                 let mut delivery = Delivery::new(&message, keep, number, context).hurry();
-                let given = self
-                    .link
-                    .deliver(self.queue, &mut delivery, self.spares);
+                let given = self.link.deliver(self.queue, &mut delivery, self.spares);
                 if given == Given::Sent(Sent::Dropped) {
                     context.metrics.dropped.add(1);
                 }

@@ -134,13 +134,7 @@ impl Peers for Alone {
         1
     }
 
-    fn deliver(
-        &mut self,
-        _: &Arc<Topic>,
-        _: u64,
-        _: Option<Token>,
-        _: Delivery<'_>,
-    ) -> Published {
+    fn deliver(&mut self, _: &Arc<Topic>, _: u64, _: Option<Token>, _: Delivery<'_>) -> Published {
         Published::default()
     }
 

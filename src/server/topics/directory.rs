@@ -10,7 +10,7 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use super::{Position, Subscribed, SubscribeError, TopicLimits};
+use super::{Position, SubscribeError, Subscribed, TopicLimits};
 use crate::proto::PreparedMessage;
 use crate::server::history::{History, HistoryEntry, Missed};
 use crate::server::id::ConnectionId;
@@ -102,14 +102,12 @@ fn assert_inside() {
 
 impl State {
     fn position(&mut self, topic: &Topic, epoch: u64) -> Position {
-        *self.position.get_or_insert_with(|| {
-            match topic.history() {
-                Some((history, _)) => outside(|| Position {
-                    epoch: history.epoch(),
-                    offset: history.last(&topic.name),
-                }),
-                None => Position { epoch, offset: 0 },
-            }
+        *self.position.get_or_insert_with(|| match topic.history() {
+            Some((history, _)) => outside(|| Position {
+                epoch: history.epoch(),
+                offset: history.last(&topic.name),
+            }),
+            None => Position { epoch, offset: 0 },
         })
     }
 
@@ -222,7 +220,9 @@ impl Directory {
                     Some(topic) => Arc::clone(topic),
                     None => {
                         let topic = self.new_topic(name, shard.forgotten);
-                        shard.topics.insert(Arc::clone(&topic.name), Arc::clone(&topic));
+                        shard
+                            .topics
+                            .insert(Arc::clone(&topic.name), Arc::clone(&topic));
                         topic
                     }
                 }
@@ -590,4 +590,3 @@ impl Directory {
         })
     }
 }
-

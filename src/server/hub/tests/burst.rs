@@ -157,7 +157,10 @@ fn who_takes_nothing_is_waited_for_and_then_loses_what_has_no_room() {
 #[test]
 fn who_takes_what_is_written_loses_nothing_of_a_burst_that_is_longer_than_may_wait() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Close] {
-        let mut room = Crowd::new(3, Server::builder().max_backpressure(200).overflow(overflow));
+        let mut room = Crowd::new(
+            3,
+            Server::builder().max_backpressure(200).overflow(overflow),
+        );
         // One takes some at a time.
         room.clients[1].wire(|wire| wire.room = 100);
         for number in 0..100 {

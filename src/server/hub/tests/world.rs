@@ -1,7 +1,7 @@
 //! The simulated worker: its clock, its clients, and the schedule.
 
-use super::*;
 use super::super::super::handle::Handle;
+use super::*;
 
 /// What the schedules reached, so that a test that tests nothing fails.
 #[derive(Debug, Default)]
