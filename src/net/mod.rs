@@ -10,7 +10,7 @@ mod transport;
 mod write_queue;
 
 #[cfg(feature = "server")]
-pub(crate) use spares::{Form, Place, Spares};
+pub(crate) use spares::{KeptPlace, Place, Spares};
 #[cfg(all(feature = "tls", feature = "client"))]
 pub(crate) use tls::ClientTls;
 #[cfg(all(feature = "tls", feature = "server"))]

@@ -3,6 +3,7 @@
 
 use std::boxed::Box;
 use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::ops::Range;
 use std::rc::Rc;
 use std::vec::Vec;
 
@@ -38,18 +39,14 @@ const LONGEST_PUBLISHED: usize = 16 * 1024;
 pub(crate) struct Spares {
     buffers: RefCell<Kept<Vec<u8>>>,
     backlogs: RefCell<Kept<Box<Backlog>>>,
-    /// The segments that are being filled: with frames as they are, and as extensions encode them,
-    /// so that what a subscriber gets lies in one piece.
-    published: [RefCell<Rc<Segment>>; 2],
+    /// The segment that is being filled. A subscriber needs of it no more than from where to where,
+    /// until what it hasn't taken waits.
+    published: RefCell<Rc<Segment>>,
+    /// The same of frames as extensions encode them, which few subscribers take: each of these
+    /// refers to it.
+    encoded: RefCell<Rc<Segment>>,
     /// Bytes of the segments that are full, and that somebody has yet to take.
     kept: Rc<Cell<usize>>,
-}
-
-/// Which of a message's frames is published.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Form {
-    Plain,
-    Encoded,
 }
 
 /// Frames one behind the other, as they were published: kept once, and for as long as somebody has
@@ -67,6 +64,18 @@ impl Segment {
         self.bytes.borrow()
     }
 
+    /// Adds a frame, if there is room for it; where.
+    #[inline]
+    fn append(&self, frame: &[u8]) -> Option<Place> {
+        let mut bytes = self.bytes.borrow_mut();
+        let start = bytes.len();
+        if frame.len() > LONGEST_PUBLISHED || start + frame.len() > SEGMENT {
+            return None;
+        }
+        bytes.extend_from_slice(frame);
+        Some(start..bytes.len())
+    }
+
     /// It is full: others refer to it, and it goes with them.
     fn retire(&self, kept: &Rc<Cell<usize>>) {
         kept.set(kept.get() + SEGMENT);
@@ -82,31 +91,14 @@ impl Drop for Segment {
     }
 }
 
-/// Where published frames lie.
+/// Where published frames lie in the segment that is being filled.
+pub(crate) type Place = Range<usize>;
+
+/// Where frames lie that are kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct KeptPlace {
     pub(super) segment: Rc<Segment>,
-    pub(super) start: usize,
-    pub(super) end: usize,
-}
-
-impl Place {
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.end - self.start
-    }
-
-    /// Whether `next` lies right behind it.
-    #[inline]
-    pub(crate) fn borders(&self, next: &Self) -> bool {
-        self.end == next.start && Rc::ptr_eq(&self.segment, &next.segment)
-    }
-
-    /// Adds what lies right behind it.
-    pub(crate) fn join(&mut self, next: &Self) {
-        debug_assert!(self.borders(next));
-        self.end = next.end;
-    }
+    pub(super) at: Place,
 }
 
 #[derive(Debug, Default)]
@@ -164,32 +156,56 @@ impl Spares {
 /// What was published, until all its subscribers have taken it.
 impl Spares {
     /// Keeps a frame for its subscribers; where, if there is room for it.
-    pub(crate) fn publish(&self, form: Form, frame: &[u8]) -> Option<Place> {
-        if frame.len() > LONGEST_PUBLISHED {
-            return None;
+    #[inline]
+    pub(crate) fn publish(&self, frame: &[u8]) -> Option<Place> {
+        self.published.borrow().append(frame)
+    }
+
+    /// The same of an encoded frame.
+    pub(crate) fn publish_encoded(&self, frame: &[u8]) -> Option<KeptPlace> {
+        let mut encoded = self.encoded.borrow_mut();
+        self.renew(&mut encoded);
+        let at = encoded.append(frame)?;
+        let segment = Rc::clone(&encoded);
+        Some(KeptPlace { segment, at })
+    }
+
+    /// Each subscriber has tried to write what was published: what is all taken is filled anew, and
+    /// beside what is more than half full another segment is begun.
+    #[inline]
+    pub(crate) fn turn_over(&self) {
+        let mut published = self.published.borrow_mut();
+        if !published.bytes.borrow().is_empty() {
+            self.renew(&mut published);
         }
-        let mut current = self.published[form as usize].borrow_mut();
-        if Rc::strong_count(&current) == 1 {
-            // All of it was taken.
-            current.bytes.borrow_mut().clear();
-        } else if current.bytes.borrow().len() + frame.len() > SEGMENT {
-            if self.kept.get() > MOST_KEPT {
-                return None;
-            }
-            current.retire(&self.kept);
-            *current = Rc::default();
+    }
+
+    fn renew(&self, segment: &mut Rc<Segment>) {
+        if Rc::strong_count(segment) == 1 {
+            segment.bytes.borrow_mut().clear();
+        } else if segment.bytes.borrow().len() > SEGMENT / 2 && self.kept.get() < MOST_KEPT {
+            segment.retire(&self.kept);
+            *segment = Rc::default();
         }
-        let mut bytes = current.bytes.borrow_mut();
-        let start = bytes.len();
-        bytes.extend_from_slice(frame);
-        let end = bytes.len();
-        drop(bytes);
-        let segment = Rc::clone(&current);
-        Some(Place {
-            segment,
-            start,
-            end,
-        })
+    }
+
+    /// The segment that is being filled.
+    pub(super) fn segment(&self) -> Rc<Segment> {
+        Rc::clone(&self.published.borrow())
+    }
+
+    /// A place in it, kept.
+    pub(super) fn kept_at(&self, place: &Place) -> KeptPlace {
+        KeptPlace {
+            segment: self.segment(),
+            at: place.clone(),
+        }
+    }
+
+    /// Looks at what is being filled.
+    #[inline]
+    pub(super) fn with_published<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(&self.published.borrow().bytes.borrow())
     }
 
     /// Bytes of published frames that slow subscribers have yet to take, in full segments.
@@ -221,48 +237,42 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_is_filled_anew_once_all_of_it_was_taken_and_another_begun_while_it_was_not() {
+    fn a_segment_is_filled_anew_once_all_of_it_is_taken_and_another_begun_while_it_is_not() {
         let spares = Spares::default();
-        assert!(
-            spares
-                .publish(Form::Plain, &[0; LONGEST_PUBLISHED + 1])
-                .is_none()
-        );
-        let publish = |byte| {
-            spares
-                .publish(Form::Plain, &[byte; LONGEST_PUBLISHED])
-                .unwrap()
-        };
-        let first = publish(1);
-        assert_eq!((first.start, first.end), (0, LONGEST_PUBLISHED));
-        let kept = spares.kept();
-        let mut last = first.clone();
-        for _ in 1..SEGMENT / LONGEST_PUBLISHED {
-            let next = publish(2);
-            assert!(last.borders(&next));
-            last = next;
+        assert_eq!(spares.publish(&[0; LONGEST_PUBLISHED + 1]), None);
+        let mut end = 0;
+        while let Some(place) = spares.publish(&[1; LONGEST_PUBLISHED]) {
+            assert_eq!(place, end..end + LONGEST_PUBLISHED);
+            end = place.end;
         }
-        let other = publish(3);
-        assert!(!last.borders(&other) && other.start == 0);
-        assert_eq!(spares.kept(), kept + SEGMENT);
-        assert_eq!(first.segment.bytes()[0], 1);
-        drop((first, last));
-        assert_eq!(spares.kept(), kept);
+        assert_eq!(end, SEGMENT);
+        let kept = spares.kept_at(&(0..1));
+        spares.turn_over();
+        assert_eq!(spares.kept(), SEGMENT);
+        assert_eq!(spares.publish(&[2]), Some(0..1));
+        let other = spares.kept_at(&(0..1));
+        spares.turn_over();
+        assert_eq!(spares.publish(&[3]), Some(1..2), "there is room");
+        assert_eq!((kept.segment.bytes()[0], other.segment.bytes()[0]), (1, 2));
+        drop(kept);
+        assert_eq!(spares.kept(), 0);
         drop(other);
-        let again = publish(4);
-        assert_eq!((again.start, again.segment.bytes()[0]), (0, 4));
+        spares.turn_over();
+        assert_eq!(spares.publish(&[4]), Some(0..1));
     }
 
     #[test]
     fn segments_that_are_kept_are_bounded_in_bytes() {
         let spares = Spares::default();
         let mut places = Vec::new();
-        while let Some(place) = spares.publish(Form::Plain, &[0; LONGEST_PUBLISHED]) {
-            places.push(place);
+        while let Some(place) = spares.publish(&[0; LONGEST_PUBLISHED]) {
+            places.push(spares.kept_at(&place));
+            spares.turn_over();
         }
-        assert!(spares.kept() <= MOST_KEPT + SEGMENT);
+        assert_eq!(spares.kept(), MOST_KEPT);
         places.clear();
-        assert!(spares.publish(Form::Plain, &[0]).is_some());
+        spares.turn_over();
+        assert!(spares.publish(&[0]).is_some());
         assert_eq!(spares.kept(), 0);
     }
 }

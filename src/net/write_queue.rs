@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::spares::{Place, Segment};
+use super::spares::{KeptPlace, Place, Segment};
 use super::{Spares, Transport};
 
 /// Slices for one vectored write: past some tens, a system call's fixed cost no longer matters.
@@ -61,8 +61,10 @@ struct Item {
 enum Bytes {
     Owned(Vec<u8>),
     Shared(Arc<[u8]>),
-    /// Up to there in a segment.
-    Published(Rc<Segment>, usize),
+    /// Up to there in the segment that is being filled: until it was tried to be written.
+    Published(usize),
+    /// Up to there in a segment, for as long as it waits.
+    Kept(Rc<Segment>, usize),
 }
 
 impl Bytes {
@@ -70,7 +72,7 @@ impl Bytes {
     #[inline]
     fn open(&self) -> Option<Ref<'_, Vec<u8>>> {
         match self {
-            Self::Published(segment, _) => Some(segment.bytes()),
+            Self::Kept(segment, _) => Some(segment.bytes()),
             _ => None,
         }
     }
@@ -135,18 +137,20 @@ impl Item {
         let end = match &self.bytes {
             Bytes::Owned(bytes) => bytes.len(),
             Bytes::Shared(bytes) => bytes.len(),
-            Bytes::Published(_, end) => *end,
+            Bytes::Published(end) | Bytes::Kept(_, end) => *end,
         };
         end - self.start
     }
 
-    /// What is still to be written; `segment` is its own, [opened](Bytes::open).
+    /// What is still to be written, where `published` is being filled, and `kept` is its own
+    /// segment, [opened](Bytes::open).
     #[inline]
-    fn rest<'a>(&'a self, segment: Option<&'a [u8]>) -> &'a [u8] {
+    fn rest<'a>(&'a self, published: &'a [u8], kept: Option<&'a [u8]>) -> &'a [u8] {
         match &self.bytes {
             Bytes::Owned(bytes) => &bytes[self.start..],
             Bytes::Shared(bytes) => &bytes[self.start..],
-            Bytes::Published(_, end) => &segment.unwrap_or_default()[self.start..*end],
+            Bytes::Published(end) => &published[self.start..*end],
+            Bytes::Kept(_, end) => &kept.unwrap_or_default()[self.start..*end],
         }
     }
 }
@@ -214,27 +218,54 @@ impl WriteQueue {
         }
     }
 
-    /// Queues frames that are [published](Spares::publish) there, without a copy unless that is
-    /// smaller than the reference.
+    /// Queues frames that are [published](Spares::publish) there. They are to be written, or tried
+    /// to, before the turn is [over](Spares::turn_over).
     #[inline]
-    pub(crate) fn push_published(&mut self, place: &Place) {
+    pub(crate) fn push_published(&mut self, place: &Place, spares: &Spares) {
+        let backlog = self.0.get_or_insert_default();
+        if backlog.blocked.is_some() {
+            return self.push_kept(&spares.kept_at(place));
+        }
+        if let Some(Item {
+            bytes: Bytes::Published(end),
+            ..
+        }) = backlog.items.back_mut()
+            && *end == place.start
+        {
+            *end = place.end;
+            backlog.length += place.len();
+        } else {
+            self.push_item(Bytes::Published(place.end), place.start, Keep::Always);
+        }
+    }
+
+    /// Queues frames that are kept for as long as they wait, without a copy unless that is smaller
+    /// than the reference.
+    #[inline(never)]
+    pub(crate) fn push_kept(&mut self, place: &KeptPlace) {
         let backlog = self.0.get_or_insert_default();
         match backlog.items.back_mut() {
             Some(Item {
-                bytes: Bytes::Published(segment, end),
+                bytes: Bytes::Kept(segment, end),
                 ..
-            }) if *end == place.start && Rc::ptr_eq(segment, &place.segment) => {
-                *end = place.end;
-                backlog.length += place.len();
+            }) if *end == place.at.start && Rc::ptr_eq(segment, &place.segment) => {
+                *end = place.at.end;
+                backlog.length += place.at.len();
             }
-            Some(_) if place.len() <= size_of::<Item>() => {
-                self.extend(&place.segment.bytes()[place.start..place.end]);
+            Some(_) if place.at.len() <= size_of::<Item>() => {
+                self.extend(&place.segment.bytes()[place.at.clone()]);
             }
             _ => {
-                let bytes = Bytes::Published(Rc::clone(&place.segment), place.end);
-                self.push_item(bytes, place.start, Keep::Always);
+                let bytes = Bytes::Kept(Rc::clone(&place.segment), place.at.end);
+                self.push_item(bytes, place.at.start, Keep::Always);
             }
         }
+    }
+
+    /// Whether something published is queued that was not tried to be written.
+    pub(crate) fn holds_published(&self) -> bool {
+        let mut items = self.0.iter().flat_map(|it| it.items.iter());
+        items.any(|it| matches!(it.bytes, Bytes::Published(_)))
     }
 
     /// Queues a copy of `bytes`: whole frames.
@@ -322,7 +353,12 @@ impl WriteQueue {
     /// # Errors
     /// The transport's.
     #[inline]
-    pub(crate) fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        spares: &Spares,
+    ) -> io::Result<usize> {
         while transport.held() > 0 {
             transport.flush()?;
         }
@@ -330,7 +366,7 @@ impl WriteQueue {
             None if fresh.is_empty() => Ok(0),
             None => transport.write(fresh),
             Some(backlog) if backlog.queued() + fresh.len() == 0 => Ok(0),
-            Some(backlog) => backlog.write(transport, fresh),
+            Some(backlog) => backlog.write(transport, fresh, spares),
         }
     }
 
@@ -388,6 +424,7 @@ impl WriteQueue {
                     fresh.clear();
                     self.hold(transport);
                     let backlog = self.0.get_or_insert_default();
+                    backlog.keep(spares);
                     if fresh_at > 0
                         && let Some(item) = backlog.items.back_mut()
                     {
@@ -406,7 +443,7 @@ impl WriteQueue {
             if self.is_empty() && fresh_at == fresh.len() {
                 break;
             }
-            written = self.write(transport, &fresh[fresh_at..]);
+            written = self.write(transport, &fresh[fresh_at..], spares);
         }
         fresh.clear();
         self.reclaim(spares);
@@ -443,35 +480,62 @@ impl Backlog {
 
     /// One write of what waits, and of `fresh` if it comes to that.
     #[inline]
-    fn write(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+    fn write(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        spares: &Spares,
+    ) -> io::Result<usize> {
         match &self.items.first {
-            Some(only) if self.items.rest.is_empty() && fresh.is_empty() => match &only.bytes {
-                Bytes::Published(segment, end) => {
-                    transport.write(&segment.bytes()[only.start..*end])
-                }
-                _ => transport.write(only.rest(None)),
-            },
-            _ => self.write_slices(transport, fresh),
+            Some(Item {
+                bytes: Bytes::Published(end),
+                start,
+                ..
+            }) if self.items.rest.is_empty() && fresh.is_empty() => {
+                spares.with_published(|published| transport.write(&published[*start..*end]))
+            }
+            _ => self.write_slices(transport, fresh, spares),
         }
     }
 
     #[inline(never)]
-    fn write_slices(&self, transport: &mut impl Transport, fresh: &[u8]) -> io::Result<usize> {
+    fn write_slices(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        spares: &Spares,
+    ) -> io::Result<usize> {
         let mut segments = [const { None }; MAX_SLICES];
         for (segment, item) in segments.iter_mut().zip(self.items.iter()) {
             *segment = item.bytes.open();
         }
-        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        // `fresh` goes along only when everything before it does.
-        let last = (self.items.len() < MAX_SLICES).then_some(fresh);
-        let mut count = 0;
-        let items = self.items.iter().zip(&segments);
-        let items = items.map(|(item, segment)| item.rest(segment.as_ref().map(|it| &***it)));
-        for (slice, bytes) in slices.iter_mut().zip(items.chain(last)) {
-            *slice = IoSlice::new(bytes);
-            count += 1;
+        spares.with_published(|published| {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            // `fresh` goes along only when everything before it does.
+            let last = (self.items.len() < MAX_SLICES).then_some(fresh);
+            let mut count = 0;
+            let items = self.items.iter().zip(&segments).map(|(item, kept)| {
+                let kept = kept.as_ref().map(|it| it.as_slice());
+                item.rest(published, kept)
+            });
+            for (slice, bytes) in slices.iter_mut().zip(items.chain(last)) {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+            }
+            match count {
+                1 => transport.write(&slices[0]),
+                _ => transport.write_vectored(&slices[..count]),
+            }
+        })
+    }
+
+    /// What waits longer than this turn keeps its segment.
+    fn keep(&mut self, spares: &Spares) {
+        for item in self.items.first.iter_mut().chain(&mut self.items.rest) {
+            if let Bytes::Published(end) = item.bytes {
+                item.bytes = Bytes::Kept(spares.segment(), end);
+            }
         }
-        transport.write_vectored(&slices[..count])
     }
 
     /// All of it is written.

@@ -2,6 +2,7 @@
 //!
 //! Compiled for each handler, so that its `on_message` and what that sends are part of the loop.
 
+use std::boxed::Box;
 use std::mem;
 
 use super::handler::Handler;
@@ -20,8 +21,8 @@ pub(super) enum Stop {
     Drained,
     /// The session has to look: something was asked for, or much waits to be written.
     News,
-    /// The connection is over, by the closing handshake.
-    Closed(Closed),
+    /// The connection is over, by the closing handshake. (In a box: this is what each turn returns.)
+    Closed(Box<Closed>),
     /// The connection is over, by the peer's fault.
     Failed(Fault),
 }
@@ -97,7 +98,7 @@ fn deliver_any<H: Handler>(
         }
         Event::Ping(payload) => handler.on_ping(socket, &payload),
         Event::Pong(payload) => handler.on_pong(socket, &payload),
-        Event::Closed(closed) => return Some(Stop::Closed(closed)),
+        Event::Closed(closed) => return Some(Stop::Closed(Box::new(closed))),
     }
     None
 }

@@ -65,9 +65,9 @@ pub(super) struct Hub<T> {
 struct Spent {
     /// The counters of bytes as it began.
     from: u64,
-    drives: u32,
-    /// It has taken its share.
-    is_over: bool,
+    drives: u64,
+    /// Drives until that is looked at.
+    until_look: u32,
 }
 
 impl<T: Transport> Hub<T> {
@@ -104,7 +104,8 @@ impl<T: Transport> Hub<T> {
     fn begin_part(&mut self) {
         self.spent = Spent {
             from: self.bytes(),
-            ..Spent::default()
+            drives: 0,
+            until_look: UNTIL_LOOK,
         };
     }
 
@@ -117,17 +118,18 @@ impl<T: Transport> Hub<T> {
     /// Counts a drive; whether the part has taken its share.
     #[inline]
     fn spend(&mut self) -> bool {
-        self.spent.drives += 1;
-        if self.spent.drives % UNTIL_LOOK == 0 {
-            self.look();
-        }
-        self.spent.is_over
+        self.spent.until_look -= 1;
+        self.spent.until_look == 0 && self.is_spent()
     }
 
     #[inline(never)]
-    fn look(&mut self) {
+    fn is_spent(&mut self) -> bool {
         let bytes = self.bytes().wrapping_sub(self.spent.from);
-        self.spent.is_over = bytes + u64::from(self.spent.drives) * DRIVE > SHARE;
+        self.spent.drives += u64::from(UNTIL_LOOK);
+        let is_spent = bytes + self.spent.drives * DRIVE > SHARE;
+        // Once it is, it is looked at each time, and stays so.
+        self.spent.until_look = if is_spent { 1 } else { UNTIL_LOOK };
+        is_spent
     }
 
     /// Whether it was told to stop.
@@ -256,19 +258,20 @@ impl<T: Transport> Hub<T> {
         self.begin_part();
         for _ in 0..self.exchange.again.len() {
             let Some(token) = self.exchange.again.pop_front() else {
-                return;
+                break;
             };
             self.exchange.fence = self.exchange.fence.saturating_sub(1);
             if let Some(session) = self.sessions.get_mut(token) {
                 session.queued = false;
                 self.drive(token);
-                self.spent.drives += 1;
-                // One may have written much.
-                self.look();
-                if self.spent.is_over {
+                if self.spend() {
                     break;
                 }
             }
+        }
+        if self.exchange.again.is_empty() {
+            // Each subscriber was driven; nor does a burst go on, whose subscribers wait for that.
+            self.spares.turn_over();
         }
         // Whoever is waited for may have taken something, or nothing.
         self.look_at_gate();
@@ -304,6 +307,7 @@ impl<T: Transport> Hub<T> {
         };
         let queued = session.queued_bytes();
         let next = how(session, &mut turn);
+        debug_assert!(next == Next::Drop || !session.holds_published());
         if next == Next::Settled && queued == 0 {
             return;
         }

@@ -27,7 +27,7 @@ use super::observer::ConnectionStats;
 use super::route::Options;
 use super::socket::{Overflow, Published, Sent, StoredRequest};
 use super::topics::{SubscribeError, Topic};
-use crate::net::{Form, Keep, Place, Spares, WriteQueue};
+use crate::net::{Keep, KeptPlace, Place, Spares, WriteQueue};
 use crate::proto::{CloseCode, Connection, Instant, PreparedMessage};
 
 /// The other sessions of the worker, while one of them is driven.
@@ -448,7 +448,7 @@ impl Link {
             && queue.len() + length <= self.options.max_backpressure
         {
             match &delivery.place {
-                Some(place) => queue.push_published(place),
+                Some(place) => queue.push_published(place, spares),
                 None => queue.push_shared(delivery.message.plain(), Keep::Always),
             }
             return Given::Sent(self.sent(queue, length, delivery.context.instant));
@@ -472,8 +472,13 @@ impl Link {
         room.min(self.connection.plain_room())
     }
 
-    pub(super) fn deliver_batch(&mut self, queue: &mut WriteQueue, batch: &Batch) {
-        queue.push_published(&batch.place);
+    pub(super) fn deliver_batch(
+        &mut self,
+        queue: &mut WriteQueue,
+        batch: &Batch,
+        spares: &Spares,
+    ) {
+        queue.push_published(&batch.place, spares);
         let account = &mut self.account;
         account.sent(batch.messages, batch.payload, batch.instant);
     }
@@ -541,10 +546,12 @@ impl Link {
             self.connection.forget();
         }
         match shared {
-            Ok(Some(frame)) => match delivery.place_of(frame, spares) {
-                Some(place) if lasts => queue.push_published(place),
-                _ => queue.push_shared(frame, keep),
-            },
+            Ok(Some(frame)) if lasts && delivery.publishes => {
+                if !delivery.push(frame, queue, spares) {
+                    queue.push_shared(frame, keep);
+                }
+            }
+            Ok(Some(frame)) => queue.push_shared(frame, keep),
             Ok(None) => queue.push(own, 0, keep),
             Err(_) => return Given::Sent(Sent::Dropped),
         }
@@ -581,7 +588,7 @@ pub(super) struct Delivery<'a> {
     /// Where the plain frame is published, if it is.
     place: Option<Place>,
     /// The same of an encoded frame that several take.
-    encoded: Option<(*const [u8], Place)>,
+    encoded: Option<(*const [u8], KeptPlace)>,
     /// For many.
     publishes: bool,
     pub(super) context: &'a Context,
@@ -624,24 +631,32 @@ impl<'a> Delivery<'a> {
     pub(super) fn publish(&mut self, spares: &Spares) {
         if self.keep == Keep::Always {
             self.publishes = true;
-            self.place = spares.publish(Form::Plain, self.message.plain());
+            self.place = spares.publish(self.message.plain());
         }
     }
 
-    /// Where one of the message's frames is published.
-    fn place_of(&mut self, frame: &Arc<[u8]>, spares: &Spares) -> Option<&Place> {
-        if !self.publishes {
-            return None;
-        }
+    /// Queues one of the message's frames, without a copy; false if there is no room for it.
+    fn push(&mut self, frame: &Arc<[u8]>, queue: &mut WriteQueue, spares: &Spares) -> bool {
         if Arc::ptr_eq(frame, self.message.plain()) {
-            return self.place.as_ref();
+            return match &self.place {
+                Some(place) => {
+                    queue.push_published(place, spares);
+                    true
+                }
+                None => false,
+            };
         }
         let known = self.encoded.as_ref();
         if known.is_none_or(|(it, _)| !core::ptr::eq(*it, Arc::as_ptr(frame))) {
-            let place = spares.publish(Form::Encoded, frame)?;
+            let Some(place) = spares.publish_encoded(frame) else {
+                return false;
+            };
             self.encoded = Some((Arc::as_ptr(frame), place));
         }
-        self.encoded.as_ref().map(|(_, place)| place)
+        if let Some((_, place)) = &self.encoded {
+            queue.push_kept(place);
+        }
+        true
     }
 
     pub(super) fn is_published(&self) -> bool {
@@ -677,12 +692,12 @@ impl Batch {
 
     /// Whether the next lies right behind it.
     pub(super) fn borders(&self, next: &Self) -> bool {
-        self.place.borders(&next.place)
+        self.place.end == next.place.start
     }
 
     /// Adds what was published next.
     pub(super) fn join(&mut self, next: &Self) {
-        self.place.join(&next.place);
+        self.place.end = next.place.end;
         self.messages += next.messages;
         self.payload += next.payload;
         self.instant = next.instant;

@@ -243,9 +243,9 @@ impl<T: Transport> Session<T> {
     }
 
     /// What there was [room](Self::room_for_batch) for.
-    pub(super) fn deliver_batch(&mut self, batch: &Batch) {
+    pub(super) fn deliver_batch(&mut self, batch: &Batch, spares: &Spares) {
         if let Phase::Open(open) = &mut self.phase {
-            open.link.deliver_batch(&mut self.queue, batch);
+            open.link.deliver_batch(&mut self.queue, batch, spares);
         }
     }
 
@@ -408,6 +408,11 @@ impl<T: Transport> Session<T> {
         }
     }
 
+    /// Whether it waits to write what is published in this turn.
+    pub(super) fn holds_published(&self) -> bool {
+        self.queue.holds_published()
+    }
+
     /// Bytes that wait to be written.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queue.len()
@@ -505,7 +510,9 @@ impl<T: Transport> Session<T> {
 
     fn write_all(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let held = self.transport.held();
-        let written = self.queue.write(&mut self.transport, turn.cork);
+        let written = self
+            .queue
+            .write(&mut self.transport, turn.cork, turn.spares);
         self.wrote(written, held, turn)
     }
 

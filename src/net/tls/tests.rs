@@ -439,7 +439,7 @@ fn a_queue_over_tls_keeps_the_order_and_counts_what_is_held() {
             let waiting = pair.down.bytes.borrow().len();
             pair.down.room.set(waiting + turn * 7 % 90);
             let now = Duration::from_secs(turn as u64);
-            let written = queue.write(&mut pair.server, &fresh);
+            let written = queue.write(&mut pair.server, &fresh, &spares);
             let drained = queue.wrote(written, &mut pair.server, &mut fresh, &spares, now);
             assert_eq!(drained.unwrap(), queue.is_empty());
             assert_eq!(queue.held(), pair.server.held());
@@ -450,7 +450,7 @@ fn a_queue_over_tls_keeps_the_order_and_counts_what_is_held() {
         }
         pair.down.room.set(usize::MAX);
         let (fresh, now) = (&mut Vec::new(), Duration::ZERO);
-        let written = queue.write(&mut pair.server, fresh);
+        let written = queue.write(&mut pair.server, fresh, &spares);
         let done = queue.wrote(written, &mut pair.server, fresh, &spares, now);
         assert!(done.unwrap());
         taken.extend(read(&mut pair.client).unwrap());

@@ -1,4 +1,3 @@
-use super::super::Form;
 use super::*;
 
 /// Takes at most `step` bytes at a time and blocks after `room`.
@@ -38,7 +37,7 @@ impl Transport for Narrow {
 
 /// Writes all that the transport takes, as a session does.
 fn write(queue: &mut WriteQueue, narrow: &mut Narrow, fresh: &mut Vec<u8>) -> bool {
-    let written = queue.write(narrow, fresh);
+    let written = queue.write(narrow, fresh, &Spares::default());
     queue
         .wrote(written, narrow, fresh, &Spares::default(), Duration::ZERO)
         .unwrap()
@@ -89,9 +88,9 @@ fn published_frames_keep_their_order_and_are_there_as_long_as_somebody_waits_for
             // Two in a row are one piece, and one that others got in between is not theirs.
             for (frame, mine) in [(105, true), (6, true), (77, false), (108, true)] {
                 let frame = vec_of(10 * round + frame, frame);
-                let place = spares.publish(Form::Plain, &frame).unwrap();
+                let place = spares.publish(&frame).unwrap();
                 if mine {
-                    queue.push_published(&place);
+                    queue.push_published(&place, &spares);
                     expected.extend_from_slice(&frame);
                 }
             }
@@ -104,12 +103,14 @@ fn published_frames_keep_their_order_and_are_there_as_long_as_somebody_waits_for
             room,
             calls: 0,
         };
-        let written = queue.write(&mut narrow, &[]);
+        let written = queue.write(&mut narrow, &[], &spares);
         let mut fresh = vec_of(99, 3);
         expected.extend_from_slice(&fresh);
         let drained = queue.wrote(written, &mut narrow, &mut fresh, &spares, Duration::ZERO);
         assert!(!drained.unwrap());
-        spares.publish(Form::Plain, &[0xFF; 100]).unwrap();
+        assert!(!queue.holds_published());
+        spares.turn_over();
+        spares.publish(&[0xFF; 100]).unwrap();
         narrow.room = usize::MAX;
         assert!(write(&mut queue, &mut narrow, &mut Vec::new()));
         assert_eq!(narrow.taken, expected, "step {step}, room {room}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mio::Token;
 
-use crate::net::Transport;
+use crate::net::{Spares, Transport};
 use crate::server::link::Batch;
 use crate::server::session::Session;
 use crate::server::slab;
@@ -84,6 +84,7 @@ impl Burst {
         &mut self,
         sessions: &mut slab::Others<'_, Session<T>>,
         topics: &Local,
+        spares: &Spares,
     ) {
         self.subscribers = 0;
         let (Some(batch), Some(topic)) = (self.gathered.take(), &self.topic) else {
@@ -96,7 +97,7 @@ impl Burst {
             if Some(token) != self.except
                 && let Some(session) = sessions.get_mut(token)
             {
-                session.deliver_batch(&batch);
+                session.deliver_batch(&batch, spares);
             }
         }
     }

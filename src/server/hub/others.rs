@@ -67,7 +67,7 @@ impl<T: Transport> Others<'_, T> {
     pub(super) fn end_burst(&mut self) {
         self.exchange
             .burst
-            .end(&mut self.sessions, &self.exchange.topics);
+            .end(&mut self.sessions, &self.exchange.topics, self.spares);
     }
 
     /// Gives a message to the subscribers of its topic that come behind `cursor`: to all of them,
@@ -125,7 +125,7 @@ impl<T: Transport> Others<'_, T> {
             // What takes no message takes no other: not looked for again.
             next_room = (!burst.is_gathering()).then_some(0);
         }
-        burst.end(&mut self.sessions, topics);
+        burst.end(&mut self.sessions, topics, self.spares);
         let (mut stop, mut last, mut left) = (None, *cursor, *deliveries);
         for token in subscribers.takers(offset, *cursor) {
             if Some(token) == except {
@@ -175,7 +175,7 @@ impl Default for Tally {
 impl Tally {
     /// Gives the message to a session and has it driven, which writes it; false if it has no room
     /// for it, and is to be waited for.
-    #[inline]
+    #[inline(always)]
     fn deliver<T: Transport>(
         &mut self,
         session: &mut Session<T>,

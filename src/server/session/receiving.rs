@@ -22,7 +22,7 @@ impl<T: Transport> Session<T> {
     pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if !self.queue.is_unused() {
             let held = self.transport.held();
-            let written = self.queue.write(&mut self.transport, &[]);
+            let written = self.queue.write(&mut self.transport, &[], turn.spares);
             if !self.took_all(&written, self.queue.len()) {
                 return self.wrote(written, held, turn).map(|()| false);
             }
@@ -212,7 +212,7 @@ impl<T: Transport> Session<T> {
             match stop {
                 Ok(Stop::Drained) => return Ok(()),
                 Ok(Stop::Closed(closed)) => {
-                    self.end(EndKind::Closed(closed), turn);
+                    self.end(EndKind::Closed(*closed), turn);
                     return Ok(());
                 }
                 Ok(Stop::Failed(fault)) => {
