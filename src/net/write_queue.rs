@@ -100,9 +100,11 @@ impl Items {
         self.rest.back_mut().or(self.first.as_mut())
     }
 
+    #[inline]
     fn push_back(&mut self, item: Item) {
         match self.first {
-            None => self.first = Some(item),
+            // There is nothing to be dropped, for which it would be asked.
+            None => mem::forget(mem::replace(&mut self.first, Some(item))),
             Some(_) => self.rest.push_back(item),
         }
     }
@@ -298,7 +300,7 @@ impl WriteQueue {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_item(&mut self, bytes: Bytes, start: usize, keep: Keep) {
         let item = Item {
             bytes,
@@ -544,8 +546,11 @@ impl Backlog {
         self.length = 0;
         self.held = 0;
         self.blocked = None;
-        if let Some(item) = self.items.first.take() {
-            self.done(item, spares);
+        match self.items.first.take() {
+            // As in `push_back`.
+            Some(item) if matches!(item.bytes, Bytes::Published(_)) => mem::forget(item),
+            Some(item) => self.done(item, spares),
+            None => {}
         }
         if self.items.rest.capacity() > 0 {
             while let Some(item) = self.items.rest.pop_front() {

@@ -21,9 +21,15 @@ pub(super) enum Stop {
     Drained,
     /// The session has to look: something was asked for, or much waits to be written.
     News,
-    /// The connection is over, by the closing handshake. (In a box: this is what each turn returns.)
-    Closed(Box<Closed>),
-    /// The connection is over, by the peer's fault.
+    /// The connection is over. (In a box: each turn returns one of these, and in registers.)
+    Over(Box<Over>),
+}
+
+/// How a connection is over.
+pub(super) enum Over {
+    /// By the closing handshake.
+    Closed(Closed),
+    /// By the peer's fault.
     Failed(Fault),
 }
 
@@ -81,7 +87,7 @@ fn deliver_any<H: Handler>(
     let event = match event {
         Ok(None) => return Some(Stop::Drained),
         Ok(Some(event)) => event,
-        Err(fault) => return Some(Stop::Failed(fault)),
+        Err(fault) => return Some(Stop::Over(Box::new(Over::Failed(fault)))),
     };
     match event {
         Event::Message(message) => {
@@ -98,7 +104,7 @@ fn deliver_any<H: Handler>(
         }
         Event::Ping(payload) => handler.on_ping(socket, &payload),
         Event::Pong(payload) => handler.on_pong(socket, &payload),
-        Event::Closed(closed) => return Some(Stop::Closed(Box::new(closed))),
+        Event::Closed(closed) => return Some(Stop::Over(Box::new(Over::Closed(closed)))),
     }
     None
 }

@@ -21,7 +21,7 @@ use super::observer::ConnectionStats;
 use super::presence::Member;
 use super::shared::Shared;
 use super::socket::Published;
-use super::topics::{Position, Publisher};
+use super::topics::{Position, Publisher, outside};
 #[cfg(feature = "tls")]
 use crate::error::Error;
 use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
@@ -184,7 +184,9 @@ impl Handle {
         topic: &str,
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Result<Published, HandleError> {
-        self.publish_made(topic, |position| self.prepare(&make(position)))
+        self.publish_made(topic, |position| {
+            self.prepare(&outside(|| make(position)))
+        })
     }
 
     fn publish_made<M: Borrow<PreparedMessage>>(

@@ -40,7 +40,7 @@ const SHARE: u64 = 2 * 1024 * 1024;
 const DRIVE: u64 = 4 * 1024;
 
 /// Sessions that are looked at before what they took is: reading the counters costs, too.
-const UNTIL_LOOK: u32 = 16;
+const UNTIL_LOOK: u32 = 32;
 
 pub(super) struct Hub<T> {
     context: Context,
@@ -143,16 +143,18 @@ impl<T: Transport> Hub<T> {
 
     /// How long nothing is to be done without an event; None for ever.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let now = self.context.now;
-        let kept = &self.context.metrics.published_bytes;
-        kept.set(self.spares.kept() as u64);
-        let work = self.work_in();
-        if !self.exchange.again.is_empty() || work == Some(Duration::ZERO) {
+        if !self.exchange.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let stop = self.stop_at.map(|at| at.saturating_sub(now));
+        let now = self.context.now;
         let wheel = self.wheel.next(now);
-        wheel.into_iter().chain(work).chain(stop).min()
+        match (self.work_in(), self.stop_at) {
+            (None, None) => wheel,
+            (work, stop) => {
+                let stop = stop.map(|at| at.saturating_sub(now));
+                wheel.into_iter().chain(work).chain(stop).min()
+            }
+        }
     }
 
     /// Takes a connection; `register` makes its events known under its token.
@@ -227,7 +229,6 @@ impl<T: Transport> Hub<T> {
     /// Drives the sessions whose deadline may have passed.
     pub(super) fn expire(&mut self) {
         let now = self.context.now;
-        self.begin_part();
         while let Some((tick, places)) = self.wheel.expire(now) {
             for place in places {
                 let Some(token) = self.sessions.token_at(place) else {
@@ -255,12 +256,17 @@ impl<T: Transport> Hub<T> {
 
     /// Drives sessions that wait for their turn without an event.
     pub(super) fn drive_again(&mut self) {
+        if self.exchange.again.is_empty() {
+            return self.look_at_gate();
+        }
         self.begin_part();
-        for _ in 0..self.exchange.again.len() {
+        let waiting = self.exchange.again.len();
+        let mut driven = 0;
+        while driven < waiting {
             let Some(token) = self.exchange.again.pop_front() else {
                 break;
             };
-            self.exchange.fence = self.exchange.fence.saturating_sub(1);
+            driven += 1;
             if let Some(session) = self.sessions.get_mut(token) {
                 session.queued = false;
                 self.drive(token);
@@ -269,9 +275,12 @@ impl<T: Transport> Hub<T> {
                 }
             }
         }
+        self.exchange.fence = self.exchange.fence.saturating_sub(driven);
         if self.exchange.again.is_empty() {
             // Each subscriber was driven; nor does a burst go on, whose subscribers wait for that.
             self.spares.turn_over();
+            let kept = &self.context.metrics.published_bytes;
+            kept.set(self.spares.kept() as u64);
         }
         // Whoever is waited for may have taken something, or nothing.
         self.look_at_gate();

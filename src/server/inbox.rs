@@ -140,6 +140,14 @@ struct Queue {
 std::thread_local! {
     /// The inbox of the worker that runs on this thread, by its address.
     static OWN: Cell<usize> = const { Cell::new(0) };
+    /// Whether some of its own commands wait, as [`Inbox::own`] tells: this costs less to ask.
+    static OWN_WAITS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether commands wait that a handler of this thread's worker has added.
+#[inline]
+pub(super) fn own_waits() -> bool {
+    OWN_WAITS.with(Cell::get)
 }
 
 /// Bytes of an inbox that are kept for commands which will be added; given back if they aren't.
@@ -233,6 +241,7 @@ impl Inbox {
         queue.added += 1;
         if own {
             self.own.store(2 * queue.added, Ordering::Relaxed);
+            OWN_WAITS.with(|it| it.set(true));
         }
         drop(queue);
         if first && !own {
@@ -280,12 +289,14 @@ impl Inbox {
     /// From here on this thread is the worker's.
     pub(super) fn own_thread(&self) {
         OWN.with(|it| it.set(self.address()));
+        OWN_WAITS.with(|it| it.set(self.own() != 0));
     }
 
     /// From here on this thread is another one again, in simulation.
     #[cfg(test)]
     pub(super) fn leave_thread() {
         OWN.with(|it| it.set(0));
+        OWN_WAITS.with(|it| it.set(false));
     }
 
     fn is_own(&self) -> bool {
@@ -307,6 +318,7 @@ impl Inbox {
     pub(super) fn own_done(&self, number: u64) {
         if self.own() <= number {
             self.own.store(0, Ordering::Relaxed);
+            OWN_WAITS.with(|it| it.set(false));
         }
     }
 

@@ -13,7 +13,7 @@ use super::id::ConnectionId;
 use super::link::SocketIo;
 use super::observer::ConnectionStats;
 use super::presence::{PresenceChange, PresenceError};
-use super::topics::{Position, SubscribeError, Subscribed};
+use super::topics::{Position, SubscribeError, Subscribed, outside};
 use crate::error::Misuse;
 use crate::proto::{self, CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 
@@ -560,7 +560,8 @@ impl<'a, S> Socket<'a, S> {
     ) -> Published {
         let options = Arc::clone(&self.io.link.options);
         self.io.publish(topic, true, false, |position| {
-            PreparedMessage::new(&make(position), &options.config)
+            let message = outside(|| make(position));
+            PreparedMessage::new(&message, &options.config)
         })
     }
 }

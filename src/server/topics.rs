@@ -10,7 +10,7 @@ mod local;
 use std::fmt;
 use std::sync::Arc;
 
-pub(super) use self::directory::{Directory, Publisher, Subscribing, Topic};
+pub(super) use self::directory::{Directory, Publisher, Subscribing, Topic, outside};
 pub(super) use self::local::Local;
 
 /// A place in the order of a topic's messages: behind the message with this offset.

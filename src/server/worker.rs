@@ -125,8 +125,7 @@ impl<T: Carrier> Loop<T> {
             self.hub.at(now);
             for event in &events {
                 match event.token() {
-                    // What there is to do is looked for in each turn.
-                    WAKER => {}
+                    // What a waker is about is looked for in each turn.
                     Token(token) if token >= LISTENERS => self.arrived(token - LISTENERS),
                     token => {
                         if event.is_error() {
@@ -175,7 +174,7 @@ impl<T: Carrier> Loop<T> {
         self.accept_at = None;
     }
 
-    /// A listener has connections, unless it is gone.
+    /// A listener has connections, unless it is gone or was the waker.
     fn arrived(&mut self, at: usize) {
         if let Some(port) = self.ports.get_mut(at) {
             port.acceptable = true;

@@ -14,7 +14,7 @@ use crate::server::link::{Delivery, Given, Peers};
 use crate::server::metrics::Metrics;
 use crate::server::session::Session;
 use crate::server::slab;
-use crate::server::socket::{Published, Sent};
+use crate::server::socket::Published;
 use crate::server::topics::{Local, Topic};
 
 /// The sessions of the worker that are not being driven.
@@ -126,50 +126,51 @@ impl<T: Transport> Others<'_, T> {
             next_room = (!burst.is_gathering()).then_some(0);
         }
         burst.end(&mut self.sessions, topics, self.spares);
-        let (mut stop, mut last, mut left) = (None, *cursor, *deliveries);
-        for token in subscribers.takers(offset, *cursor) {
-            if Some(token) == except {
-                continue;
-            }
-            if left == 0 {
+        let (mut stop, mut given) = (None, 0);
+        let takers = || {
+            let takers = subscribers.takers(offset, *cursor);
+            takers.filter(|it| Some(*it) != except)
+        };
+        for token in takers() {
+            if given == *deliveries {
                 stop = Some(Stop::Budget);
                 break;
             }
-            left -= 1;
             if let Some(session) = self.sessions.get_mut(token)
                 && !tally.deliver(session, token, &mut delivery, self.spares, again)
             {
                 stop = Some(Stop::Full(token));
                 break;
             }
-            last = Some(token);
+            given += 1;
         }
-        *cursor = last;
-        *deliveries = left;
-        if whole && stop.is_none() && delivery.is_published() && tally.is_clear {
-            burst.begin(topic, except, tally.published.sent, next_room);
+        *deliveries -= given;
+        let Published {
+            queued, dropped, ..
+        } = tally.published;
+        match stop {
+            Some(_) if given > 0 => *cursor = takers().nth(given - 1),
+            None if whole
+                && delivery.is_published()
+                && queued + dropped == 0
+                && !tally.passed =>
+            {
+                burst.begin(topic, except, tally.published.sent, next_room);
+            }
+            _ => {}
         }
         (tally.count(&delivery.context.metrics), stop)
     }
 }
 
 /// What came of a message for sessions that are not being driven.
+#[derive(Default)]
 struct Tally {
     published: Published,
     /// By how much what waits has grown; below zero where it was dropped for this.
     queued: i64,
-    /// Each of them took it, with nothing in its way.
-    is_clear: bool,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self {
-            published: Published::default(),
-            queued: 0,
-            is_clear: true,
-        }
-    }
+    /// One of them had it already.
+    passed: bool,
 }
 
 impl Tally {
@@ -188,18 +189,12 @@ impl Tally {
         let given = session.deliver(delivery, spares);
         self.queued += session.queued_bytes() as i64 - before as i64;
         match given {
-            Given::Sent(sent) => {
-                self.published.count(sent);
-                self.is_clear &= sent == Sent::Sent;
-            }
+            Given::Sent(sent) => self.published.count(sent),
             Given::Passed => {
-                self.is_clear = false;
+                self.passed = true;
                 return true;
             }
-            Given::Later => {
-                self.is_clear = false;
-                return false;
-            }
+            Given::Later => return false,
         }
         if !session.queued {
             session.queued = true;

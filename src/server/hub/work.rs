@@ -31,15 +31,24 @@ const SLICE: usize = 256 * 1024;
 
 impl<T: Transport> Hub<T> {
     /// In what time there are commands to carry out; None before something comes.
+    #[inline]
     pub(super) fn work_in(&self) -> Option<Duration> {
-        let now = self.context.now;
         let throttled = !self.exchange.throttled.is_empty();
+        if self.context.inbox.is_idle() && self.stopping.is_empty() && !throttled {
+            return None;
+        }
+        self.some_work_in(throttled)
+    }
+
+    #[inline(never)]
+    fn some_work_in(&self, throttled: bool) -> Option<Duration> {
         if !self.stopping.is_empty() || throttled && self.has_room() {
             return Some(Duration::ZERO);
         }
         if self.context.inbox.is_idle() {
             return None;
         }
+        let now = self.context.now;
         let gate = self.exchange.pending.gate();
         Some(gate.map_or(Duration::ZERO, |it| it.opens_at().saturating_sub(now)))
     }

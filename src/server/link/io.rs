@@ -18,7 +18,7 @@ use crate::server::events::CORK_LIMIT;
 use crate::server::handler::EndKind;
 use crate::server::history::HistoryEntry;
 use crate::server::id::ConnectionId;
-use crate::server::inbox::{Command, Inbox};
+use crate::server::inbox::{Command, Inbox, own_waits};
 use crate::server::limits::Verdict;
 use crate::server::metrics::Metrics;
 use crate::server::shared::Shared;
@@ -159,7 +159,7 @@ impl SocketIo<'_> {
     /// [`Handle`](crate::server::Handle).
     #[inline]
     pub(in crate::server) fn sync(&mut self) {
-        if self.context.inbox.own() != 0 {
+        if own_waits() {
             self.catch_up();
         }
     }

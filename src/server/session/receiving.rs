@@ -9,7 +9,7 @@ use std::vec::Vec;
 use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
-use crate::server::events::{CORK_LIMIT, Memory, Stop};
+use crate::server::events::{CORK_LIMIT, Memory, Over, Stop};
 use crate::server::handler::EndKind;
 use crate::server::link::{Open, SocketIo};
 
@@ -42,9 +42,13 @@ impl<T: Transport> Session<T> {
             Ok(count) if count > 0 => {
                 self.count_read(count, buffer.len(), turn);
                 let mut input = Input::new(&mut buffer[..count]);
-                match self.events(&mut input, turn) {
-                    Ok(Stop::Drained) => Ok(self.stays_settled()),
-                    stop => self.stopped(stop, &mut input, turn).map(|()| false),
+                let stop = self.events(&mut input, turn);
+                if matches!(stop, Ok(Stop::Drained)) {
+                    // There is nothing in it to be dropped, for which it would be asked.
+                    mem::forget(stop);
+                    Ok(self.stays_settled())
+                } else {
+                    self.stopped(stop, &mut input, turn).map(|()| false)
                 }
             }
             nothing => self.read_nothing(nothing, turn).map(|()| false),
@@ -211,12 +215,11 @@ impl<T: Transport> Session<T> {
         loop {
             match stop {
                 Ok(Stop::Drained) => return Ok(()),
-                Ok(Stop::Closed(closed)) => {
-                    self.end(EndKind::Closed(*closed), turn);
-                    return Ok(());
-                }
-                Ok(Stop::Failed(fault)) => {
-                    self.fail(fault, turn);
+                Ok(Stop::Over(over)) => {
+                    match *over {
+                        Over::Closed(closed) => self.end(EndKind::Closed(closed), turn),
+                        Over::Failed(fault) => self.fail(fault, turn),
+                    }
                     return Ok(());
                 }
                 Ok(Stop::News) => {}

@@ -79,7 +79,7 @@ std::thread_local! {
 }
 
 /// Calls the application's code while a record is held.
-fn outside<R>(call: impl FnOnce() -> R) -> R {
+pub(in crate::server) fn outside<R>(call: impl FnOnce() -> R) -> R {
     struct Back;
     impl Drop for Back {
         fn drop(&mut self) {
@@ -442,18 +442,18 @@ impl Directory {
         now: Duration,
         make: impl FnOnce(Position) -> M,
     ) -> Result<(Outcome, M), HandleError> {
-        let mut make = Some(make);
-        let mut enter = |topic: &Arc<Topic>, state: &mut State| {
-            let Some(make) = make.take() else {
-                // It is entered once.
-                return Err(HandleError::Stopped);
-            };
-            self.publish_to(inboxes, topic, state, publisher, now, make)
-        };
-        if let Some(result) = known.and_then(|it| self.enter_record(it, &mut enter)) {
-            return result;
+        assert_inside();
+        // Whoever knows it has subscribers of it, so that it is not gone.
+        if let Some(topic) = known {
+            let state = &mut lock(&topic.state);
+            return self.publish_to(inboxes, topic, state, publisher, now, make);
         }
-        self.enter(topic, enter)
+        let mut make = Some(make);
+        self.enter(topic, |topic, state| match make.take() {
+            Some(make) => self.publish_to(inboxes, topic, state, publisher, now, make),
+            // It is entered once.
+            None => Err(HandleError::Stopped),
+        })
     }
 
     fn publish_to<M: Borrow<PreparedMessage>>(
@@ -467,7 +467,7 @@ impl Directory {
     ) -> Result<(Outcome, M), HandleError> {
         let mut position = state.position(topic, self.epoch);
         position.offset += 1;
-        let made = outside(|| make(position));
+        let made = make(position);
         let message: &PreparedMessage = made.borrow();
         let delivers = publisher.delivers.filter(|it| inboxes[*it].is_idle());
         let mut outcome = Outcome {
