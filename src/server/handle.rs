@@ -184,9 +184,7 @@ impl Handle {
         topic: &str,
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Result<Published, HandleError> {
-        self.publish_made(topic, |position| {
-            self.prepare(&outside(|| make(position)))
-        })
+        self.publish_made(topic, |position| self.prepare(&outside(|| make(position))))
     }
 
     fn publish_made<M: Borrow<PreparedMessage>>(

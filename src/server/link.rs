@@ -472,12 +472,7 @@ impl Link {
         room.min(self.connection.plain_room())
     }
 
-    pub(super) fn deliver_batch(
-        &mut self,
-        queue: &mut WriteQueue,
-        batch: &Batch,
-        spares: &Spares,
-    ) {
+    pub(super) fn deliver_batch(&mut self, queue: &mut WriteQueue, batch: &Batch, spares: &Spares) {
         queue.push_published(&batch.place, spares);
         let account = &mut self.account;
         account.sent(batch.messages, batch.payload, batch.instant);

@@ -93,7 +93,7 @@ impl Burst {
         let Some(subscribers) = topics.of(&topic.name) else {
             return;
         };
-        for token in subscribers.takers(u64::MAX, None) {
+        for token in subscribers.all() {
             if Some(token) != self.except
                 && let Some(session) = sessions.get_mut(token)
             {

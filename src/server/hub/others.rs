@@ -103,7 +103,7 @@ impl<T: Transport> Others<'_, T> {
             let sessions = &mut self.sessions;
             let room = || {
                 let mut least = usize::MAX;
-                for token in subscribers.takers(offset, None) {
+                for token in subscribers.all() {
                     if Some(token) == except {
                         continue;
                     }
@@ -126,35 +126,38 @@ impl<T: Transport> Others<'_, T> {
             next_room = (!burst.is_gathering()).then_some(0);
         }
         burst.end(&mut self.sessions, topics, self.spares);
-        let (mut stop, mut given) = (None, 0);
-        let takers = || {
-            let takers = subscribers.takers(offset, *cursor);
-            takers.filter(|it| Some(*it) != except)
-        };
-        for token in takers() {
-            if given == *deliveries {
+        let (mut stop, mut given, most) = (None, 0, *deliveries);
+        let mut give = |token| {
+            if Some(token) == except {
+                return true;
+            }
+            if given == most {
                 stop = Some(Stop::Budget);
-                break;
+                return false;
             }
             if let Some(session) = self.sessions.get_mut(token)
                 && !tally.deliver(session, token, &mut delivery, self.spares, again)
             {
                 stop = Some(Stop::Full(token));
-                break;
+                return false;
             }
             given += 1;
+            true
+        };
+        match whole {
+            true => _ = subscribers.all().all(&mut give),
+            false => _ = subscribers.takers(offset, *cursor).all(&mut give),
         }
         *deliveries -= given;
         let Published {
             queued, dropped, ..
         } = tally.published;
         match stop {
-            Some(_) if given > 0 => *cursor = takers().nth(given - 1),
-            None if whole
-                && delivery.is_published()
-                && queued + dropped == 0
-                && !tally.passed =>
-            {
+            Some(_) if given > 0 => {
+                let takers = subscribers.takers(offset, *cursor);
+                *cursor = takers.filter(|it| Some(*it) != except).nth(given - 1);
+            }
+            None if whole && delivery.is_published() && queued + dropped == 0 && !tally.passed => {
                 burst.begin(topic, except, tally.published.sent, next_room);
             }
             _ => {}

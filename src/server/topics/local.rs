@@ -72,6 +72,12 @@ impl Subscribers {
         offset > self.latest
     }
 
+    /// All of them.
+    #[inline]
+    pub(in crate::server) fn all(&self) -> impl Iterator<Item = Token> {
+        self.begun.keys().copied()
+    }
+
     /// Those behind `cursor` whom a message at `offset` is for.
     #[inline]
     pub(in crate::server) fn takers(
