@@ -262,8 +262,8 @@ impl Ledger {
     /// The subscription ends behind all that is published; `surely` where that is still delivered.
     pub(super) fn unsubscribed(&mut self, id: ConnectionId, topic: usize, surely: bool) {
         let last = self.topics[topic].last();
-        let segments = self.conn(id).segments.entry(topic).or_default();
-        if let Some(segment) = segments.last_mut() {
+        let segments = self.conn(id).segments.get_mut(&topic);
+        if let Some(segment) = segments.and_then(|it| it.last_mut()) {
             segment.end.get_or_insert((last, surely));
         }
     }
