@@ -401,6 +401,7 @@ impl World {
     fn rest(&mut self) {
         let handle = Handle::new(&self.shared);
         self.blocked.fill(0);
+        self.ledger().rests = true;
         self.app.1.lock().unwrap().clear();
         for _ in 0..4 {
             self.settle();

@@ -229,9 +229,10 @@ impl Several {
     /// One of the things that a handler does.
     fn act(&self, socket: &mut Socket<'_, ()>, random: &mut Random) {
         let id = socket.id();
-        let (topics, other) = {
+        let (topics, other, rests) = {
             let ledger = self.ledger();
-            (ledger.topics.len(), ledger.pick(random).unwrap_or(id))
+            let other = ledger.pick(random).unwrap_or(id);
+            (ledger.topics.len(), other, ledger.rests)
         };
         let topic = random.below(topics);
         let caller = self.caller(socket);
@@ -252,11 +253,11 @@ impl Several {
                 let _ = socket.close(CloseCode(4002), &reason);
                 return;
             }
-            26 if random.one_in(4) => {
+            26 if random.one_in(4) && !rests => {
                 socket.pause();
                 return self.ledger().conn(id).paused = true;
             }
-            27 => return self.fragment(socket, filling),
+            27 if !rests => return self.fragment(socket, filling),
             28 => {
                 let data = format!("{}", random.below(3));
                 return self.presence(socket, topic, random.below(3), &data);

@@ -95,6 +95,8 @@ pub(super) struct Ledger {
     pub(super) threads: usize,
     /// What may wait for a connection, where that is little.
     pub(super) tight: Option<usize>,
+    /// Nobody pauses any more, nor begins a fragmented message.
+    pub(super) rests: bool,
     /// Bytes of commands that are added in any case.
     pub(super) forced: usize,
     /// How many reports of connections came, and are to come.
@@ -159,6 +161,7 @@ impl Ledger {
             workers,
             threads,
             tight: None,
+            rests: false,
             forced: 0,
             reports: (0, 0),
             seen: Seen::default(),
