@@ -281,8 +281,12 @@ impl Several {
             .send_fragment(&*text(message, 0, filling), false)
             .is_ok()
         {
-            self.ledger().sent(message, id);
-            self.ledger().conn(id).fragment = true;
+            let mut ledger = self.ledger();
+            ledger.sent(message, id);
+            // Until it ends, only so much is kept.
+            let lossy = ledger.tight.is_some();
+            let conn = ledger.conn(id);
+            (conn.fragment, conn.lossy) = (true, conn.lossy || lossy);
         }
     }
 }

@@ -24,7 +24,7 @@ enum What {
 }
 
 /// What is published to a topic.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Told {
     offset: u64,
     except: Option<ConnectionId>,
@@ -42,6 +42,7 @@ pub(super) struct TopicLog {
 }
 
 /// From where to where a subscription goes.
+#[derive(Debug)]
 struct Segment {
     begin: u64,
     replay: Vec<u64>,
@@ -52,7 +53,7 @@ struct Segment {
 }
 
 /// How far a client has come in what it is due of a topic.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Ear {
     segment: usize,
     replay: usize,
@@ -314,8 +315,10 @@ impl Ledger {
                 let segments = segments.map_or(&[][..], |it| it);
                 let ear = conn.ears.entry(topic).or_default();
                 let Some(segment) = ear.take(log, segments, id, at, strict) else {
+                    let told = log.between(at - 9.min(at), at);
                     panic!(
-                        "{id:?} heard {asked:?} of {}, not due or not next",
+                        "{id:?} heard {asked:?} of {}, not due or not next: {segments:?} {ear:?} \
+                         of {told:?}",
                         log.name
                     );
                 };
