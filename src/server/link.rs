@@ -487,8 +487,6 @@ impl Link {
         spares: &Spares,
     ) -> Given {
         let message = delivery.message;
-        let Context { metrics, now, .. } = delivery.context;
-        let length = message.payload().len();
         if self.is_ahead_of(delivery.number) {
             return Given::Passed;
         }
@@ -498,15 +496,41 @@ impl Link {
             return Given::Sent(Sent::Dropped);
         }
         if self.sending {
-            let held = self.rare().held.iter();
-            let held: usize = held.map(|(it, _)| it.payload().len()).sum();
-            if !self.make_room(queue, held, length, metrics, *now) {
-                return Given::Sent(Sent::Dropped);
-            }
             let keep = delivery.keep.clone();
-            self.rare().held.push((message.clone(), keep));
-            return Given::Sent(Sent::Queued);
+            return Given::Sent(self.hold(queue, message, keep, delivery.context));
         }
+        self.take(queue, delivery, spares)
+    }
+
+    /// Keeps a message until the fragmented one that is under way has ended.
+    #[cold]
+    fn hold(
+        &mut self,
+        queue: &mut WriteQueue,
+        message: &PreparedMessage,
+        keep: Keep,
+        context: &Context,
+    ) -> Sent {
+        let length = message.payload().len();
+        let held = self.rare().held.iter();
+        let held: usize = held.map(|(it, _)| it.payload().len()).sum();
+        if !self.make_room(queue, held, length, &context.metrics, context.now) {
+            return Sent::Dropped;
+        }
+        self.rare().held.push((message.clone(), keep));
+        Sent::Queued
+    }
+
+    /// Takes a message that is next in its order, of others or held since.
+    fn take(
+        &mut self,
+        queue: &mut WriteQueue,
+        delivery: &mut Delivery<'_>,
+        spares: &Spares,
+    ) -> Given {
+        let message = delivery.message;
+        let Context { metrics, now, .. } = delivery.context;
+        let length = message.payload().len();
         // Only what waits behind a backlog gives way: who keeps up gets every message.
         if let Keep::UntilNext(key) = &delivery.keep
             && queue.is_blocked()

@@ -257,8 +257,9 @@ impl<T: Transport> Peers for Others<'_, T> {
                 except,
             };
             let subscribers = self.exchange.topics.of(&topic.name);
-            let left = subscribers.map_or(0, |it| it.takers(offset, cursor).count());
-            published.waiting += left;
+            let left = subscribers.into_iter();
+            let left = left.flat_map(|it| it.takers(offset, cursor));
+            published.waiting += left.filter(|it| Some(*it) != except).count();
             let pending = &mut self.exchange.pending;
             pending.resume(publication, cursor, stop, context.now, &context.inbox);
         }

@@ -306,6 +306,28 @@ impl SocketIo<'_> {
         }
     }
 
+    /// Sends what others may send, too: it waits for the end of a fragmented message.
+    fn send_between(&mut self, message: &PreparedMessage, keep: Keep) -> Sent {
+        let open = self.link.connection.is_open() && self.link.end().is_none();
+        match self.link.sending && open {
+            true => {
+                self.uncork();
+                let sent = self.link.hold(self.queue, message, keep, self.context);
+                let Metrics {
+                    messages_sent,
+                    dropped,
+                    ..
+                } = &*self.context.metrics;
+                match sent {
+                    Sent::Dropped => dropped.add(1),
+                    _ => messages_sent.add(1),
+                }
+                sent
+            }
+            false => self.send(Outgoing::Prepared(message)),
+        }
+    }
+
     fn send_in_place(&mut self, message: Message<'_>) -> Sent {
         let mut frame = None;
         let sent = self.append(message.len(), |link, out| {
@@ -345,7 +367,7 @@ impl SocketIo<'_> {
                 // They had room.
                 let number = self.peers.number();
                 let mut delivery = Delivery::new(&message, keep, number, context).hurry();
-                let given = self.link.deliver(self.queue, &mut delivery, self.spares);
+                let given = self.link.take(self.queue, &mut delivery, self.spares);
                 if given == Given::Sent(Sent::Dropped) {
                     context.metrics.dropped.add(1);
                 }
@@ -429,8 +451,13 @@ impl SocketIo<'_> {
                 MessageKind::Text => text(),
                 MessageKind::Binary => Some(MessageRef::Binary(payload)),
             };
-            if let Some(message) = message {
-                self.send_ref(message, Encoding::Auto);
+            match message {
+                Some(message) if self.link.sending => {
+                    let message = PreparedMessage::new(message, &self.link.options.config);
+                    self.send_between(&message, Keep::Always);
+                }
+                Some(message) => _ = self.send_ref(message, Encoding::Auto),
+                None => {}
             }
         }
     }
@@ -485,7 +512,7 @@ impl SocketIo<'_> {
                 published = self.peers.deliver(topic, offset, except, delivery);
             }
             if to_self && self.link.is_subscribed(topic) {
-                published.count(self.send(Outgoing::Prepared(message)));
+                published.count(self.send_between(message, Keep::Always));
             }
         } else if to_self {
             // It came behind others in the inbox, and this connection gets them in that order, but
@@ -531,10 +558,11 @@ impl SocketIo<'_> {
             Command::Publish(publication) => {
                 let begun = self.peers.begun(&publication.topic.name, self.id.token());
                 if begun.is_some_and(|it| it < publication.offset) {
-                    self.send(Outgoing::Prepared(&publication.message));
+                    let keep = Delivery::keep(&publication.topic);
+                    self.send_between(&publication.message, keep);
                 }
             }
-            Command::Send(_, message) => _ = self.send(Outgoing::Prepared(&message)),
+            Command::Send(_, message) => _ = self.send_between(&message, Keep::Always),
             Command::Close(_, code, reason) => self.close(code, &reason),
             Command::Terminate(_) => self.link.rare().end = Some(EndKind::Terminated),
             Command::Subscribe(_, subscribing) => self.subscribe_at(&subscribing),

@@ -549,6 +549,12 @@ impl Directory {
         (topics, self.subscriptions.load(Ordering::Relaxed))
     }
 
+    /// Whether there is no record.
+    #[cfg(test)]
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|it| it.topics.is_empty())
+    }
+
     /// Where a topic stands.
     pub(in crate::server) fn position(&self, topic: &str) -> Position {
         self.enter(topic, |topic, state| state.position(topic, self.epoch))
