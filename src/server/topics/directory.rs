@@ -18,7 +18,7 @@ use crate::server::inbox::{Command, HandleError, Inbox, Publication, Reserved};
 use crate::server::pattern::TopicPattern;
 use crate::server::shards::Shards;
 use crate::server::sync::atomic::{AtomicUsize, Ordering};
-use crate::server::sync::{Mutex, lock};
+use crate::server::sync::{Mutex, lock, thread_local};
 use crate::server::topic_options::TopicOptions;
 
 /// One topic. Its record is there as long as somebody is subscribed, or is about to be.
@@ -73,7 +73,7 @@ impl Topic {
 /// Where a topic's messages are kept, and how many of them a new subscriber is sent.
 type Kept = (Arc<dyn History>, usize);
 
-std::thread_local! {
+thread_local! {
     /// This thread runs the application's code while it holds a topic's record.
     static OUTSIDE: Cell<bool> = const { Cell::new(false) };
 }
@@ -492,7 +492,12 @@ impl Directory {
                 });
                 let reserved = match publisher.insists {
                     true => inbox.reserve_always(command.bytes()),
-                    false => inbox.reserve(command.bytes())?,
+                    false => match inbox.reserve(command.bytes()) {
+                        Ok(reserved) => reserved,
+                        // It has stopped since it was looked at.
+                        Err(HandleError::Stopped) => continue,
+                        Err(error) => return Err(error),
+                    },
                 };
                 outcome.filling |= inbox.is_filling();
                 outcome.waiting += on.subscribers as usize;
@@ -547,6 +552,12 @@ impl Directory {
     pub(in crate::server) fn totals(&self) -> (usize, usize) {
         let topics = self.topics.load(Ordering::Relaxed);
         (topics, self.subscriptions.load(Ordering::Relaxed))
+    }
+
+    /// How many records there are.
+    #[cfg(all(test, shuttle))]
+    pub(in crate::server) fn records(&self) -> usize {
+        self.shards.iter().map(|it| it.topics.len()).sum()
     }
 
     /// Where a topic stands.
