@@ -152,6 +152,10 @@ pub(super) struct Reserved<'i> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.inbox.release(self.bytes);
+        // Its worker carries nothing out for this, and has to tell those who wait for room.
+        if self.inbox.is_waited_for() {
+            self.inbox.wake();
+        }
     }
 }
 
@@ -345,6 +349,13 @@ impl Inbox {
     /// told by `wake`.
     pub(super) fn release(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether workers wait for room.
+    #[inline]
+    pub(super) fn is_waited_for(&self) -> bool {
+        let waits = |it: &AtomicU64| it.load(Ordering::SeqCst) != 0;
+        self.waiting.iter().any(waits)
     }
 
     /// The workers to be woken, since there is room again.

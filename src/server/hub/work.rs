@@ -50,8 +50,13 @@ impl<T: Transport> Hub<T> {
         if !self.exchange.throttled.is_empty() {
             self.unthrottle();
         }
-        // What was delivered is offered to the transports first.
-        if !self.context.inbox.is_idle() && self.exchange.fence == 0 {
+        if self.context.inbox.is_idle() {
+            // The last bytes may have been given back by another thread.
+            if self.context.inbox.is_waited_for() {
+                self.wake_waiting();
+            }
+        } else if self.exchange.fence == 0 {
+            // What was delivered is offered to the transports first.
             self.carry_out_slice();
         }
         if !self.stopping.is_empty() {

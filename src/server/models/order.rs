@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::format;
 
 use super::*;
+use crate::server::Server as Real;
+use crate::server::presence::PresenceChange;
 
 #[test]
 fn subscribers_hear_each_message_once_in_the_order_of_the_offsets_that_publishers_were_told() {
@@ -96,4 +98,39 @@ fn what_was_kept_and_what_follows_are_all_messages_without_gap_or_repeat() {
             assert_eq!(heard, all);
         });
     }
+}
+
+#[test]
+fn who_comes_and_goes_is_announced_in_the_order_in_which_it_was_decided() {
+    check(|| {
+        let shared = Arc::new(Real::builder().shared(Vec::from([None])).unwrap());
+        let said = Arc::new(Mutex::new(Vec::new()));
+        // One user, with three connections.
+        let threads = [1, 2, 3].map(|token| {
+            let (shared, said) = (Arc::clone(&shared), Arc::clone(&said));
+            thread::spawn(move || {
+                let id = ConnectionId::new(0, Token(token));
+                let tell = |change: &PresenceChange| lock(&said).push(change.clone());
+                let data = format!("{token}");
+                shared.join(TOPIC, id, "user", &data, tell).unwrap();
+                match token {
+                    3 => shared.update(TOPIC, id, "new", tell),
+                    _ => shared.leave(TOPIC, id, tell),
+                };
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let mut there = None;
+        for change in lock(&said).drain(..) {
+            there = match (there, change) {
+                (None, PresenceChange::Joined(it)) => Some(it),
+                (Some(_), PresenceChange::Updated(it)) => Some(it),
+                (Some(_), PresenceChange::Left(_)) => None,
+                (there, change) => panic!("{change:?} of {there:?}"),
+            };
+        }
+        assert_eq!(Vec::from_iter(there), shared.presence.members(TOPIC));
+    });
 }

@@ -7,6 +7,7 @@ use crate::server::Server as Real;
 use crate::server::deferred::Reply;
 use crate::server::handle::Handle;
 use crate::server::http::HttpResponse;
+use crate::server::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn the_first_command_of_an_empty_inbox_wakes_its_worker_also_amid_commands_of_its_own() {
@@ -57,6 +58,30 @@ fn a_worker_that_waits_for_room_sees_it_or_is_woken() {
     });
 }
 
+#[test]
+fn a_worker_that_waits_for_room_is_woken_also_where_that_is_given_back_unused() {
+    check(|| {
+        let server = Server::new(&[ROOM, 4 * one()], TopicOptions::new());
+        let second = server.worker(1).spawn();
+        let reserves = spawn(&server, |server| {
+            drop(server.inboxes[1].reserve(3 * one()));
+            // There is none for the second.
+            let inboxes = [1, 1].map(|_| server.inboxes[1].reserve(3 * one()));
+            drop(inboxes);
+        });
+        let waits = spawn(&server, |server| {
+            while !Inbox::have_room_for(0, &server.inboxes) {
+                server.bells[0].sleep();
+            }
+        });
+        reserves.join().unwrap();
+        waits.join().unwrap();
+        server.inboxes[1].push(Command::ShutDown(NOW));
+        second.join().unwrap();
+        server.assert_at_rest();
+    });
+}
+
 /// The session takes what it is woken for as [`Session::decided`] does, and may give up in any turn.
 ///
 /// [`Session::decided`]: crate::server::session::Session::decided
@@ -72,12 +97,11 @@ fn a_session_that_is_woken_finds_its_answer_and_never_that_of_a_request_it_gave_
             let giver = thread::spawn(move || reply.send(HttpResponse::text(text)));
             (slot, giver)
         };
-        let clock = Arc::new(super::super::sync::atomic::AtomicBool::new(false));
-        let order = super::super::sync::atomic::Ordering::SeqCst;
+        let clock = Arc::new(AtomicBool::new(false));
         let timer = thread::spawn({
             let (clock, bell) = (Arc::clone(&clock), Arc::clone(&bell));
             move || {
-                clock.store(true, order);
+                clock.store(true, Ordering::SeqCst);
                 bell.ring();
             }
         });
@@ -97,7 +121,7 @@ fn a_session_that_is_woken_finds_its_answer_and_never_that_of_a_request_it_gave_
                     }
                 }
                 // The first may be given up, the second is waited for.
-                if text == "first" && clock.load(order) {
+                if text == "first" && clock.load(Ordering::SeqCst) {
                     break None;
                 }
             };
