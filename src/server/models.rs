@@ -42,6 +42,9 @@ const NOW: Duration = Duration::ZERO;
 /// Bytes that no model fills.
 const ROOM: usize = 1 << 20;
 
+/// A connection that is over when what is for it comes.
+const GONE: Token = Token(9);
+
 /// Schedules of each kind that a model runs under.
 const SCHEDULES: usize = 2_000;
 
@@ -242,9 +245,11 @@ impl Worker {
                 self.deliver(&it.topic.name, it.offset, it.except, &it.message);
             }
             Command::Subscribe(token, subscribing) => {
-                let id = self.id(token);
-                directory.subscribe_at(&subscribing, id).unwrap();
-                self.insert(token, &subscribing);
+                if token != GONE {
+                    let id = self.id(token);
+                    directory.subscribe_at(&subscribing, id).unwrap();
+                    self.insert(token, &subscribing);
+                }
                 let directory = &self.server.directory;
                 directory.arrived(&subscribing.topic, self.index);
             }

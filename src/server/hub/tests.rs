@@ -28,6 +28,7 @@ mod burst;
 mod client;
 mod crowd;
 mod large;
+mod room;
 mod single;
 mod stop;
 #[cfg(all(feature = "tls", feature = "client"))]

@@ -74,6 +74,7 @@ fn a_record_stays_while_a_subscription_is_on_its_way_and_goes_with_the_last() {
         let server = Server::new(&[ROOM], TopicOptions::new());
         let worker = server.worker(0);
         let (one, two) = (worker.id(Token(1)), worker.id(Token(2)));
+        let gone = worker.id(GONE);
         let worker = worker.spawn();
         let begin = [one, two].map(|id| {
             spawn(&server, move |server| {
@@ -86,6 +87,10 @@ fn a_record_stays_while_a_subscription_is_on_its_way_and_goes_with_the_last() {
             })
         });
         // Another topic of the same shard, and a look at all of them.
+        let in_vain = spawn(&server, move |server| {
+            let inbox = &server.inboxes[0];
+            server.directory.begin(TOPIC, gone, inbox, NOW).unwrap();
+        });
         let looks = spawn(&server, |server| {
             server.directory.position("other");
             server.directory.topics().len()
@@ -93,6 +98,7 @@ fn a_record_stays_while_a_subscription_is_on_its_way_and_goes_with_the_last() {
         let told = begin.map(|it| it.join().unwrap());
         assert_ne!(told[0], told[1]);
         assert!(looks.join().unwrap() <= 1);
+        in_vain.join().unwrap();
         server.end();
         let heard = worker.join().unwrap();
         for (token, told) in [1, 2].into_iter().zip(told) {

@@ -47,6 +47,7 @@ fn who_publishes_to_workers_of_which_one_stops_goes_on_with_the_others() {
                 second.server.inboxes[worker].wake();
             }
         });
+        let reserves = spawn(&server, |server| drop(server.inboxes[1].reserve(one())));
         let publisher = thread::spawn(move || {
             first.inbox().own_thread();
             for _ in 0..3 {
@@ -61,6 +62,7 @@ fn who_publishes_to_workers_of_which_one_stops_goes_on_with_the_others() {
             first.heard
         });
         assert_eq!(offsets(&publisher.join().unwrap(), 1), [1, 2, 3]);
+        reserves.join().unwrap();
         stops.join().unwrap();
         server.assert_at_rest();
     });

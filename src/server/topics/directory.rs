@@ -201,6 +201,7 @@ impl Directory {
     }
 
     fn find(&self, name: &str) -> Option<Arc<Topic>> {
+        assert_inside();
         self.shards.of(name).topics.get(name).cloned()
     }
 
@@ -536,6 +537,7 @@ impl Directory {
 
     /// All topics that have subscribers and their counts, in no order.
     pub(in crate::server) fn topics(&self) -> Vec<(Arc<str>, usize)> {
+        assert_inside();
         let mut all: Vec<Arc<Topic>> = Vec::new();
         for shard in self.shards.iter() {
             all.extend(shard.topics.values().cloned());
