@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use mio::{Poll, Waker};
+use mio::Poll;
 
 use super::balance::Load;
 use super::handler::Handler;
@@ -36,6 +36,7 @@ use super::running::Server;
 use super::shards::Shards;
 use super::shared::{Settings, Shared};
 use super::socket::Overflow;
+use super::sync::Waker;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::topic_options::TopicOptions;

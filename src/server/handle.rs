@@ -178,7 +178,7 @@ impl Handle {
     /// As [`publish`](Self::publish).
     ///
     /// # Panics
-    /// If `make` publishes or subscribes itself: the topic is locked meanwhile.
+    /// If `make` publishes, subscribes or asks about topics: its own is locked meanwhile.
     pub fn publish_with(
         &self,
         topic: &str,
@@ -374,5 +374,40 @@ impl Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::server::Server;
+
+    #[test]
+    fn a_message_that_asks_its_own_topic_while_it_is_made_panics_instead_of_waiting_for_itself() {
+        let shared = Arc::new(Server::builder().shared(Vec::from([None])).unwrap());
+        let handle = Handle::new(&shared);
+        let asks: [fn(&Handle); 6] = [
+            |it| _ = it.publish("t", "inner"),
+            |it| _ = it.subscriber_count("t"),
+            |it| _ = it.subscribers("t"),
+            |it| _ = it.topics(),
+            |it| _ = it.history_since("t", Position::default()),
+            |it| _ = it.position("t"),
+        ];
+        for (at, ask) in asks.into_iter().enumerate() {
+            let asked = catch_unwind(AssertUnwindSafe(|| {
+                let _ = handle.publish_with("t", |_| {
+                    ask(&handle);
+                    std::string::String::from("made").into()
+                });
+            }));
+            assert!(asked.is_err(), "{at}");
+            // It has no place, and the next one has.
+            let published = handle.publish("t", "after").unwrap();
+            let offset = published.position.map(|it| it.offset);
+            assert_eq!(offset, Some(at as u64 + 1));
+        }
     }
 }

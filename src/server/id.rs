@@ -5,11 +5,11 @@
 use std::boxed::Box;
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use mio::Token;
 
 use super::slab;
+use super::sync::atomic::{AtomicU32, Ordering};
 
 /// A connection of this server, for as long as it lives and never again after it.
 ///

@@ -17,7 +17,7 @@ use mio::Token;
 
 use super::observer::ConnectionStats;
 use super::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use super::sync::{Mutex, MutexGuard, lock};
+use super::sync::{Mutex, MutexGuard, Waker, lock, thread_local};
 use super::topics::{SubscribeError, Subscribing, Topic};
 use crate::proto::{CloseCode, PreparedMessage};
 
@@ -127,7 +127,7 @@ pub(super) struct Inbox {
     /// The workers that wait for room, a bit each.
     waiting: [AtomicU64; 2],
     /// None where nobody polls: in simulation.
-    waker: Option<mio::Waker>,
+    waker: Option<Waker>,
 }
 
 #[derive(Default)]
@@ -137,7 +137,7 @@ struct Queue {
     added: u64,
 }
 
-std::thread_local! {
+thread_local! {
     /// The inbox of the worker that runs on this thread, by its address.
     static OWN: Cell<usize> = const { Cell::new(0) };
     /// Whether some of its own commands wait, as [`Inbox::own`] tells: this costs less to ask.
@@ -160,6 +160,10 @@ pub(super) struct Reserved<'i> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.inbox.release(self.bytes);
+        // Its worker carries nothing out for this, and has to tell those who wait for room.
+        if self.inbox.is_waited_for() {
+            self.inbox.wake();
+        }
     }
 }
 
@@ -174,7 +178,7 @@ impl Reserved<'_> {
 }
 
 impl Inbox {
-    pub(super) fn new(waker: Option<mio::Waker>, capacity: usize) -> Self {
+    pub(super) fn new(waker: Option<Waker>, capacity: usize) -> Self {
         Self {
             queue: Mutex::new(Queue::default()),
             bytes: AtomicUsize::new(0),
@@ -273,15 +277,32 @@ impl Inbox {
         self.bytes() > self.capacity / 2
     }
 
-    /// Publishers that wait may go on.
+    /// Publishers that wait may go on: there is room, or nobody takes anything any more.
+    ///
+    /// Who waits says so and looks then; who makes room looks then who waits. So that one of them
+    /// sees the other, all of it is in the one order of `SeqCst`.
     pub(super) fn has_room(&self) -> bool {
-        self.bytes() <= self.capacity / 4
+        self.bytes.load(Ordering::SeqCst) <= self.capacity / 4
+            || self.stopped.load(Ordering::SeqCst)
     }
 
     /// Has a worker woken once there is room. It looks for itself afterwards, since that may have
     /// been so already.
     pub(super) fn wait(&self, worker: usize) {
-        self.waiting[worker / 64].fetch_or(1 << (worker % 64), Ordering::AcqRel);
+        self.waiting[worker / 64].fetch_or(1 << (worker % 64), Ordering::SeqCst);
+    }
+
+    /// Whether publishers may go on, by all of these; if not, `worker` is woken to look again.
+    pub(super) fn have_room_for(worker: usize, inboxes: &[Arc<Self>]) -> bool {
+        let have_room = || inboxes.iter().all(|it| it.has_room());
+        if have_room() {
+            return true;
+        }
+        for inbox in inboxes {
+            inbox.wait(worker);
+        }
+        // One that has drained since would not tell.
+        have_room()
     }
 
     // ---- its worker ---------------------------------------------------------------------------
@@ -339,14 +360,21 @@ impl Inbox {
     /// A command of so many bytes is carried out, or won't be. The workers that wait for room are
     /// told by `wake`.
     pub(super) fn release(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether workers wait for room.
+    #[inline]
+    pub(super) fn is_waited_for(&self) -> bool {
+        let waits = |it: &AtomicU64| it.load(Ordering::SeqCst) != 0;
+        self.waiting.iter().any(waits)
     }
 
     /// The workers to be woken, since there is room again.
     pub(super) fn take_waiting(&self) -> impl Iterator<Item = usize> {
-        let take = |it: &AtomicU64| match it.load(Ordering::Relaxed) {
+        let take = |it: &AtomicU64| match it.load(Ordering::SeqCst) {
             0 => 0,
-            _ => it.swap(0, Ordering::AcqRel),
+            _ => it.swap(0, Ordering::SeqCst),
         };
         let bits = match self.has_room() {
             true => [take(&self.waiting[0]), take(&self.waiting[1])],
@@ -355,13 +383,13 @@ impl Inbox {
         (0..128).filter(move |it| bits[it / 64] >> (it % 64) & 1 == 1)
     }
 
-    /// Takes no more commands.
-    pub(super) fn stop(&self) {
+    /// Takes no more commands; neither what is left nor what was `taken` will be carried out.
+    pub(super) fn stop(&self, taken: &mut VecDeque<Command>) {
         let mut queue = self.lock();
-        self.stopped.store(true, Ordering::Release);
-        let left = mem::take(&mut queue.commands);
+        self.stopped.store(true, Ordering::SeqCst);
+        taken.append(&mut queue.commands);
         drop(queue);
-        for command in left {
+        for command in taken.drain(..) {
             self.release(command.bytes());
         }
     }

@@ -11,9 +11,8 @@ mod keyed;
 use alloc::boxed::Box;
 use core::net::IpAddr;
 use core::time::Duration;
-use std::sync::Mutex;
 
-use super::sync::lock;
+use super::sync::{Mutex, lock};
 use crate::proto::CloseCode;
 
 pub use bucket::Rate;

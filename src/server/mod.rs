@@ -89,6 +89,8 @@ mod limits;
 mod link;
 mod listen;
 mod metrics;
+#[cfg(all(test, shuttle))]
+mod models;
 mod observer;
 mod pattern;
 mod presence;

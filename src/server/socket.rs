@@ -551,8 +551,8 @@ impl<'a, S> Socket<'a, S> {
     /// known, so that it can tell it to the clients.
     ///
     /// # Panics
-    /// If `make` publishes or subscribes itself: the topic is locked meanwhile. A panic closes the
-    /// connection, as in any method of a handler.
+    /// If `make` publishes, subscribes or asks about topics: its own is locked meanwhile. A panic
+    /// closes the connection, as in any method of a handler.
     pub fn publish_with(
         &mut self,
         topic: &str,

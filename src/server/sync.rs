@@ -1,10 +1,23 @@
-//! What threads share is built from these, so that a model checker can take their place: built with
+//! What threads share is built from these, so that a model checker can take their place: with
 //! `--cfg shuttle`, the tests of `models.rs` run each under thousands of interleavings.
+//!
+//! (`Arc` and `OnceLock` are the standard library's there, too: shuttle has none of its own.)
 
-#[cfg(shuttle)]
-pub(super) use shuttle::sync::{Mutex, MutexGuard, PoisonError, atomic};
-#[cfg(not(shuttle))]
-pub(super) use std::sync::{Mutex, MutexGuard, PoisonError, atomic};
+#[cfg(not(all(test, shuttle)))]
+pub(super) use mio::Waker;
+#[cfg(all(test, shuttle))]
+pub(super) use shuttle::{
+    sync::{Mutex, MutexGuard, PoisonError, atomic},
+    thread_local,
+};
+#[cfg(not(all(test, shuttle)))]
+pub(super) use std::{
+    sync::{Mutex, MutexGuard, PoisonError, atomic},
+    thread_local,
+};
+
+#[cfg(all(test, shuttle))]
+pub(super) use super::models::Waker;
 
 /// A panic elsewhere is no reason to stop here: nothing in this crate panics halfway through a
 /// change, and what is behind these locks must go on.

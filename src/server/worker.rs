@@ -99,8 +99,7 @@ impl<T: Carrier> Worker<T> {
             balance: Balance::new(index, shared.loads.len()),
         };
         let result = worker.turns();
-        shared.inboxes[index].stop();
-        worker.hub.wake_waiting();
+        worker.hub.stop();
         if result.is_err() {
             // The others must not go on without this one.
             Handle::new(&shared).shut_down();

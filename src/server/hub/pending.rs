@@ -61,6 +61,11 @@ impl Pending {
         inbox.take(&mut self.commands);
     }
 
+    /// Nothing more is carried out.
+    pub(super) fn stop(&mut self, inbox: &Inbox) {
+        inbox.stop(&mut self.commands);
+    }
+
     /// The number of a message that goes past the inbox, where nothing is before it.
     pub(super) fn direct(&self) -> u64 {
         self.done + 1

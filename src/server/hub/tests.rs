@@ -28,6 +28,7 @@ mod burst;
 mod client;
 mod crowd;
 mod large;
+mod room;
 mod several;
 mod single;
 mod stop;

@@ -13,7 +13,7 @@ use super::pending::Begun;
 use crate::net::{Keep, Transport};
 use crate::server::handler::EndKind;
 use crate::server::id::ConnectionId;
-use crate::server::inbox::{Command, Publication};
+use crate::server::inbox::{Command, Inbox, Publication};
 use crate::server::link::Delivery;
 use crate::server::session::Session;
 
@@ -59,8 +59,13 @@ impl<T: Transport> Hub<T> {
         if !self.exchange.throttled.is_empty() {
             self.unthrottle();
         }
-        // What was delivered is offered to the transports first.
-        if !self.context.inbox.is_idle() && self.exchange.fence == 0 {
+        if self.context.inbox.is_idle() {
+            // The last bytes may have been given back by another thread.
+            if self.context.inbox.is_waited_for() {
+                self.wake_waiting();
+            }
+        } else if self.exchange.fence == 0 {
+            // What was delivered is offered to the transports first.
             self.carry_out_slice();
         }
         if !self.stopping.is_empty() {
@@ -96,8 +101,14 @@ impl<T: Transport> Hub<T> {
         self.wake_waiting();
     }
 
+    /// Takes no more commands.
+    pub(in crate::server) fn stop(&mut self) {
+        self.exchange.pending.stop(&self.context.inbox);
+        self.wake_waiting();
+    }
+
     /// Wakes the workers whose publishers wait for room here.
-    pub(in crate::server) fn wake_waiting(&self) {
+    fn wake_waiting(&self) {
         for worker in self.context.inbox.take_waiting() {
             if let Some(inbox) = self.context.shared.inboxes.get(worker) {
                 inbox.wake();
@@ -253,21 +264,14 @@ impl<T: Transport> Hub<T> {
 
     /// Whether publishers may go on.
     fn has_room(&self) -> bool {
-        let mut inboxes = self.context.shared.inboxes.iter();
-        inboxes.all(|it| it.has_room() || it.is_stopped())
+        self.context.shared.inboxes.iter().all(|it| it.has_room())
     }
 
     /// Reads again from the sessions that published too fast, if there is room.
     #[cold]
     fn unthrottle(&mut self) {
-        if !self.has_room() {
-            for inbox in &self.context.shared.inboxes {
-                inbox.wait(self.worker);
-            }
-            // One that has drained since would not tell.
-            if !self.has_room() {
-                return;
-            }
+        if !Inbox::have_room_for(self.worker, &self.context.shared.inboxes) {
+            return;
         }
         for token in std::mem::take(&mut self.exchange.throttled) {
             if let Some(session) = self.sessions.get_mut(token) {

@@ -18,7 +18,7 @@ use crate::server::inbox::{Command, HandleError, Inbox, Publication, Reserved};
 use crate::server::pattern::TopicPattern;
 use crate::server::shards::Shards;
 use crate::server::sync::atomic::{AtomicUsize, Ordering};
-use crate::server::sync::{Mutex, lock};
+use crate::server::sync::{Mutex, lock, thread_local};
 use crate::server::topic_options::TopicOptions;
 
 /// One topic. Its record is there as long as somebody is subscribed, or is about to be.
@@ -73,7 +73,7 @@ impl Topic {
 /// Where a topic's messages are kept, and how many of them a new subscriber is sent.
 type Kept = (Arc<dyn History>, usize);
 
-std::thread_local! {
+thread_local! {
     /// This thread runs the application's code while it holds a topic's record.
     static OUTSIDE: Cell<bool> = const { Cell::new(false) };
 }
@@ -201,6 +201,7 @@ impl Directory {
     }
 
     fn find(&self, name: &str) -> Option<Arc<Topic>> {
+        assert_inside();
         self.shards.of(name).topics.get(name).cloned()
     }
 
@@ -492,7 +493,12 @@ impl Directory {
                 });
                 let reserved = match publisher.insists {
                     true => inbox.reserve_always(command.bytes()),
-                    false => inbox.reserve(command.bytes())?,
+                    false => match inbox.reserve(command.bytes()) {
+                        Ok(reserved) => reserved,
+                        // It has stopped since it was looked at.
+                        Err(HandleError::Stopped) => continue,
+                        Err(error) => return Err(error),
+                    },
                 };
                 outcome.filling |= inbox.is_filling();
                 outcome.waiting += on.subscribers as usize;
@@ -531,6 +537,7 @@ impl Directory {
 
     /// All topics that have subscribers and their counts, in no order.
     pub(in crate::server) fn topics(&self) -> Vec<(Arc<str>, usize)> {
+        assert_inside();
         let mut all: Vec<Arc<Topic>> = Vec::new();
         for shard in self.shards.iter() {
             all.extend(shard.topics.values().cloned());
@@ -553,6 +560,12 @@ impl Directory {
     #[cfg(test)]
     pub(in crate::server) fn is_empty(&self) -> bool {
         self.shards.iter().all(|it| it.topics.is_empty())
+    }
+
+    /// How many records there are.
+    #[cfg(all(test, shuttle))]
+    pub(in crate::server) fn records(&self) -> usize {
+        self.shards.iter().map(|it| it.topics.len()).sum()
     }
 
     /// Where a topic stands.
