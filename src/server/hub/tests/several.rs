@@ -338,7 +338,9 @@ impl World {
         }
         for (token, readable, ended) in events {
             if !settles && self.random.one_in(10) {
-                hub.spent.is_over = true;
+                // The part has taken its share.
+                hub.spent.drives = SHARE / DRIVE;
+                hub.spent.until_look = 1;
             }
             hub.ready(token, readable, ended);
         }
