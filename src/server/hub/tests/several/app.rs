@@ -339,6 +339,7 @@ impl Handler for Several {
         socket.resume();
         if random.one_in(3) {
             self.act(socket, &mut random);
+            self.look(socket);
         }
     }
 
