@@ -82,11 +82,10 @@ impl Caller<'_> {
         if self.ledger().owner(id, topic) != self.thread {
             return Ok(());
         }
-        let (name, call) = (self.name(topic), self.ledger().call());
+        let name = self.name(topic);
         if begin {
             let position = self.handle.subscribe(id, &name)?;
-            self.ledger()
-                .subscribed(id, topic, position.offset, self.thread, call);
+            self.ledger().subscribed(id, topic, position.offset);
         } else {
             self.handle.unsubscribe(id, &name)?;
             self.ledger().unsubscribed(id, topic, true);
@@ -176,14 +175,13 @@ impl Several {
         if self.ledger().owner(id, topic) != caller.thread {
             return;
         }
-        let (name, call) = (caller.name(topic), self.ledger().call());
+        let name = caller.name(topic);
         if !begin {
             socket.unsubscribe(&name);
             self.ledger().unsubscribed(id, topic, false);
         } else if let Ok(subscribed) = socket.subscribe(&name) {
             let position = subscribed.position.offset;
-            self.ledger()
-                .subscribed(id, topic, position, caller.thread, call);
+            self.ledger().subscribed(id, topic, position);
         }
     }
 
