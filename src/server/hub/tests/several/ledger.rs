@@ -380,7 +380,11 @@ impl Ledger {
                 let came = latest.is_none_or(|it| {
                     segments[last].end.is_some() || ears.iter().any(|ear| ear.live == it)
                 });
-                assert!(came, "{id:?} missed the latest of {}", log.name);
+                let name = &log.name;
+                assert!(
+                    came,
+                    "{id:?} missed the latest of {name}: {segments:?} {ears:?}"
+                );
             }
         }
         self.seen.complete += 1;
