@@ -175,11 +175,15 @@ impl World {
             false => 1 << 26,
         };
         let overflow = [Overflow::DropNewest, Overflow::DropOldest, Overflow::Close];
+        let (few, many) = match tight && random.one_in(2) {
+            true => (0, 0),
+            false => (2, 20),
+        };
         let topics = vec![
             TopicLog::new("a", 0, false),
             TopicLog::new("b", 0, false),
-            TopicLog::new("kept/few", 2, false),
-            TopicLog::new("kept/many", 20, false),
+            TopicLog::new("kept/few", few, false),
+            TopicLog::new("kept/many", many, false),
             TopicLog::new("latest", 0, true),
         ];
         let mut ledger = Ledger::new(workers, threads, topics);
@@ -197,8 +201,8 @@ impl World {
             .max_backpressure(max_backpressure)
             .pause_reading_at([200, 5_000, 1 << 20][random.below(3)])
             .observer(app.clone())
-            .topic("kept/few", keeps(2))
-            .topic("kept/many", keeps(20))
+            .topic("kept/few", keeps(few))
+            .topic("kept/many", keeps(many))
             .topic("latest", TopicOptions::new().conflate())
             .route("/hub", app.clone())
             .add_route(deferred);

@@ -245,7 +245,11 @@ impl Ledger {
         assert!(begin >= log.last(), "it begins in the past");
         let kept = log.told.len().saturating_sub(log.keeps);
         let replay = log.told[kept..].iter().map(|it| it.offset).collect();
-        let segments = self.conn(id).segments.entry(topic).or_default();
+        // What is kept may be more than may wait.
+        let lossy = self.tight.is_some() && log.keeps > 0;
+        let conn = self.conn(id);
+        conn.lossy |= lossy;
+        let segments = conn.segments.entry(topic).or_default();
         segments.push(Segment {
             begin,
             replay,
@@ -273,7 +277,7 @@ impl Ledger {
     }
 
     fn is_strict_in(&self, conn: &Conn, log: &TopicLog) -> bool {
-        self.is_strict(conn) && !log.conflates && (self.tight.is_none() || log.keeps == 0)
+        self.is_strict(conn) && !log.conflates
     }
 
     /// A client has this message: it is due to it, and next.
