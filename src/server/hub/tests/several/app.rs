@@ -1,5 +1,8 @@
 //! The application of the simulation of several workers: handlers that mix the calls of their socket
 //! with those of a handle.
+//!
+//! A panic of theirs is caught by the server: what they assert they assert with the ledger locked,
+//! which nobody can open then.
 
 use super::ledger::SHORT;
 use super::*;
@@ -54,9 +57,10 @@ impl Caller<'_> {
                 .publish_with(&name, |at| text(message, at.offset, filling).into())?,
             false => self.handle.publish(&name, &*text(message, 0, filling))?,
         };
+        let mut ledger = self.ledger();
         assert_eq!((published.waiting, published.sent), (before, 0));
         let offset = published.position.unwrap().offset;
-        self.ledger().published(message, topic, offset, None);
+        ledger.published(message, topic, offset, None);
         Ok(())
     }
 
@@ -311,6 +315,7 @@ impl Handler for Several {
                 self.subscribe(socket, topic, true);
             }
         }
+        self.look(socket);
     }
 
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
@@ -352,6 +357,7 @@ impl Handler for Several {
         if topic == "wake" && self.ledger().conn(socket.id()).fragment {
             self.fragment(socket, 0);
         }
+        self.look(socket);
     }
 
     fn on_close(&self, socket: &mut Socket<'_, ()>, _: &End) {
