@@ -119,7 +119,7 @@ impl<T: Transport> Hub<T> {
     #[inline]
     fn spend(&mut self) -> bool {
         self.spent.drives += 1;
-        if self.spent.drives % UNTIL_LOOK == 0 {
+        if self.spent.drives.is_multiple_of(UNTIL_LOOK) {
             self.look();
         }
         self.spent.is_over
