@@ -17,6 +17,7 @@ use std::vec::Vec;
 use mio::Token;
 
 use self::others::{Exchange, Others};
+pub(super) use self::pending::DIRECT;
 use super::handler::EndKind;
 use super::id::{ConnectionId, Standing};
 use super::limits::Permit;

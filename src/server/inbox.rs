@@ -113,8 +113,7 @@ impl Command {
 /// Commands on their way to a worker.
 ///
 /// Each has a number, by which the worker and its sessions know what they have seen: twice its
-/// place in the order, counted from 1. (An odd one is that of a message which the worker itself has
-/// begun to deliver before it.)
+/// place in the order, counted from 1. (An odd one is behind a command and before the next.)
 pub(super) struct Inbox {
     queue: Mutex<Queue>,
     /// Of all commands that are not carried out yet, and of those that are about to be added.
@@ -333,6 +332,13 @@ impl Inbox {
     #[inline]
     pub(super) fn own(&self) -> u64 {
         self.own.load(Ordering::Relaxed)
+    }
+
+    /// A message of a handler's went past the inbox, behind the commands below this number, and has
+    /// yet to come to some of its subscribers.
+    pub(super) fn own_begun(&self, number: u64) {
+        self.own.store(number, Ordering::Relaxed);
+        OWN_WAITS.with(|it| it.set(true));
     }
 
     /// The handlers' commands up to this number are carried out.

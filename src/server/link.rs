@@ -19,6 +19,7 @@ use mio::Token;
 
 pub(super) use self::io::{Context, SocketIo};
 use super::handler::{Application, EndKind};
+use super::hub::DIRECT;
 use super::id::ConnectionId;
 use super::inbox::{Command, Inbox};
 use super::limits::{Permit, RateState};
@@ -56,6 +57,10 @@ pub(super) trait Peers {
 
     /// The offset behind which a subscription begins.
     fn begun(&self, topic: &str, token: Token) -> Option<u64>;
+
+    /// The message that a handler published and that is still on its way to a session, with its
+    /// number.
+    fn direct_for(&self, token: Token) -> Option<(u64, Command)>;
 
     /// The first command for a session that waits, between these numbers.
     fn next_for(
@@ -130,6 +135,8 @@ pub(super) struct Rare {
     pub(super) throttled: bool,
     /// The commands below this number were carried out for it.
     ahead: u64,
+    /// And the messages of its worker's handlers up to this one.
+    ahead_of_direct: u64,
     /// How much of its rate limit is used up.
     rate: RateState,
     /// What the route's limit by key counts it under.
@@ -393,7 +400,11 @@ impl Link {
 
     /// Whether the command with this number was carried out for it already.
     pub(super) fn is_ahead_of(&self, number: u64) -> bool {
-        self.ahead && self.rare.as_ref().is_some_and(|it| number < it.ahead)
+        let is_ahead = |it: &Rare| match number & DIRECT {
+            0 => number < it.ahead,
+            _ => number <= it.ahead_of_direct,
+        };
+        self.ahead && self.rare.as_deref().is_some_and(is_ahead)
     }
 
     /// The commands below this number were carried out for it.
@@ -401,6 +412,12 @@ impl Link {
         self.ahead = true;
         let ahead = &mut self.rare().ahead;
         *ahead = number.max(*ahead);
+    }
+
+    /// The message with this number, which went past the inbox, was given to it.
+    fn set_ahead_of_direct(&mut self, number: u64) {
+        self.ahead = true;
+        self.rare().ahead_of_direct = number;
     }
 
     /// From which number on commands are still to be carried out for it.

@@ -278,6 +278,10 @@ impl<T: Transport> Peers for Others<'_, T> {
         self.exchange.topics.of(topic)?.begun(token)
     }
 
+    fn direct_for(&self, token: Token) -> Option<(u64, Command)> {
+        self.exchange.pending.direct_for(token)
+    }
+
     fn next_for(
         &mut self,
         token: Token,

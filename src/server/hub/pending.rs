@@ -13,11 +13,17 @@ use crate::server::link::STALLS_AFTER;
 /// message waits with it. One that reads all the time has taken half of what may wait by then.
 const LAGS_AFTER: Duration = Duration::from_secs(2);
 
+/// In the number of a message that went past the inbox, and that is counted by itself: it comes
+/// before all that is in there.
+pub(in crate::server) const DIRECT: u64 = 1 << 63;
+
 #[derive(Default)]
 pub(super) struct Pending {
     commands: VecDeque<Command>,
     /// The number of the last one that was carried out.
     done: u64,
+    /// How many messages past the inbox had to stop on their way.
+    stopped: u64,
     /// The first of them is a message that some of its subscribers have.
     begun: Option<Begun>,
     gate: Option<Gate>,
@@ -30,7 +36,8 @@ pub(super) struct Begun {
     pub(super) cursor: Option<Token>,
     /// Nobody is waited for any more.
     pub(super) hurries: bool,
-    /// It was published on this worker, past the inbox, and has no place in its count.
+    /// It was published on this worker, past the inbox: it has no place in its count, but a number of
+    /// its own.
     direct: bool,
 }
 
@@ -68,25 +75,24 @@ impl Pending {
 
     /// The number of a message that goes past the inbox, where nothing is before it.
     pub(super) fn direct(&self) -> u64 {
-        self.done + 1
+        DIRECT | (self.stopped + 1)
     }
 
-    /// The number of the first command.
-    fn first(&self) -> u64 {
-        match self.begun {
-            Some(Begun { direct: true, .. }) => self.direct(),
-            _ => self.done + 2,
-        }
+    /// Whether the first command is a message that went past the inbox.
+    pub(super) fn is_direct(&self) -> bool {
+        self.begun.as_ref().is_some_and(|it| it.direct)
     }
 
     /// The first command, its number, and how far it has come.
     pub(super) fn next(&mut self) -> Option<(Command, u64, Begun)> {
-        let number = self.first();
         let command = self.commands.pop_front()?;
         let begun = self.begun.take().unwrap_or_default();
+        if begun.direct {
+            return Some((command, DIRECT | self.stopped, begun));
+        }
         // From here on it counts as carried out, also for what it leads to.
-        self.done = number & !1;
-        Some((command, number, begun))
+        self.done += 2;
+        Some((command, self.done, begun))
     }
 
     /// The first command isn't done with.
@@ -109,6 +115,8 @@ impl Pending {
     ) {
         let command = Command::Publish(publication);
         inbox.count(command.bytes());
+        inbox.own_begun(self.done + 1);
+        self.stopped += 1;
         self.commands.push_front(command);
         self.begun = Some(Begun {
             cursor,
@@ -144,12 +152,13 @@ impl Pending {
         }
     }
 
-    /// The number of the last command that was carried out.
+    /// Up to which number the handlers' commands are carried out, and the messages of theirs that
+    /// went past the inbox.
     pub(super) fn done(&self) -> u64 {
-        self.done
+        self.done + u64::from(!self.is_direct())
     }
 
-    /// The first command for `token` that has a number from `after` on and up to `until`.
+    /// The first command for `token`, out of the inbox, that has a number from `after` on and up to `until`.
     pub(super) fn next_for(
         &mut self,
         token: Token,
@@ -158,30 +167,37 @@ impl Pending {
         inbox: &Inbox,
     ) -> Option<(u64, Command)> {
         self.take(inbox);
-        let first = self.first();
-        let number = |at: usize| match at {
-            0 => first,
-            at => (first & !1) + 2 * at as u64,
-        };
+        let first = self.done + 2 * u64::from(!self.is_direct());
         let skip = (after.saturating_sub(first) / 2) as usize;
         for (at, command) in self.commands.iter().enumerate().skip(skip) {
-            let number = number(at);
+            let number = first + 2 * at as u64;
             if number > until {
                 break;
             }
-            let has_it = |begun: &Begun| begun.cursor >= Some(token);
-            let is_for = match command {
-                Command::Publish(publication) => {
-                    publication.except != Some(token)
-                        && !(at == 0 && self.begun.as_ref().is_some_and(has_it))
-                }
-                command => command.token() == Some(token),
-            };
-            if is_for && number >= after {
+            let direct = at == 0 && self.is_direct();
+            if number >= after && !direct && self.is_for(token, at, command) {
                 return Some((number, command.clone()));
             }
         }
         None
+    }
+
+    /// The message that went past the inbox and is still on its way to `token`, with its number.
+    pub(super) fn direct_for(&self, token: Token) -> Option<(u64, Command)> {
+        let command = self.commands.front()?;
+        let is_for = self.is_direct() && self.is_for(token, 0, command);
+        is_for.then(|| (DIRECT | self.stopped, command.clone()))
+    }
+
+    fn is_for(&self, token: Token, at: usize, command: &Command) -> bool {
+        let has_it = |begun: &Begun| begun.cursor >= Some(token);
+        match command {
+            Command::Publish(publication) => {
+                publication.except != Some(token)
+                    && !(at == 0 && self.begun.as_ref().is_some_and(has_it))
+            }
+            command => command.token() == Some(token),
+        }
     }
 }
 
@@ -206,7 +222,7 @@ mod tests {
         assert_eq!(numbers(&mut pending, &inbox, 2, 0), Some(4));
         assert_eq!(numbers(&mut pending, &inbox, 2, 5), None);
         let (command, number, begun) = pending.next().unwrap();
-        assert_eq!((number, pending.done()), (2, 2));
+        assert_eq!((number, pending.done()), (2, 3));
         pending.put_back(command, begun);
         assert_eq!(pending.next().unwrap().1, 2);
         inbox.push(Command::Terminate(Token(3)));

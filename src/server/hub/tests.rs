@@ -17,7 +17,7 @@ use super::super::Server;
 use super::super::handler::{End, Handler};
 use super::super::inbox::{Command, Inbox};
 use super::super::observer::{ConnectionStats, Observer};
-use super::super::socket::{Overflow, Socket};
+use super::super::socket::{Overflow, Published, Socket};
 use super::super::topic_options::TopicOptions;
 use super::super::topics::SubscribeError;
 use super::super::wire::{Random, Sim, Wire};
@@ -28,6 +28,7 @@ mod burst;
 mod client;
 mod crowd;
 mod large;
+mod order;
 mod room;
 mod several;
 mod single;
@@ -50,6 +51,8 @@ const SEEDS: u64 = 2_000;
 struct Life {
     opened: usize,
     closed: usize,
+    /// What the last of its messages became that it published.
+    published: Published,
     /// As the observer was told it.
     end: Option<(ConnectionStats, CloseCode, bool)>,
 }
@@ -80,8 +83,11 @@ impl Handler for App {
                 let _ = socket.send(message);
             }
             "publish" => {
-                socket.publish(topic, text);
+                let published = socket.publish(topic, text);
+                self.life(socket.id(), |it| it.published = published);
             }
+            // As another thread would.
+            "tell" => socket.handle().send(socket.id(), text).unwrap(),
             "all" => {
                 socket.publish_to_all(topic, text);
             }

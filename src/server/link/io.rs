@@ -541,6 +541,12 @@ impl SocketIo<'_> {
             return;
         }
         let token = self.id.token();
+        if let Some((number, command)) = self.peers.direct_for(token)
+            && !self.link.is_ahead_of(number)
+        {
+            self.link.set_ahead_of_direct(number);
+            self.carry_out(command);
+        }
         loop {
             let after = self.link.ahead();
             let Some((number, command)) = self.peers.next_for(token, after, until, inbox) else {

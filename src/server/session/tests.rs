@@ -146,6 +146,10 @@ impl Peers for Alone {
         None
     }
 
+    fn direct_for(&self, _: Token) -> Option<(u64, Command)> {
+        None
+    }
+
     fn next_for(&mut self, _: Token, _: u64, _: u64, _: &Inbox) -> Option<(u64, Command)> {
         None
     }

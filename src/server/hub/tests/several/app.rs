@@ -1,5 +1,8 @@
 //! The application of the simulation of several workers: handlers that mix the calls of their socket
 //! with those of a handle.
+//!
+//! A panic of theirs is caught by the server: what they assert they assert with the ledger locked,
+//! which nobody can open then.
 
 use super::ledger::SHORT;
 use super::*;
@@ -54,9 +57,10 @@ impl Caller<'_> {
                 .publish_with(&name, |at| text(message, at.offset, filling).into())?,
             false => self.handle.publish(&name, &*text(message, 0, filling))?,
         };
+        let mut ledger = self.ledger();
         assert_eq!((published.waiting, published.sent), (before, 0));
         let offset = published.position.unwrap().offset;
-        self.ledger().published(message, topic, offset, None);
+        ledger.published(message, topic, offset, None);
         Ok(())
     }
 
@@ -82,11 +86,10 @@ impl Caller<'_> {
         if self.ledger().owner(id, topic) != self.thread {
             return Ok(());
         }
-        let (name, call) = (self.name(topic), self.ledger().call());
+        let name = self.name(topic);
         if begin {
             let position = self.handle.subscribe(id, &name)?;
-            self.ledger()
-                .subscribed(id, topic, position.offset, self.thread, call);
+            self.ledger().subscribed(id, topic, position.offset);
         } else {
             self.handle.unsubscribe(id, &name)?;
             self.ledger().unsubscribed(id, topic, true);
@@ -116,7 +119,8 @@ impl Several {
             let buffered = socket.buffered();
             let conn = ledger.conn(socket.id());
             conn.owes_drain |= buffered > 0 && socket.is_open();
-            conn.lossy |= buffered + SHORT > limit;
+            // Also what it catches up with is in the way of its own.
+            conn.lossy |= buffered + SHORT > limit || socket.io().context.inbox.own() != 0;
         }
         ledger.seen.caught_up += u64::from(socket.io().context.inbox.own() != 0);
     }
@@ -176,14 +180,13 @@ impl Several {
         if self.ledger().owner(id, topic) != caller.thread {
             return;
         }
-        let (name, call) = (caller.name(topic), self.ledger().call());
+        let name = caller.name(topic);
         if !begin {
             socket.unsubscribe(&name);
             self.ledger().unsubscribed(id, topic, false);
         } else if let Ok(subscribed) = socket.subscribe(&name) {
             let position = subscribed.position.offset;
-            self.ledger()
-                .subscribed(id, topic, position, caller.thread, call);
+            self.ledger().subscribed(id, topic, position);
         }
     }
 
@@ -313,6 +316,7 @@ impl Handler for Several {
                 self.subscribe(socket, topic, true);
             }
         }
+        self.look(socket);
     }
 
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
@@ -339,6 +343,7 @@ impl Handler for Several {
         socket.resume();
         if random.one_in(3) {
             self.act(socket, &mut random);
+            self.look(socket);
         }
     }
 
@@ -353,6 +358,7 @@ impl Handler for Several {
         if topic == "wake" && self.ledger().conn(socket.id()).fragment {
             self.fragment(socket, 0);
         }
+        self.look(socket);
     }
 
     fn on_close(&self, socket: &mut Socket<'_, ()>, _: &End) {

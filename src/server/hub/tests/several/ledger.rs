@@ -46,14 +46,12 @@ pub(super) struct TopicLog {
 struct Segment {
     begin: u64,
     replay: Vec<u64>,
-    thread: usize,
-    call: u64,
     /// The last offset that it may deliver, and whether it surely does.
     end: Option<(u64, bool)>,
 }
 
 /// How far a client has come in what it is due of a topic.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Ear {
     segment: usize,
     replay: usize,
@@ -82,7 +80,8 @@ pub(super) struct Conn {
     /// By thread: the call that it heard of last.
     last: BTreeMap<usize, u64>,
     segments: BTreeMap<usize, Vec<Segment>>,
-    ears: BTreeMap<usize, Ear>,
+    /// By topic: there may be several ways to take what came.
+    ears: BTreeMap<usize, Vec<Ear>>,
 }
 
 pub(super) struct Ledger {
@@ -238,14 +237,7 @@ impl Ledger {
         segments.is_some_and(|it| it.end.is_none())
     }
 
-    pub(super) fn subscribed(
-        &mut self,
-        id: ConnectionId,
-        topic: usize,
-        begin: u64,
-        thread: usize,
-        call: u64,
-    ) {
+    pub(super) fn subscribed(&mut self, id: ConnectionId, topic: usize, begin: u64) {
         if self.is_subscribed(id, topic) {
             return;
         }
@@ -253,12 +245,14 @@ impl Ledger {
         assert!(begin >= log.last(), "it begins in the past");
         let kept = log.told.len().saturating_sub(log.keeps);
         let replay = log.told[kept..].iter().map(|it| it.offset).collect();
-        let segments = self.conn(id).segments.entry(topic).or_default();
+        // What is kept may be more than may wait.
+        let lossy = self.tight.is_some() && log.keeps > 0;
+        let conn = self.conn(id);
+        conn.lossy |= lossy;
+        let segments = conn.segments.entry(topic).or_default();
         segments.push(Segment {
             begin,
             replay,
-            thread,
-            call,
             end: None,
         });
     }
@@ -283,20 +277,20 @@ impl Ledger {
     }
 
     fn is_strict_in(&self, conn: &Conn, log: &TopicLog) -> bool {
-        self.is_strict(conn) && !log.conflates && (self.tight.is_none() || log.keeps == 0)
+        self.is_strict(conn) && !log.conflates
     }
 
     /// A client has this message: it is due to it, and next.
     pub(super) fn hear(&mut self, id: ConnectionId, message: usize, offset: u64) {
         let asked = self.asked[message];
         let mut conn = self.connections.remove(&id).unwrap();
-        let (mut thread, mut call) = (asked.thread, asked.call);
+        let mut kept = false;
         match asked.what {
             What::Nothing => panic!("{id:?} heard {message}, which was refused: {asked:?}"),
             What::To(to) => {
                 assert_eq!(to, id, "heard what is another's");
-                let sent = &conn.sent[&thread];
-                let at = conn.heard.entry(thread).or_default();
+                let sent = &conn.sent[&asked.thread];
+                let at = conn.heard.entry(asked.thread).or_default();
                 let behind = sent[*at..].iter().position(|it| *it == message);
                 let behind =
                     behind.unwrap_or_else(|| panic!("{id:?} heard {message} twice or late"));
@@ -313,25 +307,34 @@ impl Ledger {
                 let strict = self.is_strict_in(&conn, log);
                 let segments = conn.segments.get(&topic);
                 let segments = segments.map_or(&[][..], |it| it);
-                let ear = conn.ears.entry(topic).or_default();
-                let Some(segment) = ear.take(log, segments, id, at, strict) else {
-                    let told = log.between(at - 9.min(at), at);
-                    panic!(
-                        "{id:?} heard {asked:?} of {}, not due or not next: {segments:?} {ear:?} \
-                         of {told:?}",
-                        log.name
-                    );
-                };
-                // What was kept comes with the subscription.
-                if let Some(segment) = segment {
-                    (thread, call) = (segment.thread, segment.call);
-                    self.seen.replayed += 1;
+                let ears = conn
+                    .ears
+                    .entry(topic)
+                    .or_insert_with(|| vec![Ear::default()]);
+                let mut next = Vec::new();
+                for ear in &*ears {
+                    kept |= ear.take(log, segments, (id, at), strict, &mut next);
                 }
+                next.sort_unstable();
+                next.dedup();
+                if next.is_empty() {
+                    let told = log.between(at - 9.min(at), at);
+                    let name = &log.name;
+                    panic!(
+                        "{id:?} heard {asked:?} of {name}, not due or not next: {segments:?} \
+                         {ears:?} of {told:?}"
+                    );
+                }
+                *ears = next;
             }
         }
-        let last = conn.last.entry(thread).or_default();
-        assert!(*last <= call, "{id:?} heard {asked:?} behind call {last}");
-        *last = call;
+        self.seen.replayed += u64::from(kept);
+        // What was kept comes with its subscription, whenever it was published.
+        if !kept {
+            let last = conn.last.entry(asked.thread).or_default();
+            assert!(*last <= asked.call, "{id:?} heard {asked:?} behind {last}");
+            *last = asked.call;
+        }
         self.connections.insert(id, conn);
     }
 
@@ -365,17 +368,27 @@ impl Ledger {
         }
         for (topic, segments) in &conn.segments {
             let log = &self.topics[*topic];
-            let start = Ear::default();
-            let ear = conn.ears.get(topic).unwrap_or(&start);
+            let start = vec![Ear::default()];
+            let ears = conn.ears.get(topic).unwrap_or(&start);
             let last = segments.len() - 1;
             if self.is_strict_in(conn, log) {
-                let missed = ear.missed(log, segments, id);
-                assert!(missed.is_none(), "{id:?} missed {missed:?} of {}", log.name);
+                let misses = ears.iter().all(|it| it.misses(log, segments, id));
+                let name = &log.name;
+                assert!(
+                    !misses,
+                    "{id:?} missed some of {name}: {segments:?} {ears:?}"
+                );
             } else if log.conflates {
                 // The latest always comes.
                 let latest = segments[last].live(log, 0, id).last();
-                let came = latest.is_none_or(|it| segments[last].end.is_some() || ear.live == it);
-                assert!(came, "{id:?} missed the latest of {}", log.name);
+                let came = latest.is_none_or(|it| {
+                    segments[last].end.is_some() || ears.iter().any(|ear| ear.live == it)
+                });
+                let name = &log.name;
+                assert!(
+                    came,
+                    "{id:?} missed the latest of {name}: {segments:?} {ears:?}"
+                );
             }
         }
         self.seen.complete += 1;
@@ -383,62 +396,59 @@ impl Ledger {
 }
 
 impl Ear {
-    /// Takes the next message: of what was kept, with its subscription, or of what is live.
-    fn take<'s>(
-        &mut self,
+    /// Takes the next message, in each way that it may be meant: as kept for a subscription, or as
+    /// live. Adds where it is then, and whether one of them is kept.
+    fn take(
+        mut self,
         log: &TopicLog,
-        segments: &'s [Segment],
-        me: ConnectionId,
-        offset: u64,
+        segments: &[Segment],
+        (me, offset): (ConnectionId, u64),
         strict: bool,
-    ) -> Option<Option<&'s Segment>> {
-        loop {
-            let segment = segments.get(self.segment)?;
+        next: &mut Vec<Self>,
+    ) -> bool {
+        let (mut kept, most) = (false, if strict { 1 } else { usize::MAX });
+        while let Some(segment) = segments.get(self.segment) {
             let rest = &segment.replay[self.replay..];
-            let most = if strict { 1 } else { usize::MAX };
             if let Some(at) = rest.iter().take(most).position(|it| *it == offset) {
-                self.replay += at + 1;
-                return Some(Some(segment));
+                kept = true;
+                next.push(Self {
+                    replay: self.replay + at + 1,
+                    ..self
+                });
             }
             if rest.is_empty() || !strict {
                 let mut live = segment.live(log, self.live, me).take(most);
                 if live.any(|it| it == offset) {
-                    (self.replay, self.live) = (segment.replay.len(), offset);
-                    return Some(None);
+                    next.push(Self {
+                        segment: self.segment,
+                        replay: segment.replay.len(),
+                        live: offset,
+                    });
                 }
             }
-            if strict && self.owed(segment, log, me).is_some() {
-                return None;
+            if strict && self.owed(segment, log, me) {
+                break;
             }
-            *self = Self {
-                segment: self.segment + 1,
-                replay: 0,
-                live: self.live,
-            };
+            (self.segment, self.replay) = (self.segment + 1, 0);
         }
+        kept
     }
 
-    /// What a subscription, the one it has come to, surely delivers still.
-    fn owed(&self, segment: &Segment, log: &TopicLog, me: ConnectionId) -> Option<u64> {
-        let replay = segment.replay.get(self.replay).copied();
+    /// Whether a subscription, the one it has come to, surely delivers something still.
+    fn owed(&self, segment: &Segment, log: &TopicLog, me: ConnectionId) -> bool {
         let surely = segment.end.is_none_or(|(_, surely)| surely);
-        let live = || segment.live(log, self.live, me).next();
-        replay.or_else(|| surely.then(live)?)
+        let live = || segment.live(log, self.live, me).next().is_some();
+        self.replay < segment.replay.len() || surely && live()
     }
 
-    /// The same of all that are left.
-    fn missed(&self, log: &TopicLog, segments: &[Segment], me: ConnectionId) -> Option<u64> {
-        segments.iter().enumerate().find_map(|(at, segment)| {
-            let ear = match at.cmp(&self.segment) {
-                core::cmp::Ordering::Less => return None,
-                core::cmp::Ordering::Equal => return self.owed(segment, log, me),
-                core::cmp::Ordering::Greater => Self {
-                    segment: at,
-                    replay: 0,
-                    live: self.live,
-                },
-            };
-            ear.owed(segment, log, me)
-        })
+    /// Whether one of those that are left does.
+    fn misses(mut self, log: &TopicLog, segments: &[Segment], me: ConnectionId) -> bool {
+        while let Some(segment) = segments.get(self.segment) {
+            if self.owed(segment, log, me) {
+                return true;
+            }
+            (self.segment, self.replay) = (self.segment + 1, 0);
+        }
+        false
     }
 }
