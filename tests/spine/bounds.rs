@@ -5,11 +5,12 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::env;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 
 use sockeye::server::{HandleError, HistoryLimits, MemoryHistory, TopicOptions};
 
-use crate::harness::{Client, Keeper, builder, gate, open_in_turn, publish, serve};
+use crate::harness::{Client, DEADLINE, Keeper, builder, gate, open_in_turn, publish, serve};
 use crate::load::{Process, Readers, WORKERS, frame_length};
 use crate::net::Running;
 
@@ -130,6 +131,50 @@ fn settled(published: &AtomicUsize, all: usize) -> usize {
         }
         before = now;
         thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// O5: what waits for a worker is counted, and a handler that goes on is refused as a whole.
+#[test]
+fn a_handler_that_publishes_without_an_end_is_refused_and_what_waits_is_counted() {
+    let (gate, keeper) = gate();
+    let (tell, told) = channel();
+    let server = serve(
+        builder(2).max_inbox(1 << 20),
+        move |socket, text| match text {
+            "block" => gate.wait(),
+            _ => {
+                let mut number = 0;
+                while !socket.publish("room", &*large(number)).refused {
+                    number += 1;
+                }
+                tell.send(number).unwrap();
+            }
+        },
+    );
+    let mut clients = open_in_turn(&server, 2, 4);
+    let [here, sleeper, flooder, there] = &mut clients[..] else {
+        unreachable!();
+    };
+    here.subscribe("room");
+    there.subscribe("room");
+    assert_eq!(server.handle().stats().inbox_bytes, 0);
+    sleeper.peer.say("block");
+    keeper.wait();
+    flooder.peer.say("flood");
+    let taken = told.recv_timeout(DEADLINE).unwrap();
+    assert!((8..=16).contains(&taken), "{taken} of 64 KiB in 1 MiB");
+    let waiting = server.handle().stats().inbox_bytes;
+    assert!((taken * large(0).len()..=1 << 20).contains(&(waiting as usize)));
+    keeper.open.send(()).unwrap();
+    publish(server.handle(), "room", &*format!("{taken} "));
+    let all: Vec<usize> = (0..taken).collect();
+    for client in [here, there] {
+        assert_same("heard", &numbers_until(client, taken), &all);
+    }
+    let drained = || server.handle().stats().inbox_bytes == 0;
+    while !drained() {
+        thread::yield_now();
     }
 }
 

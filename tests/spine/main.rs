@@ -14,5 +14,6 @@ mod harness;
 mod history;
 mod load;
 mod order;
+mod positions;
 mod presence;
 mod results;

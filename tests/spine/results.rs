@@ -168,6 +168,25 @@ fn the_last_of_a_burst_to_a_conflated_topic_comes_to_one_that_does_not_read() {
 
 /// O7.
 #[test]
+fn messages_that_gave_way_to_later_ones_are_counted() {
+    let (server, _keeper) = serve_conflated();
+    let mut client = Client::open(&server);
+    client.subscribe(CONFLATED);
+    client.peer.say("large");
+    for number in 0..BURST {
+        publish(server.handle(), CONFLATED, &*number.to_string());
+    }
+    client.peer.expect(BINARY, vec![0xFF; LARGE]);
+    let mut heard = 1;
+    while client.peer.hear() != (BURST - 1).to_string() {
+        heard += 1;
+    }
+    let stats = server.handle().stats();
+    assert_eq!(stats.conflated, (BURST - heard) as u64);
+    assert_eq!(stats.dropped, 0);
+}
+
+#[test]
 fn the_last_of_a_burst_to_a_conflated_topic_comes_to_one_whose_worker_was_blocked() {
     let (server, keeper) = serve_conflated();
     let mut clients = open_in_turn(&server, 2, 2);
@@ -262,4 +281,17 @@ fn a_message_to_a_connection_that_is_gone_is_refused() {
         taken
     });
     assert_eq!(taken, [0; 2], "taken of 40, by workers");
+}
+
+#[test]
+fn a_handle_tells_which_connections_are_open() {
+    let (observer, ends) = observing();
+    let server = serve(builder(2).observer(observer), |_, _| ());
+    let (client, other) = (Client::open(&server), Client::open(&server));
+    let (handle, id) = (server.handle().clone(), client.id);
+    assert!(handle.is_open(id) && handle.is_open(other.id));
+    drop(client);
+    wait_for_ends(&ends, 1);
+    assert!(!handle.is_open(id) && handle.is_open(other.id));
+    assert!(!handle.is_open(ConnectionId::from_u64(u64::MAX)));
 }
