@@ -232,7 +232,7 @@ impl Builder {
     }
 
     /// Bytes that may wait for one worker: messages that other workers and threads publish or send to
-    /// its connections, and what else they ask of it through a [`Handle`]. When half of them wait,
+    /// its connections, and what else they ask of it through a [`Handle`](super::Handle). When half of them wait,
     /// connections that publish there are not read from until three quarters are free; when all do,
     /// a call is refused as a whole ([`HandleError::Busy`](super::HandleError::Busy),
     /// [`Published::refused`](super::Published::refused)).

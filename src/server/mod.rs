@@ -65,11 +65,21 @@
 //! - An idle connection needs 4 KiB in all, of which rustls' keys and state are nine tenths; sessions
 //!   kept for resumption come on top, as the configuration says.
 //!
-//! # Budgets
+//! # Between connections
 //!
-//! One worker serves its connections in turns. A turn reads at most a few times 96 KiB from each
-//! and writes to at most some hundreds of those that a publish has reached, so that neither a busy
-//! peer nor a large topic keeps the others waiting for more than some milliseconds.
+//! - **One order.** What one thread asks for, by [`Socket`] and [`Handle`] in any mixture, takes effect
+//!   on each connection in the order of its calls, whichever worker that is on. A topic has one order
+//!   for all its subscribers and its history; each message has a [`Position`] in it, and a subscription
+//!   begins at one.
+//! - **One bound.** What waits for a worker is bounded in bytes ([`Builder::max_inbox`]), what waits for
+//!   a connection too ([`Builder::max_backpressure`]). Connections that publish faster than is taken
+//!   are not read from for a while; a call that finds no room is refused as a whole. A published
+//!   message is kept once, however many haven't taken it.
+//! - **One budget.** One worker serves its connections in turns. A part of a turn (reading, what was
+//!   asked and published, writing, deadlines) takes some two milliseconds at the most, so that neither
+//!   a busy peer nor a large topic keeps the others waiting for longer. Nobody who keeps reading loses
+//!   a message because others are served first: a subscriber that has no room is waited for as long as
+//!   it takes what waits, for two seconds at the most.
 
 mod balance;
 mod builder;
