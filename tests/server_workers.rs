@@ -115,7 +115,7 @@ fn a_handle_sends_from_several_threads_each_in_its_order() {
 }
 
 #[test]
-fn a_handle_closes_and_terminates_and_what_is_gone_is_no_error() {
+fn a_handle_closes_and_terminates_and_tells_what_is_gone() {
     let (server, watch) = serve(2);
     let ((mut closed, first), (mut dropped, second)) = (open(&server), open(&server));
     let handle = server.handle();
@@ -135,12 +135,13 @@ fn a_handle_closes_and_terminates_and_what_is_gone_is_no_error() {
     third.send(CLOSE, close_payload(1000, b""));
     third.expect_eof();
     for gone in [first, second] {
-        handle.send(gone, "too late").unwrap();
-        handle.close(gone, CloseCode(4001), "").unwrap();
-        handle.terminate(gone).unwrap();
-        handle.subscribe(gone, "topic").unwrap();
+        let over = Err(HandleError::Gone);
+        assert_eq!(handle.send(gone, "too late"), over);
+        assert_eq!(handle.close(gone, CloseCode(4001), ""), over);
+        assert_eq!(handle.terminate(gone), over);
+        assert_eq!(handle.subscribe(gone, "topic").map(drop), over);
     }
-    // The worker of both has done so, and lives.
+    // Their workers live.
     assert_eq!(connections(handle, 2).concat(), []);
     assert_eq!(handle.topics(), []);
 }

@@ -215,6 +215,12 @@ macro_rules! transport_of {
                 }
             }
 
+            fn has_heard(&self) -> bool {
+                match self {
+                    $($(#[$only])? Self::$variant(it) => Transport::has_heard(it),)+
+                }
+            }
+
             fn flush(&mut self) -> io::Result<()> {
                 match self {
                     $($(#[$only])? Self::$variant(it) => Transport::flush(it),)+

@@ -30,7 +30,8 @@ use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
 ///
 /// Commands are carried out soon and not at once, on each connection in the order in which one
 /// thread gave them, also where that thread is a worker's and its handler mixes them with calls of
-/// its [`Socket`](super::Socket). One for a connection that has gone meanwhile does nothing. What
+/// its [`Socket`](super::Socket). One for a connection that has gone meanwhile, or that has not opened
+/// yet, does nothing. What
 /// waits for a worker is bounded: see [`max_inbox`](super::Builder::max_inbox).
 ///
 /// ```no_run

@@ -433,16 +433,17 @@ impl Link {
         self.lags = true;
     }
 
-    /// Whether it has room for more, after having had none.
-    pub(super) fn has_room(&self, queue: &WriteQueue) -> bool {
-        queue.len() <= self.options.max_backpressure / 2
+    /// Whether it has room for more, and for a message of `length` bytes, after having had none.
+    pub(super) fn has_room(&self, queue: &WriteQueue, length: usize) -> bool {
+        let limit = self.options.max_backpressure;
+        queue.len() <= (limit / 2).min(limit.saturating_sub(length))
     }
 
     /// Some of what waited was written.
     pub(super) fn wrote(&mut self, queue: &WriteQueue) {
-        self.lags &= !self.has_room(queue);
+        self.lags &= !self.has_room(queue, 0);
         // What the application knows of: it sent more than was taken.
-        if queue.is_blocked() {
+        if queue.is_blocked() && self.connection.is_open() && self.end().is_none() {
             self.draining.set(true);
         }
     }
@@ -655,6 +656,11 @@ impl<'a> Delivery<'a> {
             true => Keep::UntilNext(Arc::clone(&topic.name)),
             false => Keep::Always,
         }
+    }
+
+    /// Bytes of its payload.
+    pub(super) fn len(&self) -> usize {
+        self.message.payload().len()
     }
 
     /// Nobody is waited for.

@@ -201,11 +201,12 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// When it took something of its backlog last, while it has no room for what is published.
-    pub(super) fn full_since(&self) -> Option<Option<Duration>> {
+    /// When it took something of its backlog last, while it has no room for a message of `length`
+    /// bytes.
+    pub(super) fn full_since(&self, length: usize) -> Option<Option<Duration>> {
         match &self.phase {
             Phase::Open(open) if open.link.connection.is_open() => {
-                (!open.link.has_room(&self.queue)).then(|| self.queue.blocked_since())
+                (!open.link.has_room(&self.queue, length)).then(|| self.queue.blocked_since())
             }
             _ => None,
         }

@@ -45,8 +45,8 @@ pub(super) struct Exchange {
 pub(super) enum Stop {
     /// The turn's share is used up.
     Budget,
-    /// This one has no room for it, and is waited for.
-    Full(Token),
+    /// This one has no room for it, which has so many bytes, and is waited for.
+    Full(Token, usize),
 }
 
 impl<T: Transport> Others<'_, T> {
@@ -138,7 +138,7 @@ impl<T: Transport> Others<'_, T> {
             if let Some(session) = self.sessions.get_mut(token)
                 && !tally.deliver(session, token, &mut delivery, self.spares, again)
             {
-                stop = Some(Stop::Full(token));
+                stop = Some(Stop::Full(token, delivery.len()));
                 return false;
             }
             given += 1;

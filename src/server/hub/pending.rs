@@ -45,6 +45,8 @@ pub(super) struct Begun {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gate {
     pub(super) token: Token,
+    /// Bytes that it needs room for.
+    pub(super) length: usize,
     since: Duration,
     /// When it took something last, if its transport did not take all.
     pub(super) progress: Option<Duration>,
@@ -127,9 +129,10 @@ impl Pending {
     }
 
     pub(super) fn wait_for(&mut self, stop: Stop, now: Duration) {
-        if let Stop::Full(token) = stop {
+        if let Stop::Full(token, length) = stop {
             self.gate = Some(Gate {
                 token,
+                length,
                 since: now,
                 progress: None,
             });

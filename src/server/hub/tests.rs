@@ -153,12 +153,18 @@ impl<T: Transport> Hub<T> {
     fn tell(&mut self, command: Command) {
         self.context.inbox.push(command);
         self.work();
+        while !self.stopping.is_empty() {
+            self.work();
+        }
     }
 
     /// Does what is to be done without an event, on the worker's thread.
     fn settle(&mut self) {
         let _thread = self.on_its_thread();
+        let mut turns = 0;
         while self.patience() == Some(Duration::ZERO) {
+            turns += 1;
+            assert!(turns < 1_000_000, "it spins");
             let now = self.context.now;
             self.at(now).work();
             self.drive_again();

@@ -59,17 +59,18 @@ impl<T: Transport> Hub<T> {
         if !self.exchange.throttled.is_empty() {
             self.unthrottle();
         }
+        if !self.stopping.is_empty() {
+            self.shut_down_some();
+        }
         if self.context.inbox.is_idle() {
             // The last bytes may have been given back by another thread.
             if self.context.inbox.is_waited_for() {
                 self.wake_waiting();
             }
-        } else if self.exchange.fence == 0 {
-            // What was delivered is offered to the transports first.
+        } else if self.exchange.fence == 0 && self.stopping.is_empty() {
+            // What was delivered is offered to the transports first, and what comes behind a stop
+            // finds the sessions that were told.
             self.carry_out_slice();
-        }
-        if !self.stopping.is_empty() {
-            self.shut_down_some();
         }
     }
 
@@ -79,6 +80,7 @@ impl<T: Transport> Hub<T> {
         let (mut bytes, mut commands) = (0, 0);
         self.look_at_gate();
         while self.exchange.pending.gate().is_none()
+            && self.stopping.is_empty()
             && commands < COMMANDS
             && bytes < SLICE
             && self.exchange.deliveries > 0
@@ -130,7 +132,7 @@ impl<T: Transport> Hub<T> {
             return;
         };
         let session = self.sessions.get_mut(gate.token);
-        let full = session.and_then(|it| Some((it.full_since()?, it)));
+        let full = session.and_then(|it| Some((it.full_since(gate.length)?, it)));
         let Some((progress, session)) = full else {
             return pending.open_gate(false);
         };
@@ -162,7 +164,7 @@ impl<T: Transport> Hub<T> {
                     delivery = delivery.hurry();
                 }
                 let taken = others.send(*token, &mut delivery);
-                (!taken).then_some(Stop::Full(*token))
+                (!taken).then_some(Stop::Full(*token, delivery.len()))
             }
             _ => {
                 *commands += 1;

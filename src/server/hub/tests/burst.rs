@@ -186,6 +186,30 @@ fn who_takes_what_is_written_loses_nothing_of_a_burst_that_is_longer_than_may_wa
 }
 
 #[test]
+fn one_that_has_half_its_room_and_none_for_a_long_message_is_waited_for_without_spinning() {
+    let mut room = Crowd::new(2, Server::builder().max_backpressure(1_000));
+    room.clients[1].wire(|wire| wire.room = 0);
+    for number in 0..4 {
+        let text = format!("told t0 handle {number} {}", "y".repeat(380 + 200 * number));
+        room.handle().publish("t0", &*text).unwrap();
+    }
+    room.hub.settle();
+    assert_eq!(counts(&room), (5, 0), "only one has room for the third");
+    let token = room.clients[1].token.unwrap();
+    let (mut now, step) = (Duration::ZERO, Duration::from_millis(100));
+    for _ in 0..20 {
+        now += step;
+        room.clients[1].wire(|wire| wire.give_room(200));
+        room.hub.at(now).ready(token, false, false);
+        room.hub.settle();
+    }
+    assert_eq!(counts(&room), (8, 0));
+    for heard in room.heard() {
+        assert_eq!(heard.len(), 4);
+    }
+}
+
+#[test]
 fn one_that_is_slower_than_it_is_waited_for_holds_the_others_up_once() {
     let mut room = Crowd::new(2, Server::builder().max_backpressure(200));
     room.clients[1].wire(|wire| wire.room = 0);
