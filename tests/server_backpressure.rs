@@ -9,6 +9,7 @@ mod util;
 use std::net::Shutdown;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
 use handshake_util::upgrade;
 use net::{GUARD, How, Peer, Probe, Running, Told, Watch, masked_frame, patient, serve_with};
@@ -165,6 +166,10 @@ fn a_slow_subscriber_is_closed_with_1013_and_the_others_get_everything() {
     for _ in 0..(LARGE >> 20) * 3 {
         server.handle().publish("all", &part).unwrap();
         fast.expect(BINARY, &part);
+    }
+    // It is waited for, as long as it might still read.
+    while server.handle().stats().dropped == 0 {
+        thread::yield_now();
     }
     let last = loop {
         let frame = slow.frame();

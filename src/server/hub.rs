@@ -93,9 +93,14 @@ impl<T: Transport> Hub<T> {
         &self.context.shared
     }
 
-    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time.
+    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time. It carries out
+    /// the commands that have come before: what comes later waits for the events that the next poll
+    /// has, so that an end of a stream is seen before what was asked after it.
     pub(super) fn at(&mut self, now: Duration) -> &mut Self {
         self.context.at(now);
+        if !self.context.inbox.is_idle() {
+            self.exchange.pending.take(&self.context.inbox);
+        }
         self.exchange.deliveries = work::DELIVERIES;
         self.begin_part();
         self

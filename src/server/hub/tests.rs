@@ -152,10 +152,16 @@ impl<T: Transport> Hub<T> {
     /// Gives it a command, and a turn's share of its time.
     fn tell(&mut self, command: Command) {
         self.context.inbox.push(command);
-        self.work();
+        self.work_now();
         while !self.stopping.is_empty() {
             self.work();
         }
+    }
+
+    /// Carries out what has come.
+    fn work_now(&mut self) {
+        self.exchange.pending.take(&self.context.inbox);
+        self.work();
     }
 
     /// Does what is to be done without an event, on the worker's thread.

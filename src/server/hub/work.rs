@@ -85,9 +85,6 @@ impl<T: Transport> Hub<T> {
             && bytes < SLICE
             && self.exchange.deliveries > 0
         {
-            if self.exchange.pending.is_empty() {
-                self.exchange.pending.take(&inbox);
-            }
             let Some((command, number, begun)) = self.exchange.pending.next() else {
                 break;
             };

@@ -264,7 +264,7 @@ fn who_looks_at_the_connections_sees_what_has_gathered_for_them() {
     let all = Arc::clone(&seen);
     let look = move |stats| *all.lock().unwrap() = stats;
     room.handle().connections(look).unwrap();
-    room.hub.work();
+    room.hub.work_now();
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 2);
     for stats in &*seen {
@@ -278,7 +278,7 @@ fn where_nothing_may_gather_each_message_comes_by_itself() {
     for number in 0..10 {
         room.publish(number);
     }
-    room.hub.work();
+    room.hub.work_now();
     assert_eq!(counts(&room), (30, 0));
     for heard in room.heard() {
         assert_eq!(heard.len(), 10);

@@ -18,7 +18,7 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
     let text = format!("told t0 handle 0 {}", "y".repeat(4_000));
     let handle = Handle::new(crowd.hub.shared());
     handle.publish("t0", &*text).unwrap();
-    crowd.hub.work();
+    crowd.hub.work_now();
 
     let mut written = 0;
     let mut turns = 0;
@@ -37,7 +37,7 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
         crowd.hub.at(Duration::ZERO).ready(token, true, false);
         let pong = client.wire(|wire| wire.output.ends_with(&PONG));
         assert!(pong, "a pong in turn {turns}");
-        crowd.hub.work();
+        crowd.hub.work_now();
         crowd.hub.drive_again();
         turns += 1;
         let before = written;
