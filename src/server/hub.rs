@@ -251,7 +251,8 @@ impl<T: Transport> Hub<T> {
                 }
             }
         }
-        if self.stop_at.is_some_and(|at| now >= at) {
+        // Also one that comes too late is told to all first.
+        if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {
             for token in self.sessions.tokens() {
                 self.drive_by(token, |session, turn| {
                     session.terminate(EndKind::ShutDown, turn)
