@@ -104,7 +104,7 @@ impl Items {
     fn push_back(&mut self, item: Item) {
         match self.first {
             // There is nothing to be dropped, for which it would be asked.
-            None => mem::forget(mem::replace(&mut self.first, Some(item))),
+            None => mem::forget(self.first.replace(item)),
             Some(_) => self.rest.push_back(item),
         }
     }

@@ -62,10 +62,6 @@ impl Gate {
 }
 
 impl Pending {
-    pub(super) fn is_empty(&self) -> bool {
-        self.commands.is_empty()
-    }
-
     pub(super) fn take(&mut self, inbox: &Inbox) {
         inbox.take(&mut self.commands);
     }
