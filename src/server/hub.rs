@@ -18,6 +18,7 @@ use mio::Token;
 
 use self::others::{Exchange, Others};
 pub(super) use self::pending::DIRECT;
+use super::endpoints::Endpoints;
 use super::handler::EndKind;
 use super::id::{ConnectionId, Standing};
 use super::limits::Permit;
@@ -45,6 +46,7 @@ const UNTIL_LOOK: u32 = 32;
 
 pub(super) struct Hub<T> {
     context: Context,
+    endpoints: Arc<Endpoints>,
     worker: usize,
     sessions: Slab<Session<T>>,
     wheel: TimerWheel,
@@ -72,9 +74,15 @@ struct Spent {
 }
 
 impl<T: Transport> Hub<T> {
-    pub(super) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        endpoints: Arc<Endpoints>,
+        worker: usize,
+        now: Duration,
+    ) -> Self {
         Self {
             context: Context::new(shared, worker, now),
+            endpoints,
             worker,
             sessions: Slab::new(),
             wheel: TimerWheel::new(now),
@@ -91,6 +99,10 @@ impl<T: Transport> Hub<T> {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.context.shared
+    }
+
+    pub(super) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time.
@@ -166,13 +178,7 @@ impl<T: Transport> Hub<T> {
         permit: Permit,
         register: impl FnOnce(&mut T, Token) -> bool,
     ) {
-        let session = Session::new(
-            transport,
-            peer,
-            permit,
-            &self.context.shared,
-            self.context.now,
-        );
+        let session = Session::new(transport, peer, permit, &self.endpoints, self.context.now);
         let token = self.sessions.insert(session);
         self.set_standing(token, Standing::Opening);
         let session = self.sessions.get_mut(token);
@@ -308,6 +314,7 @@ impl<T: Transport> Hub<T> {
         let mut turn = Turn {
             id: ConnectionId::new(self.worker, token),
             context: &self.context,
+            endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
             spares: &self.spares,
@@ -336,7 +343,7 @@ impl<T: Transport> Hub<T> {
             Next::Settled => return,
             Next::Wait => {}
         }
-        let deadline = session.deadline(&self.context.shared);
+        let deadline = session.deadline(&self.endpoints.options);
         session.scheduled = self
             .wheel
             .schedule(slab::place(token), deadline, session.scheduled);

@@ -22,13 +22,13 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
+use super::endpoints::Endpoints;
 use super::handler::{Application, EndKind};
 use super::id::ConnectionId;
 use super::limits::Permit;
 use super::link::{Batch, Context, Delivery, Given, Open, Peers, Remote, SocketIo, Told};
 use super::observer::ConnectionStats;
 use super::route::Options;
-use super::shared::Shared;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};
@@ -104,6 +104,8 @@ struct Last {
 pub(super) struct Turn<'w> {
     pub(super) id: ConnectionId,
     pub(super) context: &'w Context,
+    /// For connections that aren't open yet.
+    pub(super) endpoints: &'w Endpoints,
     /// Where reads go; one for the worker.
     pub(super) buffer: &'w mut [u8],
     /// Where output gathers; empty between sessions.
@@ -146,11 +148,11 @@ impl<T: Transport> Session<T> {
         transport: T,
         peer: SocketAddr,
         permit: Permit,
-        shared: &Shared,
+        endpoints: &Endpoints,
         now: Duration,
     ) -> Self {
-        let proxied = shared.settings.proxy_protocol.contains(peer.ip());
-        let config = Arc::clone(&shared.settings.options.config);
+        let proxied = endpoints.is_proxied(peer);
+        let config = Arc::clone(&endpoints.options.config);
         Self {
             transport,
             remote: Remote { peer, permit },
@@ -249,10 +251,11 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    fn options<'s>(&'s self, shared: &'s Shared) -> &'s Options {
+    /// Its route's, or before it has one the server's.
+    fn options<'s>(&'s self, default: &'s Options) -> &'s Options {
         match &self.phase {
             Phase::Open(open) => &open.link.options,
-            _ => &shared.settings.options,
+            _ => default,
         }
     }
 
@@ -315,7 +318,7 @@ impl<T: Transport> Session<T> {
             }
         }
         for _ in usize::from(begun)..READS_PER_TURN {
-            if !self.can_receive(&turn.context.shared) {
+            if !self.can_receive(&turn.endpoints.options) {
                 break;
             }
             self.is_read_again();
@@ -334,7 +337,7 @@ impl<T: Transport> Session<T> {
             self.handle_timeout(turn)?;
         }
         self.finish(turn)?;
-        match self.can_receive(&turn.context.shared) || self.owes_drain() {
+        match self.can_receive(&turn.endpoints.options) || self.owes_drain() {
             true => Ok(Next::Again),
             false => Ok(Next::Wait),
         }
@@ -361,7 +364,7 @@ impl<T: Transport> Session<T> {
     /// A pause that ends gives the peer its time anew; one whose peer has ended its stream has a
     /// time of its own.
     fn tell_pause(&mut self, turn: &Turn<'_>) {
-        let (paused, now) = (self.is_paused(&turn.context.shared), turn.context.now);
+        let (paused, now) = (self.is_paused(&turn.endpoints.options), turn.context.now);
         if let Phase::Open(open) = &mut self.phase {
             open.link.connection.pause(paused, now);
             if paused && self.read_closed && open.link.is_paused() {
@@ -380,20 +383,20 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    fn can_receive(&self, shared: &Shared) -> bool {
-        (self.readable || self.has_unread()) && !self.is_paused(shared)
+    fn can_receive(&self, default: &Options) -> bool {
+        (self.readable || self.has_unread()) && !self.is_paused(default)
     }
 
     /// Reading waits while the peer doesn't take what was sent to it, while the application
     /// decides, and while it says so.
-    fn is_paused(&self, shared: &Shared) -> bool {
+    fn is_paused(&self, default: &Options) -> bool {
         match &self.phase {
             // Nobody is left to wait for.
             _ if self.broken => false,
             Phase::Opening(opening) if opening.deferred_until.is_some() => true,
             // A closing handshake is read to its end, whatever the application said before.
             Phase::Open(open) if open.link.is_paused() && open.link.connection.is_open() => true,
-            _ => self.queue.len() > self.options(shared).pause_reading_at,
+            _ => self.queue.len() > self.options(default).pause_reading_at,
         }
     }
 

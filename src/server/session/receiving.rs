@@ -168,7 +168,7 @@ impl<T: Transport> Session<T> {
             self.requests(&mut input, turn)?;
         }
         // The application may have paused as the connection opened.
-        let paused = self.is_paused(&turn.context.shared);
+        let paused = self.is_paused(&turn.endpoints.options);
         let unread = self.has_unread();
         match &mut self.phase {
             // Kept where a pause left it; not empty where the application decides later.
@@ -270,11 +270,11 @@ impl<T: Transport> Session<T> {
     /// kept then.
     #[inline]
     pub(super) fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
-        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(&turn.context.shared) {
+        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(&turn.endpoints.options) {
             return Ok(false);
         }
         self.write(turn)?;
-        if !self.is_paused(&turn.context.shared) {
+        if !self.is_paused(&turn.endpoints.options) {
             return Ok(false);
         }
         self.keep_unread(input.as_slice());
