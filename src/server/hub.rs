@@ -27,7 +27,7 @@ use super::session::{Next, Session, Turn};
 use super::shared::Shared;
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
-use crate::net::{Spares, Transport};
+use crate::net::Transport;
 use crate::proto::Spare;
 
 /// One for the worker, so its size is no cost per connection. What a socket has at once is often
@@ -53,7 +53,6 @@ pub(super) struct Hub<T> {
     exchange: Exchange,
     buffer: Vec<u8>,
     cork: Vec<u8>,
-    spares: Spares,
     spare: Spare,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
@@ -89,7 +88,6 @@ impl<T: Transport> Hub<T> {
             exchange: Exchange::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
-            spares: Spares::default(),
             spare: Spare::default(),
             stop_at: None,
             stopping: Vec::new(),
@@ -285,9 +283,9 @@ impl<T: Transport> Hub<T> {
         self.exchange.fence = self.exchange.fence.saturating_sub(driven);
         if self.exchange.again.is_empty() {
             // Each subscriber was driven; nor does a burst go on, whose subscribers wait for that.
-            self.spares.turn_over();
+            self.context.spares.turn_over();
             let kept = &self.context.metrics.published_bytes;
-            kept.set(self.spares.kept() as u64);
+            kept.set(self.context.spares.kept() as u64);
         }
         // Whoever is waited for may have taken something, or nothing.
         self.look_at_gate();
@@ -309,7 +307,7 @@ impl<T: Transport> Hub<T> {
         let mut peers = Others {
             sessions,
             exchange: &mut self.exchange,
-            spares: &self.spares,
+            spares: &self.context.spares,
         };
         let mut turn = Turn {
             id: ConnectionId::new(self.worker, token),
@@ -317,7 +315,6 @@ impl<T: Transport> Hub<T> {
             endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spares: &self.spares,
             spare: &mut self.spare,
             drained: false,
             peers: &mut peers,
@@ -377,7 +374,7 @@ impl<T: Transport> Hub<T> {
         let others = Others {
             sessions: self.sessions.all(),
             exchange: &mut self.exchange,
-            spares: &self.spares,
+            spares: &self.context.spares,
         };
         (&self.context, others)
     }

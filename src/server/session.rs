@@ -110,8 +110,6 @@ pub(super) struct Turn<'w> {
     pub(super) buffer: &'w mut [u8],
     /// Where output gathers; empty between sessions.
     pub(super) cork: &'w mut Vec<u8>,
-    /// Buffers for large messages.
-    pub(super) spares: &'w Spares,
     /// For what the session begins to receive; without a buffer between sessions.
     pub(super) spare: &'w mut Spare,
     /// `on_drain` was called: the next time is another turn's.
@@ -454,7 +452,6 @@ impl<T: Transport> Session<T> {
             link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
-            spares: turn.spares,
             peers: turn.peers,
         };
         #[cfg(feature = "tracing")]
@@ -515,7 +512,7 @@ impl<T: Transport> Session<T> {
         let held = self.transport.held();
         let written = self
             .queue
-            .write(&mut self.transport, turn.cork, turn.spares);
+            .write(&mut self.transport, turn.cork, &turn.context.spares);
         self.wrote(written, held, turn)
     }
 
@@ -536,9 +533,13 @@ impl<T: Transport> Session<T> {
             });
         }
         let now = turn.context.now;
-        let drained = self
-            .queue
-            .wrote(written, &mut self.transport, turn.cork, turn.spares, now);
+        let drained = self.queue.wrote(
+            written,
+            &mut self.transport,
+            turn.cork,
+            &turn.context.spares,
+            now,
+        );
         if drained.is_ok() {
             // Of what a transport holds, its plaintext was counted as it took it.
             let sent = waiting - held - (self.queue.len() - self.transport.held());

@@ -34,7 +34,6 @@ pub(in crate::server) struct SocketIo<'a> {
     /// What this turn has appended.
     pub(in crate::server) cork: &'a mut Vec<u8>,
     pub(in crate::server) queue: &'a mut WriteQueue,
-    pub(in crate::server) spares: &'a Spares,
     pub(in crate::server) peers: &'a mut (dyn Peers + 'a),
 }
 
@@ -44,6 +43,8 @@ pub(in crate::server) struct Context {
     /// The worker's.
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) inbox: Arc<Inbox>,
+    /// Buffers for large messages, and what is published in this turn.
+    pub(in crate::server) spares: Spares,
     pub(in crate::server) now: Duration,
     /// The same as the connection counts it: it is asked for with each message.
     pub(in crate::server) instant: Instant,
@@ -55,6 +56,7 @@ impl Context {
             metrics: Arc::clone(&shared.metrics[worker]),
             inbox: Arc::clone(&shared.inboxes[worker]),
             shared,
+            spares: Spares::default(),
             now,
             instant: now.into(),
         }
@@ -367,7 +369,7 @@ impl SocketIo<'_> {
                 // They had room.
                 let number = self.peers.number();
                 let mut delivery = Delivery::new(&message, keep, number, context).hurry();
-                let given = self.link.take(self.queue, &mut delivery, self.spares);
+                let given = self.link.take(self.queue, &mut delivery, &context.spares);
                 if given == Given::Sent(Sent::Dropped) {
                     context.metrics.dropped.add(1);
                 }

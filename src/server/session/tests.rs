@@ -169,7 +169,7 @@ struct Rig {
     now: Duration,
     buffer: Vec<u8>,
     cork: Vec<u8>,
-    spares: Spares,
+    context: Context,
     spare: Spare,
 }
 
@@ -182,6 +182,7 @@ impl Rig {
     fn with(echo: Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Self {
         let sim = Sim::default();
         let Parts { shared, endpoints } = parts(&echo, change);
+        let context = Context::new(Arc::clone(&shared), 0, Duration::ZERO);
         sim.0.borrow_mut().room = usize::MAX;
         let peer = ([127, 0, 0, 1], 1).into();
         Self {
@@ -199,7 +200,7 @@ impl Rig {
             now: Duration::ZERO,
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
-            spares: Spares::default(),
+            context,
             spare: Spare::default(),
         }
     }
@@ -231,13 +232,13 @@ impl Rig {
     }
 
     fn turn(&mut self, how: fn(&mut Session<Sim>, &mut Turn<'_>) -> Next) -> Next {
+        self.context.at(self.now);
         let mut turn = Turn {
             id: ConnectionId::from_u64(0),
-            context: &Context::new(Arc::clone(&self.shared), 0, self.now),
+            context: &self.context,
             endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spares: &self.spares,
             spare: &mut self.spare,
             drained: false,
             peers: &mut Alone,
