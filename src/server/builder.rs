@@ -17,6 +17,7 @@ use std::vec::Vec;
 use mio::Poll;
 
 use super::balance::Load;
+use super::endpoints::Endpoints;
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Request};
 use super::id::Standings;
@@ -34,7 +35,7 @@ use super::route::{Guard, MAX_KEYS, Options, RateByKey, Route, option_methods};
 use super::router::{Entry, Router};
 use super::running::Server;
 use super::shards::Shards;
-use super::shared::{Settings, Shared};
+use super::shared::Shared;
 use super::socket::Overflow;
 use super::sync::Waker;
 #[cfg(feature = "tls")]
@@ -373,17 +374,17 @@ impl Builder {
             wakers.push(Some(waker));
             polls.push(poll);
         }
-        let shared = Arc::new(self.shared(wakers)?);
+        let parts = self.parts(wakers)?;
         let bound = bind_all(
             listeners,
             #[cfg(feature = "tls")]
-            config.as_ref().zip(shared.tls.as_ref()),
+            config.as_ref().zip(parts.shared.tls.as_ref()),
         )?;
-        Ok(Server::new(polls, bound, shared)?)
+        Ok(Server::new(polls, bound, parts)?)
     }
 
-    /// What the workers with these wakers share; None where nobody polls.
-    pub(super) fn shared(self, wakers: Vec<Option<Waker>>) -> Result<Shared, Error> {
+    /// What the workers with these wakers have in common; None where nobody polls.
+    pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, Error> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for route in self.routes {
             let (path, endpoint) = route.into_endpoint(&self.options);
@@ -402,34 +403,45 @@ impl Builder {
         let workers = 0..wakers.len();
         let inboxes = wakers.into_iter();
         let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));
-        Ok(Shared {
-            settings: Settings {
-                options: self.options,
-                guards: self.guards,
-                router: Router::new(entries)?,
-                max_body: self.max_body,
-                observers: self.observers,
-                trusted_proxies: self.trusted_proxies,
-                proxy_protocol: self.proxy_protocol,
-            },
+        let shared = Shared {
+            config: Arc::clone(&self.options.config),
             clock: Clock::start(),
             loads: workers.clone().map(|_| Load::default()).collect(),
             metrics: workers.clone().map(|_| Arc::default()).collect(),
             standings: workers.clone().map(|_| Standings::default()).collect(),
             inboxes: inboxes.collect(),
             directory: Directory::new(self.topic_limits, topics, workers.len()),
+            observers: self.observers,
             presence: self.presence,
             presence_order: Shards::new(|| ()),
             connections: Arc::new(ConnectionCounts::new(
                 self.max_connections,
                 self.max_per_address,
             )),
-            handshake_rates: HandshakeRates::new(per_address, total, MAX_KEYS),
             by_address: self.by_address.map(|limit| Keyed::new(limit, MAX_KEYS)),
             #[cfg(feature = "tls")]
             tls: self.tls.map(Tls::new).transpose()?.map(Arc::new),
+        };
+        let endpoints = Endpoints {
+            options: self.options,
+            guards: self.guards,
+            router: Router::new(entries)?,
+            max_body: self.max_body,
+            trusted_proxies: self.trusted_proxies,
+            proxy_protocol: self.proxy_protocol,
+            handshake_rates: HandshakeRates::new(per_address, total, MAX_KEYS),
+        };
+        Ok(Parts {
+            shared: Arc::new(shared),
+            endpoints: Arc::new(endpoints),
         })
     }
+}
+
+/// What the workers of a server have in common.
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoints: Arc<Endpoints>,
 }
 
 /// A worker's number has to fit into a [`ConnectionId`](super::ConnectionId).

@@ -13,7 +13,6 @@ use mio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use mio::net::{UnixListener, UnixStream};
 
-use super::shared::Shared;
 #[cfg(feature = "tls")]
 pub(super) use super::tls::Tls;
 #[cfg(any(unix, feature = "tls"))]
@@ -108,19 +107,15 @@ impl Socket {
 
 /// What sessions run on: made of a connection that was accepted.
 pub(super) trait Carrier: Transport + Sized {
-    fn new(
-        socket: Socket,
-        tls: Option<&Tls>,
-        peer: SocketAddr,
-        shared: &Shared,
-    ) -> io::Result<Self>;
+    /// With TLS where there is some; behind a PROXY header if it is `proxied`.
+    fn new(socket: Socket, tls: Option<&Tls>, proxied: bool) -> io::Result<Self>;
 
     /// What the poll watches.
     fn source(&mut self) -> &mut dyn Source;
 }
 
 impl Carrier for TcpStream {
-    fn new(socket: Socket, _: Option<&Tls>, _: SocketAddr, _: &Shared) -> io::Result<Self> {
+    fn new(socket: Socket, _: Option<&Tls>, _: bool) -> io::Result<Self> {
         match socket {
             Socket::Tcp(socket) => Ok(socket),
             #[cfg(unix)]
@@ -144,18 +139,12 @@ pub(super) enum Stream {
 #[cfg(any(unix, feature = "tls"))]
 impl Carrier for Stream {
     #[cfg_attr(not(feature = "tls"), expect(unused_variables))]
-    fn new(
-        socket: Socket,
-        tls: Option<&Tls>,
-        peer: SocketAddr,
-        shared: &Shared,
-    ) -> io::Result<Self> {
+    fn new(socket: Socket, tls: Option<&Tls>, proxied: bool) -> io::Result<Self> {
         #[cfg(feature = "tls")]
         if let Some(tls) = tls {
             let connection = tls.connection().map_err(io::Error::other)?;
-            // A PROXY header comes before the TLS handshake.
-            let clear = shared.settings.proxy_protocol.contains(peer.ip());
-            return ServerTls::new(socket, connection, clear).map(Self::Tls);
+            // The PROXY header comes before the TLS handshake.
+            return ServerTls::new(socket, connection, proxied).map(Self::Tls);
         }
         Ok(Self::Plain(socket))
     }

@@ -107,7 +107,7 @@ impl Handle {
     /// Prepares a message for many connections, with the server's configuration.
     #[must_use]
     pub fn prepare<'m>(&self, message: impl Into<MessageRef<'m>>) -> PreparedMessage {
-        PreparedMessage::new(message, &self.shared.settings.options.config)
+        PreparedMessage::new(message, &self.shared.config)
     }
 
     /// Begins the closing handshake of a connection. A code or reason that may not be sent
@@ -330,7 +330,7 @@ impl Handle {
     /// Stops the server as [`shut_down_within`](Self::shut_down_within) does, with the
     /// configuration's [`close_timeout`](crate::proto::Config::close_timeout).
     pub fn shut_down(&self) {
-        self.shut_down_within(self.shared.settings.options.config.close_timeout);
+        self.shut_down_within(self.shared.config.close_timeout);
     }
 
     /// Stops the server: it accepts no more connections, sends Close 1001 to those it has, answers
@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_message_that_asks_its_own_topic_while_it_is_made_panics_instead_of_waiting_for_itself() {
-        let shared = Arc::new(Server::builder().shared(Vec::from([None])).unwrap());
+        let shared = Server::builder().parts(Vec::from([None])).unwrap().shared;
         let handle = Handle::new(&shared);
         let asks: [fn(&Handle); 6] = [
             |it| _ = it.publish("t", "inner"),

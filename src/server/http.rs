@@ -35,22 +35,25 @@ pub struct Request<'a> {
     body: &'a [u8],
     #[cfg_attr(not(feature = "tls"), expect(dead_code))]
     agreed: Agreed<'a>,
+    /// For handles.
     shared: &'a Arc<Shared>,
 }
 
 impl<'a> Request<'a> {
-    /// The request with what its route matched, from the peer at this address, without a body.
+    /// The request with what its route matched, from the peer at this address and the client at
+    /// that one, without a body.
     pub(super) fn new(
         request: proto::Request<'a>,
         params: Params<'a, 'a>,
         peer: SocketAddr,
+        client_ip: IpAddr,
         shared: &'a Arc<Shared>,
     ) -> Self {
         Self {
             request,
             params,
             peer,
-            client_ip: peer.ip(),
+            client_ip,
             body: &[],
             agreed: Agreed::default(),
             shared,
@@ -65,11 +68,6 @@ impl<'a> Request<'a> {
     /// With what its transport's TLS has agreed on.
     pub(super) fn with_agreed(self, agreed: Agreed<'a>) -> Self {
         Self { agreed, ..self }
-    }
-
-    /// With the client's address as a trusted proxy tells it.
-    pub(super) fn with_client_ip(self, client_ip: IpAddr) -> Self {
-        Self { client_ip, ..self }
     }
 
     /// What a parameter of the route stands for in this path, percent-decoded: for `/rooms/{room}`

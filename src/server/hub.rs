@@ -18,6 +18,7 @@ use mio::Token;
 
 use self::others::{Exchange, Others};
 pub(super) use self::pending::DIRECT;
+use super::endpoints::Endpoints;
 use super::handler::EndKind;
 use super::id::{ConnectionId, Standing};
 use super::limits::Permit;
@@ -26,7 +27,7 @@ use super::session::{Next, Session, Turn};
 use super::shared::Shared;
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
-use crate::net::{Spares, Transport};
+use crate::net::Transport;
 use crate::proto::Spare;
 
 /// One for the worker, so its size is no cost per connection. What a socket has at once is often
@@ -45,13 +46,13 @@ const UNTIL_LOOK: u32 = 32;
 
 pub(super) struct Hub<T> {
     context: Context,
+    endpoints: Arc<Endpoints>,
     worker: usize,
     sessions: Slab<Session<T>>,
     wheel: TimerWheel,
     exchange: Exchange,
     buffer: Vec<u8>,
     cork: Vec<u8>,
-    spares: Spares,
     spare: Spare,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
@@ -72,16 +73,21 @@ struct Spent {
 }
 
 impl<T: Transport> Hub<T> {
-    pub(super) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        endpoints: Arc<Endpoints>,
+        worker: usize,
+        now: Duration,
+    ) -> Self {
         Self {
             context: Context::new(shared, worker, now),
+            endpoints,
             worker,
             sessions: Slab::new(),
             wheel: TimerWheel::new(now),
             exchange: Exchange::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
-            spares: Spares::default(),
             spare: Spare::default(),
             stop_at: None,
             stopping: Vec::new(),
@@ -91,6 +97,10 @@ impl<T: Transport> Hub<T> {
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.context.shared
+    }
+
+    pub(super) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time. It carries out
@@ -171,13 +181,7 @@ impl<T: Transport> Hub<T> {
         permit: Permit,
         register: impl FnOnce(&mut T, Token) -> bool,
     ) {
-        let session = Session::new(
-            transport,
-            peer,
-            permit,
-            &self.context.shared,
-            self.context.now,
-        );
+        let session = Session::new(transport, peer, permit, &self.endpoints, self.context.now);
         let token = self.sessions.insert(session);
         self.set_standing(token, Standing::Opening);
         let session = self.sessions.get_mut(token);
@@ -285,9 +289,9 @@ impl<T: Transport> Hub<T> {
         self.exchange.fence = self.exchange.fence.saturating_sub(driven);
         if self.exchange.again.is_empty() {
             // Each subscriber was driven; nor does a burst go on, whose subscribers wait for that.
-            self.spares.turn_over();
+            self.context.spares.turn_over();
             let kept = &self.context.metrics.published_bytes;
-            kept.set(self.spares.kept() as u64);
+            kept.set(self.context.spares.kept() as u64);
         }
         // Whoever is waited for may have taken something, or nothing.
         self.look_at_gate();
@@ -309,14 +313,14 @@ impl<T: Transport> Hub<T> {
         let mut peers = Others {
             sessions,
             exchange: &mut self.exchange,
-            spares: &self.spares,
+            spares: &self.context.spares,
         };
         let mut turn = Turn {
             id: ConnectionId::new(self.worker, token),
             context: &self.context,
+            endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spares: &self.spares,
             spare: &mut self.spare,
             drained: false,
             peers: &mut peers,
@@ -342,7 +346,7 @@ impl<T: Transport> Hub<T> {
             Next::Settled => return,
             Next::Wait => {}
         }
-        let deadline = session.deadline(&self.context.shared);
+        let deadline = session.deadline(&self.endpoints.options);
         session.scheduled = self
             .wheel
             .schedule(slab::place(token), deadline, session.scheduled);
@@ -376,7 +380,7 @@ impl<T: Transport> Hub<T> {
         let others = Others {
             sessions: self.sessions.all(),
             exchange: &mut self.exchange,
-            spares: &self.spares,
+            spares: &self.context.spares,
         };
         (&self.context, others)
     }

@@ -85,6 +85,7 @@ mod balance;
 mod builder;
 mod carrier;
 mod deferred;
+mod endpoints;
 mod events;
 mod handle;
 mod handler;

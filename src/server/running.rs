@@ -11,7 +11,7 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::builder::Builder;
+use super::builder::{Builder, Parts};
 #[cfg(any(unix, feature = "tls"))]
 use super::carrier::Stream;
 use super::carrier::{Carrier, LOCAL};
@@ -50,21 +50,17 @@ impl Server {
     }
 
     /// With a worker for each of the polls.
-    pub(super) fn new(
-        polls: Vec<Poll>,
-        bound: Vec<Bound>,
-        shared: Arc<Shared>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(polls: Vec<Poll>, bound: Vec<Bound>, parts: Parts) -> io::Result<Self> {
         #[cfg(any(unix, feature = "tls"))]
         let workers = match bound.iter().all(Bound::is_plain_tcp) {
-            true => Workers::Tcp(workers(polls, &bound, &shared)?),
-            false => Workers::Any(workers(polls, &bound, &shared)?),
+            true => Workers::Tcp(workers(polls, &bound, &parts)?),
+            false => Workers::Any(workers(polls, &bound, &parts)?),
         };
         #[cfg(not(any(unix, feature = "tls")))]
-        let workers = Workers::Tcp(workers(polls, &bound, &shared)?);
+        let workers = Workers::Tcp(workers(polls, &bound, &parts)?);
         Ok(Self {
             workers,
-            shared,
+            shared: parts.shared,
             addresses: bound.iter().map(|it| it.address().clone()).collect(),
             #[cfg(unix)]
             files: bound.into_iter().filter_map(Bound::into_file).collect(),
@@ -113,13 +109,13 @@ impl Server {
 fn workers<T: Carrier>(
     polls: Vec<Poll>,
     bound: &[Bound],
-    shared: &Arc<Shared>,
+    parts: &Parts,
 ) -> io::Result<Vec<Worker<T>>> {
     let polls = polls.into_iter().enumerate();
     polls
         .map(|(index, poll)| {
             let ports = bound.iter().map(Bound::port).collect::<io::Result<_>>()?;
-            Worker::new(index, shared, poll, ports)
+            Worker::new(index, &parts.shared, &parts.endpoints, poll, ports)
         })
         .collect()
 }

@@ -22,13 +22,13 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
+use super::endpoints::Endpoints;
 use super::handler::{Application, EndKind};
 use super::id::ConnectionId;
 use super::limits::Permit;
 use super::link::{Batch, Context, Delivery, Given, Open, Peers, Remote, SocketIo, Told};
 use super::observer::ConnectionStats;
 use super::route::Options;
-use super::shared::Shared;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};
@@ -104,12 +104,12 @@ struct Last {
 pub(super) struct Turn<'w> {
     pub(super) id: ConnectionId,
     pub(super) context: &'w Context,
+    /// For connections that aren't open yet.
+    pub(super) endpoints: &'w Endpoints,
     /// Where reads go; one for the worker.
     pub(super) buffer: &'w mut [u8],
     /// Where output gathers; empty between sessions.
     pub(super) cork: &'w mut Vec<u8>,
-    /// Buffers for large messages.
-    pub(super) spares: &'w Spares,
     /// For what the session begins to receive; without a buffer between sessions.
     pub(super) spare: &'w mut Spare,
     /// `on_drain` was called: the next time is another turn's.
@@ -146,11 +146,11 @@ impl<T: Transport> Session<T> {
         transport: T,
         peer: SocketAddr,
         permit: Permit,
-        shared: &Shared,
+        endpoints: &Endpoints,
         now: Duration,
     ) -> Self {
-        let proxied = shared.settings.proxy_protocol.contains(peer.ip());
-        let config = Arc::clone(&shared.settings.options.config);
+        let proxied = endpoints.is_proxied(peer);
+        let config = Arc::clone(&endpoints.options.config);
         Self {
             transport,
             remote: Remote { peer, permit },
@@ -250,10 +250,11 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    fn options<'s>(&'s self, shared: &'s Shared) -> &'s Options {
+    /// Its route's, or before it has one the server's.
+    fn options<'s>(&'s self, default: &'s Options) -> &'s Options {
         match &self.phase {
             Phase::Open(open) => &open.link.options,
-            _ => &shared.settings.options,
+            _ => default,
         }
     }
 
@@ -316,7 +317,7 @@ impl<T: Transport> Session<T> {
             }
         }
         for _ in usize::from(begun)..READS_PER_TURN {
-            if !self.can_receive(&turn.context.shared) {
+            if !self.can_receive(&turn.endpoints.options) {
                 break;
             }
             self.is_read_again();
@@ -335,7 +336,7 @@ impl<T: Transport> Session<T> {
             self.handle_timeout(turn)?;
         }
         self.finish(turn)?;
-        match self.can_receive(&turn.context.shared) || self.owes_drain() {
+        match self.can_receive(&turn.endpoints.options) || self.owes_drain() {
             true => Ok(Next::Again),
             false => Ok(Next::Wait),
         }
@@ -362,7 +363,7 @@ impl<T: Transport> Session<T> {
     /// A pause that ends gives the peer its time anew; one whose peer has ended its stream has a
     /// time of its own.
     fn tell_pause(&mut self, turn: &Turn<'_>) {
-        let (paused, now) = (self.is_paused(&turn.context.shared), turn.context.now);
+        let (paused, now) = (self.is_paused(&turn.endpoints.options), turn.context.now);
         if let Phase::Open(open) = &mut self.phase {
             open.link.connection.pause(paused, now);
             if paused && self.read_closed && open.link.is_paused() {
@@ -381,20 +382,20 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    fn can_receive(&self, shared: &Shared) -> bool {
-        (self.readable || self.has_unread()) && !self.is_paused(shared)
+    fn can_receive(&self, default: &Options) -> bool {
+        (self.readable || self.has_unread()) && !self.is_paused(default)
     }
 
     /// Reading waits while the peer doesn't take what was sent to it, while the application
     /// decides, and while it says so.
-    fn is_paused(&self, shared: &Shared) -> bool {
+    fn is_paused(&self, default: &Options) -> bool {
         match &self.phase {
             // Nobody is left to wait for.
             _ if self.broken => false,
             Phase::Opening(opening) if opening.deferred_until.is_some() => true,
             // A closing handshake is read to its end, whatever the application said before.
             Phase::Open(open) if open.link.is_paused() && open.link.connection.is_open() => true,
-            _ => self.queue.len() > self.options(shared).pause_reading_at,
+            _ => self.queue.len() > self.options(default).pause_reading_at,
         }
     }
 
@@ -452,7 +453,6 @@ impl<T: Transport> Session<T> {
             link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
-            spares: turn.spares,
             peers: turn.peers,
         };
         #[cfg(feature = "tracing")]
@@ -513,7 +513,7 @@ impl<T: Transport> Session<T> {
         let held = self.transport.held();
         let written = self
             .queue
-            .write(&mut self.transport, turn.cork, turn.spares);
+            .write(&mut self.transport, turn.cork, &turn.context.spares);
         self.wrote(written, held, turn)
     }
 
@@ -534,9 +534,13 @@ impl<T: Transport> Session<T> {
             });
         }
         let now = turn.context.now;
-        let drained = self
-            .queue
-            .wrote(written, &mut self.transport, turn.cork, turn.spares, now);
+        let drained = self.queue.wrote(
+            written,
+            &mut self.transport,
+            turn.cork,
+            &turn.context.spares,
+            now,
+        );
         if drained.is_ok() {
             // Of what a transport holds, its plaintext was counted as it took it.
             let sent = waiting - held - (self.queue.len() - self.transport.held());

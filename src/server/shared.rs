@@ -1,5 +1,7 @@
-//! What the workers of a server share, none of it on the way of a message but counters that each
-//! worker has for itself.
+//! What the workers of a server share, and handles and sockets reach: none of it on the way of a
+//! message but counters that each worker has for itself.
+//!
+//! What only the opening of a connection needs is in [`Endpoints`](super::endpoints::Endpoints).
 
 use std::boxed::Box;
 use std::io;
@@ -13,40 +15,24 @@ use super::balance::Load;
 use super::handler::End;
 use super::id::{ConnectionId, Standing, Standings};
 use super::inbox::Inbox;
-use super::limits::{ConnectionCounts, HandshakeRates, Keyed};
+use super::limits::{ConnectionCounts, Keyed};
 use super::metrics::{ErrorCause, HandshakeFailure, Metrics, Stats};
 use super::observer::{ConnectionStats, FailedHandshake, Observer};
 use super::presence::{Presence, PresenceChange, PresenceError};
-use super::proxy::TrustedProxies;
-use super::route::{Guard, Options};
-use super::router::Router;
 use super::shards::Shards;
 use super::topics::Directory;
 use crate::net::Clock;
-use crate::proto::http::Headers;
-
-/// What does not change while the server runs.
-pub(super) struct Settings {
-    /// Those of the routes where they have none of their own, and of connections before they are
-    /// open.
-    pub(super) options: Options,
-    pub(super) guards: Vec<Box<dyn Guard>>,
-    pub(super) router: Router,
-    pub(super) max_body: usize,
-    pub(super) observers: Vec<Box<dyn Observer>>,
-    /// Whose word on the client's address is taken.
-    pub(super) trusted_proxies: TrustedProxies,
-    /// Who begins its connections with a PROXY header.
-    pub(super) proxy_protocol: TrustedProxies,
-}
+use crate::proto::Config;
 
 pub(super) struct Shared {
-    pub(super) settings: Settings,
+    /// What holds where no route has said otherwise.
+    pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
     pub(super) inboxes: Vec<Arc<Inbox>>,
     /// Which connections each worker has.
     pub(super) standings: Vec<Standings>,
     pub(super) directory: Directory,
+    pub(super) observers: Vec<Box<dyn Observer>>,
     pub(super) presence: Arc<dyn Presence>,
     /// Held by topic while a change is decided and announced: so it is announced before the next
     /// one is decided.
@@ -54,7 +40,6 @@ pub(super) struct Shared {
     /// Of each worker, for the others to see who accepts.
     pub(super) loads: Vec<Load>,
     pub(super) connections: Arc<ConnectionCounts>,
-    pub(super) handshake_rates: HandshakeRates,
     pub(super) by_address: Option<Keyed<IpAddr>>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<super::tls::Tls>>,
@@ -91,11 +76,6 @@ impl Shared {
         let waiting = self.inboxes.iter().map(|it| it.bytes() as u64);
         stats.inbox_bytes = waiting.sum();
         stats
-    }
-
-    /// The client's address, as far as it is to be believed.
-    pub(super) fn client_ip(&self, peer: SocketAddr, headers: Headers<'_>) -> IpAddr {
-        self.settings.trusted_proxies.client_ip(peer.ip(), headers)
     }
 
     pub(super) fn opened(&self, connection: &ConnectionStats) {
@@ -157,7 +137,7 @@ impl Shared {
         failure: impl FnOnce() -> FailedHandshake<'a>,
     ) {
         self.metrics[worker].handshake_failures.add(cause, 1);
-        if !self.settings.observers.is_empty() {
+        if !self.observers.is_empty() {
             let failure = failure();
             self.tell(|it| it.handshake_failed(&failure));
         }
@@ -171,7 +151,7 @@ impl Shared {
 
     /// An observer that panics ends nothing and hides nothing from the others.
     fn tell(&self, tell: impl Fn(&dyn Observer)) {
-        for observer in &self.settings.observers {
+        for observer in &self.observers {
             let _ = catch_unwind(AssertUnwindSafe(|| tell(&**observer)));
         }
     }

@@ -6,12 +6,14 @@
 
 mod directory;
 mod local;
+mod topic;
 
 use std::fmt;
 use std::sync::Arc;
 
-pub(super) use self::directory::{Directory, Publisher, Subscribing, Topic, outside};
+pub(super) use self::directory::{Directory, Publisher, Subscribing};
 pub(super) use self::local::Local;
+pub(super) use self::topic::{Topic, outside};
 
 /// A place in the order of a topic's messages: behind the message with this offset.
 ///

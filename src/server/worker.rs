@@ -11,6 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::balance::Balance;
 use super::carrier::{Carrier, Port, Socket, Tls};
+use super::endpoints::Endpoints;
 use super::handle::Handle;
 use super::hub::Hub;
 use super::metrics::HandshakeFailure;
@@ -36,6 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Worker<T> {
     index: usize,
     shared: Arc<Shared>,
+    endpoints: Arc<Endpoints>,
     poll: Poll,
     ports: Vec<Port>,
     sessions: PhantomData<fn() -> T>,
@@ -60,6 +62,7 @@ impl<T: Carrier> Worker<T> {
     pub(super) fn new(
         index: usize,
         shared: &Arc<Shared>,
+        endpoints: &Arc<Endpoints>,
         poll: Poll,
         mut ports: Vec<Port>,
     ) -> io::Result<Self> {
@@ -72,6 +75,7 @@ impl<T: Carrier> Worker<T> {
         Ok(Self {
             index,
             shared: Arc::clone(shared),
+            endpoints: Arc::clone(endpoints),
             poll,
             ports,
             sessions: PhantomData,
@@ -83,6 +87,7 @@ impl<T: Carrier> Worker<T> {
         let Self {
             index,
             shared,
+            endpoints,
             poll,
             ports,
             ..
@@ -90,7 +95,7 @@ impl<T: Carrier> Worker<T> {
         let clock = shared.clock;
         let mut worker = Loop::<T> {
             index,
-            hub: Hub::new(Arc::clone(&shared), index, clock.now()),
+            hub: Hub::new(Arc::clone(&shared), endpoints, index, clock.now()),
             clock,
             poll,
             acceptable: !ports.is_empty(),
@@ -236,7 +241,8 @@ impl<T: Carrier> Loop<T> {
             }
             return;
         };
-        let Ok(transport) = T::new(socket, tls, peer, shared) else {
+        let proxied = self.hub.endpoints().is_proxied(peer);
+        let Ok(transport) = T::new(socket, tls, proxied) else {
             return shared.handshake_failed(self.index, peer, HandshakeFailure::Tls);
         };
         shared.take_in(self.index);

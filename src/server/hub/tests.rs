@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::{env, format, mem};
 
 use super::super::Server;
+use super::super::builder::Parts;
 use super::super::handler::{End, Handler};
 use super::super::inbox::{Command, Inbox};
 use super::super::observer::{ConnectionStats, Observer};

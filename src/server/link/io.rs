@@ -1,29 +1,24 @@
-//! What an application's calls do: sending, topics, and what is counted of them.
+//! What an application's calls do: sending, closing, and what is counted of them.
 //!
-//! Borrows what a turn lends; the connection itself is the [`Link`].
+//! Borrows what a turn lends; the connection itself is the [`Link`]. Topics are in `topics.rs`.
 
-use std::borrow::Borrow;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::{Delivery, Given, Link, Peers, Remote, Told};
+use super::{Delivery, Given, Link, Peers, Remote};
 use crate::error::Misuse;
 use crate::net::{Keep, Spares, WriteQueue};
-use crate::proto::{
-    CloseCode, Encoding, Instant, Message, MessageKind, MessageRef, PreparedMessage,
-};
+use crate::proto::{CloseCode, Encoding, Instant, Message, MessageRef, PreparedMessage};
 use crate::server::events::CORK_LIMIT;
 use crate::server::handler::EndKind;
-use crate::server::history::HistoryEntry;
 use crate::server::id::ConnectionId;
-use crate::server::inbox::{Command, Inbox, own_waits};
+use crate::server::inbox::{Inbox, own_waits};
 use crate::server::limits::Verdict;
 use crate::server::metrics::Metrics;
 use crate::server::shared::Shared;
-use crate::server::socket::{Outgoing, Overflow, Published, Sent};
-use crate::server::topics::{Position, Publisher, SubscribeError, Subscribed, Subscribing};
+use crate::server::socket::{Outgoing, Overflow, Sent};
 
 /// A socket without the application's state.
 pub(in crate::server) struct SocketIo<'a> {
@@ -34,7 +29,6 @@ pub(in crate::server) struct SocketIo<'a> {
     /// What this turn has appended.
     pub(in crate::server) cork: &'a mut Vec<u8>,
     pub(in crate::server) queue: &'a mut WriteQueue,
-    pub(in crate::server) spares: &'a Spares,
     pub(in crate::server) peers: &'a mut (dyn Peers + 'a),
 }
 
@@ -44,6 +38,8 @@ pub(in crate::server) struct Context {
     /// The worker's.
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) inbox: Arc<Inbox>,
+    /// Buffers for large messages, and what is published in this turn.
+    pub(in crate::server) spares: Spares,
     pub(in crate::server) now: Duration,
     /// The same as the connection counts it: it is asked for with each message.
     pub(in crate::server) instant: Instant,
@@ -55,6 +51,7 @@ impl Context {
             metrics: Arc::clone(&shared.metrics[worker]),
             inbox: Arc::clone(&shared.inboxes[worker]),
             shared,
+            spares: Spares::default(),
             now,
             instant: now.into(),
         }
@@ -307,7 +304,7 @@ impl SocketIo<'_> {
     }
 
     /// Sends what others may send, too: it waits for the end of a fragmented message.
-    fn send_between(&mut self, message: &PreparedMessage, keep: Keep) -> Sent {
+    pub(super) fn send_between(&mut self, message: &PreparedMessage, keep: Keep) -> Sent {
         let open = self.link.connection.is_open() && self.link.end().is_none();
         match self.link.sending && open {
             true => {
@@ -367,7 +364,7 @@ impl SocketIo<'_> {
                 // They had room.
                 let number = self.peers.number();
                 let mut delivery = Delivery::new(&message, keep, number, context).hurry();
-                let given = self.link.take(self.queue, &mut delivery, self.spares);
+                let given = self.link.take(self.queue, &mut delivery, &context.spares);
                 if given == Given::Sent(Sent::Dropped) {
                     context.metrics.dropped.add(1);
                 }
@@ -379,204 +376,6 @@ impl SocketIo<'_> {
         }
         // The message counts when it is whole.
         Ok(self.link.appended(self.queue, length, self.context.instant))
-    }
-
-    // ---- topics -------------------------------------------------------------------------------
-
-    pub(in crate::server) fn subscribe(
-        &mut self,
-        topic: &str,
-    ) -> Result<Subscribed, SubscribeError> {
-        let (id, directory) = (self.id, &self.context.shared.directory);
-        if self.link.is_subscribed(topic) {
-            let begun = self.peers.begun(topic, id.token()).unwrap_or_default();
-            let Position { epoch, .. } = directory.position(topic);
-            let position = Position {
-                epoch,
-                offset: begun,
-            };
-            let count = directory.count(topic);
-            return Ok(Subscribed { count, position });
-        }
-        self.check(topic)?;
-        let now = self.context.now;
-        let (subscribed, subscribing) = directory.subscribe(topic, id, now)?;
-        self.begin(subscribed, &subscribing);
-        Ok(subscribed)
-    }
-
-    /// A subscription that another thread asked for has arrived; its handler is to be told.
-    pub(in crate::server) fn subscribe_at(&mut self, subscribing: &Subscribing) {
-        let name = &subscribing.topic.name;
-        if self.link.is_subscribed(name) {
-            return;
-        }
-        let directory = &self.context.shared.directory;
-        let begins = self
-            .check(name)
-            .and_then(|()| directory.subscribe_at(subscribing, self.id));
-        match begins {
-            Ok(subscribed) => self.begin(subscribed, subscribing),
-            Err(error) => self.refuse(name, error),
-        }
-    }
-
-    pub(in crate::server) fn refuse(&mut self, topic: &Arc<str>, error: SubscribeError) {
-        let refused = Told::Subscribed(Arc::clone(topic), Err(error));
-        self.link.rare().told.push(refused);
-    }
-
-    fn check(&self, topic: &str) -> Result<(), SubscribeError> {
-        if !self.link.connection.is_open() {
-            return Err(SubscribeError::Closed);
-        }
-        let subscribed = self.link.rare.as_ref();
-        let subscribed = subscribed.map_or(0, |it| it.subscriptions.len());
-        let directory = &self.context.shared.directory;
-        directory.check(topic, self.id, subscribed)
-    }
-
-    /// A subscription has begun: what was kept comes first.
-    fn begin(&mut self, subscribed: Subscribed, subscribing: &Subscribing) {
-        let Subscribing { topic, replay, .. } = subscribing;
-        let begun = subscribed.position.offset;
-        self.peers.subscribe(topic, self.id.token(), begun);
-        let rare = self.link.rare();
-        rare.subscriptions.insert(Arc::clone(&topic.name));
-        let told = Told::Subscribed(Arc::clone(&topic.name), Ok(subscribed.count));
-        rare.told.push(told);
-        for HistoryEntry { kind, payload, .. } in replay {
-            let text = || core::str::from_utf8(payload).ok().map(MessageRef::Text);
-            let message = match kind {
-                MessageKind::Text => text(),
-                MessageKind::Binary => Some(MessageRef::Binary(payload)),
-            };
-            match message {
-                Some(message) if self.link.sending => {
-                    let message = PreparedMessage::new(message, &self.link.options.config);
-                    self.send_between(&message, Keep::Always);
-                }
-                Some(message) => _ = self.send_ref(message, Encoding::Auto),
-                None => {}
-            }
-        }
-    }
-
-    pub(in crate::server) fn unsubscribe(&mut self, topic: &str) -> bool {
-        let (id, shared) = (self.id, &self.context.shared);
-        let Some(rare) = &mut self.link.rare else {
-            return false;
-        };
-        let Some(name) = rare.subscriptions.take(topic) else {
-            return false;
-        };
-        let left = shared.directory.unsubscribe(topic, id);
-        self.peers.unsubscribe(topic, id.token());
-        rare.told.push(Told::Unsubscribed(name, left));
-        true
-    }
-
-    /// Publishes a message that is made when its place is known.
-    pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
-        &mut self,
-        topic: &str,
-        to_self: bool,
-        insists: bool,
-        make: impl FnOnce(Position) -> M,
-    ) -> Published {
-        let (id, shared) = (self.id, &self.context.shared);
-        let known = self.peers.known(topic);
-        let publisher = Publisher {
-            except: (!to_self).then_some(id),
-            delivers: self.peers.may_deliver().then(|| id.worker()),
-            insists,
-        };
-        let (inboxes, now) = (&shared.inboxes, self.context.now);
-        let known = known.as_ref();
-        let outcome = shared
-            .directory
-            .publish(inboxes, topic, known, publisher, now, make);
-        let Ok((outcome, message)) = outcome else {
-            return Published {
-                refused: true,
-                ..Published::default()
-            };
-        };
-        let mut published = Published::default();
-        if outcome.deliver {
-            let message = message.borrow();
-            if let Some(topic) = known {
-                let (keep, number) = (Delivery::keep(topic), self.peers.number());
-                let delivery = Delivery::new(message, keep, number, self.context);
-                let (offset, except) = (outcome.position.offset, Some(id.token()));
-                published = self.peers.deliver(topic, offset, except, delivery);
-            }
-            if to_self && self.link.is_subscribed(topic) {
-                published.count(self.send_between(message, Keep::Always));
-            }
-        } else if to_self {
-            // It came behind others in the inbox, and this connection gets them in that order, but
-            // before what it is sent next.
-            self.catch_up();
-        }
-        published.waiting += outcome.waiting;
-        published.position = Some(outcome.position);
-        if outcome.filling && !mem::replace(&mut self.link.rare().throttled, true) {
-            self.peers.throttle(id.token());
-        }
-        published
-    }
-
-    // ---- commands of its own thread -----------------------------------------------------------
-
-    /// Carries out for this connection what its worker's handlers have asked of it through a
-    /// [`Handle`](crate::server::Handle), and what is before it: so that it comes before what is
-    /// asked next. It is passed over when its turn comes.
-    #[cold]
-    #[inline(never)]
-    pub(in crate::server) fn catch_up(&mut self) {
-        let inbox = &self.context.inbox;
-        let until = inbox.own();
-        if until == 0 {
-            return;
-        }
-        let token = self.id.token();
-        if let Some((number, command)) = self.peers.direct_for(token)
-            && !self.link.is_ahead_of(number)
-        {
-            self.link.set_ahead_of_direct(number);
-            self.carry_out(command);
-        }
-        loop {
-            let after = self.link.ahead();
-            let Some((number, command)) = self.peers.next_for(token, after, until, inbox) else {
-                break;
-            };
-            self.link.set_ahead(number + 1);
-            self.carry_out(command);
-        }
-        self.link.set_ahead(until + 1);
-    }
-
-    /// What a command asks of this connection.
-    fn carry_out(&mut self, command: Command) {
-        match command {
-            Command::Publish(publication) => {
-                let begun = self.peers.begun(&publication.topic.name, self.id.token());
-                if begun.is_some_and(|it| it < publication.offset) {
-                    let keep = Delivery::keep(&publication.topic);
-                    self.send_between(&publication.message, keep);
-                }
-            }
-            Command::Send(_, message) => _ = self.send_between(&message, Keep::Always),
-            Command::Close(_, code, reason) => self.close(code, &reason),
-            Command::Terminate(_) => self.link.rare().end = Some(EndKind::Terminated),
-            Command::Subscribe(_, subscribing) => self.subscribe_at(&subscribing),
-            Command::Unsubscribe(_, topic) => _ = self.unsubscribe(&topic),
-            Command::Refuse(_, topic, error) => self.refuse(&topic, error),
-            // None is for an open connection.
-            Command::Decided(_) | Command::Inspect(_) | Command::ShutDown(_) => {}
-        }
     }
 
     /// Begins the closing handshake, if it hasn't begun; a code or reason that may not be sent is

@@ -103,7 +103,7 @@ fn what_was_kept_and_what_follows_are_all_messages_without_gap_or_repeat() {
 #[test]
 fn who_comes_and_goes_is_announced_in_the_order_in_which_it_was_decided() {
     check(|| {
-        let shared = Arc::new(Real::builder().shared(Vec::from([None])).unwrap());
+        let shared = Real::builder().parts(Vec::from([None])).unwrap().shared;
         let said = Arc::new(Mutex::new(Vec::new()));
         // One user, with three connections.
         let threads = [1, 2, 3].map(|token| {

@@ -90,7 +90,7 @@ fn a_session_that_is_woken_finds_its_answer_and_never_that_of_a_request_it_gave_
     check(|| {
         let bell: Arc<Bell> = Arc::default();
         let waker = Some(Waker(Arc::clone(&bell)));
-        let shared = Arc::new(Real::builder().shared(Vec::from([waker])).unwrap());
+        let shared = Real::builder().parts(Vec::from([waker])).unwrap().shared;
         let id = ConnectionId::new(0, Token(1));
         let answer = |text: &'static str| {
             let (reply, slot) = Reply::new(Handle::new(&shared), id);

@@ -9,12 +9,12 @@ use crate::server::handler::EndKind;
 use crate::server::link::Link;
 use crate::server::metrics::HandshakeFailure;
 use crate::server::route::Options;
-use crate::server::shared::Shared;
 
 impl<T: Transport> Session<T> {
-    /// When to drive the session if nothing happens before.
-    pub(in crate::server) fn deadline(&self, shared: &Shared) -> Option<Duration> {
-        let options = self.options(shared);
+    /// When to drive the session if nothing happens before. The `default` options are those of a
+    /// connection that isn't open.
+    pub(in crate::server) fn deadline(&self, default: &Options) -> Option<Duration> {
+        let options = self.options(default);
         let stalled = self.stalls_at(options);
         let own = match &self.phase {
             // The next request may wait until the last one's answer is written.
@@ -27,7 +27,7 @@ impl<T: Transport> Session<T> {
                 let link = &open.link;
                 let expires = self.expires_at(link);
                 // While reading is paused, silence says nothing about the peer, but its end does.
-                let core = match self.is_paused(shared) {
+                let core = match self.is_paused(default) {
                     true => self.left_until(options),
                     false => link.connection.poll_timeout(),
                 };
@@ -82,13 +82,13 @@ impl<T: Transport> Session<T> {
 
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         if self
-            .deadline(&turn.context.shared)
+            .deadline(&turn.endpoints.options)
             .is_none_or(|at| turn.context.now < at)
         {
             return Ok(());
         }
         let due = |at: Option<Duration>| at.is_some_and(|at| turn.context.now >= at);
-        if due(self.stalls_at(self.options(&turn.context.shared))) {
+        if due(self.stalls_at(self.options(&turn.endpoints.options))) {
             return Err(self.lost(EndKind::Stalled, turn));
         }
         let (expired, left) = match &self.phase {

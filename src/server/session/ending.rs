@@ -28,7 +28,7 @@ impl<T: Transport> Session<T> {
     }
 
     fn try_shut_down(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        if matches!(self.phase, Phase::Opening(_)) && !self.is_paused(&turn.context.shared) {
+        if matches!(self.phase, Phase::Opening(_)) && !self.is_paused(&turn.endpoints.options) {
             // A request may have come that nobody has looked at, and would be reset.
             match self.has_unread() {
                 false => self.read(turn)?,
@@ -181,7 +181,7 @@ impl<T: Transport> Session<T> {
     }
 
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
-        let timeout = self.options(&turn.context.shared).config.close_timeout;
+        let timeout = self.options(&turn.endpoints.options).config.close_timeout;
         let timeout_at = turn.context.now.saturating_add(timeout);
         let (deadline, patience) = match &self.phase {
             Phase::Open(open) => match open.link.connection.teardown() {

@@ -16,6 +16,7 @@ use crate::error::HandshakeError;
 use crate::net::{Agreed, Transport};
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
 use crate::server::deferred::{Answer, Decided, Slot};
+use crate::server::endpoints::Endpoints;
 use crate::server::handle::Handle;
 use crate::server::handler::{Application, Decision};
 use crate::server::http::{HttpResponse, Request};
@@ -25,7 +26,6 @@ use crate::server::observer::FailedHandshake;
 use crate::server::proxy::ProxyHeader;
 use crate::server::reject::Reject;
 use crate::server::route::{Accepted, Endpoint};
-use crate::server::shared::Shared;
 use crate::server::socket::StoredRequest;
 
 /// Requests, until one of them is an opening handshake.
@@ -65,13 +65,7 @@ impl Opening {
     }
 
     fn defer(&mut self, slot: Waits, turn: &Turn<'_>) {
-        let timeout = turn
-            .context
-            .shared
-            .settings
-            .options
-            .config
-            .handshake_timeout;
+        let timeout = turn.endpoints.options.config.handshake_timeout;
         self.deferred_until = Some(turn.context.now.saturating_add(timeout));
         self.slot = Some(slot);
     }
@@ -211,7 +205,7 @@ impl<T: Transport> Session<T> {
             FailedHandshake {
                 peer_addr: peer,
                 client_ip: match headers {
-                    Some(headers) => shared.client_ip(peer, headers),
+                    Some(headers) => turn.endpoints.client_ip(peer, headers),
                     None => self.remote.client_ip(),
                 },
                 path: known.as_ref().and_then(|it| it.path),
@@ -234,8 +228,8 @@ impl<T: Transport> Session<T> {
                 Ok(None) => return Ok(()),
                 Ok(Some(RequestKind::Plain)) => {
                     // The body of a request that nobody handles is not waited for.
-                    let limit = turn.context.shared.settings.max_body;
-                    let read = match handles(handshake, &turn.context.shared) {
+                    let limit = turn.endpoints.max_body;
+                    let read = match handles(handshake, turn.endpoints) {
                         true => handshake.read_body(limit, input, turn.cork, turn.context.now),
                         false => Ok(true),
                     };
@@ -327,9 +321,9 @@ fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Reject> {
 }
 
 /// Whether a plain request is handled by a function of the application's.
-fn handles(handshake: &ServerHandshake, shared: &Shared) -> bool {
+fn handles(handshake: &ServerHandshake, endpoints: &Endpoints) -> bool {
     handshake.request().is_some_and(|request| {
-        let found = shared.settings.router.at(request.path());
+        let found = endpoints.router.at(request.path());
         found.is_some_and(|(entry, _)| entry.methods.handles(request.method()))
     })
 }
@@ -341,18 +335,17 @@ fn answer(
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
 ) -> Answer<HttpResponse> {
-    let shared = &turn.context.shared;
+    let (shared, endpoints) = (&turn.context.shared, turn.endpoints);
     let found = handshake
         .request()
-        .and_then(|it| Some((it, shared.settings.router.at(it.path())?)));
+        .and_then(|it| Some((it, endpoints.router.at(it.path())?)));
     let Some((request, (entry, params))) = found else {
         let none = HttpResponse::text("there is nothing at this path");
         return Answer::Now(none.with_status(404));
     };
-    let client_ip = shared.client_ip(remote.peer, request.headers());
-    let request = Request::new(request, params, remote.peer, shared)
+    let client_ip = endpoints.client_ip(remote.peer, request.headers());
+    let request = Request::new(request, params, remote.peer, client_ip, shared)
         .with_agreed(agreed)
-        .with_client_ip(client_ip)
         .with_body(handshake.body());
     guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Answer::Now(*it.response))
 }
@@ -364,24 +357,22 @@ fn decide(
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
 ) -> Decision {
-    let (shared, peer) = (&turn.context.shared, remote.peer);
-    let decision = endpoint(handshake, shared).and_then(|(request, params, endpoint)| {
-        let client_ip = shared.client_ip(peer, request.headers());
+    let (shared, endpoints, peer) = (&turn.context.shared, turn.endpoints, remote.peer);
+    let decision = endpoint(handshake, endpoints).and_then(|(request, params, endpoint)| {
+        let client_ip = endpoints.client_ip(peer, request.headers());
         remote
             .permit
             .assign(client_ip)
             .map_err(|_| Reject::new(429, "too many connections from this address"))
             .map_err(|it| it.counted_as(HandshakeFailure::TooManyConnections))?;
-        shared
+        endpoints
             .handshake_rates
             .allow(client_ip, turn.context.now)
             .map_err(|_| Reject::new(429, "too many handshakes: try again later"))
             .map_err(|it| it.counted_as(HandshakeFailure::RateLimited))?;
-        let request = Request::new(request, params, peer, shared)
-            .with_agreed(agreed)
-            .with_client_ip(client_ip);
+        let request = Request::new(request, params, peer, client_ip, shared).with_agreed(agreed);
         guarded(|| {
-            let server = shared.settings.guards.iter();
+            let server = endpoints.guards.iter();
             for guard in server.chain(&endpoint.guards) {
                 if let Err(reject) = guard.check(&request) {
                     return Decision::Reject(reject);
@@ -398,13 +389,16 @@ const PREVIOUS: &str = "previous-connection";
 
 type Found<'a> = (proto::Request<'a>, matchit::Params<'a, 'a>, &'a Endpoint);
 
-fn endpoint<'a>(handshake: &'a ServerHandshake, shared: &'a Shared) -> Result<Found<'a>, Reject> {
+fn endpoint<'a>(
+    handshake: &'a ServerHandshake,
+    endpoints: &'a Endpoints,
+) -> Result<Found<'a>, Reject> {
     let none = || {
         Reject::new(404, "no WebSocket endpoint has this path")
             .counted_as(HandshakeFailure::NotFound)
     };
     let request = handshake.request().ok_or_else(none)?;
-    let (entry, params) = shared.settings.router.at(request.path()).ok_or_else(none)?;
+    let (entry, params) = endpoints.router.at(request.path()).ok_or_else(none)?;
     let endpoint = entry.endpoint.as_ref().ok_or_else(none)?;
     Ok((request, params, endpoint))
 }
@@ -463,12 +457,12 @@ fn accept(
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
 ) -> Result<Box<Open>, Reject> {
-    let (request, params, endpoint) = endpoint(handshake, &turn.context.shared)?;
+    let (request, params, endpoint) = endpoint(handshake, turn.endpoints)?;
     let options = &endpoint.options;
     let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
-        let shared = &turn.context.shared;
-        let request = Request::new(request, params, remote.peer, shared).with_agreed(agreed);
-        (limit.key)(&request.with_client_ip(remote.client_ip()))
+        let (shared, client_ip) = (&turn.context.shared, remote.client_ip());
+        let request = Request::new(request, params, remote.peer, client_ip, shared);
+        (limit.key)(&request.with_agreed(agreed))
     });
     let headers: Vec<_> = accepted
         .headers

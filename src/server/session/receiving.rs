@@ -22,13 +22,15 @@ impl<T: Transport> Session<T> {
     pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if !self.queue.is_unused() {
             let held = self.transport.held();
-            let written = self.queue.write(&mut self.transport, &[], turn.spares);
+            let written = self
+                .queue
+                .write(&mut self.transport, &[], &turn.context.spares);
             if !self.took_all(&written, self.queue.len()) {
                 return self.wrote(written, held, turn).map(|()| false);
             }
             let bytes = self.queue.len() as u64;
             turn.context.metrics.bytes_sent.add(bytes);
-            self.queue.clear(turn.spares);
+            self.queue.clear(&turn.context.spares);
         }
         if !self.readable {
             return Ok(true);
@@ -168,7 +170,7 @@ impl<T: Transport> Session<T> {
             self.requests(&mut input, turn)?;
         }
         // The application may have paused as the connection opened.
-        let paused = self.is_paused(&turn.context.shared);
+        let paused = self.is_paused(&turn.endpoints.options);
         let unread = self.has_unread();
         match &mut self.phase {
             // Kept where a pause left it; not empty where the application decides later.
@@ -180,11 +182,11 @@ impl<T: Transport> Session<T> {
                 // is idle owns no buffer.
                 let assembles = !open.link.connection.is_settled();
                 if assembles {
-                    self.queue.lend(turn.spares);
+                    self.queue.lend(&turn.context.spares);
                 }
                 let result = self.messages(&mut input, turn);
                 if assembles {
-                    self.queue.reclaim(turn.spares);
+                    self.queue.reclaim(&turn.context.spares);
                 }
                 result?;
             }
@@ -253,12 +255,11 @@ impl<T: Transport> Session<T> {
             link: &mut *link,
             cork: turn.cork,
             queue: &mut self.queue,
-            spares: turn.spares,
             peers: turn.peers,
         };
         let memory = Memory {
             spare: &mut *turn.spare,
-            spares: turn.spares,
+            spares: &turn.context.spares,
         };
         // As in `call`; caught once for all that was read, since it costs some instructions.
         catch_unwind(AssertUnwindSafe(|| {
@@ -270,11 +271,11 @@ impl<T: Transport> Session<T> {
     /// kept then.
     #[inline]
     pub(super) fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
-        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(&turn.context.shared) {
+        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(&turn.endpoints.options) {
             return Ok(false);
         }
         self.write(turn)?;
-        if !self.is_paused(&turn.context.shared) {
+        if !self.is_paused(&turn.endpoints.options) {
             return Ok(false);
         }
         self.keep_unread(input.as_slice());

@@ -9,10 +9,11 @@ use std::vec;
 
 use mio::Token;
 
-use super::super::builder::Builder;
+use super::super::builder::{Builder, Parts};
 use super::super::handler::{End, Handler};
 use super::super::hub::RECEIVE_BUFFER;
 use super::super::inbox::{Command, Inbox};
+use super::super::shared::Shared;
 use super::super::socket::{Published, Socket};
 use super::super::topics::{SubscribeError, Topic};
 use super::super::wire::{Random, Sim, Wire};
@@ -107,7 +108,7 @@ impl Handler for Echo {
 }
 
 /// An echo on `/chat` and a page on `/`.
-fn shared(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Arc<Shared> {
+fn parts(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Parts {
     let (mut options, mut config) = (Options::default(), Config::default());
     change(&mut options, &mut config);
     options.config = Arc::new(config);
@@ -115,7 +116,7 @@ fn shared(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Arc<Sh
         .option(|it| *it = options)
         .route("/chat", echo.clone())
         .page("/", "text/plain", vec![b'p'; 5000]);
-    Arc::new(builder.shared(vec![None]).unwrap())
+    builder.parts(vec![None]).unwrap()
 }
 
 /// There are no others.
@@ -163,11 +164,12 @@ struct Rig {
     session: Session<Sim>,
     sim: Sim,
     shared: Arc<Shared>,
+    endpoints: Arc<Endpoints>,
     echo: Echo,
     now: Duration,
     buffer: Vec<u8>,
     cork: Vec<u8>,
-    spares: Spares,
+    context: Context,
     spare: Spare,
 }
 
@@ -179,7 +181,8 @@ impl Rig {
 
     fn with(echo: Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Self {
         let sim = Sim::default();
-        let shared = shared(&echo, change);
+        let Parts { shared, endpoints } = parts(&echo, change);
+        let context = Context::new(Arc::clone(&shared), 0, Duration::ZERO);
         sim.0.borrow_mut().room = usize::MAX;
         let peer = ([127, 0, 0, 1], 1).into();
         Self {
@@ -187,16 +190,17 @@ impl Rig {
                 sim.clone(),
                 peer,
                 shared.connections.admit().unwrap(),
-                &shared,
+                &endpoints,
                 Duration::ZERO,
             ),
             sim,
             shared,
+            endpoints,
             echo,
             now: Duration::ZERO,
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
-            spares: Spares::default(),
+            context,
             spare: Spare::default(),
         }
     }
@@ -228,12 +232,13 @@ impl Rig {
     }
 
     fn turn(&mut self, how: fn(&mut Session<Sim>, &mut Turn<'_>) -> Next) -> Next {
+        self.context.at(self.now);
         let mut turn = Turn {
             id: ConnectionId::from_u64(0),
-            context: &Context::new(Arc::clone(&self.shared), 0, self.now),
+            context: &self.context,
+            endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spares: &self.spares,
             spare: &mut self.spare,
             drained: false,
             peers: &mut Alone,
@@ -275,7 +280,7 @@ impl Rig {
     }
 
     fn deadline(&self) -> Option<Duration> {
-        self.session.deadline(&self.shared)
+        self.session.deadline(&self.endpoints.options)
     }
 
     /// What the handler was told since the last call, without what [`Socket::send`] answered.

@@ -1,8 +1,9 @@
 //! The records of all topics: the one place in which a topic's messages get their order.
 
+mod asking;
+
 use std::borrow::Borrow;
 use std::boxed::Box;
-use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
@@ -10,111 +11,17 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
+use super::topic::{OnWorker, State, Topic, assert_inside, outside};
 use super::{Position, SubscribeError, Subscribed, TopicLimits};
 use crate::proto::PreparedMessage;
-use crate::server::history::{History, HistoryEntry, Missed};
+use crate::server::history::HistoryEntry;
 use crate::server::id::ConnectionId;
 use crate::server::inbox::{Command, HandleError, Inbox, Publication, Reserved};
 use crate::server::pattern::TopicPattern;
 use crate::server::shards::Shards;
 use crate::server::sync::atomic::{AtomicUsize, Ordering};
-use crate::server::sync::{Mutex, lock, thread_local};
+use crate::server::sync::{Mutex, lock};
 use crate::server::topic_options::TopicOptions;
-
-/// One topic. Its record is there as long as somebody is subscribed, or is about to be.
-pub(in crate::server) struct Topic {
-    pub(in crate::server) name: Arc<str>,
-    options: Option<Arc<TopicOptions>>,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// None until it is asked for: the history may know where the topic stands.
-    position: Option<Position>,
-    subscribers: BTreeSet<ConnectionId>,
-    workers: Box<[OnWorker]>,
-    /// It was taken out of the directory: there may be another of its name.
-    gone: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-struct OnWorker {
-    subscribers: u32,
-    /// Subscriptions on their way to the worker.
-    coming: u32,
-}
-
-impl OnWorker {
-    fn is_unused(self) -> bool {
-        self.subscribers == 0 && self.coming == 0
-    }
-}
-
-impl Topic {
-    /// Whether a message that waits gives way to the next one.
-    pub(in crate::server) fn conflates(&self) -> bool {
-        self.options.as_ref().is_some_and(|it| it.conflate)
-    }
-
-    #[inline]
-    fn history(&self) -> Option<&Kept> {
-        self.options.as_ref()?.history.as_ref()
-    }
-
-    /// What a new subscriber is sent.
-    fn replay(&self, now: Duration) -> Vec<HistoryEntry> {
-        let Some((history, count)) = self.history() else {
-            return Vec::new();
-        };
-        outside(|| history.recent(&self.name, *count, now))
-    }
-}
-
-/// Where a topic's messages are kept, and how many of them a new subscriber is sent.
-type Kept = (Arc<dyn History>, usize);
-
-thread_local! {
-    /// This thread runs the application's code while it holds a topic's record.
-    static OUTSIDE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Calls the application's code while a record is held.
-pub(in crate::server) fn outside<R>(call: impl FnOnce() -> R) -> R {
-    struct Back;
-    impl Drop for Back {
-        fn drop(&mut self) {
-            OUTSIDE.with(|it| it.set(false));
-        }
-    }
-    OUTSIDE.with(|it| it.set(true));
-    let _back = Back;
-    call()
-}
-
-/// Waiting for a record that this thread holds would be for ever.
-fn assert_inside() {
-    assert!(
-        !OUTSIDE.with(Cell::get),
-        "publish_with's function, or a History, called the server's topics: it is asked while its \
-         topic is locked, and must only return"
-    );
-}
-
-impl State {
-    fn position(&mut self, topic: &Topic, epoch: u64) -> Position {
-        *self.position.get_or_insert_with(|| match topic.history() {
-            Some((history, _)) => outside(|| Position {
-                epoch: history.epoch(),
-                offset: history.last(&topic.name),
-            }),
-            None => Position { epoch, offset: 0 },
-        })
-    }
-
-    fn is_unused(&self) -> bool {
-        self.subscribers.is_empty() && self.workers.iter().all(|it| it.is_unused())
-    }
-}
 
 /// A subscription on its way to the connection's worker: it began where it was asked for.
 #[derive(Clone)]
@@ -522,90 +429,5 @@ impl Directory {
             reserved.add(command);
         }
         Ok((outcome, made))
-    }
-
-    // ---- asking -------------------------------------------------------------------------------
-
-    pub(in crate::server) fn count(&self, topic: &str) -> usize {
-        self.look(topic, |it| it.subscribers.len()).unwrap_or(0)
-    }
-
-    pub(in crate::server) fn list(&self, topic: &str) -> Vec<ConnectionId> {
-        let all = self.look(topic, |it| it.subscribers.iter().copied().collect());
-        all.unwrap_or_default()
-    }
-
-    /// All topics that have subscribers and their counts, in no order.
-    pub(in crate::server) fn topics(&self) -> Vec<(Arc<str>, usize)> {
-        assert_inside();
-        let mut all: Vec<Arc<Topic>> = Vec::new();
-        for shard in self.shards.iter() {
-            all.extend(shard.topics.values().cloned());
-        }
-        let count = |it: Arc<Topic>| {
-            let count = lock(&it.state).subscribers.len();
-            (Arc::clone(&it.name), count)
-        };
-        let counts = all.into_iter().map(count);
-        counts.filter(|(_, count)| *count > 0).collect()
-    }
-
-    /// How many topics and subscriptions there are.
-    pub(in crate::server) fn totals(&self) -> (usize, usize) {
-        let topics = self.topics.load(Ordering::Relaxed);
-        (topics, self.subscriptions.load(Ordering::Relaxed))
-    }
-
-    /// Whether there is no record.
-    #[cfg(test)]
-    pub(in crate::server) fn is_empty(&self) -> bool {
-        self.shards.iter().all(|it| it.topics.is_empty())
-    }
-
-    /// How many records there are.
-    #[cfg(all(test, shuttle))]
-    pub(in crate::server) fn records(&self) -> usize {
-        self.shards.iter().map(|it| it.topics.len()).sum()
-    }
-
-    /// Where a topic stands.
-    pub(in crate::server) fn position(&self, topic: &str) -> Position {
-        self.enter(topic, |topic, state| state.position(topic, self.epoch))
-    }
-
-    pub(in crate::server) fn history(
-        &self,
-        topic: &str,
-        limit: usize,
-        now: Duration,
-    ) -> Vec<HistoryEntry> {
-        match self.options(topic).and_then(|it| it.history.as_ref()) {
-            Some((history, _)) => history.recent(topic, limit, now),
-            None => Vec::new(),
-        }
-    }
-
-    /// What was published behind a position, as far as it is kept.
-    pub(in crate::server) fn history_since(
-        &self,
-        topic: &str,
-        since: Position,
-        now: Duration,
-    ) -> Missed {
-        self.enter(topic, |topic, state| {
-            let position = state.position(topic, self.epoch);
-            if position == since {
-                return Missed {
-                    entries: Vec::new(),
-                    complete: true,
-                };
-            }
-            match topic.history() {
-                Some((history, _)) if position.epoch == since.epoch => {
-                    outside(|| history.since(&topic.name, since.offset, now))
-                }
-                _ => Missed::default(),
-            }
-        })
     }
 }

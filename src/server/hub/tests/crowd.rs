@@ -13,9 +13,9 @@ impl Crowd {
     pub(super) fn new(count: usize, builder: crate::server::Builder) -> Self {
         let app = App::default();
         let builder = builder.observer(app.clone()).route("/hub", app.clone());
-        let shared = Arc::new(builder.shared(vec![None]).unwrap());
+        let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
         let mut crowd = Self {
-            hub: Hub::new(Arc::clone(&shared), 0, Duration::ZERO),
+            hub: Hub::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
             app,
             clients: Vec::new(),
         };

@@ -130,8 +130,11 @@ impl World {
             builder = builder.max_lifetime(Duration::from_secs(30));
         }
         let wakers = (0..workers).map(|_| None).collect();
-        let shared = Arc::new(builder.shared(wakers).unwrap());
-        let hub = |worker| Hub::new(Arc::clone(&shared), worker, Duration::ZERO);
+        let Parts { shared, endpoints } = builder.parts(wakers).unwrap();
+        let hub = |worker| {
+            let endpoints = Arc::clone(&endpoints);
+            Hub::new(Arc::clone(&shared), endpoints, worker, Duration::ZERO)
+        };
         Self {
             hubs: (0..workers).map(hub).collect(),
             blocked: vec![0; workers],

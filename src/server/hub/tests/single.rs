@@ -20,8 +20,8 @@ pub(super) fn ms(ms: u64) -> Duration {
 }
 
 pub(super) fn hub(builder: crate::server::Builder) -> (Hub<Sim>, Sim, Token) {
-    let shared = Arc::new(builder.shared(vec![None]).unwrap());
-    let mut hub = Hub::new(Arc::clone(&shared), 0, Duration::ZERO);
+    let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
+    let mut hub = Hub::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
     let sim = Sim::default();
     sim.0.borrow_mut().room = usize::MAX;
     shared.take_in(0);

@@ -58,9 +58,9 @@ impl World {
         if random.one_in(3) {
             builder = builder.max_lifetime(Duration::from_secs(20));
         }
-        let shared = Arc::new(builder.shared(vec![None]).unwrap());
+        let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
         Self {
-            hub: Hub::new(Arc::clone(&shared), 0, Duration::ZERO),
+            hub: Hub::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
             random,
             now: Duration::ZERO,
             shared,

@@ -133,7 +133,7 @@ mod deflated {
             let keep = Keep::UntilNext("price".into());
             let context = Context::new(Arc::clone(&rig.shared), 0, NOW);
             let mut delivery = Delivery::new(&message, keep, 1, &context);
-            let given = rig.session.deliver(&mut delivery, &rig.spares);
+            let given = rig.session.deliver(&mut delivery, &rig.context.spares);
             assert_eq!(given, Given::Sent(Sent::Queued));
         }
         rig.wire(|wire| wire.give_room(usize::MAX));

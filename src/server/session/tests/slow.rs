@@ -39,7 +39,7 @@ fn a_last_page_that_is_taken_slowly_is_not_cut_off() {
     let page = take_all(&mut rig, 500);
     assert!(page.ends_with(&[b'p'; PAGE]) && rig.wire(|wire| wire.half_closed));
     // Then the peer has close_timeout to end its stream.
-    let wait = rig.shared.settings.options.config.close_timeout;
+    let wait = rig.shared.config.close_timeout;
     assert_eq!(rig.deadline(), Some(rig.now + wait));
     assert_eq!(rig.expire(), Next::Drop);
 }
@@ -49,7 +49,7 @@ fn a_last_page_that_is_not_taken_is_dropped_at_close_timeout() {
     let mut rig = narrow(Rig::new(|_, _| {}));
     rig.receive(get("close"));
     assert_eq!(take_in_time(&mut rig, 500), Next::Wait);
-    let wait = rig.shared.settings.options.config.close_timeout;
+    let wait = rig.shared.config.close_timeout;
     assert_eq!(rig.deadline(), Some(rig.now + wait));
     assert_eq!(rig.expire(), Next::Drop);
 }

@@ -1,0 +1,98 @@
+//! What is asked of topics: who is subscribed, where they stand, and what was kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
+
+use super::Directory;
+use crate::server::history::{HistoryEntry, Missed};
+use crate::server::id::ConnectionId;
+use crate::server::sync::atomic::Ordering;
+use crate::server::sync::lock;
+use crate::server::topics::Position;
+use crate::server::topics::topic::{Topic, assert_inside, outside};
+
+impl Directory {
+    pub(in crate::server) fn count(&self, topic: &str) -> usize {
+        self.look(topic, |it| it.subscribers.len()).unwrap_or(0)
+    }
+
+    pub(in crate::server) fn list(&self, topic: &str) -> Vec<ConnectionId> {
+        let all = self.look(topic, |it| it.subscribers.iter().copied().collect());
+        all.unwrap_or_default()
+    }
+
+    /// All topics that have subscribers and their counts, in no order.
+    pub(in crate::server) fn topics(&self) -> Vec<(Arc<str>, usize)> {
+        assert_inside();
+        let mut all: Vec<Arc<Topic>> = Vec::new();
+        for shard in self.shards.iter() {
+            all.extend(shard.topics.values().cloned());
+        }
+        let count = |it: Arc<Topic>| {
+            let count = lock(&it.state).subscribers.len();
+            (Arc::clone(&it.name), count)
+        };
+        let counts = all.into_iter().map(count);
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How many topics and subscriptions there are.
+    pub(in crate::server) fn totals(&self) -> (usize, usize) {
+        let topics = self.topics.load(Ordering::Relaxed);
+        (topics, self.subscriptions.load(Ordering::Relaxed))
+    }
+
+    /// Whether there is no record.
+    #[cfg(test)]
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|it| it.topics.is_empty())
+    }
+
+    /// How many records there are.
+    #[cfg(all(test, shuttle))]
+    pub(in crate::server) fn records(&self) -> usize {
+        self.shards.iter().map(|it| it.topics.len()).sum()
+    }
+
+    /// Where a topic stands.
+    pub(in crate::server) fn position(&self, topic: &str) -> Position {
+        self.enter(topic, |topic, state| state.position(topic, self.epoch))
+    }
+
+    pub(in crate::server) fn history(
+        &self,
+        topic: &str,
+        limit: usize,
+        now: Duration,
+    ) -> Vec<HistoryEntry> {
+        match self.options(topic).and_then(|it| it.history.as_ref()) {
+            Some((history, _)) => history.recent(topic, limit, now),
+            None => Vec::new(),
+        }
+    }
+
+    /// What was published behind a position, as far as it is kept.
+    pub(in crate::server) fn history_since(
+        &self,
+        topic: &str,
+        since: Position,
+        now: Duration,
+    ) -> Missed {
+        self.enter(topic, |topic, state| {
+            let position = state.position(topic, self.epoch);
+            if position == since {
+                return Missed {
+                    entries: Vec::new(),
+                    complete: true,
+                };
+            }
+            match topic.history() {
+                Some((history, _)) if position.epoch == since.epoch => {
+                    outside(|| history.since(&topic.name, since.offset, now))
+                }
+                _ => Missed::default(),
+            }
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! The record of one topic: who is subscribed, and where the order of its messages stands.
+
+use std::boxed::Box;
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
+
+use super::Position;
+use crate::server::history::{History, HistoryEntry};
+use crate::server::id::ConnectionId;
+use crate::server::sync::{Mutex, thread_local};
+use crate::server::topic_options::TopicOptions;
+
+/// One topic. Its record is there as long as somebody is subscribed, or is about to be.
+pub(in crate::server) struct Topic {
+    pub(in crate::server) name: Arc<str>,
+    pub(super) options: Option<Arc<TopicOptions>>,
+    pub(super) state: Mutex<State>,
+}
+
+pub(super) struct State {
+    /// None until it is asked for: the history may know where the topic stands.
+    pub(super) position: Option<Position>,
+    pub(super) subscribers: BTreeSet<ConnectionId>,
+    pub(super) workers: Box<[OnWorker]>,
+    /// It was taken out of the directory: there may be another of its name.
+    pub(super) gone: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct OnWorker {
+    pub(super) subscribers: u32,
+    /// Subscriptions on their way to the worker.
+    pub(super) coming: u32,
+}
+
+impl OnWorker {
+    pub(super) fn is_unused(self) -> bool {
+        self.subscribers == 0 && self.coming == 0
+    }
+}
+
+impl Topic {
+    /// Whether a message that waits gives way to the next one.
+    pub(in crate::server) fn conflates(&self) -> bool {
+        self.options.as_ref().is_some_and(|it| it.conflate)
+    }
+
+    #[inline]
+    pub(super) fn history(&self) -> Option<&Kept> {
+        self.options.as_ref()?.history.as_ref()
+    }
+
+    /// What a new subscriber is sent.
+    pub(super) fn replay(&self, now: Duration) -> Vec<HistoryEntry> {
+        let Some((history, count)) = self.history() else {
+            return Vec::new();
+        };
+        outside(|| history.recent(&self.name, *count, now))
+    }
+}
+
+/// Where a topic's messages are kept, and how many of them a new subscriber is sent.
+pub(super) type Kept = (Arc<dyn History>, usize);
+
+thread_local! {
+    /// This thread runs the application's code while it holds a topic's record.
+    static OUTSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls the application's code while a record is held.
+pub(in crate::server) fn outside<R>(call: impl FnOnce() -> R) -> R {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            OUTSIDE.with(|it| it.set(false));
+        }
+    }
+    OUTSIDE.with(|it| it.set(true));
+    let _back = Back;
+    call()
+}
+
+/// Waiting for a record that this thread holds would be for ever.
+pub(super) fn assert_inside() {
+    assert!(
+        !OUTSIDE.with(Cell::get),
+        "publish_with's function, or a History, called the server's topics: it is asked while its \
+         topic is locked, and must only return"
+    );
+}
+
+impl State {
+    pub(super) fn position(&mut self, topic: &Topic, epoch: u64) -> Position {
+        *self.position.get_or_insert_with(|| match topic.history() {
+            Some((history, _)) => outside(|| Position {
+                epoch: history.epoch(),
+                offset: history.last(&topic.name),
+            }),
+            None => Position { epoch, offset: 0 },
+        })
+    }
+
+    pub(super) fn is_unused(&self) -> bool {
+        self.subscribers.is_empty() && self.workers.iter().all(|it| it.is_unused())
+    }
+}
