@@ -62,6 +62,11 @@ impl Gate {
 }
 
 impl Pending {
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
     pub(super) fn take(&mut self, inbox: &Inbox) {
         inbox.take(&mut self.commands);
     }
