@@ -473,7 +473,7 @@ fn a_handler_that_sends_on_in_on_drain_leaves_the_others_their_turn() {
     let (mut peer, mut other) = (server.open(), server.open());
     peer.say("fill");
     let mut stream = peer.stream().try_clone().unwrap();
-    let reader = std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+    let reader = thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
     for at in 0..10 {
         let text = at.to_string();
         assert_eq!(other.ask(&text), text);

@@ -393,7 +393,7 @@ fn lost(subscribers: usize, messages: usize, size: usize) -> [u64; 2] {
         let each = messages as u64 * frame_length(size);
         let total = subscribers as u64 * each;
         thread::scope(|scope| {
-            let (tell, told) = std::sync::mpsc::channel();
+            let (tell, told) = channel();
             let server = &mut server;
             scope.spawn(move || {
                 server.publish(messages, size);
