@@ -30,7 +30,7 @@ use super::inbox::{Command, Inbox};
 use super::limits::{Permit, RateState};
 use super::metrics::Metrics;
 use super::observer::ConnectionStats;
-use super::route::Options;
+use super::options::Options;
 use super::socket::{Overflow, Published, Sent, StoredRequest};
 use super::topics::{SubscribeError, Topic};
 use crate::net::{Keep, WriteQueue};

@@ -93,6 +93,7 @@ mod metrics;
 #[cfg(all(test, shuttle))]
 mod models;
 mod observer;
+mod options;
 mod pattern;
 mod presence;
 mod proxy;
