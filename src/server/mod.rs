@@ -71,6 +71,7 @@
 //! and writes to at most some hundreds of those that a publish has reached, so that neither a busy
 //! peer nor a large topic keeps the others waiting for more than some milliseconds.
 
+mod accepted;
 mod balance;
 mod builder;
 mod carrier;
@@ -118,6 +119,7 @@ mod trace;
 mod wire;
 mod worker;
 
+pub use accepted::Accepted;
 pub use builder::Builder;
 pub use deferred::{Deferred, Reply};
 pub use handle::Handle;
@@ -134,7 +136,7 @@ pub use pattern::{PatternError, TopicPattern};
 pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
 pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use reject::Reject;
-pub use route::{Accepted, Guard, Route};
+pub use route::{Guard, Route};
 pub use running::Server;
 pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
 #[cfg(feature = "tls")]
