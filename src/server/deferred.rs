@@ -7,13 +7,13 @@ use std::boxed::Box;
 use std::fmt;
 use std::sync::Arc;
 
+use super::accepted::Accepted;
 use super::handle::Handle;
 use super::handler::Application;
 use super::http::HttpResponse;
 use super::id::ConnectionId;
 use super::inbox::Command;
 use super::reject::Reject;
-use super::route::Accepted;
 use super::sync::{Mutex, lock};
 
 /// Where an answer is put for the session that waits for it.

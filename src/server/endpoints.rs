@@ -8,8 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::vec::Vec;
 
 use super::limits::HandshakeRates;
+use super::options::Options;
 use super::proxy::TrustedProxies;
-use super::route::{Guard, Options};
+use super::route::Guard;
 use super::router::Router;
 use crate::proto::http::Headers;
 

@@ -4,6 +4,7 @@ use std::boxed::Box;
 use std::io;
 use std::sync::Arc;
 
+use super::accepted::Accepted;
 use super::deferred::{Decided, Slot};
 use super::events::{Memory, Stop, deliver};
 use super::handle::Handle;
@@ -12,7 +13,6 @@ use super::id::ConnectionId;
 use super::link::{Link, Open, SocketIo};
 use super::metrics::ErrorCause;
 use super::reject::Reject;
-use super::route::Accepted;
 use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::error::{Fault, LimitError};

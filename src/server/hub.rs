@@ -17,7 +17,6 @@ use std::vec::Vec;
 use mio::Token;
 
 use self::others::{Exchange, Others};
-pub(super) use self::pending::DIRECT;
 use super::endpoints::Endpoints;
 use super::handler::EndKind;
 use super::id::{ConnectionId, Standing};

@@ -25,6 +25,10 @@ use crate::proto::{CloseCode, PreparedMessage};
 /// brings, and half of it before publishers are slowed.
 pub(super) const DEFAULT_CAPACITY: usize = 64 * 1024 * 1024;
 
+/// In the number of a message that went past the inbox, and that is counted by itself: it comes
+/// before all that is in there.
+pub(super) const DIRECT: u64 = 1 << 63;
+
 /// A command was not taken, and will have no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

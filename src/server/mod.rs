@@ -81,6 +81,7 @@
 //!   a message because others are served first: a subscriber that has no room is waited for as long as
 //!   it takes what waits, for two seconds at the most.
 
+mod accepted;
 mod balance;
 mod builder;
 mod carrier;
@@ -103,6 +104,7 @@ mod metrics;
 #[cfg(all(test, shuttle))]
 mod models;
 mod observer;
+mod options;
 mod pattern;
 mod presence;
 mod proxy;
@@ -127,6 +129,7 @@ mod trace;
 mod wire;
 mod worker;
 
+pub use accepted::Accepted;
 pub use builder::Builder;
 pub use deferred::{Deferred, Reply};
 pub use handle::Handle;
@@ -143,7 +146,7 @@ pub use pattern::{PatternError, TopicPattern};
 pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
 pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
 pub use reject::Reject;
-pub use route::{Accepted, Guard, Route};
+pub use route::{Guard, Route};
 pub use running::Server;
 pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
 #[cfg(feature = "tls")]

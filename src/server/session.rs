@@ -28,7 +28,7 @@ use super::id::ConnectionId;
 use super::limits::Permit;
 use super::link::{Batch, Context, Delivery, Given, Open, Peers, Remote, SocketIo, Told};
 use super::observer::ConnectionStats;
-use super::route::Options;
+use super::options::Options;
 use super::socket::Sent;
 use super::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};

@@ -6,16 +6,12 @@ use std::time::Duration;
 use mio::Token;
 
 use super::others::Stop;
-use crate::server::inbox::{Command, Inbox, Publication};
+use crate::server::inbox::{Command, DIRECT, Inbox, Publication};
 use crate::server::link::STALLS_AFTER;
 
 /// How long a subscriber is waited for that takes some of what waits for it: everything behind the
 /// message waits with it. One that reads all the time has taken half of what may wait by then.
 const LAGS_AFTER: Duration = Duration::from_secs(2);
-
-/// In the number of a message that went past the inbox, and that is counted by itself: it comes
-/// before all that is in there.
-pub(in crate::server) const DIRECT: u64 = 1 << 63;
 
 #[derive(Default)]
 pub(super) struct Pending {

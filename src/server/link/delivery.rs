@@ -7,7 +7,7 @@ use std::vec::Vec;
 use super::{Context, Link};
 use crate::net::{Keep, KeptPlace, Place, Spares, WriteQueue};
 use crate::proto::{Instant, PreparedMessage};
-use crate::server::route::Options;
+use crate::server::options::Options;
 use crate::server::socket::{Overflow, Sent};
 use crate::server::topics::Topic;
 

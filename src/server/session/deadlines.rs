@@ -8,7 +8,7 @@ use crate::proto::{CloseCode, Response};
 use crate::server::handler::EndKind;
 use crate::server::link::Link;
 use crate::server::metrics::HandshakeFailure;
-use crate::server::route::Options;
+use crate::server::options::Options;
 
 impl<T: Transport> Session<T> {
     /// When to drive the session if nothing happens before. The `default` options are those of a

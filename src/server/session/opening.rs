@@ -15,6 +15,7 @@ use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::HandshakeError;
 use crate::net::{Agreed, Transport};
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
+use crate::server::accepted::Accepted;
 use crate::server::deferred::{Answer, Decided, Slot};
 use crate::server::endpoints::Endpoints;
 use crate::server::handle::Handle;
@@ -25,7 +26,7 @@ use crate::server::metrics::HandshakeFailure;
 use crate::server::observer::FailedHandshake;
 use crate::server::proxy::ProxyHeader;
 use crate::server::reject::Reject;
-use crate::server::route::{Accepted, Endpoint};
+use crate::server::route::Endpoint;
 use crate::server::socket::StoredRequest;
 
 /// Requests, until one of them is an opening handshake.
