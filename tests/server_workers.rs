@@ -249,6 +249,24 @@ fn a_handle_of_a_stopped_server_answers_stopped() {
     handle.shut_down();
 }
 
+/// What runs a server's first worker is any thread again once that has stopped, whatever of its memory
+/// the next server gets.
+#[test]
+fn a_thread_that_has_run_a_server_reaches_the_next_one() {
+    for _ in 0..10 {
+        let (probe, _) = Probe::echo();
+        let first = Server::builder().workers(many(1)).route("/chat", probe);
+        let first = first.listen("127.0.0.1:0").unwrap();
+        first.handle().shut_down();
+        first.run().unwrap();
+
+        let (server, _) = serve(1);
+        let (mut peer, id) = open(&server);
+        server.handle().send(id, "from here").unwrap();
+        assert_eq!(peer.hear(), "from here");
+    }
+}
+
 // ---- deferred upgrades ----------------------------------------------------------------------
 
 /// A server whose upgrades are decided by the test; messages are echoed.

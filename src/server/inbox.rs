@@ -264,6 +264,11 @@ impl Inbox {
         }
     }
 
+    /// Whether a command is there to be taken; one that is about to be wakes the worker.
+    pub(super) fn has_commands(&self) -> bool {
+        !self.lock().commands.is_empty()
+    }
+
     /// Whether nothing is before what would be added now. Asked by the worker itself.
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
@@ -316,8 +321,7 @@ impl Inbox {
         OWN_WAITS.with(|it| it.set(self.own() != 0));
     }
 
-    /// From here on this thread is another one again, in simulation.
-    #[cfg(test)]
+    /// From here on this thread is no worker's.
     pub(super) fn leave_thread() {
         OWN.with(|it| it.set(0));
         OWN_WAITS.with(|it| it.set(false));

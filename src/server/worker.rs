@@ -14,6 +14,7 @@ use super::carrier::{Carrier, Port, Socket, Tls};
 use super::endpoints::Endpoints;
 use super::handle::Handle;
 use super::hub::Hub;
+use super::inbox::Inbox;
 use super::metrics::HandshakeFailure;
 use super::shared::Shared;
 use crate::net::Clock;
@@ -104,6 +105,8 @@ impl<T: Carrier> Worker<T> {
             balance: Balance::new(index, shared.loads.len()),
         };
         let result = worker.turns();
+        // It may run another server's worker next, or be anybody's.
+        Inbox::leave_thread();
         worker.hub.stop();
         if result.is_err() {
             // The others must not go on without this one.

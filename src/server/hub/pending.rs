@@ -58,7 +58,6 @@ impl Gate {
 }
 
 impl Pending {
-    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }

@@ -45,7 +45,8 @@ impl<T: Transport> Hub<T> {
         if !self.stopping.is_empty() || throttled && self.has_room() {
             return Some(Duration::ZERO);
         }
-        if self.context.inbox.is_idle() {
+        // What is only reserved, while a history takes its time, wakes the worker when it comes.
+        if self.exchange.pending.is_empty() && !self.context.inbox.has_commands() {
             return None;
         }
         let now = self.context.now;
