@@ -351,10 +351,12 @@ impl Directory {
         make: impl FnOnce(Position) -> M,
     ) -> Result<(Outcome, M), HandleError> {
         assert_inside();
-        // Whoever knows it has subscribers of it, so that it is not gone.
         if let Some(topic) = known {
             let state = &mut lock(&topic.state);
-            return self.publish_to(inboxes, topic, state, publisher, now, make);
+            // Mostly: whoever knows it has subscribers of it.
+            if !state.gone {
+                return self.publish_to(inboxes, topic, state, publisher, now, make);
+            }
         }
         let mut make = Some(make);
         self.enter(topic, |topic, state| match make.take() {
