@@ -14,7 +14,9 @@ use std::thread;
 use handshake_util::upgrade;
 use net::{GUARD, How, Peer, Probe, Running, Told, Watch, masked_frame, patient, serve_with};
 use sockeye::proto::Message;
-use sockeye::server::{ConnectionId, End, Handler, Overflow, Sent, Server, Socket, SubscribeError};
+use sockeye::server::{
+    ConnectionId, End, HandleError, Handler, Overflow, Sent, Server, Socket, SubscribeError,
+};
 use util::{BINARY, CLOSE, CONTINUATION, PING, TEXT, close_payload};
 
 /// What both kernels' socket buffers hold at most, by far.
@@ -164,7 +166,11 @@ fn a_slow_subscriber_is_closed_with_1013_and_the_others_get_everything() {
     // Read as fast as it is published, so that only one is behind.
     let part = vec![7; 1 << 20];
     for _ in 0..(LARGE >> 20) * 3 {
-        server.handle().publish("all", &part).unwrap();
+        // Its worker may have no room for more while the slow one is waited for.
+        while let Err(error) = server.handle().publish("all", &part) {
+            assert_eq!(error, HandleError::Busy);
+            thread::yield_now();
+        }
         fast.expect(BINARY, &part);
     }
     // It is waited for, as long as it might still read.
