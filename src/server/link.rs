@@ -32,6 +32,7 @@ use super::observer::ConnectionStats;
 use super::options::Options;
 use super::socket::{Overflow, Published, Sent, StoredRequest};
 use super::topics::{SubscribeError, Topic};
+use crate::error::Misuse;
 use crate::net::{Keep, WriteQueue};
 use crate::proto::{CloseCode, Connection, Instant, PreparedMessage};
 
@@ -335,6 +336,23 @@ impl Link {
             return Sent::Queued;
         }
         Sent::Sent
+    }
+
+    /// Begins the closing handshake, if it hasn't begun; a code or reason that may not be sent is
+    /// replaced by 1000 without a reason.
+    pub(super) fn close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) {
+        let connection = &mut self.connection;
+        if let Err(misuse) = connection.close(code, reason, out, now)
+            && misuse != Misuse::Closed
+        {
+            let _ = connection.close(CloseCode::NORMAL, "", out, now);
+        }
     }
 
     /// The application panicked.

@@ -47,7 +47,9 @@ impl SocketIo<'_> {
                 }
             }
             Command::Send(_, message) => _ = self.send_between(&message, Keep::Always),
-            Command::Close(_, code, reason) => self.close(code, &reason),
+            Command::Close(_, code, reason) => {
+                self.link.close(code, &reason, self.cork, self.context.now);
+            }
             Command::Terminate(_) => self.link.rare().end = Some(EndKind::Terminated),
             Command::Subscribe(_, subscribing) => self.subscribe_at(&subscribing),
             Command::Unsubscribe(_, topic) => _ = self.unsubscribe(&topic),

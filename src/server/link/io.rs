@@ -10,7 +10,7 @@ use std::vec::Vec;
 use super::{Delivery, Given, Link, Peers, Remote};
 use crate::error::Misuse;
 use crate::net::{Keep, Spares, WriteQueue};
-use crate::proto::{CloseCode, Encoding, Instant, Message, MessageRef, PreparedMessage};
+use crate::proto::{Encoding, Instant, Message, MessageRef, PreparedMessage};
 use crate::server::events::CORK_LIMIT;
 use crate::server::handler::EndKind;
 use crate::server::id::ConnectionId;
@@ -376,16 +376,5 @@ impl SocketIo<'_> {
         }
         // The message counts when it is whole.
         Ok(self.link.appended(self.queue, length, self.context.instant))
-    }
-
-    /// Begins the closing handshake, if it hasn't begun; a code or reason that may not be sent is
-    /// replaced by 1000 without a reason.
-    pub(in crate::server) fn close(&mut self, code: CloseCode, reason: &str) {
-        let (connection, now) = (&mut self.link.connection, self.context.now);
-        if let Err(misuse) = connection.close(code, reason, self.cork, now)
-            && misuse != Misuse::Closed
-        {
-            let _ = connection.close(CloseCode::NORMAL, "", self.cork, now);
-        }
     }
 }

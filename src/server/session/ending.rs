@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::{Gone, Lingering, Next, Phase, Session, Turn};
-use crate::error::{Fault, HandshakeError, LimitError, Misuse};
+use crate::error::{Fault, HandshakeError, LimitError};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Response, Teardown};
 use crate::server::handler::{End, EndKind};
@@ -71,12 +71,7 @@ impl<T: Transport> Session<T> {
     /// Begins the closing handshake, if it hasn't begun.
     pub(in crate::server) fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
-            let connection = &mut open.link.connection;
-            if let Err(misuse) = connection.close(code, reason, turn.cork, turn.context.now)
-                && misuse != Misuse::Closed
-            {
-                let _ = connection.close(CloseCode::NORMAL, "", turn.cork, turn.context.now);
-            }
+            open.link.close(code, reason, turn.cork, turn.context.now);
         }
     }
 
