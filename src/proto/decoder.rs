@@ -9,7 +9,7 @@ use core::mem;
 use super::frame::{FrameHeader, HeaderRules, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
 use super::mask::{mask, mask_to_ascii};
 use super::message::MessageKind;
-use crate::error::ProtocolError;
+use super::protocol_error::ProtocolError;
 
 /// Received bytes on their way in: a view of the caller's buffer that shrinks from the front.
 ///

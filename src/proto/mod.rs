@@ -97,47 +97,59 @@
 //! 7. Nothing is lenient.
 
 mod assembler;
-pub(crate) mod close;
+mod close;
 mod config;
 mod connection;
 mod decoder;
+mod event;
 pub(crate) mod extension;
+mod fault;
 mod frame;
 pub(crate) mod handshake;
 pub mod http;
+mod limit_error;
 mod mask;
 mod message;
+mod misuse;
 mod prepared;
+mod protocol_error;
 mod random;
+mod teardown;
 mod timer;
-pub(crate) mod url;
+mod url;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame, Closed, MAX_REASON_LENGTH};
 pub use config::{Config, Delivery, ReceiveRate};
 #[cfg(feature = "server")]
 pub(crate) use connection::Spare;
-pub use connection::{Connection, Event, Frame, Teardown};
+pub use connection::{Connection, Frame};
 pub use decoder::{FrameDecoder, FramePiece, Input};
+pub use event::Event;
 pub use extension::{
     DecodeError, Encoding, Extension, ExtensionOffer, ExtensionOffers, ExtensionParam,
-    ExtensionParams, PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension,
-    PreparedKey, PreparedUse, parse_extensions,
+    ExtensionParams, GrammarError, PerMessage, PerMessageDecode, PerMessageEncode,
+    PerMessageExtension, PreparedKey, PreparedUse, parse_extensions,
 };
 #[cfg(feature = "deflate")]
 pub use extension::{Deflate, Level, WindowBits};
+pub use fault::Fault;
 pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv,
 };
 pub use handshake::{
-    Accept, ClientHandshake, ClientRequest, Origins, Request, RequestKind, Response,
-    ServerHandshake,
+    Accept, ClientHandshake, ClientRequest, HandshakeError, Origins, Request, RequestError,
+    RequestKind, Response, ResponseError, ResponseFault, ServerHandshake,
 };
+pub use limit_error::LimitError;
 pub use mask::mask;
 pub use message::{Message, MessageKind, MessagePiece, MessageRef, Payload};
+pub use misuse::Misuse;
 pub use prepared::PreparedMessage;
+pub use protocol_error::ProtocolError;
 pub use random::RandomSource;
+pub use teardown::Teardown;
 #[cfg(feature = "server")]
 pub(crate) use timer::Instant;
-pub use url::Url;
+pub use url::{Url, UrlError};
 pub use utf8::{Utf8Error, Utf8Validator, validate};

@@ -5,13 +5,16 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-use super::{Connection, Event, Receiving, Spare, State, Teardown};
-use crate::error::{Fault, ProtocolError};
+use super::{Connection, Receiving, Spare, State};
 use crate::proto::close::{self, CloseCode, CloseFrame, Closed};
 use crate::proto::config::Config;
 use crate::proto::decoder::{FramePiece, Input, WholeMessage, take_message};
+use crate::proto::event::Event;
+use crate::proto::fault::Fault;
 use crate::proto::frame::{Opcode, Role, Rsv};
 use crate::proto::message::{Message, MessageKind, Payload};
+use crate::proto::protocol_error::ProtocolError;
+use crate::proto::teardown::Teardown;
 use crate::proto::timer::{Instant, Timers};
 use crate::proto::utf8::validate;
 

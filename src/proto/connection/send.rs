@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Connection, State};
-use crate::error::Misuse;
 use crate::proto::close::{self, CloseCode, CloseFrame};
 use crate::proto::extension::Encoding;
 use crate::proto::frame::{
@@ -13,6 +12,7 @@ use crate::proto::frame::{
 };
 use crate::proto::mask::mask;
 use crate::proto::message::{Message, MessageKind, MessageRef, Payload};
+use crate::proto::misuse::Misuse;
 use crate::proto::prepared::PreparedMessage;
 
 /// The longest payload whose length is in the header's second byte (RFC 6455 section 5.2).

@@ -16,7 +16,6 @@ use super::{
     HandshakeError, HeadReader, KEY_LENGTH, ResponseError, ResponseFault, VERSION, accept_key,
     header_names, write_header,
 };
-use crate::error::Misuse;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
 use crate::proto::decoder::Input;
@@ -24,6 +23,7 @@ use crate::proto::extension::{PerMessage, parse_extensions};
 use crate::proto::http::{
     HeadLimits, HeadParser, ResponseHead, Version, is_header_value, is_token,
 };
+use crate::proto::misuse::Misuse;
 use crate::proto::random::RandomSource;
 use crate::proto::url::Url;
 

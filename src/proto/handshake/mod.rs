@@ -199,9 +199,9 @@ impl fmt::Display for HandshakeError {
 impl core::error::Error for HandshakeError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Head(error) | Self::Body(error) => Some(error),
-            Self::Request(error) => Some(error),
-            Self::Response(error) => Some(error),
+            Self::Head(error) | Self::Body(error) => error.source(),
+            Self::Request(error) => error.source(),
+            Self::Response(error) => error.source(),
             Self::Timeout { .. } | Self::Eof => None,
         }
     }
@@ -308,7 +308,14 @@ impl fmt::Display for RequestError {
     }
 }
 
-impl core::error::Error for RequestError {}
+impl core::error::Error for RequestError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Extensions(error) => error.source(),
+            _ => None,
+        }
+    }
+}
 
 /// The server refused the opening handshake, or answered against RFC 6455 section 4.1. Holds
 /// what it answered.
@@ -359,7 +366,14 @@ impl fmt::Debug for ResponseError {
     }
 }
 
-impl core::error::Error for ResponseError {}
+impl core::error::Error for ResponseError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match &self.fault {
+            ResponseFault::ExtensionGrammar(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 /// What is wrong with a server's response (RFC 6455 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

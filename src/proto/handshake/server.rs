@@ -17,7 +17,6 @@ use super::{
     HandshakeError, HeadReader, KEY_LENGTH, Request, RequestError, Response, VERSION, accept_key,
     header_names, write_header,
 };
-use crate::error::Misuse;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
 use crate::proto::decoder::Input;
@@ -25,6 +24,7 @@ use crate::proto::extension::{Extension, PerMessage, parse_extensions};
 use crate::proto::http::{
     self, BodyReader, HeadParser, Headers, HttpError, RequestHead, Target, Version, is_token,
 };
+use crate::proto::misuse::Misuse;
 
 /// What a complete request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
