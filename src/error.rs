@@ -14,8 +14,8 @@ use core::fmt;
 
 pub use crate::proto::http::HttpError;
 pub use crate::proto::{
-    Fault, GrammarError, HandshakeError, LimitError, Misuse, ProtocolError, RequestError,
-    ResponseError, ResponseFault, UrlError, Utf8Error,
+    Fault, GrammarError, HandshakeError, LimitError, Misuse, ProtocolError, Refused, RequestError,
+    ResponseError, ResponseFault, Unanswered, UrlError, Utf8Error,
 };
 
 /// Any error of this crate.
@@ -85,6 +85,18 @@ impl From<Fault> for Error {
 impl From<HandshakeError> for Error {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(error)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::Handshake(refused.into_error())
+    }
+}
+
+impl<R> From<Unanswered<R>> for Error {
+    fn from(unanswered: Unanswered<R>) -> Self {
+        Self::Misuse(unanswered.into_misuse())
     }
 }
 

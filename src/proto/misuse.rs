@@ -24,8 +24,6 @@ pub enum Misuse {
     CloseReasonTooLong(usize),
     /// A Close reason without a close code (RFC 6455 section 5.5.1).
     CloseReasonWithoutCode,
-    /// The opening handshake was already answered, or no complete request was received yet.
-    HandshakeState,
     /// A subprotocol that the peer did not offer, or that is not a token (RFC 6455 section 4.2.2).
     Subprotocol(Box<str>),
     /// A header whose name is not a token or whose value holds a control character, or one that
@@ -67,9 +65,6 @@ impl fmt::Display for Misuse {
             Self::CloseReasonWithoutCode => {
                 f.write_str("a close reason needs a close code (RFC 6455 section 5.5.1)")
             }
-            Self::HandshakeState => f.write_str(
-                "the opening handshake has no request to answer, or was answered already",
-            ),
             Self::Subprotocol(name) => write!(
                 f,
                 "subprotocol {name:?} is not a token or was not offered (RFC 6455 section 4.2.2)"

@@ -46,9 +46,13 @@
 //!
 //! // … the server reads and accepts it, …
 //! let mut server_out = Vec::new();
-//! let mut server = ServerHandshake::new(config, now);
-//! server.recv(&mut Input::new(&mut client_out), &mut server_out)?;
-//! let mut server = server.accept(&Accept::default(), &mut server_out, now)?;
+//! let server = ServerHandshake::new(config, now);
+//! let Received::Upgrade(upgrade) =
+//!     server.recv(&mut Input::new(&mut client_out), &mut server_out, now)?
+//! else {
+//!     panic!("a whole opening handshake");
+//! };
+//! let mut server = upgrade.accept(&Accept::default(), &mut server_out, now)?;
 //!
 //! // … the client checks the response, and sends a message.
 //! let mut client = client.recv(&mut Input::new(&mut server_out), now)?.expect("a whole response");
@@ -105,7 +109,7 @@ mod event;
 pub(crate) mod extension;
 mod fault;
 mod frame;
-pub(crate) mod handshake;
+mod handshake;
 pub mod http;
 mod limit_error;
 mod mask;
@@ -138,8 +142,9 @@ pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv,
 };
 pub use handshake::{
-    Accept, ClientHandshake, ClientRequest, HandshakeError, Origins, Request, RequestError,
-    RequestKind, Response, ResponseError, ResponseFault, ServerHandshake,
+    Accept, ClientHandshake, ClientRequest, HandshakeError, Origins, PartialRequest, PlainRequest,
+    ReadBody, Received, Refused, Request, RequestError, Responded, Response, ResponseError,
+    ResponseFault, ServerHandshake, Unanswered, Upgrade, accept_key, percent_decode,
 };
 pub use limit_error::LimitError;
 pub use mask::mask;
@@ -148,7 +153,7 @@ pub use misuse::Misuse;
 pub use prepared::PreparedMessage;
 pub use protocol_error::ProtocolError;
 pub use random::RandomSource;
-pub use teardown::Teardown;
+pub use teardown::{Linger, LingerStep, Teardown};
 #[cfg(feature = "server")]
 pub(crate) use timer::Instant;
 pub use url::{Url, UrlError};

@@ -21,8 +21,7 @@ use super::handle::Handle;
 use super::id::ConnectionId;
 use super::shared::Shared;
 use crate::net::Agreed;
-use crate::proto::handshake::percent_decode;
-use crate::proto::{self, Response};
+use crate::proto::{self, Response, percent_decode};
 
 /// A request in the hands of the application: [`proto::Request`] with the parameters of its route,
 /// the peer, and the body of a plain request.

@@ -60,7 +60,7 @@ impl Router {
 
     /// What answers on this path, as it was sent (percent-encoded), and what its parameters stand
     /// for.
-    pub(super) fn at<'a>(&'a self, path: &'a str) -> Option<(&'a Entry, Params<'a, 'a>)> {
+    pub(super) fn at<'r, 'p>(&'r self, path: &'p str) -> Option<(&'r Entry, Params<'r, 'p>)> {
         let found = self.patterns.at(path).ok()?;
         Some((&self.entries[*found.value], found.params))
     }

@@ -22,7 +22,7 @@ use super::frame::{Opcode, Role, Rsv};
 use super::limit_error::LimitError;
 use super::message::{MessageKind, Payload};
 use super::random::RandomSource;
-use super::teardown::Teardown;
+use super::teardown::{Linger, Teardown};
 use super::timer::{Instant, Progress, Timer, Timers};
 
 pub use send::Frame;
@@ -242,6 +242,15 @@ impl Connection {
             State::Over(teardown) => Some(teardown),
             State::Open | State::Failing | State::Closing => None,
         }
+    }
+
+    /// What follows the transport to its end; None while the connection needs it.
+    #[must_use]
+    pub fn linger(&self) -> Option<Linger> {
+        let teardown = self.teardown()?;
+        let deadline = self.poll_timeout().unwrap_or_default();
+        let patience = self.config.close_timeout;
+        Some(Linger::until(teardown, deadline, patience))
     }
 
     /// Why the connection was failed, if it was.

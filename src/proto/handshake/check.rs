@@ -109,7 +109,10 @@ impl core::error::Error for RequestError {
 }
 
 /// RFC 6455 section 4.2.1, in its order.
-pub(super) fn check_upgrade(head: &RequestHead<'_>, length: Option<u64>) -> Result<(), RequestError> {
+pub(super) fn check_upgrade(
+    head: &RequestHead<'_>,
+    length: Option<u64>,
+) -> Result<(), RequestError> {
     let headers = head.headers;
     if head.method != "GET" {
         return Err(RequestError::Method);

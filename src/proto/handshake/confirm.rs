@@ -1,10 +1,94 @@
 //! Whether a response completes the opening handshake (RFC 6455 section 4.1).
 
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::proto::extension::GrammarError;
+use crate::proto::config::Config;
+use crate::proto::extension::{GrammarError, PerMessage, parse_extensions};
+use crate::proto::http::{ResponseHead, Version};
+
+/// What the request offered, and the response has to match.
+pub(super) struct Offer {
+    /// `Sec-WebSocket-Accept` for the request's key.
+    pub(super) accept: String,
+    pub(super) subprotocols: Vec<String>,
+    /// Its extensions were offered.
+    pub(super) config: Arc<Config>,
+}
+
+/// What both endpoints agreed on.
+pub(super) struct Agreement {
+    pub(super) extension: Option<PerMessage>,
+    pub(super) subprotocol: Option<Box<str>>,
+}
+
+/// RFC 6455 section 4.1, the client's checks in their order.
+pub(super) fn confirm(head: &ResponseHead<'_>, offer: &Offer) -> Result<Agreement, ResponseFault> {
+    let headers = head.headers;
+    if head.status != 101 {
+        return Err(ResponseFault::Status);
+    }
+    if head.version != Version::Http11 {
+        return Err(ResponseFault::Version);
+    }
+    let mut upgrades = headers.tokens("upgrade");
+    if !upgrades
+        .next()
+        .is_some_and(|it| it.eq_ignore_ascii_case(b"websocket"))
+        || upgrades.next().is_some()
+    {
+        return Err(ResponseFault::Upgrade);
+    }
+    if !headers.contains_token("connection", "upgrade") {
+        return Err(ResponseFault::Connection);
+    }
+    let mut accepts = headers.get_all("sec-websocket-accept");
+    if accepts.next() != Some(offer.accept.as_bytes()) || accepts.next().is_some() {
+        return Err(ResponseFault::Accept);
+    }
+    Ok(Agreement {
+        extension: extension(head, offer)?,
+        subprotocol: subprotocol(head, offer)?,
+    })
+}
+
+fn extension(head: &ResponseHead<'_>, offer: &Offer) -> Result<Option<PerMessage>, ResponseFault> {
+    let lines = head.headers.get_all("sec-websocket-extensions");
+    let mut agreed = None;
+    for response in parse_extensions(lines) {
+        let response = response.map_err(ResponseFault::ExtensionGrammar)?;
+        let extension = offer
+            .config
+            .extensions
+            .iter()
+            .find_map(|it| it.confirm(&response))
+            .ok_or(ResponseFault::Extension)?
+            .map_err(ResponseFault::ExtensionResponse)?;
+        if agreed.replace(extension).is_some() {
+            return Err(ResponseFault::Extension);
+        }
+    }
+    Ok(agreed)
+}
+
+fn subprotocol(head: &ResponseHead<'_>, offer: &Offer) -> Result<Option<Box<str>>, ResponseFault> {
+    let mut lines = head.headers.get_all("sec-websocket-protocol");
+    let Some(chosen) = lines.next() else {
+        return Ok(None);
+    };
+    let offered = offer
+        .subprotocols
+        .iter()
+        .find(|it| it.as_bytes() == chosen)
+        .ok_or(ResponseFault::Subprotocol)?;
+    match lines.next() {
+        Some(_) => Err(ResponseFault::Subprotocol),
+        None => Ok(Some(offered.as_str().into())),
+    }
+}
 
 /// The server refused the opening handshake, or its response breaks RFC 6455 section 4.1. Holds
 /// that response.

@@ -38,7 +38,8 @@ impl HeadReader {
             let end = match self.parser.parse(arrived) {
                 Ok(end) => end,
                 Err(error) => {
-                    self.bytes.extend_from_slice(self.parser.within_limit(arrived));
+                    self.bytes
+                        .extend_from_slice(self.parser.within_limit(arrived));
                     return Err(error);
                 }
             };
