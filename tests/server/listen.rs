@@ -1,4 +1,4 @@
-//! Where a server listens, and how it stops with many peers: CASES E7.
+//! Where a server listens, and how it stops with many peers: docs/cases.md E7.
 
 use core::time::Duration;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! A panic in the application ends what it was about and nothing else, over real sockets: CASES
-//! E3.
+//! A panic in the application ends what it was about and nothing else, over real sockets:
+//! docs/cases.md E3.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
