@@ -5,11 +5,6 @@
 
 use core::time::Duration;
 
-/// What a peer may still send before its transport is dropped: as much as common socket buffers
-/// hold, so that an honest peer's data in flight don't cause a reset that destroys the last bytes
-/// sent to it.
-const MAX_DISCARDED: usize = 4 * 1024 * 1024;
-
 /// What remains to be done with the transport once a connection is over. In every case write the
 /// output first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +25,7 @@ pub enum Teardown {
 /// Inputs: [`discard`](Self::discard), [`handle_eof`](Self::handle_eof),
 /// [`handle_timeout`](Self::handle_timeout), [`wrote`](Self::wrote). Outputs: [`step`](Self::step),
 /// which says what to do next, and [`poll_timeout`](Self::poll_timeout). It is bounded in time and in
-/// bytes: 4 MiB are discarded at most.
+/// bytes: of these, [`MAX_DISCARDED`](Self::MAX_DISCARDED) at most are read and dropped.
 ///
 /// ```
 /// use std::io::{self, Read as _, Write as _};
@@ -84,6 +79,11 @@ pub enum LingerStep {
 }
 
 impl Linger {
+    /// Bytes that a peer may still send before its transport is dropped: as many as common socket
+    /// buffers hold, so that an honest peer's data in flight don't cause a reset that destroys the
+    /// last bytes sent to it.
+    pub const MAX_DISCARDED: usize = 4 * 1024 * 1024;
+
     /// Waits at most `timeout` from `now` on.
     #[must_use]
     pub fn new(teardown: Teardown, now: Duration, timeout: Duration) -> Self {
@@ -97,7 +97,7 @@ impl Linger {
             patience,
             shut_down: false,
             ended: false,
-            left: MAX_DISCARDED,
+            left: Self::MAX_DISCARDED,
         }
     }
 

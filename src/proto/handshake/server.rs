@@ -70,6 +70,16 @@ pub enum Received {
 /// // What is left of `input` are frames: give it to `connection.recv`.
 /// # Ok::<(), sockeye::Error>(())
 /// ```
+///
+/// A request can't be answered twice:
+///
+/// ```compile_fail,E0382
+/// # fn twice(upgrade: sockeye::proto::Upgrade, out: &mut Vec<u8>, now: std::time::Duration) {
+/// # use sockeye::proto::{Accept, Response};
+/// let connection = upgrade.accept(&Accept::default(), out, now);
+/// let rejected = upgrade.reject(&Response::status(403), out, now);
+/// # }
+/// ```
 pub struct ServerHandshake {
     config: Arc<Config>,
     head: HeadReader,
