@@ -145,6 +145,7 @@ impl Spares {
     }
 
     /// The backlog that was used last.
+    #[inline]
     pub(super) fn take_backlog(&self) -> Option<Box<Backlog>> {
         let kept = &mut *self.backlogs.borrow_mut();
         let backlog = kept.all.pop()?;

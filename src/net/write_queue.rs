@@ -35,7 +35,7 @@ const COPY_UP_TO: usize = 1024;
 pub(crate) struct WriteQueue(Option<Box<Backlog>>);
 
 #[derive(Debug, Default)]
-pub(super) struct Backlog {
+pub(crate) struct Backlog {
     items: Items,
     /// Of the items, and what the transport holds.
     length: usize,
@@ -222,9 +222,9 @@ impl WriteQueue {
 
     /// Queues frames that are [published](Spares::publish) there. They are to be written, or tried
     /// to, before the turn is [over](Spares::turn_over).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push_published(&mut self, place: &Place, spares: &Spares) {
-        let backlog = self.0.get_or_insert_default();
+        let backlog = self.lend(spares);
         if backlog.blocked.is_some() {
             return self.push_kept(&spares.kept_at(place));
         }
@@ -237,7 +237,13 @@ impl WriteQueue {
             *end = place.end;
             backlog.length += place.len();
         } else {
-            self.push_item(Bytes::Published(place.end), place.start, Keep::Always);
+            backlog.length += place.len();
+            backlog.items.push_back(Item {
+                bytes: Bytes::Published(place.end),
+                start: place.start,
+                started: false,
+                keep: Keep::Always,
+            });
         }
     }
 
@@ -300,7 +306,6 @@ impl WriteQueue {
         }
     }
 
-    #[inline(always)]
     fn push_item(&mut self, bytes: Bytes, start: usize, keep: Keep) {
         let item = Item {
             bytes,
@@ -453,11 +458,10 @@ impl WriteQueue {
     }
 
     /// Lends it the memory of a backlog that was, for what may be queued next.
-    #[inline]
-    pub(crate) fn lend(&mut self, spares: &Spares) {
-        if self.0.is_none() {
-            self.0 = spares.take_backlog();
-        }
+    #[inline(always)]
+    pub(crate) fn lend(&mut self, spares: &Spares) -> &mut Backlog {
+        self.0
+            .get_or_insert_with(|| spares.take_backlog().unwrap_or_default())
     }
 
     /// Takes that back, or its own, if nothing waits.

@@ -236,6 +236,7 @@ impl<T: Transport> Session<T> {
     }
 
     /// How many bytes of published frames it takes with nothing in the way, at present.
+    #[inline]
     pub(super) fn room_for_batch(&self) -> usize {
         match &self.phase {
             Phase::Open(open) => open.link.room_for_batch(&self.queue),
@@ -244,6 +245,7 @@ impl<T: Transport> Session<T> {
     }
 
     /// What there was [room](Self::room_for_batch) for.
+    #[inline(always)]
     pub(super) fn deliver_batch(&mut self, batch: &Batch, spares: &Spares) {
         if let Phase::Open(open) = &mut self.phase {
             open.link.deliver_batch(&mut self.queue, batch, spares);

@@ -20,9 +20,8 @@ pub(super) struct Burst {
     except: Option<Token>,
     /// How many were given the first; 0 where there is no burst.
     pub(super) subscribers: usize,
-    /// How many bytes of frames may gather, once that was asked for; 0 where one message found it
-    /// too small.
-    room: Option<usize>,
+    /// How many bytes of frames each of them has room for besides.
+    room: usize,
     gathered: Option<Batch>,
 }
 
@@ -38,7 +37,7 @@ impl Burst {
         topic: &Arc<Topic>,
         except: Option<Token>,
         subscribers: usize,
-        room: Option<usize>,
+        room: usize,
     ) {
         self.topic = Some(Arc::clone(topic));
         self.except = except;
@@ -60,16 +59,10 @@ impl Burst {
             .filter(|it| self.goes_on() && *it.name == *name)
     }
 
-    /// Whether something has gathered.
-    pub(super) fn is_gathering(&self) -> bool {
-        self.gathered.is_some()
-    }
-
-    /// Takes its next message, if there is room; `room` finds out how much.
-    pub(super) fn gather(&mut self, message: Batch, room: impl FnOnce() -> usize) -> bool {
-        let room = *self.room.get_or_insert_with(room);
+    /// Takes its next message, if there is room at all subscribers.
+    pub(super) fn gather(&mut self, message: Batch) -> bool {
         let gathered = self.gathered.as_ref().map_or(0, Batch::len);
-        if gathered + message.len() > room {
+        if gathered + message.len() > self.room {
             return false;
         }
         match &mut self.gathered {

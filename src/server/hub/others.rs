@@ -87,7 +87,20 @@ impl<T: Transport> Others<'_, T> {
             deliveries,
             ..
         } = &mut *self.exchange;
+        let sessions = &mut self.sessions;
         let mut tally = Tally::default();
+        if cursor.is_none() && burst.is_of(topic, except) {
+            delivery.publish(self.spares);
+            if let Some(message) = delivery.batch() {
+                let length = message.len();
+                if burst.gather(message) {
+                    tally.published.sent = burst.subscribers;
+                    tally.queued = (burst.subscribers * length) as i64;
+                    return (tally.count(&delivery.context.metrics), None);
+                }
+            }
+        }
+        burst.end(sessions, topics, self.spares);
         let Some(subscribers) = topics.of(&topic.name) else {
             return (tally.published, None);
         };
@@ -95,60 +108,39 @@ impl<T: Transport> Others<'_, T> {
             delivery.publish(self.spares);
         }
         let whole = cursor.is_none() && subscribers.all_take(offset);
-        let mut next_room = None;
-        if whole
-            && burst.is_of(topic, except)
-            && let Some(message) = delivery.batch()
-        {
-            let sessions = &mut self.sessions;
-            let room = || {
-                let mut least = usize::MAX;
-                for token in subscribers.all() {
-                    if Some(token) == except {
-                        continue;
-                    }
-                    if let Some(session) = sessions.get_mut(token) {
-                        least = least.min(session.room_for_batch());
-                    }
-                    if least == 0 {
-                        break;
-                    }
-                }
-                least
-            };
-            let length = message.len();
-            if burst.gather(message, room) {
-                tally.published.sent = burst.subscribers;
-                tally.queued = (burst.subscribers * length) as i64;
-                return (tally.count(&delivery.context.metrics), None);
-            }
-            // What takes no message takes no other: not looked for again.
-            next_room = (!burst.is_gathering()).then_some(0);
-        }
-        burst.end(&mut self.sessions, topics, self.spares);
-        let (mut stop, mut given, most) = (None, 0, *deliveries);
-        let mut give = |token| {
+        let batch = delivery.batch();
+        let (mut stop, mut left, mut least_room) = (None, *deliveries, usize::MAX);
+        for token in subscribers.takers(offset, *cursor) {
             if Some(token) == except {
-                return true;
+                continue;
             }
-            if given == most {
+            if left == 0 {
                 stop = Some(Stop::Budget);
-                return false;
+                break;
             }
-            if let Some(session) = self.sessions.get_mut(token)
-                && !tally.deliver(session, token, &mut delivery, self.spares, again)
-            {
-                stop = Some(Stop::Full(token, delivery.len()));
-                return false;
+            left -= 1;
+            let Some(session) = sessions.get_mut(token) else {
+                continue;
+            };
+            let room = session.room_for_batch();
+            match &batch {
+                Some(batch) if room >= batch.len() => {
+                    least_room = least_room.min(room - batch.len());
+                    session.deliver_batch(batch, self.spares);
+                    tally.published.sent += 1;
+                    tally.queued += batch.len() as i64;
+                    drive_later(session, token, again);
+                }
+                _ if !tally.deliver(session, token, &mut delivery, self.spares, again) => {
+                    stop = Some(Stop::Full(token, delivery.len()));
+                    left += 1;
+                    break;
+                }
+                _ => {}
             }
-            given += 1;
-            true
-        };
-        match whole {
-            true => _ = subscribers.all().all(&mut give),
-            false => _ = subscribers.takers(offset, *cursor).all(&mut give),
         }
-        *deliveries -= given;
+        let given = *deliveries - left;
+        *deliveries = left;
         let Published {
             queued, dropped, ..
         } = tally.published;
@@ -157,12 +149,21 @@ impl<T: Transport> Others<'_, T> {
                 let takers = subscribers.takers(offset, *cursor);
                 *cursor = takers.filter(|it| Some(*it) != except).nth(given - 1);
             }
-            None if whole && delivery.is_published() && queued + dropped == 0 && !tally.passed => {
-                burst.begin(topic, except, tally.published.sent, next_room);
+            None if whole && batch.is_some() && queued + dropped == 0 && !tally.passed => {
+                burst.begin(topic, except, tally.published.sent, least_room);
             }
             _ => {}
         }
         (tally.count(&delivery.context.metrics), stop)
+    }
+}
+
+/// Has a session driven, which writes what it was given.
+#[inline(always)]
+fn drive_later<T>(session: &mut Session<T>, token: Token, again: &mut VecDeque<Token>) {
+    if !session.queued {
+        session.queued = true;
+        again.push_back(token);
     }
 }
 
@@ -199,10 +200,7 @@ impl Tally {
             }
             Given::Later => return false,
         }
-        if !session.queued {
-            session.queued = true;
-            again.push_back(token);
-        }
+        drive_later(session, token, again);
         true
     }
 

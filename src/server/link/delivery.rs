@@ -12,34 +12,8 @@ use crate::server::socket::{Overflow, Sent};
 use crate::server::topics::Topic;
 
 impl Link {
-    /// Takes a message from others of the worker.
+    /// How many bytes of published frames it takes with nothing in the way, each as it is.
     #[inline]
-    pub(in crate::server) fn deliver(
-        &mut self,
-        queue: &mut WriteQueue,
-        delivery: &mut Delivery<'_>,
-        spares: &Spares,
-    ) -> Given {
-        let length = delivery.message.payload().len();
-        // The usual case: nothing is in its way, and it is as all get it.
-        if self.connection.is_plain(length)
-            && delivery.keep == Keep::Always
-            && self.end().is_none()
-            && !self.ahead
-            && self.options.overflow != Overflow::DropOldest
-            && queue.len() + length <= self.options.max_backpressure
-        {
-            match &delivery.place {
-                Some(place) => queue.push_published(place, spares),
-                None => queue.push_shared(delivery.message.plain(), Keep::Always),
-            }
-            return Given::Sent(self.sent(queue, length, delivery.context.instant));
-        }
-        self.deliver_late(queue, delivery, spares)
-    }
-
-    /// How many bytes of published frames it takes with nothing in the way, each as it is: as
-    /// [`deliver`](Self::deliver) asks it of one message.
     pub(in crate::server) fn room_for_batch(&self, queue: &WriteQueue) -> usize {
         let Options {
             overflow,
@@ -54,6 +28,7 @@ impl Link {
         room.min(self.connection.plain_room())
     }
 
+    #[inline(always)]
     pub(in crate::server) fn deliver_batch(
         &mut self,
         queue: &mut WriteQueue,
@@ -65,9 +40,8 @@ impl Link {
         account.sent(batch.messages, batch.payload, batch.instant);
     }
 
-    /// As [`deliver`](Self::deliver) where something may be in the way.
-    #[inline(never)]
-    fn deliver_late(
+    /// Takes a message from others of the worker.
+    pub(in crate::server) fn deliver(
         &mut self,
         queue: &mut WriteQueue,
         delivery: &mut Delivery<'_>,
@@ -240,7 +214,7 @@ impl<'a> Delivery<'a> {
 
     /// For many connections.
     pub(in crate::server) fn publish(&mut self, spares: &Spares) {
-        if self.keep == Keep::Always {
+        if self.keep == Keep::Always && !self.publishes {
             self.publishes = true;
             self.place = spares.publish(self.message.plain());
         }
@@ -268,10 +242,6 @@ impl<'a> Delivery<'a> {
             queue.push_kept(place);
         }
         true
-    }
-
-    pub(in crate::server) fn is_published(&self) -> bool {
-        self.place.is_some()
     }
 
     /// The message alone, if it is published.
