@@ -18,26 +18,29 @@ use mio::Poll;
 
 use super::balance::Load;
 use super::endpoints::Endpoints;
+use super::guard::Guard;
 use super::handler::Handler;
-use super::http::{HttpResponse, Methods, Request};
+use super::http::Request;
 use super::id::Standings;
 use super::inbox::{self, Inbox};
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
 #[cfg(feature = "tls")]
 use super::listen::share_tls;
 use super::listen::{Listener, bind_all};
+use super::methods::Methods;
 use super::observer::Observer;
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
+use super::outcome::Overflow;
 use super::pattern::TopicPattern;
 use super::presence::{MemoryPresence, Presence};
 use super::proxy::TrustedProxies;
 use super::reject::Reject;
-use super::route::{Guard, Route};
+use super::response::HttpResponse;
+use super::route::Route;
 use super::router::{Entry, Router};
-use super::running::Server;
+use super::running::{Parts, Server};
 use super::shards::Shards;
 use super::shared::Shared;
-use super::socket::Overflow;
 use super::sync::Waker;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
@@ -439,10 +442,11 @@ impl Builder {
     }
 }
 
-/// What the workers of a server have in common.
-pub(super) struct Parts {
-    pub(super) shared: Arc<Shared>,
-    pub(super) endpoints: Arc<Endpoints>,
+impl Server {
+    /// Begins to put a server together.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
 }
 
 /// A worker's number has to fit into a [`ConnectionId`](super::ConnectionId).

@@ -7,10 +7,10 @@ use std::boxed::Box;
 use std::net::{IpAddr, SocketAddr};
 use std::vec::Vec;
 
+use super::guard::Guard;
 use super::limits::HandshakeRates;
 use super::options::Options;
 use super::proxy::TrustedProxies;
-use super::route::Guard;
 use super::router::Router;
 use crate::proto::http::Headers;
 

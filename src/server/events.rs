@@ -4,41 +4,15 @@
 
 use std::boxed::Box;
 use std::mem;
+use std::sync::Arc;
 
-use super::handler::Handler;
+use super::application::{Application, Memory, Open, Over, Stop};
+use super::handler::{End, Handler};
+use super::link::{Link, SocketIo};
+use super::metrics::ErrorCause;
 use super::socket::Socket;
-use crate::error::Fault;
-use crate::net::Spares;
-use crate::proto::{Closed, Event, Input, Role, Spare};
-
-/// Output that is written before the turn ends: one handler that answers with much more than it
-/// was sent must not fill the memory. The size of a read, so that an echo is never cut in two.
-pub(super) const CORK_LIMIT: usize = 96 * 1024;
-
-/// Why no further event goes to the application for now.
-pub(super) enum Stop {
-    /// The input is consumed.
-    Drained,
-    /// The session has to look: something was asked for, or much waits to be written.
-    News,
-    /// The connection is over. (In a box: each turn returns one of these, and in registers.)
-    Over(Box<Over>),
-}
-
-/// How a connection is over.
-pub(super) enum Over {
-    /// By the closing handshake.
-    Closed(Closed),
-    /// By the peer's fault.
-    Failed(Fault),
-}
-
-/// The worker's memory for messages that come in several parts.
-pub(super) struct Memory<'w> {
-    /// Without a buffer, which is lent for as long as it takes.
-    pub(super) spare: &'w mut Spare,
-    pub(super) spares: &'w Spares,
-}
+use super::topics::SubscribeError;
+use crate::proto::{Event, Input, Role};
 
 /// Gives events to the handler until there is something for the session to look at.
 #[inline]
@@ -107,4 +81,51 @@ fn deliver_any<H: Handler>(
         Event::Closed(closed) => return Some(Stop::Over(Box::new(Over::Closed(closed)))),
     }
     None
+}
+
+struct Instance<H: Handler> {
+    handler: Arc<H>,
+    state: H::State,
+}
+
+macro_rules! forward {
+    ($($method:ident($($argument:ident: $type:ty),*);)*) => {$(
+        fn $method<'a>(&'a mut self, io: &'a mut SocketIo<'a>, $($argument: $type),*) {
+            let mut socket = Socket::new(io, &mut self.state);
+            self.handler.$method(&mut socket, $($argument),*);
+        }
+    )*};
+}
+
+impl<H: Handler> Application for Instance<H> {
+    fn open(self: Box<Self>, link: Link) -> Box<Open> {
+        let application = *self;
+        Box::new(Open { link, application })
+    }
+
+    fn events<'a>(
+        &'a mut self,
+        io: &'a mut SocketIo<'a>,
+        input: &mut Input<'_>,
+        memory: Memory<'_>,
+    ) -> Stop {
+        let mut socket = Socket::new(io, &mut self.state);
+        deliver(&*self.handler, &mut socket, input, memory)
+    }
+
+    forward! {
+        on_open();
+        on_drain();
+        on_subscribe(topic: &str, count: Result<usize, SubscribeError>);
+        on_unsubscribe(topic: &str, count: usize);
+        on_error(cause: ErrorCause, end: &End);
+        on_close(end: &End);
+    }
+}
+
+pub(super) fn instance<H: Handler>(handler: &Arc<H>, state: H::State) -> Box<dyn Application> {
+    Box::new(Instance {
+        handler: Arc::clone(handler),
+        state,
+    })
 }

@@ -18,9 +18,9 @@ use super::id::{ConnectionId, Standing};
 use super::inbox::{Command, HandleError, Inspect};
 use super::metrics::Stats;
 use super::observer::ConnectionStats;
+use super::outcome::Published;
 use super::presence::Member;
 use super::shared::Shared;
-use super::socket::Published;
 use super::topics::{Position, Publisher, outside};
 #[cfg(feature = "tls")]
 use crate::error::Error;

@@ -6,8 +6,10 @@
 //! others send to it in `delivery.rs`.
 
 mod commands;
+mod context;
 mod delivery;
 mod io;
+mod peers;
 mod topics;
 
 use std::boxed::Box;
@@ -19,72 +21,23 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use mio::Token;
-
+pub(super) use self::context::Context;
 pub(super) use self::delivery::{Batch, Delivery, Given, STALLS_AFTER};
-pub(super) use self::io::{Context, SocketIo};
-use super::handler::{Application, EndKind};
+pub(super) use self::io::{CORK_LIMIT, SocketIo};
+pub(super) use self::peers::Peers;
+use super::handler::EndKind;
 use super::id::ConnectionId;
-use super::inbox::{Command, DIRECT, Inbox};
+use super::inbox::DIRECT;
 use super::limits::{Permit, RateState};
 use super::metrics::Metrics;
 use super::observer::ConnectionStats;
 use super::options::Options;
-use super::socket::{Overflow, Published, Sent, StoredRequest};
-use super::topics::{SubscribeError, Topic};
+use super::outcome::{Overflow, Sent};
+use super::stored::StoredRequest;
+use super::topics::SubscribeError;
 use crate::error::Misuse;
 use crate::net::{Keep, WriteQueue};
 use crate::proto::{CloseCode, Connection, Instant, PreparedMessage};
-
-/// The other sessions of the worker, while one of them is driven.
-pub(super) trait Peers {
-    /// The record of a topic, if this worker has subscribers of it.
-    fn known(&self, topic: &str) -> Option<Arc<Topic>>;
-
-    /// Whether the turn has deliveries left.
-    fn may_deliver(&self) -> bool;
-
-    /// The number of a message that is delivered at once, among the commands.
-    fn number(&self) -> u64;
-
-    /// Delivers to this worker's subscribers but `except`: at once, or the rest of them soon.
-    fn deliver(
-        &mut self,
-        topic: &Arc<Topic>,
-        offset: u64,
-        except: Option<Token>,
-        delivery: Delivery<'_>,
-    ) -> Published;
-
-    fn subscribe(&mut self, topic: &Arc<Topic>, token: Token, begun: u64);
-
-    fn unsubscribe(&mut self, topic: &str, token: Token);
-
-    /// The offset behind which a subscription begins.
-    fn begun(&self, topic: &str, token: Token) -> Option<u64>;
-
-    /// The message that a handler published and that is still on its way to a session, with its
-    /// number.
-    fn direct_for(&self, token: Token) -> Option<(u64, Command)>;
-
-    /// The first command for a session that waits, between these numbers.
-    fn next_for(
-        &mut self,
-        token: Token,
-        after: u64,
-        until: u64,
-        inbox: &Inbox,
-    ) -> Option<(u64, Command)>;
-
-    /// Nothing is read from a session until publishers may go on.
-    fn throttle(&mut self, token: Token);
-}
-
-/// An open connection with its application: one piece of memory for both.
-pub(super) struct Open<A: ?Sized = dyn Application> {
-    pub(super) link: Link,
-    pub(super) application: A,
-}
 
 /// Who is at the other end.
 pub(super) struct Remote {

@@ -3,8 +3,8 @@
 use std::boxed::Box;
 use std::string::String;
 
-use super::http::HttpResponse;
 use super::metrics::HandshakeFailure;
+use super::response::HttpResponse;
 
 /// What a guard or a route answers to refuse a request: any response. `?` makes one from an
 /// [`HttpResponse`].

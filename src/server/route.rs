@@ -8,47 +8,19 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::accepted::Accepted;
+use super::decision::{Decide, Decision};
 use super::deferred::Deferred;
+use super::events::instance;
+use super::guard::Guard;
 use super::handle::Handle;
-use super::handler::{Decide, Decision, Handler, instance};
+use super::handler::Handler;
 use super::http::Request;
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
+use super::outcome::Overflow;
 use super::reject::Reject;
-use super::socket::Overflow;
 use crate::proto::Config;
-
-/// Looks at a request before the handler does, and refuses it or lets it pass.
-///
-/// Each function from a request to a `Result<(), Reject>` is one; so is
-/// [`Origins`](crate::proto::Origins). Guards of the server run before those of the route, each
-/// in the order they were added; the first that refuses answers.
-pub trait Guard: Send + Sync + 'static {
-    /// Lets the request pass, or says how it is refused.
-    ///
-    /// # Errors
-    /// The response that refuses the request.
-    fn check(&self, request: &Request<'_>) -> Result<(), Reject>;
-}
-
-impl<F> Guard for F
-where
-    F: Fn(&Request<'_>) -> Result<(), Reject> + Send + Sync + 'static,
-{
-    fn check(&self, request: &Request<'_>) -> Result<(), Reject> {
-        self(request)
-    }
-}
-
-impl Guard for crate::proto::Origins {
-    fn check(&self, request: &Request<'_>) -> Result<(), Reject> {
-        match self.allow(request) {
-            true => Ok(()),
-            false => Err(Reject::new(403, "this origin is not allowed")),
-        }
-    }
-}
 
 /// A WebSocket route with settings of its own, for
 /// [`Builder::add_route`](super::Builder::add_route).

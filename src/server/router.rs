@@ -9,9 +9,11 @@ use std::vec::Vec;
 
 use matchit::Params;
 
-use super::deferred::Answer;
-use super::http::{HttpResponse, Methods, Request};
+use super::answer::Answer;
+use super::http::Request;
 use super::id::ConnectionId;
+use super::methods::Methods;
+use super::response::HttpResponse;
 use super::route::Endpoint;
 use crate::proto::http::is_token;
 

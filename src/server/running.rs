@@ -11,10 +11,10 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::builder::{Builder, Parts};
 #[cfg(any(unix, feature = "tls"))]
 use super::carrier::Stream;
 use super::carrier::{Carrier, LOCAL};
+use super::endpoints::Endpoints;
 use super::handle::Handle;
 #[cfg(unix)]
 use super::listen::SocketFile;
@@ -22,6 +22,12 @@ use super::listen::{Bound, LocalAddr};
 use super::shared::Shared;
 use super::worker::Worker;
 use crate::error::Error;
+
+/// What the workers of a server have in common.
+pub(super) struct Parts {
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoints: Arc<Endpoints>,
+}
 
 /// A server that listens. It accepts connections once it [runs](Self::run); until then they wait,
 /// as many as the [backlog](super::Listener::backlog) takes.
@@ -44,11 +50,6 @@ enum Workers {
 }
 
 impl Server {
-    /// Begins to put a server together.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     /// With a worker for each of the polls.
     pub(super) fn new(polls: Vec<Poll>, bound: Vec<Bound>, parts: Parts) -> io::Result<Self> {
         #[cfg(any(unix, feature = "tls"))]

@@ -22,14 +22,15 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
+use super::application::{Application, Open};
 use super::endpoints::Endpoints;
-use super::handler::{Application, EndKind};
+use super::handler::EndKind;
 use super::id::ConnectionId;
 use super::limits::Permit;
-use super::link::{Batch, Context, Delivery, Given, Open, Peers, Remote, SocketIo, Told};
+use super::link::{Batch, Context, Delivery, Given, Peers, Remote, SocketIo, Told};
 use super::observer::ConnectionStats;
 use super::options::Options;
-use super::socket::Sent;
+use super::outcome::Sent;
 use super::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};
 use crate::net::{Spares, Transport, WriteQueue};

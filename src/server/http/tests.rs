@@ -1,11 +1,17 @@
 //! Requests, cookies, and the choice among methods.
 
+use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::*;
 use crate::proto::{Config, Input, ServerHandshake};
+use crate::server::answer::Answer;
 use crate::server::builder::Builder;
+use crate::server::id::ConnectionId;
+use crate::server::methods::{HttpHandler, Methods};
+use crate::server::response::HttpResponse;
 
 const PEER: &str = "192.0.2.1:4000";
 const ID: ConnectionId = ConnectionId::from_u64(1);

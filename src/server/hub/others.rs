@@ -7,14 +7,14 @@ use std::vec::Vec;
 use mio::Token;
 
 use super::burst::Burst;
-use super::pending::Pending;
+use super::pending::{Pending, Stop};
 use crate::net::{Spares, Transport};
 use crate::server::inbox::{Command, Inbox, Publication};
 use crate::server::link::{Delivery, Given, Peers};
 use crate::server::metrics::Metrics;
+use crate::server::outcome::Published;
 use crate::server::session::Session;
 use crate::server::slab;
-use crate::server::socket::Published;
 use crate::server::topics::{Local, Topic};
 
 /// The sessions of the worker that are not being driven.
@@ -39,14 +39,6 @@ pub(super) struct Exchange {
     /// How many of those that are to be driven again have been given messages by the last slice of
     /// commands.
     pub(super) fence: usize,
-}
-
-/// Why a message has not gone to all yet.
-pub(super) enum Stop {
-    /// The turn's share is used up.
-    Budget,
-    /// This one has no room for it, which has so many bytes, and is waited for.
-    Full(Token, usize),
 }
 
 impl<T: Transport> Others<'_, T> {

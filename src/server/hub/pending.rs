@@ -5,13 +5,20 @@ use std::time::Duration;
 
 use mio::Token;
 
-use super::others::Stop;
 use crate::server::inbox::{Command, DIRECT, Inbox, Publication};
 use crate::server::link::STALLS_AFTER;
 
 /// How long a subscriber is waited for that takes some of what waits for it: everything behind the
 /// message waits with it. One that reads all the time has taken half of what may wait by then.
 const LAGS_AFTER: Duration = Duration::from_secs(2);
+
+/// Why a message has not gone to all yet.
+pub(super) enum Stop {
+    /// The turn's share is used up.
+    Budget,
+    /// This one has no room for it, which has so many bytes, and is waited for.
+    Full(Token, usize),
+}
 
 #[derive(Default)]
 pub(super) struct Pending {

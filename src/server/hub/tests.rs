@@ -14,16 +14,17 @@ use std::sync::atomic::Ordering;
 use std::{env, format, mem};
 
 use super::super::Server;
-use super::super::builder::Parts;
 use super::super::handler::{End, Handler};
 use super::super::inbox::{Command, Inbox};
 use super::super::observer::{ConnectionStats, Observer};
-use super::super::socket::{Overflow, Published, Socket};
 use super::super::topic_options::TopicOptions;
 use super::super::topics::SubscribeError;
 use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
+use crate::server::outcome::{Overflow, Published};
+use crate::server::running::Parts;
+use crate::server::socket::Socket;
 
 mod burst;
 mod client;

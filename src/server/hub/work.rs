@@ -8,8 +8,7 @@ use std::vec::Vec;
 use mio::Token;
 
 use super::Hub;
-use super::others::Stop;
-use super::pending::Begun;
+use super::pending::{Begun, Stop};
 use crate::net::{Keep, Transport};
 use crate::server::handler::EndKind;
 use crate::server::id::ConnectionId;

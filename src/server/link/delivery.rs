@@ -8,7 +8,7 @@ use super::{Context, Link};
 use crate::net::{Keep, KeptPlace, Place, Spares, WriteQueue};
 use crate::proto::{Instant, PreparedMessage};
 use crate::server::options::Options;
-use crate::server::socket::{Overflow, Sent};
+use crate::server::outcome::{Overflow, Sent};
 use crate::server::topics::Topic;
 
 impl Link {

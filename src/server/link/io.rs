@@ -4,21 +4,20 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 use std::vec::Vec;
 
+use super::context::Context;
 use super::{Delivery, Given, Link, Peers, Remote};
 use crate::error::Misuse;
-use crate::net::{Keep, Spares, WriteQueue};
-use crate::proto::{Encoding, Instant, Message, MessageRef, PreparedMessage};
-use crate::server::events::CORK_LIMIT;
+use crate::net::{Keep, WriteQueue};
+use crate::proto::{Encoding, Message, MessageRef, PreparedMessage};
 use crate::server::handler::EndKind;
 use crate::server::id::ConnectionId;
-use crate::server::inbox::{Inbox, own_waits};
+use crate::server::inbox::own_waits;
 use crate::server::limits::Verdict;
 use crate::server::metrics::Metrics;
-use crate::server::shared::Shared;
-use crate::server::socket::{Outgoing, Overflow, Sent};
+use crate::server::outcome::{Overflow, Sent};
+use crate::server::outgoing::Outgoing;
 
 /// A socket without the application's state.
 pub(in crate::server) struct SocketIo<'a> {
@@ -32,37 +31,9 @@ pub(in crate::server) struct SocketIo<'a> {
     pub(in crate::server) peers: &'a mut (dyn Peers + 'a),
 }
 
-/// What is the same for all connections of a worker in one turn of its loop.
-pub(in crate::server) struct Context {
-    pub(in crate::server) shared: Arc<Shared>,
-    /// The worker's.
-    pub(in crate::server) metrics: Arc<Metrics>,
-    pub(in crate::server) inbox: Arc<Inbox>,
-    /// Buffers for large messages, and what is published in this turn.
-    pub(in crate::server) spares: Spares,
-    pub(in crate::server) now: Duration,
-    /// The same as the connection counts it: it is asked for with each message.
-    pub(in crate::server) instant: Instant,
-}
-
-impl Context {
-    pub(in crate::server) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
-        Self {
-            metrics: Arc::clone(&shared.metrics[worker]),
-            inbox: Arc::clone(&shared.inboxes[worker]),
-            shared,
-            spares: Spares::default(),
-            now,
-            instant: now.into(),
-        }
-    }
-
-    /// Another turn begins.
-    pub(in crate::server) fn at(&mut self, now: Duration) {
-        self.now = now;
-        self.instant = now.into();
-    }
-}
+/// Output that is written before the turn ends: one handler that answers with much more than it
+/// was sent must not fill the memory. The size of a read, so that an echo is never cut in two.
+pub(in crate::server) const CORK_LIMIT: usize = 96 * 1024;
 
 /// From here on an assembled message leaves in its own buffer instead of being copied behind
 /// the turn's other output.

@@ -8,7 +8,7 @@ use super::{Delivery, SocketIo, Told};
 use crate::net::Keep;
 use crate::proto::{Encoding, MessageKind, MessageRef, PreparedMessage};
 use crate::server::history::HistoryEntry;
-use crate::server::socket::Published;
+use crate::server::outcome::Published;
 use crate::server::topics::{Position, Publisher, SubscribeError, Subscribed, Subscribing};
 
 impl SocketIo<'_> {

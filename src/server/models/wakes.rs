@@ -4,9 +4,9 @@ use std::format;
 
 use super::*;
 use crate::server::Server as Real;
-use crate::server::deferred::Reply;
+use crate::server::answer::Reply;
 use crate::server::handle::Handle;
-use crate::server::http::HttpResponse;
+use crate::server::response::HttpResponse;
 use crate::server::sync::atomic::{AtomicBool, Ordering};
 
 #[test]

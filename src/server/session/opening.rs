@@ -16,18 +16,20 @@ use crate::error::HandshakeError;
 use crate::net::{Agreed, Transport};
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
 use crate::server::accepted::Accepted;
-use crate::server::deferred::{Answer, Decided, Slot};
+use crate::server::answer::{Answer, Slot};
+use crate::server::application::{Application, Open};
+use crate::server::decision::{Decided, Decision};
 use crate::server::endpoints::Endpoints;
 use crate::server::handle::Handle;
-use crate::server::handler::{Application, Decision};
-use crate::server::http::{HttpResponse, Request};
-use crate::server::link::{Link, Open, Remote};
+use crate::server::http::Request;
+use crate::server::link::{Link, Remote};
 use crate::server::metrics::HandshakeFailure;
 use crate::server::observer::FailedHandshake;
 use crate::server::proxy::ProxyHeader;
 use crate::server::reject::Reject;
+use crate::server::response::HttpResponse;
 use crate::server::route::Endpoint;
-use crate::server::socket::StoredRequest;
+use crate::server::stored::StoredRequest;
 
 /// Requests, until one of them is an opening handshake.
 pub(super) struct Opening {

@@ -9,9 +9,9 @@ use std::vec::Vec;
 use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
-use crate::server::events::{CORK_LIMIT, Memory, Over, Stop};
+use crate::server::application::{Memory, Open, Over, Stop};
 use crate::server::handler::EndKind;
-use crate::server::link::{Open, SocketIo};
+use crate::server::link::{CORK_LIMIT, SocketIo};
 
 impl<T: Transport> Session<T> {
     /// The usual turn, of an [undisturbed](Session::is_undisturbed) session: what others sent to it

@@ -15,10 +15,10 @@ use super::super::super::inbox::HandleError;
 use super::super::super::presence::PresenceChange;
 use super::super::super::reject::Reject;
 use super::super::super::route::Route;
-use super::super::super::socket::Sent;
 use super::super::super::topics::Position;
 use super::*;
 use crate::proto::{ClientHandshake, ClientRequest, Url};
+use crate::server::outcome::Sent;
 
 mod app;
 mod ear;

@@ -6,7 +6,7 @@ use super::*;
 use crate::net::Keep;
 #[cfg(feature = "deflate")]
 use crate::proto::PreparedMessage;
-use crate::server::socket::Overflow;
+use crate::server::outcome::Overflow;
 
 /// A session that drops its oldest, behind a backlog of one echo.
 fn behind_a_backlog(change: impl FnOnce(&mut Config), head: &[u8], limit: usize) -> Rig {
