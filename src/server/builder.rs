@@ -16,37 +16,26 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::balance::Load;
-use super::endpoints::Endpoints;
-use super::guard::Guard;
+use super::connection::Overflow;
 use super::handler::Handler;
-use super::http::Request;
+use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
-use super::inbox::{self, Inbox};
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
-#[cfg(feature = "tls")]
-use super::listen::share_tls;
 use super::listen::{Listener, bind_all};
-use super::methods::Methods;
-use super::observer::Observer;
+#[cfg(feature = "tls")]
+use super::listen::{Tls, share_tls};
+use super::observe::Observer;
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
-use super::outcome::Overflow;
-use super::pattern::TopicPattern;
-use super::presence::{MemoryPresence, Presence};
 use super::proxy::TrustedProxies;
-use super::reject::Reject;
-use super::response::HttpResponse;
-use super::route::Route;
-use super::router::{Entry, Router};
-use super::running::{Parts, Server};
+use super::route::{Endpoints, Entry, Guard, Route, Router};
+use super::run::balance::Load;
+use super::run::inbox::{self, Inbox};
+use super::run::server::{Parts, Server};
+use super::run::worker::WAKER;
 use super::shards::Shards;
 use super::shared::Shared;
 use super::sync::Waker;
-#[cfg(feature = "tls")]
-use super::tls::Tls;
-use super::topic_options::TopicOptions;
-use super::topics::{Directory, TopicLimits};
-use super::worker::WAKER;
+use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
 use crate::error::Error;
 use crate::net::Clock;
 use crate::proto::{Config, Origins};
@@ -90,7 +79,7 @@ impl Builder {
             presence: Arc::new(MemoryPresence::new()),
             observers: vec![
                 #[cfg(feature = "tracing")]
-                Box::new(super::trace::Trace::new()),
+                Box::new(super::observe::Trace::new()),
             ],
             max_connections: usize::MAX,
             max_per_address: usize::MAX,

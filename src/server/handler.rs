@@ -1,8 +1,14 @@
 //! What an application implements, and how a connection ended.
 
+mod application;
+mod dispatch;
+
 use std::io;
 
-use super::metrics::ErrorCause;
+pub(super) use self::application::{Application, Memory, Open, Over, Stop};
+pub(super) use self::dispatch::instance;
+
+use super::observe::ErrorCause;
 use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::error::{Fault, LimitError};

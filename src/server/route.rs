@@ -1,5 +1,12 @@
 //! A WebSocket route: its handler, and who may connect to it.
 
+mod accepted;
+mod decision;
+mod deferred;
+mod endpoints;
+mod guard;
+mod router;
+
 use std::boxed::Box;
 use std::fmt;
 use std::string::String;
@@ -7,19 +14,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::accepted::Accepted;
-use super::decision::{Decide, Decision};
-use super::deferred::Deferred;
-use super::events::instance;
-use super::guard::Guard;
+pub use self::accepted::Accepted;
+use self::decision::Decide;
+pub(super) use self::decision::{Decided, Decision};
+pub use self::deferred::Deferred;
+pub(super) use self::endpoints::Endpoints;
+pub use self::guard::Guard;
+pub(super) use self::router::{Entry, Router};
+use super::connection::Overflow;
 use super::handle::Handle;
-use super::handler::Handler;
-use super::http::Request;
+use super::handler::{Handler, instance};
+use super::http::{Reject, Request};
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
-use super::outcome::Overflow;
-use super::reject::Reject;
 use crate::proto::Config;
 
 /// A WebSocket route with settings of its own, for

@@ -5,16 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::connection::{Outgoing, Published, Sent, SocketIo};
 use super::handle::Handle;
 use super::handler::EndKind;
+use super::http::StoredRequest;
 use super::id::ConnectionId;
-use super::link::SocketIo;
-use super::observer::ConnectionStats;
-use super::outcome::{Published, Sent};
-use super::outgoing::Outgoing;
-use super::presence::{PresenceChange, PresenceError};
-use super::stored::StoredRequest;
-use super::topics::{Position, SubscribeError, Subscribed, outside};
+use super::observe::ConnectionStats;
+use super::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed, outside};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 

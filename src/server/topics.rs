@@ -5,13 +5,21 @@
 //! records; [`Local`] is a worker's own table of its subscribers.
 
 mod directory;
+mod history;
 mod local;
+mod options;
+mod pattern;
+mod presence;
 mod subscribing;
 mod subscription;
 mod topic;
 
 pub(super) use self::directory::{Directory, Publisher};
+pub use self::history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
 pub(super) use self::local::Local;
+pub use self::options::TopicOptions;
+pub use self::pattern::{PatternError, TopicPattern};
+pub use self::presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
 pub(super) use self::subscribing::Subscribing;
 pub use self::subscription::{Position, SubscribeError, Subscribed, TopicLimits};
 pub(super) use self::topic::{Topic, outside};

@@ -11,18 +11,18 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
+use super::history::HistoryEntry;
+use super::options::TopicOptions;
+use super::pattern::TopicPattern;
 use super::subscribing::Subscribing;
 use super::topic::{OnWorker, State, Topic, assert_inside, outside};
 use super::{Position, SubscribeError, Subscribed, TopicLimits};
 use crate::proto::PreparedMessage;
-use crate::server::history::HistoryEntry;
 use crate::server::id::ConnectionId;
-use crate::server::inbox::{Command, HandleError, Inbox, Publication, Reserved};
-use crate::server::pattern::TopicPattern;
+use crate::server::run::inbox::{Command, HandleError, Inbox, Publication, Reserved};
 use crate::server::shards::Shards;
 use crate::server::sync::atomic::{AtomicUsize, Ordering};
 use crate::server::sync::{Mutex, lock};
-use crate::server::topic_options::TopicOptions;
 
 /// Who publishes.
 #[derive(Clone, Copy, Default)]

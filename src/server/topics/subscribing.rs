@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::Position;
+use super::history::HistoryEntry;
 use super::topic::Topic;
-use crate::server::history::HistoryEntry;
 
 /// A subscription on its way to the connection's worker: it began where it was asked for.
 #[derive(Clone)]
