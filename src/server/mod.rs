@@ -14,22 +14,10 @@
 //!
 //! # Defaults
 //!
-//! The reason for each stands with its setting, in [`Builder`] and [`Config`](crate::proto::Config).
-//! Beside the neighbours' own defaults (a dash: not set, or there is no such setting):
-//!
-//! | | here | uWebSockets | Bun | `ws` | Python `websockets` | Socket.IO |
-//! |---|---|---|---|---|---|---|
-//! | longest message | 1 MiB | 16 KiB | 16 MiB | 100 MiB | 1 MiB | 1 MB |
-//! | may wait for a slow peer | 16 MiB, then dropped | 64 KiB, then dropped | 16 MiB, then dropped | – | 32 KiB, then the sender waits | – |
-//! | ping after silence of | 30 s | within the idle time | within the idle time | – | 20 s | 25 s |
-//! | answer to it within | 20 s | the idle time | the idle time | – | 20 s | 20 s |
-//! | idle | – | 120 s | 120 s | – | – | – |
-//! | closing handshake | 10 s | – | – | 30 s | 10 s | – |
-//! | opening handshake | 10 s | – | – | – | 10 s | 45 s |
-//! | a slow peer's progress | 60 s | – | – | – | – | – |
-//! | a frame's progress | 1 KiB per 30 s | – | – | – | – | – |
-//! | compression | off | off | off | off | on | off |
-//! | messages or bytes a second | – | – | – | – | – | – |
+//! Every limit has a default that holds without any setting: messages of at most 1 MiB, 16 MiB that may
+//! wait for a slow peer, a ping after 30 s of silence, 10 s for either handshake. The reason for each
+//! stands with its setting, in [`Builder`] and [`Config`](crate::proto::Config); `docs/performance.md` in
+//! the repository has them beside other servers' own.
 //!
 //! # Listening
 //!
@@ -81,75 +69,49 @@
 //!   a message because others are served first: a subscriber that has no room is waited for as long as
 //!   it takes what waits, for two seconds at the most.
 
-mod accepted;
-mod balance;
 mod builder;
-mod carrier;
-mod deferred;
-mod endpoints;
-mod events;
+mod connection;
 mod handle;
 mod handler;
-mod history;
 mod http;
-mod hub;
 mod id;
-mod inbox;
 #[cfg(feature = "json")]
 pub mod json;
 mod limits;
-mod link;
 mod listen;
-mod metrics;
-#[cfg(all(test, shuttle))]
-mod models;
-mod observer;
+mod observe;
 mod options;
-mod pattern;
-mod presence;
+mod output;
 mod proxy;
-mod reject;
 mod route;
-mod router;
-mod running;
+mod run;
 mod session;
 mod shards;
 mod shared;
-mod slab;
 mod socket;
 mod sync;
-mod timer_wheel;
-#[cfg(feature = "tls")]
-mod tls;
-mod topic_options;
-mod topics;
-#[cfg(feature = "tracing")]
-mod trace;
 #[cfg(test)]
-mod wire;
-mod worker;
+mod tests;
+mod topics;
 
-pub use accepted::Accepted;
 pub use builder::Builder;
-pub use deferred::{Deferred, Reply};
+pub use connection::{Outgoing, Overflow, Published, Sent};
 pub use handle::Handle;
 pub use handler::{Cause, End, EndKind, Handler};
-pub use history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
-pub use http::{HttpHandler, HttpResponse, Methods, Request};
+pub use http::{HttpHandler, HttpResponse, Methods, Reject, Reply, Request, StoredRequest};
 pub use id::ConnectionId;
-pub use inbox::HandleError;
 pub use limits::{Excess, Rate, RateLimit};
-pub use listen::{Listener, LocalAddr};
-pub use metrics::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
-pub use observer::{ConnectionStats, FailedHandshake, Observer};
-pub use pattern::{PatternError, TopicPattern};
-pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
-pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
-pub use reject::Reject;
-pub use route::{Guard, Route};
-pub use running::Server;
-pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
 #[cfg(feature = "tls")]
-pub use tls::tls_from_pem;
-pub use topic_options::TopicOptions;
+pub use listen::tls_from_pem;
+pub use listen::{Listener, LocalAddr};
+pub use observe::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
+pub use observe::{ConnectionStats, FailedHandshake, Observer};
+pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
+pub use route::{Accepted, Deferred, Guard, Route};
+pub use run::inbox::HandleError;
+pub use run::server::Server;
+pub use socket::{Socket, SocketState};
+pub use topics::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
+pub use topics::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
+pub use topics::{PatternError, TopicOptions, TopicPattern};
 pub use topics::{Position, SubscribeError, Subscribed, TopicLimits};
