@@ -16,7 +16,7 @@ use deflate_util::zlib::Zlib;
 use deflate_util::*;
 use libz_sys::Z_FULL_FLUSH;
 use sockeye::error::{Fault, LimitError};
-use sockeye::proto::{Config, Connection, Deflate, Delivery, Event, Input, Role};
+use sockeye::proto::{Config, Connection, Deflate, Delivery, Event, Input, Role, Scratch};
 use util::*;
 
 /// Receives all of `bytes`, in reads of this length, keeping nothing.
@@ -179,16 +179,18 @@ fn messages_allocate_nothing_but_their_buffers() {
         let (mut client, mut server) = handshake(&config, &config);
         let message = json(2000, &mut Seeded(1));
         let (mut up, mut down) = (Vec::with_capacity(1 << 20), Vec::with_capacity(1 << 20));
+        let mut scratch = Scratch::new();
         let mut round = || {
             up.clear();
             client.send(&message, &mut up).unwrap();
             let mut input = Input::new(&mut up);
-            let Ok(Some(Event::Message(it))) = server.recv(&mut input, &mut down, Duration::ZERO)
+            let Ok(Some(Event::Message(it))) =
+                server.recv_with(&mut input, &mut scratch, &mut down, Duration::ZERO)
             else {
                 panic!("a message")
             };
             assert_eq!(it.as_bytes(), message);
-            server.recycle(it.into_payload());
+            scratch.recycle(it.into_payload());
         };
         round();
         let ((), counts) = count(|| (0..1000).for_each(|_| round()));
@@ -250,7 +252,6 @@ fn the_contexts_are_freed_when_this_end_begins_to_close() {
                 b"what is said, is said again and again and again",
             );
             conn.close(None, "", &mut out, Duration::ZERO).unwrap();
-            conn.lend(Vec::with_capacity(1000));
             conn
         });
         // What it closed with is kept, for its end.

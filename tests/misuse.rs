@@ -90,7 +90,7 @@ fn a_ping_or_pong_over_125_bytes_is_misuse_without_effect() {
 fn a_message_inside_a_fragmented_one_is_misuse_without_effect() {
     let calls: [Call; 3] = [
         send,
-        |conn, _| conn.send_header(MessageKind::Text, 5).map(drop),
+        |conn, out| conn.send_header(MessageKind::Text, 5, out).map(drop),
         relay,
     ];
     for role in ROLES {
@@ -134,7 +134,7 @@ fn every_command_after_the_end_began_is_misuse_without_effect() {
         send,
         relay,
         |conn, out| conn.send_fragment("f", true, out),
-        |conn, _| conn.send_header(MessageKind::Binary, 5).map(drop),
+        |conn, out| conn.send_header(MessageKind::Binary, 5, out).map(drop),
         |conn, out| conn.send_ping(b"", out),
         |conn, out| conn.send_pong(b"", out),
         |conn, out| conn.close(CloseCode::NORMAL, "", out, Duration::from_secs(5)),

@@ -15,7 +15,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
 use sockeye::error::{Fault, ProtocolError};
-use sockeye::proto::{Event, FrameHeader, Input, MessageKind, MessageRef, Opcode, Role, Rsv, mask};
+use sockeye::proto::{
+    Event, FrameHeader, Input, MessageKind, MessageRef, Opcode, Role, Rsv, Scratch,
+};
 use util::pair::Pair;
 use util::runs::{self, Runs};
 use util::*;
@@ -249,18 +251,19 @@ proptest! {
             None => frame_to(role, true, opcode, payload),
         };
         let echo = |in_place: bool| {
+            let mut scratch = Scratch::new();
             let (mut conn, mut bytes) = (negotiated(role, &config), bytes.clone());
             let (mut out, mut echoes) = (Vec::new(), 0);
             for chunk in bytes.chunks_mut(read) {
                 let mut input = Input::new(chunk);
-                while let Some(event) = conn.recv(&mut input, &mut out, Duration::ZERO).unwrap() {
+                while let Some(event) = conn.recv_with(&mut input, &mut scratch, &mut out, Duration::ZERO).unwrap() {
                     let Event::Message(message) = event else { panic!("{event:?}") };
                     echoes += 1;
                     if !in_place {
                         conn.send(&message, &mut out).unwrap();
                     } else if let Some(frame) = conn.send_in_place(message, &mut out).unwrap() {
                         out.extend_from_slice(frame.as_bytes());
-                        conn.recycle(frame.into_payload());
+                        scratch.recycle(frame.into_payload());
                     }
                 }
             }
@@ -305,11 +308,13 @@ fn a_header_and_a_payload_that_the_caller_writes_are_a_message() {
         for length in [0, 125, 126, 70_000] {
             let mut payload = vec![b'p'; length];
             pair.act(role, |conn, out, _| {
-                let header = conn.send_header(MessageKind::Text, length as u64).unwrap();
-                out.extend_from_slice(header.encode().as_bytes());
-                if let Some(key) = header.masking_key {
-                    mask(&mut payload, key, 0);
-                }
+                let mut outgoing = conn
+                    .send_header(MessageKind::Text, length as u64, out)
+                    .unwrap();
+                let (head, tail) = payload.split_at_mut(length / 3);
+                outgoing.mask(head);
+                assert_eq!(outgoing.left(), tail.len() as u64);
+                outgoing.mask(tail);
                 out.extend_from_slice(&payload);
             });
             pair.drive();

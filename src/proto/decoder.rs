@@ -62,7 +62,7 @@ impl<'b> Input<'b> {
 
     /// Consumes the next `count` bytes.
     #[inline]
-    pub(crate) fn take(&mut self, count: usize) -> &'b mut [u8] {
+    pub(super) fn take(&mut self, count: usize) -> &'b mut [u8] {
         let (taken, rest) = mem::take(&mut self.rest).split_at_mut(count);
         self.rest = rest;
         self.consumed += count;
@@ -70,7 +70,7 @@ impl<'b> Input<'b> {
     }
 
     /// Consumes all bytes.
-    pub(crate) fn discard(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.take(self.len());
     }
 }
@@ -195,7 +195,7 @@ impl FrameDecoder {
 
     /// How many bytes the payload of the data frame under way still has.
     #[inline]
-    pub(crate) fn data_left(&self) -> Option<u64> {
+    pub(super) fn data_left(&self) -> Option<u64> {
         match &self.state {
             State::Payload { header, remaining } if !header.opcode.is_control() => Some(*remaining),
             _ => None,
@@ -204,13 +204,13 @@ impl FrameDecoder {
 
     /// Whether a message has a frame to come that is not begun yet.
     #[inline]
-    pub(crate) fn is_fragmented(&self) -> bool {
+    pub(super) fn is_fragmented(&self) -> bool {
         self.rules.fragmented
     }
 
     /// Whether no frame and no fragmented message is incomplete.
     #[inline]
-    pub(crate) fn is_between_messages(&self) -> bool {
+    pub(super) fn is_between_messages(&self) -> bool {
         !self.rules.fragmented && matches!(self.state, State::Header { length: 0, .. })
     }
 
@@ -280,7 +280,7 @@ impl FrameDecoder {
     }
 
     #[cold]
-    pub(crate) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+    pub(super) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         self.state = State::Failed(error);
         error
     }
@@ -292,7 +292,7 @@ impl FrameDecoder {
 ///
 /// Part of each loop that asks for it: what it gives back is long.
 #[inline(always)]
-pub(crate) fn take_message<'b>(
+pub(super) fn take_message<'b>(
     role: Role,
     input: &mut Input<'b>,
     below: u32,
@@ -353,14 +353,14 @@ fn clamp(remaining: u64, available: usize) -> usize {
 
 /// A message in one frame, unmasked.
 #[derive(Debug)]
-pub(crate) struct WholeMessage<'b> {
-    pub(crate) kind: MessageKind,
+pub(super) struct WholeMessage<'b> {
+    pub(super) kind: MessageKind,
     /// As [`FramePiece::is_ascii`].
-    pub(crate) ascii: bool,
+    pub(super) ascii: bool,
     /// The payload begins here.
-    pub(crate) start: usize,
+    pub(super) start: usize,
     /// Header and payload.
-    pub(crate) bytes: &'b mut [u8],
+    pub(super) bytes: &'b mut [u8],
 }
 
 /// A piece of a frame: its header, and the payload bytes that arrived in one buffer, unmasked.
@@ -407,12 +407,12 @@ impl<'b> FramePiece<'b> {
     /// Whether the payload was seen to be ASCII when it was unmasked; where it was not masked,
     /// nobody looked.
     #[inline]
-    pub(crate) fn is_ascii(&self) -> bool {
+    pub(super) fn is_ascii(&self) -> bool {
         self.ascii
     }
 
     /// The buffer and where in it the payload begins.
-    pub(crate) fn into_parts(self) -> (&'b mut [u8], usize) {
+    pub(super) fn into_parts(self) -> (&'b mut [u8], usize) {
         (self.bytes, self.start)
     }
 }

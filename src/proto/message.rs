@@ -21,7 +21,7 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
-    pub(crate) const fn opcode(self) -> Opcode {
+    pub(super) const fn opcode(self) -> Opcode {
         match self {
             Self::Text => Opcode::Text,
             Self::Binary => Opcode::Binary,
@@ -44,14 +44,14 @@ enum Bytes<'b> {
 
 impl<'b> Payload<'b> {
     #[inline]
-    pub(crate) fn borrowed(bytes: &'b mut [u8], start: usize) -> Self {
+    pub(super) fn borrowed(bytes: &'b mut [u8], start: usize) -> Self {
         Self {
             bytes: Bytes::Borrowed(bytes),
             start,
         }
     }
 
-    pub(crate) fn owned(bytes: Vec<u8>, start: usize) -> Payload<'static> {
+    pub(super) fn owned(bytes: Vec<u8>, start: usize) -> Payload<'static> {
         Payload {
             bytes: Bytes::Owned(bytes),
             start,
@@ -87,9 +87,10 @@ impl<'b> Payload<'b> {
         }
     }
 
-    /// The buffer and where in it the payload begins; copies a borrowed one.
-    #[cfg(feature = "server")]
-    pub(crate) fn into_parts(self) -> (Vec<u8>, usize) {
+    /// The buffer and where in it the payload begins. Copies a borrowed one; an owned one is not
+    /// moved.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<u8>, usize) {
         match self.bytes {
             Bytes::Borrowed(bytes) => (bytes[self.start..].to_vec(), 0),
             Bytes::Owned(bytes) => (bytes, self.start),
@@ -97,7 +98,7 @@ impl<'b> Payload<'b> {
     }
 
     /// The buffer of an owned payload.
-    pub(crate) fn into_buffer(self) -> Option<Vec<u8>> {
+    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self.bytes {
             Bytes::Borrowed(_) => None,
             Bytes::Owned(bytes) => Some(bytes),
@@ -105,7 +106,7 @@ impl<'b> Payload<'b> {
     }
 
     /// Shortens the payload.
-    pub(crate) fn truncate(&mut self, length: usize) {
+    pub(super) fn truncate(&mut self, length: usize) {
         let end = self.start + length;
         match &mut self.bytes {
             Bytes::Borrowed(bytes) => *bytes = &mut mem::take(bytes)[..end],
@@ -115,7 +116,7 @@ impl<'b> Payload<'b> {
 
     /// Whether the buffer has `room` bytes in front of the payload.
     #[inline]
-    pub(crate) fn has_room(&self, room: usize) -> bool {
+    pub(super) fn has_room(&self, room: usize) -> bool {
         self.start >= room
     }
 
@@ -124,7 +125,7 @@ impl<'b> Payload<'b> {
     /// # Panics
     /// When the buffer doesn't have them.
     #[inline]
-    pub(crate) fn extend_front(&mut self, room: usize) -> &mut [u8] {
+    pub(super) fn extend_front(&mut self, room: usize) -> &mut [u8] {
         self.start -= room;
         match &mut self.bytes {
             Bytes::Borrowed(bytes) => &mut bytes[self.start..],

@@ -75,9 +75,11 @@ impl PreparedMessage {
         &self.plain[self.start..]
     }
 
-    /// The frame of a connection without extensions.
+    /// The frame of a connection without extensions, which all of a server's that have none send
+    /// alike; see [`Connection::plain_below`](super::Connection::plain_below).
+    #[must_use]
     #[inline]
-    pub(crate) fn plain(&self) -> &Arc<[u8]> {
+    pub fn frame(&self) -> &Arc<[u8]> {
         &self.plain
     }
 

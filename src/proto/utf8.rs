@@ -248,7 +248,7 @@ pub fn validate(text: &[u8]) -> Result<&str, Utf8Error> {
 #[allow(unsafe_code)]
 #[inline]
 #[must_use]
-pub(crate) fn validated(bytes: &[u8]) -> &str {
+pub(super) fn validated(bytes: &[u8]) -> &str {
     debug_assert!(
         core::str::from_utf8(bytes).is_ok(),
         "text was not validated"
@@ -462,7 +462,7 @@ fn mask(condition: bool) -> u8 {
 /// How many bytes at the end of `text`, which is good so far, belong to a
 /// character that lacks some.
 #[inline(always)]
-pub(crate) fn open_at_end(text: &[u8]) -> usize {
+pub(super) fn open_at_end(text: &[u8]) -> usize {
     match *text {
         [.., lead] if lead >= 0xc0 => 1,
         [.., lead, _] if lead >= 0xe0 => 2,
@@ -474,7 +474,7 @@ pub(crate) fn open_at_end(text: &[u8]) -> usize {
 /// As [`validated`], for a buffer of its own.
 #[must_use]
 #[allow(unsafe_code)]
-pub(crate) fn validated_string(bytes: alloc::vec::Vec<u8>) -> alloc::string::String {
+pub(super) fn validated_string(bytes: alloc::vec::Vec<u8>) -> alloc::string::String {
     debug_assert!(core::str::from_utf8(&bytes).is_ok());
     // SAFETY: as in `validated`.
     unsafe { alloc::string::String::from_utf8_unchecked(bytes) }

@@ -3,13 +3,12 @@
 //! Compiled for each handler, so that its `on_message` and what that sends are part of the loop.
 
 use std::boxed::Box;
-use std::mem;
 
 use super::handler::Handler;
 use super::socket::Socket;
 use crate::error::Fault;
 use crate::net::Spares;
-use crate::proto::{Closed, Event, Input, Role, Spare};
+use crate::proto::{Closed, Event, Input, Scratch};
 
 /// Output that is written before the turn ends: one handler that answers with much more than it
 /// was sent must not fill the memory. The size of a read, so that an echo is never cut in two.
@@ -36,7 +35,7 @@ pub(super) enum Over {
 /// The worker's memory for messages that come in several parts.
 pub(super) struct Memory<'w> {
     /// Without a buffer, which is lent for as long as it takes.
-    pub(super) spare: &'w mut Spare,
+    pub(super) scratch: &'w mut Scratch,
     pub(super) spares: &'w Spares,
 }
 
@@ -52,7 +51,7 @@ pub(super) fn deliver<H: Handler>(
         let io = socket.io();
         let connection = &mut io.link.connection;
         // The usual event by itself, so that what is known of it needn't be asked again.
-        if let Some(message) = connection.whole_message(Role::Server, input, io.context.instant) {
+        if let Some(message) = connection.take_message(input, io.context.instant) {
             if !io.allows(true, message.len()) {
                 return Stop::News;
             }
@@ -64,7 +63,7 @@ pub(super) fn deliver<H: Handler>(
         if io.has_news() {
             return Stop::News;
         }
-        if input.is_empty() && io.link.connection.awaits_input() {
+        if input.is_empty() && io.link.connection.is_between_messages() {
             return Stop::Drained;
         }
     }
@@ -80,10 +79,10 @@ fn deliver_any<H: Handler>(
 ) -> Option<Stop> {
     let io = socket.io();
     let connection = &mut io.link.connection;
-    let Memory { spare, spares } = memory;
-    spare.buffer = spares.take().unwrap_or_default();
-    let event = connection.recv_any(input, Some(spare), io.cork, io.context.now);
-    spares.put(mem::take(&mut spare.buffer));
+    let Memory { scratch, spares } = memory;
+    scratch.put(spares.take().unwrap_or_default());
+    let event = connection.recv_with(input, scratch, io.cork, io.context.instant);
+    spares.put(scratch.take());
     let event = match event {
         Ok(None) => return Some(Stop::Drained),
         Ok(Some(event)) => event,

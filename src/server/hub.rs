@@ -27,7 +27,7 @@ use super::shared::Shared;
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
 use crate::net::Transport;
-use crate::proto::Spare;
+use crate::proto::Scratch;
 
 /// One for the worker, so its size is no cost per connection. What a socket has at once is often
 /// 64 KiB in all: with the headers, that fits whole. More makes no measurable difference.
@@ -52,7 +52,7 @@ pub(super) struct Hub<T> {
     exchange: Exchange,
     buffer: Vec<u8>,
     cork: Vec<u8>,
-    spare: Spare,
+    scratch: Scratch,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
     /// Sessions that are still to be told so.
@@ -87,7 +87,7 @@ impl<T: Transport> Hub<T> {
             exchange: Exchange::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
-            spare: Spare::default(),
+            scratch: Scratch::new(),
             stop_at: None,
             stopping: Vec::new(),
             spent: Spent::default(),
@@ -320,7 +320,7 @@ impl<T: Transport> Hub<T> {
             endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spare: &mut self.spare,
+            scratch: &mut self.scratch,
             drained: false,
             peers: &mut peers,
         };

@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::{Connection, State};
 use crate::error::Misuse;
@@ -14,6 +13,7 @@ use crate::proto::frame::{
 use crate::proto::mask::mask;
 use crate::proto::message::{Message, MessageKind, MessageRef, Payload};
 use crate::proto::prepared::PreparedMessage;
+use crate::proto::timestamp::Timestamp;
 
 /// The longest payload whose length is in the header's second byte (RFC 6455 section 5.2).
 pub(super) const SHORT: usize = 125;
@@ -55,15 +55,15 @@ impl Connection {
         self.send_any(message, encoding, out)
     }
 
-    /// As [`send`](Self::send), of a received message: where its header can lie before it, both
-    /// are appended in one piece.
-    #[cfg(feature = "server")]
+    /// Sends a received message on, as [`send`](Self::send) does, in the fewest instructions: with
+    /// [`take_message`](Self::take_message) the short way of an echo or a relay. Where the frame it
+    /// came in has room for the new header, that is written there, and both are appended in one
+    /// copy. From some KiB up [`send_in_place`](Self::send_in_place) saves that copy, too.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
     #[inline(always)]
-    pub(crate) fn send_received(
-        &mut self,
-        message: Message<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Misuse> {
+    pub fn send_received(&mut self, message: Message<'_>, out: &mut Vec<u8>) -> Result<(), Misuse> {
         let (length, opcode) = (message.len(), message.kind().opcode());
         if !self.is_plain(length) || !message.payload().has_room(4) {
             return self.send_any((&message).into(), Encoding::Auto, out);
@@ -82,16 +82,22 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a message of this length may be sent now as one frame, as it is.
+    /// A message of fewer bytes than this, sent now, is one unmasked frame of just its bytes, at
+    /// most 65,535. 0 where there is none: for a client, with an extension, inside a fragmented
+    /// message, once the closing handshake began.
+    ///
+    /// Who sends the same message to many connections has its frame already
+    /// ([`PreparedMessage::frame`]) and may write that to each of these, as
+    /// [`share_prepared`](Self::share_prepared) would say, without asking each.
+    #[must_use]
     #[inline]
-    pub(crate) fn is_plain(&self, length: usize) -> bool {
-        length < self.plain_below as usize
+    pub fn plain_below(&self) -> usize {
+        self.plain_below as usize
     }
 
-    /// Messages that are shorter together may be sent now as one frame each, as they are.
-    #[cfg(feature = "server")]
-    pub(crate) fn plain_room(&self) -> usize {
-        (self.plain_below as usize).saturating_sub(1)
+    #[inline]
+    fn is_plain(&self, length: usize) -> bool {
+        length < self.plain_below()
     }
 
     #[inline(never)]
@@ -137,7 +143,7 @@ impl Connection {
         self.check_start()?;
         let shared = match (self.role, self.extension()) {
             (Role::Client, _) => None,
-            (Role::Server, None) => Some(message.plain()),
+            (Role::Server, None) => Some(message.frame()),
             (Role::Server, Some(extension)) => message.choose(extension),
         };
         if shared.is_none() {
@@ -191,27 +197,6 @@ impl Connection {
         self.find_short_ways();
         self.write_data(kind, first, fin, fragment.as_bytes(), Encoding::Auto, out);
         Ok(())
-    }
-
-    /// Begins a message whose payload the caller writes itself: answers the header of its one
-    /// frame. Write it, then exactly `length` bytes of payload, of valid UTF-8 for text, before
-    /// anything else of this connection. A client masks these bytes with the header's key first
-    /// ([`mask`]). The payload is sent as it is, past any extension.
-    ///
-    /// It is not here that a `length` with its top bit set panics, but in [`FrameHeader::encode`]:
-    /// no frame has one.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_header(&mut self, kind: MessageKind, length: u64) -> Result<FrameHeader, Misuse> {
-        self.check_start()?;
-        Ok(FrameHeader {
-            fin: true,
-            rsv: Rsv::NONE,
-            opcode: kind.opcode(),
-            masking_key: self.masking_key(),
-            payload_length: length,
-        })
     }
 
     /// Sends a received message on without a copy where that can be: the header is written in
@@ -295,12 +280,12 @@ impl Connection {
         code: impl Into<Option<CloseCode>>,
         reason: &str,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: impl Into<Timestamp>,
     ) -> Result<(), Misuse> {
         if !self.is_open() {
             return Err(Misuse::Closed);
         }
-        let code = code.into();
+        let (code, now) = (code.into(), now.into());
         close::check(code, reason)?;
         self.write_close(code, reason, out, now);
         self.ending_mut().sent = Some(CloseFrame::new(code, reason));
@@ -320,17 +305,20 @@ impl Connection {
         Ok(())
     }
 
-    /// What is sent from here on is encoded without reference to what was sent before, which may
-    /// never be written.
-    #[cfg(feature = "server")]
-    pub(crate) fn forget(&mut self) {
+    /// What is sent from here on is encoded without reference to what was sent before. For a caller
+    /// that drops messages it has not written yet: a compressed message refers to those before it,
+    /// and its peer could not decode it without them. Call it before and after the message that may
+    /// be dropped.
+    ///
+    /// Without an extension it does nothing.
+    pub fn forget(&mut self) {
         if let Some(extension) = self.extension() {
             extension.encoder.forget();
         }
     }
 
     #[inline]
-    fn check_start(&self) -> Result<(), Misuse> {
+    pub(super) fn check_start(&self) -> Result<(), Misuse> {
         if !self.is_open() {
             Err(Misuse::Closed)
         } else if self.sending.is_some() {
@@ -361,7 +349,7 @@ impl Connection {
         code: Option<CloseCode>,
         reason: &str,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: Timestamp,
     ) {
         let mut payload = [0; MAX_CONTROL_PAYLOAD];
         let length = close::encode(code, reason, &mut payload);
@@ -473,7 +461,7 @@ impl Connection {
     /// RFC 6455 section 5.3: "The masking key is a 32-bit value chosen at random by the client.
     /// When preparing a masked frame, the client MUST pick a fresh masking key".
     #[inline]
-    fn masking_key(&mut self) -> Option<[u8; 4]> {
+    pub(super) fn masking_key(&mut self) -> Option<[u8; 4]> {
         let random = self.rare.as_mut()?.random.as_mut()?;
         let mut key = [0; 4];
         random.fill(&mut key);
@@ -518,11 +506,5 @@ impl<'b> Frame<'b> {
     #[must_use]
     pub fn into_payload(self) -> Payload<'b> {
         self.0
-    }
-
-    /// The buffer and where in it the frame begins; copies a borrowed one.
-    #[cfg(feature = "server")]
-    pub(crate) fn into_parts(self) -> (Vec<u8>, usize) {
-        self.0.into_parts()
     }
 }

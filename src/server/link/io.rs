@@ -10,7 +10,7 @@ use std::vec::Vec;
 use super::{Delivery, Given, Link, Peers, Remote};
 use crate::error::Misuse;
 use crate::net::{Keep, Spares, WriteQueue};
-use crate::proto::{Encoding, Instant, Message, MessageRef, PreparedMessage};
+use crate::proto::{Encoding, Message, MessageRef, PreparedMessage, Timestamp};
 use crate::server::events::CORK_LIMIT;
 use crate::server::handler::EndKind;
 use crate::server::id::ConnectionId;
@@ -42,7 +42,7 @@ pub(in crate::server) struct Context {
     pub(in crate::server) spares: Spares,
     pub(in crate::server) now: Duration,
     /// The same as the connection counts it: it is asked for with each message.
-    pub(in crate::server) instant: Instant,
+    pub(in crate::server) instant: Timestamp,
 }
 
 impl Context {
@@ -333,7 +333,7 @@ impl SocketIo<'_> {
         });
         if let Some(frame) = frame {
             self.uncork();
-            let (buffer, start) = frame.into_parts();
+            let (buffer, start) = frame.into_payload().into_parts();
             let keep = match self.may_be_dropped() {
                 true => Keep::UntilFull,
                 false => Keep::Always,

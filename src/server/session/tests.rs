@@ -170,7 +170,7 @@ struct Rig {
     buffer: Vec<u8>,
     cork: Vec<u8>,
     context: Context,
-    spare: Spare,
+    scratch: Scratch,
 }
 
 impl Rig {
@@ -201,7 +201,7 @@ impl Rig {
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
             context,
-            spare: Spare::default(),
+            scratch: Scratch::new(),
         }
     }
 
@@ -239,7 +239,7 @@ impl Rig {
             endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spare: &mut self.spare,
+            scratch: &mut self.scratch,
             drained: false,
             peers: &mut Alone,
         };
