@@ -283,12 +283,6 @@ impl FrameHeader {
     }
 }
 
-/// The header of an unmasked frame of up to 125 bytes.
-#[inline]
-pub(super) fn short_header(fin: bool, rsv: Rsv, opcode: Opcode, length: u8) -> [u8; 2] {
-    [if fin { FIN } else { 0 } | rsv.0 | opcode as u8, length]
-}
-
 #[inline]
 fn check_first_byte(rsv: Rsv, opcode: Opcode, rules: &HeaderRules) -> Result<(), ProtocolError> {
     if !opcode.is_control() {

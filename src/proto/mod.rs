@@ -100,10 +100,12 @@ pub(crate) mod close;
 mod config;
 mod connection;
 mod decoder;
+mod encoder;
 pub(crate) mod extension;
 mod frame;
 pub(crate) mod handshake;
 pub mod http;
+mod input;
 mod mask;
 mod message;
 mod prepared;
@@ -116,7 +118,7 @@ mod utf8;
 pub use close::{CloseCode, CloseFrame, Closed, MAX_REASON_LENGTH};
 pub use config::{Config, Delivery, ReceiveRate};
 pub use connection::{Connection, Event, Frame, OutgoingPayload, Scratch, Space, Teardown};
-pub use decoder::{FrameDecoder, FramePiece, Input};
+pub use decoder::{FrameDecoder, FramePiece};
 pub use extension::{
     DecodeError, Encoding, Extension, ExtensionOffer, ExtensionOffers, ExtensionParam,
     ExtensionParams, PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension,
@@ -131,6 +133,7 @@ pub use handshake::{
     Accept, ClientHandshake, ClientRequest, Origins, Request, RequestKind, Response,
     ServerHandshake,
 };
+pub use input::Input;
 pub use mask::mask;
 pub use message::{Message, MessageKind, MessagePiece, MessageRef, Payload};
 pub use prepared::PreparedMessage;

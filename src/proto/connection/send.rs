@@ -6,17 +6,12 @@ use alloc::vec::Vec;
 use super::{Connection, State};
 use crate::error::Misuse;
 use crate::proto::close::{self, CloseCode, CloseFrame};
+use crate::proto::encoder;
 use crate::proto::extension::Encoding;
-use crate::proto::frame::{
-    FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv, short_header,
-};
-use crate::proto::mask::mask;
+use crate::proto::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
 use crate::proto::message::{Message, MessageKind, MessageRef, Payload};
 use crate::proto::prepared::PreparedMessage;
 use crate::proto::timestamp::Timestamp;
-
-/// The longest payload whose length is in the header's second byte (RFC 6455 section 5.2).
-pub(super) const SHORT: usize = 125;
 
 impl Connection {
     /// Sends a message: appends its frame to `out`, or its frames where
@@ -49,7 +44,7 @@ impl Connection {
         let payload = message.as_bytes();
         // A server's message, the usual one.
         if self.is_plain(payload.len()) {
-            append_plain(message.kind(), payload, out);
+            encoder::append_plain(message.kind(), payload, out);
             return Ok(());
         }
         self.send_any(message, encoding, out)
@@ -64,21 +59,11 @@ impl Connection {
     /// As [`send`](Self::send).
     #[inline(always)]
     pub fn send_received(&mut self, message: Message<'_>, out: &mut Vec<u8>) -> Result<(), Misuse> {
-        let (length, opcode) = (message.len(), message.kind().opcode());
-        if !self.is_plain(length) || !message.payload().has_room(4) {
+        if !self.is_plain(message.len()) || !message.payload().has_room(4) {
             return self.send_any((&message).into(), Encoding::Auto, out);
         }
-        let mut frame = message.into_payload();
-        let short = length <= SHORT;
-        let frame = frame.extend_front(if short { 2 } else { 4 });
-        // Both lengths fit.
-        let first = if short { length as u8 } else { 126 };
-        let header = short_header(true, Rsv::NONE, opcode, first);
-        frame[..2].copy_from_slice(&header);
-        if !short {
-            frame[2..4].copy_from_slice(&(length as u16).to_be_bytes());
-        }
-        out.extend_from_slice(frame);
+        let kind = message.kind();
+        out.extend_from_slice(encoder::in_front_plain(kind, &mut message.into_payload()));
         Ok(())
     }
 
@@ -236,11 +221,7 @@ impl Connection {
             header.masking_key = self.masking_key();
             // From here on the bytes are a frame and no longer text.
             let mut frame = message.into_payload();
-            let (front, payload) = frame.extend_front(length).split_at_mut(length);
-            front.copy_from_slice(header.encode().as_bytes());
-            if let Some(key) = header.masking_key {
-                mask(payload, key, 0);
-            }
+            encoder::in_front(&header, &mut frame);
             return Ok(Some(Frame(frame)));
         }
         self.send(&message, out)?;
@@ -398,39 +379,19 @@ impl Connection {
                 "the extension's encoder took away what it did not append"
             );
             if encoded {
-                self.frame_behind_room(fin, rsv, opcode, start, out);
+                let header = FrameHeader {
+                    fin,
+                    rsv,
+                    opcode,
+                    masking_key: self.masking_key(),
+                    payload_length: (out.len() - start - MAX_HEADER_LENGTH) as u64,
+                };
+                encoder::behind_room(&header, start, out);
                 return;
             }
             out.truncate(start);
         }
         self.write_frame(fin, Rsv::NONE, opcode, payload, out);
-    }
-
-    /// Makes a frame of the payload behind `MAX_HEADER_LENGTH` bytes of room at `start`.
-    fn frame_behind_room(
-        &mut self,
-        fin: bool,
-        rsv: Rsv,
-        opcode: Opcode,
-        start: usize,
-        out: &mut Vec<u8>,
-    ) {
-        let payload_at = start + MAX_HEADER_LENGTH;
-        let header = FrameHeader {
-            fin,
-            rsv,
-            opcode,
-            masking_key: self.masking_key(),
-            payload_length: (out.len() - payload_at) as u64,
-        };
-        if let Some(key) = header.masking_key {
-            mask(&mut out[payload_at..], key, 0);
-        }
-        let encoded = header.encode();
-        let length = encoded.as_bytes().len();
-        out[start..start + length].copy_from_slice(encoded.as_bytes());
-        out.copy_within(payload_at.., start + length);
-        out.truncate(out.len() - (MAX_HEADER_LENGTH - length));
     }
 
     #[inline]
@@ -442,7 +403,6 @@ impl Connection {
         payload: &[u8],
         out: &mut Vec<u8>,
     ) {
-        out.reserve(MAX_HEADER_LENGTH + payload.len());
         let header = FrameHeader {
             fin,
             rsv,
@@ -450,12 +410,7 @@ impl Connection {
             masking_key: self.masking_key(),
             payload_length: payload.len() as u64,
         };
-        header.encode().append_to(out);
-        let start = out.len();
-        out.extend_from_slice(payload);
-        if let Some(key) = header.masking_key {
-            mask(&mut out[start..], key, 0);
-        }
+        encoder::append(&header, payload, out);
     }
 
     /// RFC 6455 section 5.3: "The masking key is a 32-bit value chosen at random by the client.
@@ -467,27 +422,6 @@ impl Connection {
         random.fill(&mut key);
         Some(key)
     }
-}
-
-/// Appends an unmasked message of up to 65,535 bytes as one frame.
-#[inline]
-fn append_plain(kind: MessageKind, payload: &[u8], out: &mut Vec<u8>) {
-    let length = payload.len();
-    let short = length <= SHORT;
-    let [first, second] = short_header(
-        true,
-        Rsv::NONE,
-        kind.opcode(),
-        if short { length as u8 } else { 126 },
-    );
-    let [high, low] = (length as u16).to_be_bytes();
-    out.reserve(4 + length);
-    // A copy of a length known when compiling is no call.
-    out.extend_from_slice(&[first, second, high, low]);
-    if short {
-        out.truncate(out.len() - 2);
-    }
-    out.extend_from_slice(payload);
 }
 
 /// A whole frame in the buffer its payload was received in, ready to be written
@@ -502,7 +436,8 @@ impl<'b> Frame<'b> {
         &self.0
     }
 
-    /// The same bytes; give them to [`Connection::recycle`] once they are written.
+    /// The same bytes; give them to [`Scratch::recycle`](crate::proto::Scratch::recycle) once they
+    /// are written.
     #[must_use]
     pub fn into_payload(self) -> Payload<'b> {
         self.0

@@ -19,11 +19,11 @@ use super::{
 use crate::error::Misuse;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
-use crate::proto::decoder::Input;
 use crate::proto::extension::{PerMessage, parse_extensions};
 use crate::proto::http::{
     HeadLimits, HeadParser, ResponseHead, Version, is_header_value, is_token,
 };
+use crate::proto::input::Input;
 use crate::proto::random::RandomSource;
 use crate::proto::url::Url;
 

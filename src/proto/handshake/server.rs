@@ -20,11 +20,11 @@ use super::{
 use crate::error::Misuse;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
-use crate::proto::decoder::Input;
 use crate::proto::extension::{Extension, PerMessage, parse_extensions};
 use crate::proto::http::{
     self, BodyReader, HeadParser, Headers, HttpError, RequestHead, Target, Version, is_token,
 };
+use crate::proto::input::Input;
 
 /// What a complete request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
