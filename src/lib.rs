@@ -90,6 +90,11 @@
 //! The layers of the core are useful alone, too: [`proto::mask`], [`proto::Utf8Validator`],
 //! [`proto::FrameHeader`], [`proto::FrameDecoder`], [`proto::http`].
 //!
+//! # Guide
+//!
+//! [The guide](guide/index.html) has a chapter for each task: a server in ten steps, authentication, TLS,
+//! proxies, limits, testing, and the core in your own event loop.
+//!
 //! # Errors
 //!
 //! One [`Error`], sorted by who is at fault: the peer broke the protocol ([`Error::Protocol`]), it
@@ -128,6 +133,15 @@ extern crate std;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod error;
+#[cfg(all(
+    any(doc, doctest),
+    feature = "server",
+    feature = "client",
+    feature = "json",
+    feature = "deflate",
+    feature = "tls",
+))]
+pub mod guide;
 #[cfg(any(feature = "server", feature = "client"))]
 mod net;
 pub mod proto;

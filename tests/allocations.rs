@@ -1,5 +1,6 @@
-//! What the core allocates, counted: nothing on the message path, nothing when idle, and never
-//! more than the bytes received ask for (invariants 2 and 3 of DESIGN.md section 2; F3, D3, D5).
+//! What the core allocates, counted: nothing on the message path, nothing when idle, and never more
+//! than the bytes received ask for (invariants 2 and 3 of ARCHITECTURE.md; docs/cases.md F3, D3,
+//! D5).
 
 mod counting;
 mod util;

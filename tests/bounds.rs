@@ -1,4 +1,4 @@
-//! Invariants 3 and 6 of DESIGN.md section 2, counted and not timed: work is linear in the bytes
+//! Invariants 3 and 6 of ARCHITECTURE.md, counted and not timed: work is linear in the bytes
 //! received, and what a peer can ask for is bounded. Allocations are in `allocations.rs`.
 
 mod util;

@@ -1,5 +1,5 @@
-//! The blocking client against servers written by hand: CASES C1, C3, C4, C8, C9, F16, F18, and
-//! against this crate's own server.
+//! The blocking client against servers written by hand: docs/cases.md C1, C3, C4, C8, C9, F16, F18,
+//! and against this crate's own server.
 #![cfg(all(feature = "client", feature = "server"))]
 
 mod handshake_util;

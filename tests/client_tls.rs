@@ -1,5 +1,5 @@
-//! The blocking client over TLS, with rustls itself or our own server at the other end: CASES C7,
-//! E4.
+//! The blocking client over TLS, with rustls itself or our own server at the other end:
+//! docs/cases.md C7, E4.
 #![cfg(all(feature = "server", feature = "client", feature = "tls"))]
 
 mod handshake_util;

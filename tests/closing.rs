@@ -1,5 +1,5 @@
-//! F10–F14a, F16 and F18 of the cases that must hold: the closing handshake and the end of the
-//! transport, in the sans-io core. Deadlines are in `timers.rs`.
+//! docs/cases.md F10–F14a, F16 and F18: the closing handshake and the end of the transport, in the
+//! sans-io core. Deadlines are in `timers.rs`.
 
 mod util;
 

@@ -1,4 +1,4 @@
-//! The negotiation of permessage-deflate: CASES.md P1 to P6 and C11, RFC 7692 section 7.1.
+//! The negotiation of permessage-deflate: docs/cases.md P1 to P6 and C11, RFC 7692 section 7.1.
 #![cfg(feature = "deflate")]
 
 mod deflate_util;

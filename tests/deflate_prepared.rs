@@ -1,5 +1,5 @@
 //! Prepared messages: one encoding for many connections, and never for one that can't take it
-//! (CASES.md D14).
+//! (docs/cases.md D14).
 #![cfg(feature = "deflate")]
 
 mod deflate_util;

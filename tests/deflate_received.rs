@@ -1,5 +1,5 @@
 //! Compressed messages as they are received, in both roles, whole, byte by byte and at random
-//! splits: CASES.md P7 to P16, RFC 7692 section 7.2.2.
+//! splits: docs/cases.md P7 to P16, RFC 7692 section 7.2.2.
 #![cfg(feature = "deflate")]
 
 mod deflate_util;
@@ -509,7 +509,7 @@ fn frames_of(role: Role, stream: &[Vec<u8>]) -> Vec<Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Invariant 1 of DESIGN.md section 2, whole and damaged streams alike.
+    /// Invariant 1 of ARCHITECTURE.md, whole and damaged streams alike.
     #[test]
     fn what_is_received_does_not_depend_on_the_cuts(
         stream in stream(),

@@ -1,4 +1,4 @@
-//! Compressed messages as they are sent, read by zlib: CASES.md P4, P15 and P17, RFC 7692
+//! Compressed messages as they are sent, read by zlib: docs/cases.md P4, P15 and P17, RFC 7692
 //! section 7.2.1; which messages are compressed.
 #![cfg(feature = "deflate")]
 

@@ -1,5 +1,5 @@
-//! Group F of the cases that must hold, F1–F9 and F19, and C9: what a connection does with each
-//! kind of frame. F15 and F17 are in `text_and_limits.rs`, F10–F14a, F16 and F18 in `closing.rs`.
+//! docs/cases.md F1–F9 and F19, and C9: what a connection does with each kind of frame. F15 and F17
+//! are in `text_and_limits.rs`, F10–F14a, F16 and F18 in `closing.rs`.
 //!
 //! Every row runs whole, byte by byte and at random splits; a failing row names the byte that
 //! must be the one that fails it.

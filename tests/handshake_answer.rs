@@ -1,6 +1,6 @@
-//! What a server answers and what follows a request: CASES.md H10 to H13, H2a's plain requests and
-//! D1's deadline. Every case of bytes runs whole, byte by byte and at random splits
-//! (see `handshake_util`).
+//! What a server answers and what follows a request: docs/cases.md H10 to H13, H2a's plain requests
+//! and D1's deadline. Every case of bytes runs whole, byte by byte and at random splits (see
+//! `handshake_util`).
 
 mod handshake_util;
 

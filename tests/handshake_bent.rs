@@ -39,8 +39,8 @@ fn lines(bytes: &[u8]) -> Option<Vec<&[u8]>> {
         .then_some(lines)
 }
 
-/// Whether bytes begin with a proper opening handshake: CASES.md H1 to H15 and RFC 6455 section
-/// 4.2.1, as simple as can be. Extensions are not looked at.
+/// Whether bytes begin with a proper opening handshake: docs/cases.md H1 to H15 and RFC 6455
+/// section 4.2.1, as simple as can be. Extensions are not looked at.
 fn proper(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
     let Some(lines) = lines(bytes) else {
@@ -407,7 +407,7 @@ proptest! {
     }
 }
 
-/// The checker agrees with the rows of CASES.md, so that the property above means something.
+/// The checker agrees with the rows of docs/cases.md, so that the property above means something.
 #[test]
 fn the_checker_knows_a_proper_request() {
     let good = [

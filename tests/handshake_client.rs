@@ -1,5 +1,5 @@
-//! The client's judgement of a response: CASES.md C1 to C4, RFC 6455 section 4.1. Every response
-//! runs whole, byte by byte and at random splits (see `handshake_util`). The request is in
+//! The client's judgement of a response: docs/cases.md C1 to C4, RFC 6455 section 4.1. Every
+//! response runs whole, byte by byte and at random splits (see `handshake_util`). The request is in
 //! `handshake_client_request.rs`, the randomness of keys in `handshake_keys.rs`.
 
 mod handshake_util;

@@ -1,5 +1,5 @@
-//! What a client asks for: the request's exact bytes, what it refuses to send, and CASES.md C8,
-//! the URL.
+//! What a client asks for: the request's exact bytes, what it refuses to send, and docs/cases.md
+//! C8, the URL.
 
 mod handshake_util;
 

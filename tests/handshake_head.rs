@@ -1,7 +1,7 @@
-//! The grammar and the limits of a request's head: CASES.md H14 to H19. Every case of bytes runs
-//! whole, byte by byte and at random splits (see `handshake_util`). Nothing here asks a clock:
-//! what would be more than linear could not end within anyone's patience, or reads bytes that
-//! are no longer there.
+//! The grammar and the limits of a request's head: docs/cases.md H14 to H19. Every case of bytes
+//! runs whole, byte by byte and at random splits (see `handshake_util`). Nothing here asks a clock:
+//! what would be more than linear could not end within anyone's patience, or reads bytes that are
+//! no longer there.
 
 mod handshake_util;
 
@@ -166,7 +166,7 @@ fn h14_one_empty_line_before_the_request_is_skipped() {
     }
 }
 
-/// DESIGN.md section 2, invariant 4: at the first byte that proves it.
+/// ARCHITECTURE.md, invariant 4: at the first byte that proves it.
 #[test]
 fn h14_a_malformed_head_is_refused_at_the_byte_that_proves_it() {
     let proofs: [&[u8]; 10] = [

@@ -1,5 +1,5 @@
-//! CASES.md C5, RFC 6455 sections 4.1, 5.3 and 10.3: every masking key and every handshake's key
-//! comes from the source, fresh, whole and once. What the source draws is logged and compared
+//! docs/cases.md C5, RFC 6455 sections 4.1, 5.3 and 10.3: every masking key and every handshake's
+//! key comes from the source, fresh, whole and once. What the source draws is logged and compared
 //! with the wire.
 
 mod handshake_util;

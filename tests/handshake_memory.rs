@@ -1,5 +1,5 @@
-//! Memory of the opening handshake, counted by the allocator: CASES.md H16 and H17, DESIGN.md
-//! section 2, invariants 2 and 3.
+//! Memory of the opening handshake, counted by the allocator: docs/cases.md H16 and H17,
+//! ARCHITECTURE.md, invariants 2 and 3.
 
 #![allow(
     unsafe_code,

@@ -1,4 +1,4 @@
-//! What a server's application may not answer: CASES.md H22.
+//! What a server's application may not answer: docs/cases.md H22.
 
 mod handshake_util;
 

@@ -1,4 +1,4 @@
-//! What the application sees of a request: path, parameters, headers, and CASES.md H20
+//! What the application sees of a request: path, parameters, headers, and docs/cases.md H20
 //! (subprotocols) and H21 (origins). Every case of bytes runs whole, byte by byte and at random
 //! splits (see `handshake_util`).
 

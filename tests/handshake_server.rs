@@ -1,6 +1,6 @@
-//! The server's judgement of an opening handshake: CASES.md H1 to H9, RFC 6455 section 4.2.1.
-//! Every case runs whole, byte by byte and at random splits (see `handshake_util`). The grammar
-//! and the limits of heads are in `handshake_head.rs`, the answers in `handshake_answer.rs`.
+//! The server's judgement of an opening handshake: docs/cases.md H1 to H9, RFC 6455 section 4.2.1.
+//! Every case runs whole, byte by byte and at random splits (see `handshake_util`). The grammar and
+//! the limits of heads are in `handshake_head.rs`, the answers in `handshake_answer.rs`.
 
 mod handshake_util;
 

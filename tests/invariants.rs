@@ -1,7 +1,7 @@
-//! Invariants 1, 4, 5 and 7 of DESIGN.md section 2, as properties of random streams of good,
-//! mutated and bad frames. The second is in `allocations.rs`, the third and sixth in `bounds.rs`
-//! and, as far as they are seen in the heap, in `allocations.rs`; round trips are in
-//! `round_trips.rs`. All seeds are fixed.
+//! Invariants 1, 4, 5 and 7 of ARCHITECTURE.md, as properties of random streams of good, mutated
+//! and bad frames. The second is in `allocations.rs`, the third and sixth in `bounds.rs` and, as
+//! far as they are seen in the heap, in `allocations.rs`; round trips are in `round_trips.rs`. All
+//! seeds are fixed.
 
 mod util;
 

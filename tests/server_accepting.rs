@@ -1,4 +1,5 @@
-//! Who accepts: all workers do, so that one that is held by its handler holds up nobody. CASES O10.
+//! Who accepts: all workers do, so that one that is held by its handler holds up nobody.
+//! docs/cases.md O10.
 #![cfg(feature = "server")]
 
 mod handshake_util;

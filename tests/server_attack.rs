@@ -1,5 +1,5 @@
-//! Under attack, over real sockets: CASES D1, D3, D5, D6, D12, D14, D16, P13. What is asserted is
-//! what the worker's own thread allocates, and that another peer is served meanwhile.
+//! Under attack, over real sockets: docs/cases.md D1, D3, D5, D6, D12, D14, D16, P13. What is
+//! asserted is what the worker's own thread allocates, and that another peer is served meanwhile.
 #![cfg(feature = "server")]
 
 mod counting;

@@ -1,5 +1,5 @@
 //! What becomes of messages that wait: the policies at the limit, pausing and resuming, and
-//! fragments with publishes between, over real sockets: CASES D7, E3.
+//! fragments with publishes between, over real sockets: docs/cases.md D7, E3.
 #![cfg(feature = "server")]
 
 mod handshake_util;

@@ -1,4 +1,4 @@
-//! How connections of the server end, over real sockets: CASES F14, F16, F18, D8, D9, E7.
+//! How connections of the server end, over real sockets: docs/cases.md F14, F16, F18, D8, D9, E7.
 #![cfg(feature = "server")]
 
 mod handshake_util;

@@ -1,4 +1,4 @@
-//! A server that runs out of file descriptors, in a process of its own: CASES D10, D11.
+//! A server that runs out of file descriptors, in a process of its own: docs/cases.md D10, D11.
 #![cfg(all(feature = "server", target_os = "linux"))]
 
 mod handshake_util;

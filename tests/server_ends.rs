@@ -1,5 +1,5 @@
 //! Ends that come, over real sockets: of connections that have paused, of a server that stops, and
-//! what is told of this server's own Close. CASES O8, O9.
+//! what is told of this server's own Close. docs/cases.md O8, O9.
 #![cfg(feature = "server")]
 
 mod handshake_util;

@@ -1,4 +1,4 @@
-//! Backpressure and fairness of the server, over real sockets: CASES D6, D7, D9, D16.
+//! Backpressure and fairness of the server, over real sockets: docs/cases.md D6, D7, D9, D16.
 #![cfg(feature = "server")]
 
 mod handshake_util;

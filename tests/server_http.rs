@@ -1,5 +1,5 @@
-//! The server as HTTP sees it, over real sockets: CASES H2a, H11, H12, H13, H16, H21, H23, the
-//! deadline of the opening handshake (D1), pages and what is refused.
+//! The server as HTTP sees it, over real sockets: docs/cases.md H2a, H11, H12, H13, H16, H21, H23,
+//! the deadline of the opening handshake (D1), pages and what is refused.
 #![cfg(feature = "server")]
 
 mod handshake_util;

@@ -1,5 +1,5 @@
-//! Limits of rate, of connections, of their lifetime and of what waits, over real sockets: CASES
-//! D7, D12.
+//! Limits of rate, of connections, of their lifetime and of what waits, over real sockets:
+//! docs/cases.md D7, D12.
 #![cfg(feature = "server")]
 
 mod handshake_util;

@@ -1,4 +1,4 @@
-//! Where a server listens, and how it stops with many peers: CASES E7.
+//! Where a server listens, and how it stops with many peers: docs/cases.md E7.
 #![cfg(feature = "server")]
 
 mod handshake_util;

@@ -1,5 +1,5 @@
 //! Messages through the server, over real sockets: sizes, fragments, order, bursts and splits
-//! (CASES F7, F9, F17, F19, and chunking through the server's own buffers).
+//! (docs/cases.md F7, F9, F17, F19, and chunking through the server's own buffers).
 #![cfg(feature = "server")]
 
 mod handshake_util;

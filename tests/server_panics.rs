@@ -1,5 +1,5 @@
-//! A panic in the application ends what it was about and nothing else, over real sockets: CASES
-//! E3.
+//! A panic in the application ends what it was about and nothing else, over real sockets:
+//! docs/cases.md E3.
 #![cfg(feature = "server")]
 
 mod handshake_util;

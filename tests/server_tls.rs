@@ -1,4 +1,4 @@
-//! The server over TLS, with rustls itself at the other end: CASES E4, H12, D1, D7, D8, E7.
+//! The server over TLS, with rustls itself at the other end: docs/cases.md E4, H12, D1, D7, D8, E7.
 #![cfg(all(feature = "server", feature = "tls"))]
 
 mod handshake_util;

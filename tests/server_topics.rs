@@ -1,4 +1,4 @@
-//! Topics, presence and history over several workers and real sockets: CASES D7, D13, E3.
+//! Topics, presence and history over several workers and real sockets: docs/cases.md D7, D13, E3.
 #![cfg(feature = "server")]
 
 mod handshake_util;

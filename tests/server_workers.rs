@@ -1,5 +1,5 @@
 //! Several workers, the [`Handle`] that reaches them from other threads, and upgrades that are
-//! decided on another thread, over real sockets: CASES E3, E7, H12, H23.
+//! decided on another thread, over real sockets: docs/cases.md E3, E7, H12, H23.
 #![cfg(feature = "server")]
 
 mod handshake_util;

@@ -103,7 +103,7 @@ fn bad_text_is_the_same_fault_wherever_it_arrives() {
     }
 }
 
-/// Invariant 2: what is announced warrants no memory.
+/// ARCHITECTURE.md, invariant 2: what is announced warrants no memory.
 #[test]
 fn the_space_is_no_longer_than_what_has_come_of_the_message() {
     let mask = mask_to(Role::Server);

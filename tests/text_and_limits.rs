@@ -1,4 +1,4 @@
-//! F15, F17 and D3 of the cases that must hold: text that is not UTF-8, and the limits.
+//! docs/cases.md F15, F17 and D3: text that is not UTF-8, and the limits.
 //!
 //! Every row runs whole, byte by byte and at random splits, and names the byte that must be the
 //! one that fails it.

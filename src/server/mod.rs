@@ -14,22 +14,10 @@
 //!
 //! # Defaults
 //!
-//! The reason for each stands with its setting, in [`Builder`] and [`Config`](crate::proto::Config).
-//! Beside the neighbours' own defaults (a dash: not set, or there is no such setting):
-//!
-//! | | here | uWebSockets | Bun | `ws` | Python `websockets` | Socket.IO |
-//! |---|---|---|---|---|---|---|
-//! | longest message | 1 MiB | 16 KiB | 16 MiB | 100 MiB | 1 MiB | 1 MB |
-//! | may wait for a slow peer | 16 MiB, then dropped | 64 KiB, then dropped | 16 MiB, then dropped | – | 32 KiB, then the sender waits | – |
-//! | ping after silence of | 30 s | within the idle time | within the idle time | – | 20 s | 25 s |
-//! | answer to it within | 20 s | the idle time | the idle time | – | 20 s | 20 s |
-//! | idle | – | 120 s | 120 s | – | – | – |
-//! | closing handshake | 10 s | – | – | 30 s | 10 s | – |
-//! | opening handshake | 10 s | – | – | – | 10 s | 45 s |
-//! | a slow peer's progress | 60 s | – | – | – | – | – |
-//! | a frame's progress | 1 KiB per 30 s | – | – | – | – | – |
-//! | compression | off | off | off | off | on | off |
-//! | messages or bytes a second | – | – | – | – | – | – |
+//! Every limit has a default that holds without any setting: messages of at most 1 MiB, 16 MiB that may
+//! wait for a slow peer, a ping after 30 s of silence, 10 s for either handshake. The reason for each
+//! stands with its setting, in [`Builder`] and [`Config`](crate::proto::Config); `docs/performance.md` in
+//! the repository has them beside other servers' own.
 //!
 //! # Listening
 //!

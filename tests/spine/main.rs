@@ -1,5 +1,5 @@
 //! Between connections, workers and threads, over real sockets: one order, one bound, one budget.
-//! CASES O1 to O7.
+//! docs/cases.md O1 to O7.
 #![cfg(feature = "server")]
 
 #[path = "../handshake_util/mod.rs"]

@@ -1,4 +1,4 @@
-//! The assertions that the rows of CASES.md about bytes are made of.
+//! The assertions that the rows of docs/cases.md about bytes are made of.
 
 extern crate alloc;
 
@@ -84,7 +84,7 @@ pub(crate) fn assert_delivers(
     frames_from(role, &seen.output)
 }
 
-/// What holds for the answer to any bytes whatever: invariants 5 and 6.
+/// What holds for the answer to any bytes whatever: ARCHITECTURE.md, invariants 5 and 6.
 #[track_caller]
 pub(crate) fn assert_lawful(role: Role, seen: &Transcript) {
     let mut frames = frames_from(role, &seen.output);

@@ -1,5 +1,5 @@
 //! A whole worker in simulation: many sessions on faulty transports, a virtual clock, and clients
-//! that do anything at any moment, all of it from one seed. CASES E1, E2, E3, E7, D13.
+//! that do anything at any moment, all of it from one seed. docs/cases.md E1, E2, E3, E7, D13.
 //!
 //! What must hold is in [`World::check`] and, for each message, in [`Client::hear`].
 //! `SOCKEYE_SEEDS=50000` runs so many seeds, `SOCKEYE_SEED=7` that one.

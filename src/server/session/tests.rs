@@ -1,4 +1,4 @@
-//! Sessions on a simulated transport and a virtual clock: CASES E2, F16, F18, D7, D8.
+//! Sessions on a simulated transport and a virtual clock: docs/cases.md E2, F16, F18, D7, D8.
 //!
 //! The wire is as an edge-triggered socket is: readiness is told once for bytes that arrive and
 //! for room that comes back, and never again. So a session that forgets what it may do is stuck.

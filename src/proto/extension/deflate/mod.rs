@@ -139,17 +139,10 @@ pub struct Deflate {
     pub client_max_window_bits: WindowBits,
     /// How hard to compress.
     ///
-    /// Default 1. Microseconds, and what is left of JSON, on one core:
-    ///
-    /// | message | takeover 1   | 2            | 6             | shared 1     | 2            | 6             |
-    /// |---------|--------------|--------------|---------------|--------------|--------------|---------------|
-    /// | 200 B   | 0.8 µs, 31 % | 5.7 µs, 30 % | 6.4 µs, 27 %  | 5.2 µs, 80 % | 12 µs, 72 %  | 12 µs, 72 %   |
-    /// | 1 KiB   | 3.5 µs, 29 % | 12 µs, 24 %  | 17 µs, 22 %   | 7.5 µs, 44 % | 17 µs, 34 %  | 19 µs, 33 %   |
-    /// | 16 KiB  | 56 µs, 28 %  | 86 µs, 21 %  | 164 µs, 19 %  | 55 µs, 32 %  | 84 µs, 22 %  | 137 µs, 21 %  |
-    ///
-    /// Level 1 saves seven to nine tenths of what level 6 saves, in a ninth to less than half of
-    /// the time. Where the network costs more than the processor, or messages are large or
-    /// [prepared](crate::proto::PreparedMessage) for many, take 2 or 6.
+    /// Default 1, which saves seven to nine tenths of what level 6 saves, in a ninth to less than
+    /// half of the time. Where the network costs more than the processor, or messages are large or
+    /// [prepared](crate::proto::PreparedMessage) for many, take 2 or 6. `docs/performance.md` in the
+    /// repository has the times and sizes of each.
     pub level: Level,
     /// Messages of fewer bytes are sent as they are.
     ///

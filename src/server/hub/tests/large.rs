@@ -1,4 +1,4 @@
-//! Ten thousand peers of one worker: CASES D14, E7.
+//! Ten thousand peers of one worker: docs/cases.md D14, E7.
 
 use super::super::super::handle::Handle;
 use super::*;

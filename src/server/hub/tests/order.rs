@@ -1,4 +1,4 @@
-//! What one thread asks for by a socket and by a handle, one behind the other: CASES O1.
+//! What one thread asks for by a socket and by a handle, one behind the other: docs/cases.md O1.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Workers whose publishers wait for room in the inbox of another. CASE O5.
+//! Workers whose publishers wait for room in the inbox of another. docs/cases.md O5.
 
 use mio::{Events, Poll};
 

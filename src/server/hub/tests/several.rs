@@ -1,5 +1,5 @@
 //! Several workers of one server in simulation, whose turns a seed interleaves with those of other
-//! threads, their clients and their clock. CASES O1 to O7.
+//! threads, their clients and their clock. docs/cases.md O1 to O7.
 //!
 //! What must hold is in the [`Ledger`], for each message that a client hears, in [`World::check_step`]
 //! at each step, and in [`World::check`] once all has ended. `SOCKEYE_SEEDS` and `SOCKEYE_SEED` as

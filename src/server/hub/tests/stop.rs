@@ -1,5 +1,5 @@
 //! Ends that a worker brings about: told to stop, from when its deadline runs and who gets which
-//! answer; and of a session that has paused. CASES E7, O8, O9.
+//! answer; and of a session that has paused. docs/cases.md E7, O8, O9.
 
 use super::single::{UPGRADE, give, hub, ms};
 use super::*;
@@ -69,7 +69,7 @@ fn a_second_stop_shortens_the_deadline_and_never_puts_it_off() {
     assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
 }
 
-/// CASES O8, with what the worker has of deadlines.
+/// docs/cases.md O8, with what the worker has of deadlines.
 #[test]
 fn a_paused_session_is_driven_when_the_time_of_its_end_has_come() {
     struct Pauses(Ends);

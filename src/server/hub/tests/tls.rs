@@ -1,5 +1,5 @@
 //! A connection over TLS on a faulty transport: short reads and writes, interruptions, readiness
-//! that is told once. CASES E2, E4.
+//! that is told once. docs/cases.md E2, E4.
 
 use std::io::{self, IoSlice};
 

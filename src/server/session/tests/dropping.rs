@@ -1,5 +1,5 @@
 //! Messages that wait and are given up for others: which they are, and what the peer gets of the
-//! rest. CASES D7.
+//! rest. docs/cases.md D7.
 
 use super::*;
 #[cfg(feature = "deflate")]

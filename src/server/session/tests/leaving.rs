@@ -1,4 +1,4 @@
-//! A peer that has ended its stream while its session has paused: CASES O8.
+//! A peer that has ended its stream while its session has paused: docs/cases.md O8.
 
 use super::*;
 use crate::server::limits::{Excess, Rate};

@@ -1,0 +1,53 @@
+//! The guide: one chapter for each task, with examples that are compiled and run as tests.
+//!
+//! **A server**
+//!
+//! 1. [A server in ten steps](server)
+//! 2. [Authentication and CSWSH](authentication)
+//! 3. [Rooms, topics, presence, history](rooms)
+//! 4. [Backpressure and slow readers](backpressure)
+//! 5. [TLS](tls)
+//! 6. [Behind nginx and HAProxy](proxies)
+//! 7. [Compression and what it costs](compression)
+//! 8. [Testing an application](testing)
+//! 9. [Limits, and what an attacker can cost you](limits)
+//! 10. [Moving from other libraries](migrating)
+//!
+//! **The core**
+//!
+//! 11. [Writing an extension](extensions)
+//!
+//! This module is part of the manual and of no program.
+
+#[doc = include_str!("server.md")]
+pub mod server {}
+
+#[doc = include_str!("authentication.md")]
+pub mod authentication {}
+
+#[doc = include_str!("rooms.md")]
+pub mod rooms {}
+
+#[doc = include_str!("backpressure.md")]
+pub mod backpressure {}
+
+#[doc = include_str!("tls.md")]
+pub mod tls {}
+
+#[doc = include_str!("proxies.md")]
+pub mod proxies {}
+
+#[doc = include_str!("compression.md")]
+pub mod compression {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("limits.md")]
+pub mod limits {}
+
+#[doc = include_str!("migrating.md")]
+pub mod migrating {}
+
+#[doc = include_str!("extensions.md")]
+pub mod extensions {}
