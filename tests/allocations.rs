@@ -128,8 +128,8 @@ fn sending_allocates_nothing_but_output() {
         let ((), counts) = count(|| {
             conn.send("text", &mut out).unwrap();
             conn.send(&payload, &mut out).unwrap();
-            conn.send_fragment("a", false, &mut out).unwrap();
-            conn.send_fragment("b", true, &mut out).unwrap();
+            conn.send_fragment("a", &mut out).unwrap();
+            conn.send_last_fragment("b", &mut out).unwrap();
             conn.send_ping(&[1; 125], &mut out).unwrap();
             conn.send_pong(&[], &mut out).unwrap();
             let kind = MessageRef::from(&payload).kind();

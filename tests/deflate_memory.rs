@@ -121,7 +121,7 @@ fn a_context_is_freed_with_its_connection_and_when_it_fails() {
         let mut out = Vec::with_capacity(4096);
         let ((), counts) = count(|| {
             receive(&mut conn, &mut begun, usize::MAX).unwrap();
-            conn.send_fragment(&[b'x'; 500], false, &mut out).unwrap();
+            conn.send_fragment(&[b'x'; 500], &mut out).unwrap();
             receive(&mut conn, &mut garbage, usize::MAX).unwrap_err();
         });
         assert!(counts.live <= 0, "failed: {counts:?}");

@@ -6,7 +6,7 @@ use sockeye::Error;
 use sockeye::error::{Fault, HandshakeError, HttpError, LimitError, ProtocolError};
 use sockeye::proto::{
     DecodeError, Encoding, Extension, ExtensionOffer, PerMessage, PerMessageDecode,
-    PerMessageEncode, PerMessageExtension, Role, Rsv, validate,
+    PerMessageEncode, PerMessageExtension, Role, Rsv, validate_utf8,
 };
 use util::*;
 
@@ -25,11 +25,11 @@ impl Clearing {
 
 impl PerMessageExtension for Clearing {
     fn offers(&self) -> Vec<Extension> {
-        vec![Extension::new("x-clearing").unwrap()]
+        vec![Extension::new("x-clearing")]
     }
 
     fn accept(&self, _: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {
-        Some((Extension::new("x-clearing").unwrap(), Self::codec()))
+        Some((Extension::new("x-clearing"), Self::codec()))
     }
 
     fn confirm(&self, _: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>> {
@@ -74,7 +74,7 @@ fn the_errors_of_the_layers_are_errors_of_the_crate() {
     assert!(matches!(Error::from(limit), Error::Limit(it) if it == limit));
     let head = HandshakeError::Head(HttpError::BareCr);
     assert!(matches!(Error::from(HttpError::BareCr), Error::Handshake(it) if it == head));
-    let utf8 = validate(b"\xFF").unwrap_err();
+    let utf8 = validate_utf8(b"\xFF").unwrap_err();
     let error = Error::from(utf8);
     assert!(matches!(error, Error::Protocol(ProtocolError::Utf8)));
     assert!(matches!(Error::from(Fault::from(limit)), Error::Limit(_)));

@@ -55,11 +55,11 @@ fn send(conn: &mut Connection, out: &mut Vec<u8>) -> Result<(), Misuse> {
 }
 
 fn begin(conn: &mut Connection, out: &mut Vec<u8>) -> Result<(), Misuse> {
-    conn.send_fragment("begun", false, out)
+    conn.send_fragment("begun", out)
 }
 
 fn finish(conn: &mut Connection, out: &mut Vec<u8>) -> Result<(), Misuse> {
-    conn.send_fragment("ended", true, out)
+    conn.send_last_fragment("ended", out)
 }
 
 /// `send_in_place` of a message that was received in the buffer given.
@@ -105,8 +105,8 @@ fn a_fragment_of_the_other_kind_is_misuse_without_effect() {
     for role in ROLES {
         for fin in [false, true] {
             let call: Call = match fin {
-                false => |conn, out| conn.send_fragment(b"binary", false, out),
-                true => |conn, out| conn.send_fragment(b"binary", true, out),
+                false => |conn, out| conn.send_fragment(b"binary", out),
+                true => |conn, out| conn.send_last_fragment(b"binary", out),
             };
             assert_no_effect(role, begin, call, &Misuse::FragmentKind, finish);
         }
@@ -133,7 +133,7 @@ fn every_command_after_the_end_began_is_misuse_without_effect() {
     let commands: [Call; 7] = [
         send,
         relay,
-        |conn, out| conn.send_fragment("f", true, out),
+        |conn, out| conn.send_last_fragment("f", out),
         |conn, out| conn.send_header(MessageKind::Binary, 5, out).map(drop),
         |conn, out| conn.send_ping(b"", out),
         |conn, out| conn.send_pong(b"", out),
@@ -180,7 +180,7 @@ fn pings_pongs_and_a_close_are_no_misuse_inside_a_fragmented_message() {
         begin(&mut conn, &mut out).unwrap();
         conn.send_ping(b"1", &mut out).unwrap();
         conn.send_pong(b"2", &mut out).unwrap();
-        conn.send_fragment("", false, &mut out).unwrap();
+        conn.send_fragment("", &mut out).unwrap();
         conn.close(CloseCode::NORMAL, "", &mut out, Duration::ZERO)
             .unwrap();
         let opcodes: Vec<_> = frames_from(role, &out)

@@ -177,8 +177,10 @@ fn round_trip(messages: &[Sent], fragment_size: Option<usize>, read: usize, exte
             for (at, piece) in pieces.iter().enumerate() {
                 let fin = at + 1 == pieces.len();
                 pair.act(role, |conn, out, _| {
-                    conn.send_fragment(*piece, fin, out).unwrap();
-                    if !fin {
+                    if fin {
+                        conn.send_last_fragment(*piece, out).unwrap();
+                    } else {
+                        conn.send_fragment(*piece, out).unwrap();
                         conn.send_ping(&[at as u8], out).unwrap();
                     }
                 });
@@ -343,9 +345,11 @@ fn c5_every_client_frame_has_a_fresh_masking_key_from_the_source() {
     let (mut conn, mut out) = (endpoint(Role::Client, &default_config()), Vec::new());
     for n in 0..25_000_u32 {
         conn.send(&n.to_be_bytes(), &mut out).unwrap();
-        conn.send_fragment(b"f", n % 2 == 1, &mut out)
-            .unwrap_or_default();
-        conn.send_fragment(b"g", true, &mut out).unwrap();
+        match n % 2 {
+            0 => conn.send_fragment(b"f", &mut out).unwrap(),
+            _ => conn.send_last_fragment(b"f", &mut out).unwrap(),
+        }
+        conn.send_last_fragment(b"g", &mut out).unwrap();
         let ping = frame(true, 0, PING, None, &n.to_be_bytes());
         out.extend(drive(&mut conn, &ping, &[ping.len()]).output);
     }

@@ -140,4 +140,4 @@ pub use prepared::PreparedMessage;
 pub use random::RandomSource;
 pub use timestamp::Timestamp;
 pub use url::Url;
-pub use utf8::{Utf8Error, Utf8Validator, validate};
+pub use utf8::{Utf8Error, Utf8Validator, validate_utf8};

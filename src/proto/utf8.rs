@@ -46,7 +46,7 @@ impl Utf8Error {
     ///
     /// For the bytes `ED A0` (a surrogate) that is the index of `A0`, for `C0`
     /// its own. Text that is cut inside a character is proved invalid by its
-    /// end: for [`validate`] the offset then is the length of what was given,
+    /// end: for [`validate_utf8`] the offset then is the length of what was given,
     /// for [`Utf8Validator::finish`], which is given no piece, 0.
     #[must_use]
     pub const fn offset(&self) -> usize {
@@ -69,7 +69,7 @@ impl core::error::Error for Utf8Error {}
 /// split. Bad text is reported with the first byte that proves it, without
 /// waiting for the rest of the character.
 ///
-/// A whole text at hand is better served by the function [`validate`].
+/// A whole text at hand is better served by the function [`validate_utf8`].
 ///
 /// ```
 /// # use sockeye::proto::Utf8Validator;
@@ -225,7 +225,7 @@ impl Utf8Validator {
 /// [`Utf8Error`] with the offset of the first byte that proves the text
 /// invalid, or `text.len()` if it is cut inside a character.
 #[inline]
-pub fn validate(text: &[u8]) -> Result<&str, Utf8Error> {
+pub fn validate_utf8(text: &[u8]) -> Result<&str, Utf8Error> {
     // If it is bad, the validator says where.
     #[cfg(feature = "simd")]
     if text.len() >= SIMD_FROM && simdutf8::basic::from_utf8(text).is_ok() {

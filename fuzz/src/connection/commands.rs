@@ -77,9 +77,11 @@ impl Model {
     fn send_fragment(&mut self, kind: MessageKind, length: usize, fin: bool) {
         let bytes = content(kind, length);
         let mut out = Vec::new();
-        let answer = self
-            .connection
-            .send_fragment(message(kind, &bytes), fin, &mut out);
+        let fragment = message(kind, &bytes);
+        let answer = match fin {
+            false => self.connection.send_fragment(fragment, &mut out),
+            true => self.connection.send_last_fragment(fragment, &mut out),
+        };
         let frames = self.written(&out, self.sending.is_some());
         let misuse = if self.phase != Phase::Open {
             Some(Misuse::Closed)

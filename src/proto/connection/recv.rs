@@ -14,7 +14,7 @@ use crate::proto::input::Input;
 use crate::proto::message::{Message, MessageKind, Payload};
 use crate::proto::timer::Timers;
 use crate::proto::timestamp::Timestamp;
-use crate::proto::utf8::validate;
+use crate::proto::utf8::validate_utf8;
 
 impl Connection {
     /// Reads frames from `input` up to the next event, appending what the protocol demands to
@@ -89,7 +89,7 @@ impl Connection {
             start,
             bytes,
         } = whole;
-        if kind == MessageKind::Text && !ascii && validate(&bytes[start..]).is_err() {
+        if kind == MessageKind::Text && !ascii && validate_utf8(&bytes[start..]).is_err() {
             self.fails_next(ProtocolError::Utf8);
             return None;
         }

@@ -157,8 +157,9 @@ impl Connection {
         }
     }
 
-    /// Sends one fragment of a message; the first call begins the message, the one with `fin`
-    /// ends it (RFC 6455 section 5.4). Pings, pongs and a Close may be sent in between.
+    /// Sends a fragment of a message, of which there is more to come (RFC 6455 section 5.4). The
+    /// first call begins the message, [`send_last_fragment`](Self::send_last_fragment) ends it.
+    /// Pings, pongs and a Close may be sent in between.
     ///
     /// # Errors
     /// [`Misuse::Closed`] once the closing handshake began, [`Misuse::FragmentKind`] when text
@@ -166,10 +167,29 @@ impl Connection {
     pub fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<MessageRef<'m>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        self.write_fragment(fragment.into(), false, out)
+    }
+
+    /// Sends the last fragment of a message, which may be empty, or its only one.
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    pub fn send_last_fragment<'m>(
+        &mut self,
+        fragment: impl Into<MessageRef<'m>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        self.write_fragment(fragment.into(), true, out)
+    }
+
+    fn write_fragment(
+        &mut self,
+        fragment: MessageRef<'_>,
         fin: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Misuse> {
-        let fragment = fragment.into();
         if !self.is_open() {
             return Err(Misuse::Closed);
         }

@@ -349,9 +349,10 @@ impl SocketIo<'_> {
         fin: bool,
     ) -> Result<Sent, Misuse> {
         // A fragment can't be dropped without the rest of its message.
-        self.link
-            .connection
-            .send_fragment(fragment, fin, self.cork)?;
+        match fin {
+            false => self.link.connection.send_fragment(fragment, self.cork)?,
+            true => (self.link.connection).send_last_fragment(fragment, self.cork)?,
+        }
         self.link.sending = !fin;
         if fin
             && let Some(rare) = &mut self.link.rare

@@ -334,10 +334,10 @@ impl Client {
     fn fragments(mut self, length: usize, size: usize) -> Self {
         let bytes = noise(length);
         for fragment in bytes.chunks(size) {
-            self.0.send_fragment(fragment, false, &mut self.1).unwrap();
+            self.0.send_fragment(fragment, &mut self.1).unwrap();
             self.0.send_ping(&fragment[..1], &mut self.1).unwrap();
         }
-        self.0.send_fragment(b"", true, &mut self.1).unwrap();
+        self.0.send_last_fragment(b"", &mut self.1).unwrap();
         self
     }
 
