@@ -8,9 +8,6 @@
 //! sent each millisecond by one connection, on a worker that has readers. It needs Linux, which tells
 //! what a process holds and computes. Compare figures of one machine only.
 
-#[path = "../tests/spine/load.rs"]
-mod load;
-
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
@@ -19,7 +16,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use load::{Process, Readers, WORKERS, ask, frame, frame_length};
+use harness::load::{Process, Readers, WORKERS, ask, frame, frame_length};
 use sockeye::proto::Opcode;
 
 /// A load, and by it a row of the first table.
@@ -280,7 +277,7 @@ fn fan_out(case: Case, workers: usize) -> Duration {
 
 fn main() {
     if let Ok(workers) = std::env::var(WORKERS) {
-        return load::serve(workers.parse().expect("a number of workers"));
+        return harness::load::serve(workers.parse().expect("a number of workers"));
     }
     if !Path::new("/proc/self/schedstat").exists() {
         return println!("spine: it needs Linux's /proc");

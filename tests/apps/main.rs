@@ -1,17 +1,18 @@
 //! The examples that are applications, as processes: each promise of theirs over real sockets.
-#![cfg(all(unix, feature = "client", feature = "json"))]
+#![cfg(unix)]
 
 mod auth;
 mod chat;
+mod echo_server;
 mod feed;
 mod monitor;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use harness::program::example;
 use serde_json::Value;
 use sockeye::client::{Client, ConnectOptions};
 use sockeye::proto::ClientRequest;
@@ -22,14 +23,6 @@ const GUARD: Duration = Duration::from_secs(20);
 /// What the example `auth` checks tokens with; the others don't look at it.
 const SECRET: &str = "for these tests only";
 
-/// The example that was built with this test: `target/…/examples` beside `target/…/deps`.
-fn path(name: &str) -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.set_file_name("examples");
-    path.join(name)
-}
-
 /// A running example, killed if its test fails.
 struct Example {
     child: Child,
@@ -38,13 +31,13 @@ struct Example {
 
 impl Example {
     fn start(name: &str, options: &[&str]) -> Self {
-        let mut child = Command::new(path(name))
+        let mut child = Command::new(example(name))
             .args(["--listen", "127.0.0.1:0"])
             .args(options)
             .env("JWT_SECRET", SECRET)
             .stdout(Stdio::piped())
             .spawn()
-            .expect("cargo builds the examples with the tests");
+            .unwrap();
         let mut line = String::new();
         let stdout = child.stdout.as_mut().unwrap();
         BufReader::new(stdout).read_line(&mut line).unwrap();
@@ -245,7 +238,7 @@ fn assert_starts_and_stops(name: &str, target: &str) {
         (&["--port", "1"], "--port: unknown; there are --listen"),
         (&["--listen", "nowhere"], name),
     ] {
-        let output = Command::new(path(name)).args(options).output().unwrap();
+        let output = Command::new(example(name)).args(options).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && output.status.code().is_some());
         assert!(text.contains(wrong) && !text.contains("panicked"), "{text}");

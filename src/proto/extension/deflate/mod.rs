@@ -97,7 +97,7 @@ impl Level {
 /// With context takeover a connection keeps what it needs to refer to earlier messages: small
 /// messages that resemble each other shrink to a third instead of four fifths, and each connection
 /// has contexts of its own from its first compressed message on. The heap that a server's
-/// connection holds, in bytes (`tests/deflate_memory.rs`):
+/// connection holds, in bytes (`tests/deflate/memory.rs`):
 ///
 /// | agreed on                         | compressed messages received | and sent |
 /// |-----------------------------------|------------------------------|----------|
@@ -204,7 +204,7 @@ struct Direction {
 
 impl PerMessageExtension for Deflate {
     fn offers(&self) -> Vec<Extension> {
-        self.offer().into_iter().collect()
+        alloc::vec![self.offer()]
     }
 
     fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {

@@ -1,0 +1,4 @@
+//! The blocking client, over real sockets.
+
+mod exchange;
+mod time;

@@ -1,0 +1,521 @@
+//! What the handshake's test files share: requests to bend, the three ways to cut bytes, the
+//! drivers that compare them, and a naive reader that owes nothing to the crate.
+
+use core::time::Duration;
+use std::sync::{Arc, Mutex};
+
+use sockeye::error::{HandshakeError, Misuse};
+use sockeye::proto::{
+    Accept, ClientHandshake, Config, Connection, Event, Input, RequestKind, Response,
+    ServerHandshake,
+};
+
+mod keys;
+mod xor;
+
+pub use self::{
+    keys::{accept_key, base64, sha1},
+    xor::Xor,
+};
+pub use crate::{Seeded, cases};
+
+/// The key of the example in RFC 6455 section 1.3.
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+pub const START: Duration = Duration::from_secs(100);
+
+pub fn config() -> Arc<Config> {
+    Arc::new(Config::default())
+}
+
+pub fn config_with(change: impl FnOnce(&mut Config)) -> Arc<Config> {
+    let mut config = Config::default();
+    change(&mut config);
+    Arc::new(config)
+}
+
+/// Whole, byte by byte, and at random places: as lists of pieces.
+pub fn cuts(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let mut all = vec![
+        vec![bytes.to_vec()],
+        bytes.iter().map(|byte| vec![*byte]).collect(),
+    ];
+    for seed in 0..3 {
+        all.push(random_cut(bytes, &mut Seeded(seed ^ bytes.len() as u64)));
+    }
+    all
+}
+
+/// Pieces of 0 to about 40 bytes, or in one of four cases up to the whole.
+pub fn random_cut(mut bytes: &[u8], rng: &mut Seeded) -> Vec<Vec<u8>> {
+    let mut pieces = Vec::new();
+    while !bytes.is_empty() {
+        let most = if rng.below(4) == 0 { bytes.len() } else { 40 };
+        let (piece, rest) = bytes.split_at(rng.below(most + 1).min(bytes.len()));
+        pieces.push(piece.to_vec());
+        bytes = rest;
+    }
+    pieces
+}
+
+/// A request as text, to be bent line by line.
+#[derive(Clone)]
+pub struct Text {
+    pub start: Vec<u8>,
+    pub lines: Vec<Vec<u8>>,
+    pub behind: Vec<u8>,
+}
+
+/// The opening handshake that every case starts from.
+pub fn upgrade() -> Text {
+    plain("GET /chat HTTP/1.1")
+        .add("Upgrade", "websocket")
+        .add("Connection", "Upgrade")
+        .add("Sec-WebSocket-Key", KEY)
+        .add("Sec-WebSocket-Version", "13")
+}
+
+/// A plain request with a Host.
+pub fn plain(start: &str) -> Text {
+    Text {
+        start: start.into(),
+        lines: Vec::new(),
+        behind: Vec::new(),
+    }
+    .add("Host", "example.com")
+}
+
+impl Text {
+    pub fn start(mut self, start: impl AsRef<[u8]>) -> Self {
+        self.start = start.as_ref().to_vec();
+        self
+    }
+
+    /// Another target, the method and version stay.
+    pub fn target(self, target: impl AsRef<[u8]>) -> Self {
+        self.start([b"GET ", target.as_ref(), b" HTTP/1.1"].concat())
+    }
+
+    pub fn add(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        let line = [name.as_bytes(), b": ", value.as_ref()].concat();
+        self.line(line)
+    }
+
+    /// A whole line as it is, without its CR LF.
+    pub fn line(mut self, line: impl AsRef<[u8]>) -> Self {
+        self.lines.push(line.as_ref().to_vec());
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        let prefix = format!("{name}:").to_ascii_lowercase();
+        self.lines
+            .retain(|line| !line.to_ascii_lowercase().starts_with(prefix.as_bytes()));
+        self
+    }
+
+    pub fn set(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.without(name).add(name, value)
+    }
+
+    /// Bytes behind the head.
+    pub fn behind(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.behind = bytes.as_ref().to_vec();
+        self
+    }
+
+    pub fn head(&self) -> Vec<u8> {
+        let mut bytes = [&*self.start, b"\r\n"].concat();
+        for line in &self.lines {
+            bytes.extend_from_slice(line);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        [self.head(), self.behind.clone()].concat()
+    }
+}
+
+/// A server's handshake after it was given pieces up to its first answer.
+pub struct Served {
+    pub handshake: ServerHandshake,
+    pub result: Result<Option<RequestKind>, HandshakeError>,
+    pub out: Vec<u8>,
+    /// Bytes consumed over all pieces.
+    pub consumed: usize,
+    /// What was not consumed of the piece that brought the answer, and all pieces behind it.
+    pub rest: Vec<u8>,
+}
+
+/// Gives a new handshake the pieces, up to its answer.
+pub fn serve(config: &Arc<Config>, pieces: &[Vec<u8>]) -> Served {
+    let handshake = ServerHandshake::new(Arc::clone(config), START);
+    serve_on(handshake, pieces)
+}
+
+pub fn serve_on(mut handshake: ServerHandshake, pieces: &[Vec<u8>]) -> Served {
+    let mut out = Vec::new();
+    let mut consumed = 0;
+    for (at, piece) in pieces.iter().enumerate() {
+        let mut buffer = piece.clone();
+        let mut input = Input::new(&mut buffer);
+        let result = handshake.recv(&mut input, &mut out);
+        consumed += input.consumed();
+        if let Ok(None) = result {
+            assert!(input.is_empty(), "None means that all input was consumed");
+            assert!(out.is_empty(), "nothing is answered before the head is");
+            continue;
+        }
+        let mut rest = input.as_slice().to_vec();
+        rest.extend(pieces[at + 1..].concat());
+        return Served {
+            handshake,
+            result,
+            out,
+            consumed,
+            rest,
+        };
+    }
+    Served {
+        handshake,
+        result: Ok(None),
+        out,
+        consumed,
+        rest: Vec::new(),
+    }
+}
+
+/// An HTTP response, read naively.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn read(bytes: &[u8]) -> Self {
+        let end = bytes
+            .windows(4)
+            .position(|it| it == b"\r\n\r\n")
+            .expect("a whole response head");
+        let head = core::str::from_utf8(&bytes[..end]).expect("an ASCII head");
+        let mut lines = head.split("\r\n");
+        let start = lines.next().unwrap();
+        let status = start.strip_prefix("HTTP/1.1 ").expect("HTTP/1.1");
+        assert_eq!(status.as_bytes()[3], b' ', "{start:?}");
+        Self {
+            status: status[..3].parse().unwrap(),
+            headers: lines
+                .map(|line| {
+                    assert!(!line.contains(['\r', '\n']), "{line:?}");
+                    let (name, value) = line.split_once(": ").expect("name: value");
+                    (name.into(), value.into())
+                })
+                .collect(),
+            body: bytes[end + 4..].to_vec(),
+        }
+    }
+
+    /// The value of the only header of this name; None where there is none.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let value = values.next()?;
+        assert!(values.next().is_none(), "{name} twice: {self:?}");
+        Some(&value.1)
+    }
+
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.header(name).is_some_and(|value| {
+            value
+                .split(',')
+                .any(|it| it.trim().eq_ignore_ascii_case(token))
+        })
+    }
+}
+
+pub struct Refused {
+    pub error: HandshakeError,
+    pub answer: Answer,
+}
+
+/// Proves that a server refuses these bytes, the same however they are cut: one response, which
+/// announces the close and has its whole body, an error that sticks, and no way to a 101.
+#[track_caller]
+pub fn refused(bytes: impl AsRef<[u8]>) -> Refused {
+    refused_by(&config(), bytes.as_ref())
+}
+
+#[track_caller]
+pub fn refused_by(config: &Arc<Config>, bytes: &[u8]) -> Refused {
+    let mut first: Option<(HandshakeError, Vec<u8>)> = None;
+    for pieces in cuts(bytes) {
+        let mut served = serve(config, &pieces);
+        let error = match &served.result {
+            Err(error) => error.clone(),
+            other => panic!("{other:?} for {}", bytes.escape_ascii()),
+        };
+        let before = served.out.clone();
+        // It sticks, whatever follows, and a body or frames are not looked at.
+        for mut more in [served.rest.clone(), upgrade().bytes(), vec![0x81, 0x80]] {
+            let again = served
+                .handshake
+                .recv(&mut Input::new(&mut more), &mut served.out);
+            assert_eq!(again.as_ref(), Err(&error));
+        }
+        let accepted = served
+            .handshake
+            .accept(&Accept::default(), &mut served.out, START);
+        assert_eq!(accepted.err(), Some(Misuse::HandshakeState));
+        let rejected = served
+            .handshake
+            .reject(&Response::status(403), &mut served.out);
+        assert_eq!(rejected, Err(Misuse::HandshakeState));
+        let responded = served
+            .handshake
+            .respond(&Response::status(200), &mut served.out, START);
+        assert_eq!(responded, Err(Misuse::HandshakeState));
+        assert!(served.handshake.request().is_none());
+        assert_eq!(served.handshake.poll_timeout(), None);
+        let late = START + Duration::from_secs(3600);
+        let timeout = served.handshake.handle_timeout(late, &mut served.out);
+        assert_eq!(timeout, Ok(()));
+        assert_eq!(served.out, before, "one response");
+        match &first {
+            None => first = Some((error, before)),
+            Some(first) => assert_eq!(first, &(error, before), "cut into {}", pieces.len()),
+        }
+    }
+    let (error, out) = first.unwrap();
+    let answer = Answer::read(&out);
+    assert_eq!(error.status(), Some(answer.status), "{error}");
+    assert!((400..600).contains(&answer.status));
+    assert!(answer.has_token("Connection", "close"), "{answer:?}");
+    if !bytes.starts_with(b"HEAD ") {
+        let length = answer.body.len().to_string();
+        assert_eq!(answer.header("Content-Length"), Some(&*length));
+    }
+    assert!(
+        !contains(&out, b" 101 "),
+        "no 101 anywhere in {}",
+        out.escape_ascii()
+    );
+    Refused { error, answer }
+}
+
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|it| it == part)
+}
+
+/// Proves that a server takes these bytes for an opening handshake and answers 101 with the
+/// right accept key, the same however they are cut, consuming the head and no more. Answers a
+/// handshake that was given the bytes whole and has not answered yet.
+#[track_caller]
+pub fn accepted(text: &Text) -> ServerHandshake {
+    accepted_by(&config(), text)
+}
+
+#[track_caller]
+pub fn accepted_by(config: &Arc<Config>, text: &Text) -> ServerHandshake {
+    let (head, bytes) = (text.head(), text.bytes());
+    for pieces in cuts(&bytes) {
+        let served = serve(config, &pieces);
+        assert_eq!(
+            served.result,
+            Ok(Some(RequestKind::Upgrade)),
+            "{}",
+            bytes.escape_ascii()
+        );
+        assert!(served.out.is_empty());
+        assert_eq!(served.consumed, head.len());
+        assert_eq!(served.rest, text.behind);
+        assert!(served.handshake.request().unwrap().is_upgrade());
+        assert_eq!(served.handshake.poll_timeout(), None);
+        let mut out = Vec::new();
+        let connection = served
+            .handshake
+            .accept(&Accept::default(), &mut out, START)
+            .expect("a 101");
+        assert!(connection.is_open());
+        assert_proper_101(&out, &key_of(text));
+    }
+    serve(config, &[bytes]).handshake
+}
+
+/// The key's line, read naively.
+pub fn key_of(text: &Text) -> Vec<u8> {
+    let name = b"sec-websocket-key:";
+    let line = text
+        .lines
+        .iter()
+        .find(|line| line.to_ascii_lowercase().starts_with(name))
+        .expect("a key");
+    line[name.len()..].trim_ascii().to_vec()
+}
+
+pub fn assert_proper_101(out: &[u8], key: &[u8]) {
+    assert!(out.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+    let answer = Answer::read(out);
+    assert_eq!(answer.header("Upgrade"), Some("websocket"));
+    assert_eq!(answer.header("Connection"), Some("Upgrade"));
+    assert_eq!(
+        answer.header("Sec-WebSocket-Accept"),
+        Some(&*accept_key(key))
+    );
+    // RFC 9110 section 8.6: no Content-Length in a 1xx; section 6.1 of RFC 9112 for the other.
+    assert_eq!(answer.header("Content-Length"), None);
+    assert_eq!(answer.header("Transfer-Encoding"), None);
+    assert!(answer.body.is_empty());
+}
+
+/// Proves that a server takes these bytes for a plain request, however they are cut, and that it
+/// can't be accepted. Answers a handshake that was given the bytes whole.
+#[track_caller]
+pub fn taken_as_plain(text: &Text) -> ServerHandshake {
+    let (head, bytes) = (text.head(), text.bytes());
+    let mut whole = None;
+    for pieces in cuts(&bytes) {
+        let served = serve(&config(), &pieces);
+        assert_eq!(
+            served.result,
+            Ok(Some(RequestKind::Plain)),
+            "{}",
+            bytes.escape_ascii()
+        );
+        assert!(served.out.is_empty());
+        assert_eq!(served.consumed, head.len());
+        assert_eq!(served.rest, text.behind);
+        assert!(!served.handshake.request().unwrap().is_upgrade());
+        let mut out = Vec::new();
+        let accepted = served.handshake.accept(&Accept::default(), &mut out, START);
+        assert_eq!(accepted.err(), Some(Misuse::HandshakeState));
+        assert!(out.is_empty());
+        whole.get_or_insert(served.handshake);
+    }
+    whole.unwrap()
+}
+
+/// One test for each line, of the form `name: expression;`.
+#[macro_export]
+macro_rules! cases {
+    ($($name:ident: $body:expr;)*) => { $(#[test] fn $name() { $body })* };
+}
+
+/// Drives a connection over all of `bytes`; the messages' bytes, or the close code it failed
+/// with.
+pub fn messages(
+    connection: &mut Connection,
+    pieces: &[Vec<u8>],
+    out: &mut Vec<u8>,
+) -> Result<Vec<Vec<u8>>, u16> {
+    let mut messages = Vec::new();
+    for piece in pieces {
+        let mut buffer = piece.clone();
+        let mut input = Input::new(&mut buffer);
+        loop {
+            match connection.recv(&mut input, out, START) {
+                Ok(Some(Event::Message(message))) => messages.push(message.as_bytes().to_vec()),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(fault) => return Err(fault.close_code().0),
+            }
+        }
+    }
+    Ok(messages)
+}
+
+/// A frame with FIN, masked as a client's where there is a key; up to 65535 bytes.
+pub fn frame(opcode: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
+    let mask = if key.is_some() { 0x80 } else { 0 };
+    let mut bytes = vec![0x80 | opcode];
+    match payload.len() {
+        length @ 0..126 => bytes.push(mask | length as u8),
+        length => {
+            bytes.push(mask | 126);
+            bytes.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(key.as_ref().map_or(&[][..], |key| &key[..]));
+    let key = key.unwrap_or_default();
+    let masked = payload.iter().enumerate();
+    bytes.extend(masked.map(|(at, byte)| byte ^ key[at % 4]));
+    bytes
+}
+
+/// A source whose first 16 bytes make the key of RFC 6455 section 1.3.
+pub fn sample(bytes: &mut [u8]) {
+    let nonce = b"the sample nonce";
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = nonce[at % nonce.len()];
+    }
+}
+
+/// A source that keeps a log of what was drawn, a draw an entry.
+#[derive(Clone)]
+pub struct Source {
+    state: Arc<Mutex<(Seeded, Vec<Vec<u8>>)>>,
+}
+
+impl Source {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            state: Arc::new(Mutex::new((Seeded(seed), Vec::new()))),
+        }
+    }
+
+    pub fn boxed(&self) -> Box<dyn sockeye::proto::RandomSource> {
+        let state = Arc::clone(&self.state);
+        Box::new(move |bytes: &mut [u8]| {
+            let (rng, log) = &mut *state.lock().unwrap();
+            rng.fill(bytes);
+            log.push(bytes.to_vec());
+        })
+    }
+
+    pub fn take_log(&self) -> Vec<Vec<u8>> {
+        core::mem::take(&mut self.state.lock().unwrap().1)
+    }
+}
+
+/// A client's handshake after it was given pieces up to its first answer.
+pub struct Judged {
+    pub handshake: ClientHandshake,
+    pub result: Result<Option<Connection>, HandshakeError>,
+    pub consumed: usize,
+    pub rest: Vec<u8>,
+}
+
+/// Gives a client's handshake the pieces, up to its answer.
+pub fn judge(mut handshake: ClientHandshake, pieces: &[Vec<u8>]) -> Judged {
+    let mut consumed = 0;
+    for (at, piece) in pieces.iter().enumerate() {
+        let mut buffer = piece.clone();
+        let mut input = Input::new(&mut buffer);
+        let result = handshake.recv(&mut input, START);
+        consumed += input.consumed();
+        if let Ok(None) = result {
+            assert!(input.is_empty(), "None means that all input was consumed");
+            continue;
+        }
+        let mut rest = input.as_slice().to_vec();
+        rest.extend(pieces[at + 1..].concat());
+        return Judged {
+            handshake,
+            result,
+            consumed,
+            rest,
+        };
+    }
+    Judged {
+        handshake,
+        result: Ok(None),
+        consumed,
+        rest: Vec::new(),
+    }
+}

@@ -1,0 +1,4 @@
+//! TLS under the server and the client, with rustls itself at the other end.
+
+mod client;
+mod server;

@@ -1,0 +1,4 @@
+//! The programs of the package, as processes.
+#![cfg(unix)]
+
+mod bench;
