@@ -2,6 +2,7 @@
 //!
 //! Owns the one promise that text is valid UTF-8. Who fills a message is the assembler.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -317,6 +318,13 @@ impl From<String> for Message<'static> {
     }
 }
 
+/// A text message of one's own; copies what is borrowed.
+impl From<Cow<'_, str>> for Message<'static> {
+    fn from(text: Cow<'_, str>) -> Self {
+        text.into_owned().into()
+    }
+}
+
 /// A binary message of one's own.
 impl From<Vec<u8>> for Message<'static> {
     fn from(bytes: Vec<u8>) -> Self {
@@ -324,82 +332,18 @@ impl From<Vec<u8>> for Message<'static> {
     }
 }
 
+/// A binary message of one's own; copies what is borrowed.
+impl From<Cow<'_, [u8]>> for Message<'static> {
+    fn from(bytes: Cow<'_, [u8]>) -> Self {
+        bytes.into_owned().into()
+    }
+}
+
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        MessageRef::from(self).fmt(f)
-    }
-}
-
-/// A message to send: a kind and its bytes, borrowed from wherever they are.
-///
-/// Made from `&str` and `&String` (text), from byte slices, arrays and `&Vec<u8>` (binary), and
-/// from a received `&Message` or `&MessagePiece`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageRef<'a> {
-    /// A text message.
-    Text(&'a str),
-    /// A binary message.
-    Binary(&'a [u8]),
-}
-
-impl<'a> MessageRef<'a> {
-    /// Text or binary.
-    #[must_use]
-    #[inline]
-    pub const fn kind(self) -> MessageKind {
-        match self {
-            Self::Text(_) => MessageKind::Text,
-            Self::Binary(_) => MessageKind::Binary,
-        }
-    }
-
-    /// The message's bytes.
-    #[must_use]
-    #[inline]
-    pub const fn as_bytes(self) -> &'a [u8] {
-        match self {
-            Self::Text(text) => text.as_bytes(),
-            Self::Binary(bytes) => bytes,
-        }
-    }
-}
-
-impl<'a> From<&'a str> for MessageRef<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a String> for MessageRef<'a> {
-    fn from(text: &'a String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a [u8]> for MessageRef<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Self::Binary(bytes)
-    }
-}
-
-impl<'a, const N: usize> From<&'a [u8; N]> for MessageRef<'a> {
-    fn from(bytes: &'a [u8; N]) -> Self {
-        Self::Binary(bytes)
-    }
-}
-
-impl<'a> From<&'a Vec<u8>> for MessageRef<'a> {
-    fn from(bytes: &'a Vec<u8>) -> Self {
-        Self::Binary(bytes)
-    }
-}
-
-impl<'a> From<&'a Message<'_>> for MessageRef<'a> {
-    #[inline]
-    fn from(message: &'a Message<'_>) -> Self {
-        match message.as_text() {
-            Some(text) => Self::Text(text),
-            None => Self::Binary(message.as_bytes()),
+        match self.as_text() {
+            Some(text) => f.debug_tuple("Text").field(&text).finish(),
+            None => f.debug_tuple("Binary").field(&self.as_bytes()).finish(),
         }
     }
 }
@@ -454,15 +398,5 @@ impl<'b> MessagePiece<'b> {
     #[inline]
     pub fn into_payload(self) -> Payload<'b> {
         self.payload
-    }
-}
-
-/// For [`send_fragment`](super::Connection::send_fragment): a message is passed on as it arrives.
-impl<'a> From<&'a MessagePiece<'_>> for MessageRef<'a> {
-    fn from(piece: &'a MessagePiece<'_>) -> Self {
-        match piece.as_text() {
-            Some(text) => Self::Text(text),
-            None => Self::Binary(piece.as_bytes()),
-        }
     }
 }

@@ -3,13 +3,14 @@
 //! Owns the frames. Which of them a connection takes is its encoder's to say, and sending them
 //! the connection's.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::config::Config;
 use super::extension::{PerMessage, PreparedKey, PreparedUse};
 use super::frame::{FrameHeader, Rsv};
-use super::message::{MessageKind, MessageRef};
+use super::message::MessageKind;
+use crate::proto::message_ref::MessageRef;
+use crate::proto::sync::Arc;
 
 /// A message as a server sends it to many: its frame, and once more encoded by each of the
 /// configuration's extensions that has a form for all connections

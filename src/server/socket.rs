@@ -3,6 +3,7 @@
 use std::boxed::Box;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::string::String;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
@@ -116,6 +117,18 @@ impl<'m, T: Into<MessageRef<'m>>> From<T> for Outgoing<'m> {
 impl<'m> From<Message<'m>> for Outgoing<'m> {
     fn from(message: Message<'m>) -> Self {
         Self::Message(message)
+    }
+}
+
+impl From<String> for Outgoing<'_> {
+    fn from(text: String) -> Self {
+        Self::Message(text.into())
+    }
+}
+
+impl From<Vec<u8>> for Outgoing<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Message(bytes.into())
     }
 }
 

@@ -1,15 +1,18 @@
 //! The hook against an encoder that is wrong, and what the errors of the layers become.
 
+use harness::sansio::runs::Runs;
 use harness::sansio::*;
 use sockeye::Error;
 use sockeye::error::{Fault, HandshakeError, HttpError, LimitError, ProtocolError};
 use sockeye::proto::{
-    DecodeError, Encoding, Extension, ExtensionOffer, PerMessage, PerMessageDecode,
-    PerMessageEncode, PerMessageExtension, Role, Rsv, validate_utf8,
+    Connection, DecodeError, Encoding, Extension, ExtensionOffer, Negotiated, PerMessage,
+    PerMessageDecode, PerMessageEncode, PerMessageExtension, Role, Rsv, parse_extensions,
+    validate_utf8,
 };
 
 extern crate alloc;
 use alloc::sync::Arc;
+use core::time::Duration;
 
 /// Takes away what it was to append to.
 #[derive(Debug)]
@@ -64,6 +67,43 @@ fn an_encoder_that_clears_the_output_is_told_so() {
 #[should_panic(expected = "the extension's encoder took away what it did not append")]
 fn an_encoder_that_clears_the_output_and_declines_is_told_so() {
     send("");
+}
+
+#[test]
+fn what_a_handshake_elsewhere_agreed_on_is_used() {
+    let config = config(|it| it.extensions = vec![Arc::new(Runs::new(Rsv::RSV2))]);
+    let lines = [b"x-unknown".as_slice(), b"x-other; y=1, x-runs"];
+    let (response, extension) = config.accept_extension(lines).unwrap().unwrap();
+    let mut agreed = Negotiated::default();
+    (agreed.subprotocol, agreed.extension) = (Some("chat".into()), Some(extension));
+    let mut server = Connection::server_with(config.clone(), agreed, Duration::ZERO);
+    assert_eq!(server.subprotocol(), Some("chat"));
+
+    let response = response.to_string();
+    let response = parse_extensions([response.as_bytes()]).next().unwrap();
+    let confirmed = config.extensions[0].confirm(&response.unwrap());
+    let mut agreed = Negotiated::default();
+    agreed.extension = Some(confirmed.unwrap().unwrap());
+    let random = Box::new(|key: &mut [u8]| key.fill(1));
+    let mut client = Connection::client_with(config.clone(), random, agreed, Duration::ZERO);
+
+    let mut out = Vec::new();
+    server.send("aaaaaaaaaaaaaaaa", &mut out).unwrap();
+    assert_eq!(out[0], 0xA1, "it is marked by the extension");
+    let seen = drive(&mut client, &out, &[out.len()]);
+    assert_eq!(seen.events, [text("aaaaaaaaaaaaaaaa")]);
+
+    assert!(
+        config
+            .accept_extension([b"x-other".as_slice()])
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        config
+            .accept_extension([b"x-runs, x; =".as_slice()])
+            .is_err()
+    );
 }
 
 #[test]

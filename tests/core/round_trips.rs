@@ -15,9 +15,9 @@ use harness::sansio::*;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
-use sockeye::error::{Fault, ProtocolError};
+use sockeye::error::{Fault, Misuse, ProtocolError};
 use sockeye::proto::{
-    Event, FrameHeader, Input, MessageKind, MessageRef, Opcode, Role, Rsv, Scratch,
+    Event, FrameHeader, Input, MessageKind, MessageRef, Opcode, Role, Rsv, Scratch, Teardown,
 };
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -299,6 +299,19 @@ fn a_servers_echo_of_a_whole_message_is_made_in_place() {
         frames_from(Role::Server, frame.as_bytes())[0].payload,
         [7; 70_000]
     );
+}
+
+#[test]
+fn a_payload_that_is_not_written_to_its_end_is_the_end_of_the_connection() {
+    for role in ROLES {
+        let (mut conn, mut out) = (endpoint(role, &default_config()), Vec::new());
+        let mut payload = conn.send_header(MessageKind::Binary, 3, &mut out).unwrap();
+        payload.mask(&mut [0; 2]);
+        drop(payload);
+        assert_eq!(conn.teardown(), Some(Teardown::Drop));
+        assert_eq!(conn.send("x", &mut out), Err(Misuse::Closed));
+        assert_eq!(conn.poll_timeout(), None);
+    }
 }
 
 #[test]

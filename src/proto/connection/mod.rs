@@ -9,7 +9,6 @@ mod scratch;
 mod send;
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -21,10 +20,12 @@ use super::decoder::FrameDecoder;
 use super::extension::PerMessage;
 use super::frame::{Opcode, Role, Rsv};
 use super::message::{Message, MessageKind, MessagePiece, Payload};
+use super::negotiated::Negotiated;
 use super::random::RandomSource;
 use super::timer::{Progress, Timer, Timers};
 use super::timestamp::Timestamp;
 use crate::error::{Fault, LimitError};
+use crate::proto::sync::Arc;
 
 pub use outgoing::OutgoingPayload;
 pub use scratch::{Scratch, Space};
@@ -87,6 +88,44 @@ enum State {
 ///
 /// After each input or command, in this order: write `out`, look at `teardown`, set the timer to
 /// `poll_timeout`.
+///
+/// # Who bounds `out`
+///
+/// The caller does. The core appends, and never waits. A command appends what it sends. `recv`
+/// returns after each ping that it has answered, so one call appends a pong or a Close at the most,
+/// 131 bytes; only after this endpoint's own Close it goes on, and then appends no more than three
+/// bytes for each that it is given. So look at `out` between two calls, and where too much waits to
+/// be written, stop: keep what the [`Input`](super::Input) has not consumed, read no further and say
+/// so by [`pause`](Self::pause). A peer that sends pings and takes no pongs is then held up by its
+/// own transport.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use sockeye::proto::{Config, Connection, Input};
+///
+/// const MOST: usize = 64 * 1024; // bytes that may wait to be written
+///
+/// # let now = Duration::ZERO;
+/// # let random = |key: &mut [u8]| key.fill(1);
+/// # let mut peer = Connection::client(Arc::new(Config::default()), Box::new(random), now);
+/// # let mut received = Vec::new();
+/// # for _ in 0..10_000 { peer.send_ping(b"forever", &mut received)?; }
+/// let mut connection = Connection::server(Arc::new(Config::default()), now);
+/// let (mut out, mut consumed) = (Vec::new(), 0);
+/// while consumed < received.len() {
+///     let mut input = Input::new(&mut received[consumed..]);
+///     while out.len() <= MOST && connection.recv(&mut input, &mut out, now)?.is_some() {}
+///     consumed += input.consumed();
+///     if out.len() > MOST {
+///         connection.pause(true, now);
+///         // Wait until the transport takes some of it.
+///         out.clear();
+///         connection.pause(false, now);
+///     }
+/// }
+/// assert!(out.capacity() < 3 * MOST);
+/// # Ok::<(), sockeye::Error>(())
+/// ```
 ///
 /// `now` is always the time since one fixed origin of the caller's choice, a [`Duration`] or a
 /// [`Timestamp`].
@@ -171,22 +210,51 @@ struct Ending {
 }
 
 impl Connection {
-    /// The server's end of a connection whose opening handshake was done elsewhere.
-    /// [`ServerHandshake::accept`](super::ServerHandshake::accept) does it here.
+    /// The server's end of a connection whose opening handshake was done elsewhere, and agreed on
+    /// no subprotocol and no extension. [`ServerHandshake`](super::ServerHandshake) does it here.
     #[must_use]
     pub fn server(config: Arc<Config>, now: impl Into<Timestamp>) -> Self {
-        Self::new(config, None, None, None, now)
+        Self::server_with(config, Negotiated::default(), now)
     }
 
-    /// The client's end of a connection whose opening handshake was done elsewhere.
-    /// [`ClientHandshake`](super::ClientHandshake) does it here.
+    /// As [`server`](Self::server), with what the opening handshake agreed on.
+    #[must_use]
+    pub fn server_with(
+        config: Arc<Config>,
+        negotiated: Negotiated,
+        now: impl Into<Timestamp>,
+    ) -> Self {
+        let Negotiated {
+            subprotocol,
+            extension,
+        } = negotiated;
+        Self::new(config, None, extension, subprotocol, now)
+    }
+
+    /// The client's end of a connection whose opening handshake was done elsewhere, and agreed on
+    /// no subprotocol and no extension. [`ClientHandshake`](super::ClientHandshake) does it here.
     #[must_use]
     pub fn client(
         config: Arc<Config>,
         random: Box<dyn RandomSource>,
         now: impl Into<Timestamp>,
     ) -> Self {
-        Self::new(config, Some(random), None, None, now)
+        Self::client_with(config, random, Negotiated::default(), now)
+    }
+
+    /// As [`client`](Self::client), with what the opening handshake agreed on.
+    #[must_use]
+    pub fn client_with(
+        config: Arc<Config>,
+        random: Box<dyn RandomSource>,
+        negotiated: Negotiated,
+        now: impl Into<Timestamp>,
+    ) -> Self {
+        let Negotiated {
+            subprotocol,
+            extension,
+        } = negotiated;
+        Self::new(config, Some(random), extension, subprotocol, now)
     }
 
     pub(super) fn new(

@@ -7,9 +7,9 @@ use core::mem;
 use super::{Connection, Event, Receiving, Scratch, State, Teardown};
 use crate::error::{Fault, ProtocolError};
 use crate::proto::close::{self, CloseCode, CloseFrame, Closed};
-use crate::proto::config::Config;
+use crate::proto::config::{Config, Delivery};
 use crate::proto::decoder::{FramePiece, WholeMessage, take_message};
-use crate::proto::frame::{Opcode, Role, Rsv};
+use crate::proto::frame::{FrameHeader, Opcode, Role, Rsv};
 use crate::proto::input::Input;
 use crate::proto::message::{Message, MessageKind, Payload};
 use crate::proto::timer::Timers;
@@ -94,6 +94,31 @@ impl Connection {
             return None;
         }
         Some(Message::new(kind, Payload::borrowed(bytes, start)))
+    }
+
+    /// Whether the next call of [`recv`](Self::recv) with these bytes returns a message without a
+    /// copy, or the fault that is in it: all of it is there, in one frame that no extension has
+    /// encoded. False says nothing.
+    ///
+    /// For a reader that owns its buffer and hands messages out of it (`fn recv(&mut self) ->
+    /// Message<'_>`): it receives and reads in a loop until this is true, and then receives once
+    /// more for what it returns. Within the loop the compiler would take its buffer for lent.
+    #[must_use]
+    pub fn is_message_next(&self, received: &[u8]) -> bool {
+        if self.state != State::Open
+            || !self.is_between_messages()
+            || self.config.delivery != Delivery::Whole
+        {
+            return false;
+        }
+        matches!(
+            FrameHeader::decode(received),
+            Ok(Some((header, length)))
+                if header.fin
+                    && header.rsv.is_empty()
+                    && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+                    && header.payload_length <= (received.len() - length) as u64
+        )
     }
 
     /// Has [`recv_any`](Self::recv_any) fail the connection.

@@ -1,6 +1,5 @@
 //! Sending: messages, fragments, control frames, and the two ways to send without a copy.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{Connection, State};
@@ -9,8 +8,10 @@ use crate::proto::close::{self, CloseCode, CloseFrame};
 use crate::proto::encoder;
 use crate::proto::extension::Encoding;
 use crate::proto::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
-use crate::proto::message::{Message, MessageKind, MessageRef, Payload};
+use crate::proto::message::{Message, MessageKind, Payload};
+use crate::proto::message_ref::MessageRef;
 use crate::proto::prepared::PreparedMessage;
+use crate::proto::sync::Arc;
 use crate::proto::timestamp::Timestamp;
 
 impl Connection {

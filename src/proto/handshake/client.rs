@@ -3,7 +3,6 @@
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -25,6 +24,7 @@ use crate::proto::http::{
 };
 use crate::proto::input::Input;
 use crate::proto::random::RandomSource;
+use crate::proto::sync::Arc;
 use crate::proto::url::Url;
 
 /// What a client asks for besides the URL.

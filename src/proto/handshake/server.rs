@@ -1,7 +1,6 @@
 //! The server's side of the opening handshake (RFC 6455 section 4.2).
 
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -25,6 +24,7 @@ use crate::proto::http::{
     self, BodyReader, HeadParser, Headers, HttpError, RequestHead, Target, Version, is_token,
 };
 use crate::proto::input::Input;
+use crate::proto::sync::Arc;
 
 /// What a complete request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! What is offered, answered and agreed on (RFC 7692 section 7.1).
 
-
 use super::{Deflate, Direction, WindowBits};
 use crate::proto::extension::grammar::{Extension, ExtensionOffer};
 
