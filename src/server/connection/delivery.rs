@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use super::outcome::{Overflow, Sent};
 use super::{Context, Link};
-use crate::proto::{Instant, PreparedMessage};
+use crate::proto::{PreparedMessage, Timestamp};
 use crate::server::options::Options;
 use crate::server::output::{Keep, KeptPlace, Place, Spares, WriteQueue};
 use crate::server::topics::Topic;
@@ -25,7 +25,7 @@ impl Link {
             return 0;
         }
         let room = max_backpressure.saturating_sub(queue.len());
-        room.min(self.connection.plain_room())
+        room.min(self.connection.plain_below().saturating_sub(1))
     }
 
     #[inline(always)]
@@ -216,13 +216,13 @@ impl<'a> Delivery<'a> {
     pub(in crate::server) fn publish(&mut self, spares: &Spares) {
         if self.keep == Keep::Always && !self.publishes {
             self.publishes = true;
-            self.place = spares.publish(self.message.plain());
+            self.place = spares.publish(self.message.frame());
         }
     }
 
     /// Queues one of the message's frames, without a copy; false if there is no room for it.
     fn push(&mut self, frame: &Arc<[u8]>, queue: &mut WriteQueue, spares: &Spares) -> bool {
-        if Arc::ptr_eq(frame, self.message.plain()) {
+        if Arc::ptr_eq(frame, self.message.frame()) {
             return match &self.place {
                 Some(place) => {
                     queue.push_published(place, spares);
@@ -262,7 +262,7 @@ pub(in crate::server) struct Batch {
     /// Bytes of payload.
     payload: usize,
     /// When the last was published.
-    instant: Instant,
+    instant: Timestamp,
 }
 
 impl Batch {
