@@ -16,7 +16,6 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::connection::Overflow;
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
@@ -36,6 +35,7 @@ use super::shards::Shards;
 use super::shared::Shared;
 use super::sync::Waker;
 use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
+use super::websocket::Overflow;
 use crate::error::Error;
 use crate::net::Clock;
 use crate::proto::{Config, Origins};

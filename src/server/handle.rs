@@ -13,12 +13,12 @@ use std::vec::Vec;
 
 use mio::Token;
 
-use super::connection::Published;
 use super::id::{ConnectionId, Standing};
 use super::observe::{ConnectionStats, Stats};
 use super::run::inbox::{Command, HandleError, Inspect};
 use super::shared::Shared;
 use super::topics::{HistoryEntry, Member, Missed, Position, Publisher, outside};
+use super::websocket::Published;
 #[cfg(feature = "tls")]
 use crate::error::Error;
 use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};

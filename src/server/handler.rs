@@ -5,7 +5,7 @@ mod dispatch;
 
 use std::io;
 
-pub(super) use self::application::{Application, Memory, Open, Over, Stop};
+pub(super) use self::application::{Application, Memory, OpenSession, Over, Stop};
 pub(super) use self::dispatch::instance;
 
 use super::observe::ErrorCause;

@@ -27,7 +27,7 @@ use crate::error::Error;
 use self::stream::Acceptor;
 #[cfg(any(unix, feature = "tls"))]
 pub(super) use self::stream::Stream;
-pub(super) use self::stream::{Carrier, LOCAL, Port, Socket, Tls};
+pub(super) use self::stream::{AcceptedStream, LOCAL, Port, Socket, Tls};
 #[cfg(feature = "tls")]
 pub use self::tls::tls_from_pem;
 #[cfg(unix)]

@@ -70,7 +70,6 @@
 //!   it takes what waits, for two seconds at the most.
 
 mod builder;
-mod connection;
 mod handle;
 mod handler;
 mod http;
@@ -81,7 +80,6 @@ mod limits;
 mod listen;
 mod observe;
 mod options;
-mod output;
 mod proxy;
 mod route;
 mod run;
@@ -93,9 +91,10 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod websocket;
+mod write_queue;
 
 pub use builder::Builder;
-pub use connection::{Outgoing, Overflow, Published, Sent};
 pub use handle::Handle;
 pub use handler::{Cause, End, EndKind, Handler};
 pub use http::{HttpHandler, HttpResponse, Methods, Reject, Reply, Request, StoredRequest};
@@ -115,3 +114,4 @@ pub use topics::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
 pub use topics::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
 pub use topics::{PatternError, TopicOptions, TopicPattern};
 pub use topics::{Position, SubscribeError, Subscribed, TopicLimits};
+pub use websocket::{Outgoing, Overflow, Published, Sent};

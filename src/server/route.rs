@@ -21,13 +21,13 @@ pub use self::deferred::Deferred;
 pub(super) use self::endpoints::Endpoints;
 pub use self::guard::Guard;
 pub(super) use self::router::{Entry, Router};
-use super::connection::Overflow;
 use super::handle::Handle;
 use super::handler::{Handler, instance};
 use super::http::{Reject, Request};
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
+use super::websocket::Overflow;
 use crate::proto::Config;
 
 /// A WebSocket route with settings of its own, for

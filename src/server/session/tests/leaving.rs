@@ -93,9 +93,9 @@ fn a_pause_of_the_applications_as_the_connection_opens_ends_as_well() {
 
 /// A subscription that another thread asked for.
 fn resume(session: &mut Session<Sim>, turn: &mut Turn<'_>) -> Next {
-    let (directory, other) = (&turn.context.shared.directory, ConnectionId::from_u64(99));
+    let (directory, other) = (&turn.worker.shared.directory, ConnectionId::from_u64(99));
     let (_, subscribing) = directory
-        .subscribe("resume", other, turn.context.now)
+        .subscribe("resume", other, turn.worker.now)
         .unwrap();
     directory.unsubscribe("resume", other);
     session.subscribe(&subscribing, turn)

@@ -21,7 +21,7 @@ impl Handler for Ends {
     }
 }
 
-fn open() -> (Hub<Sim>, Sim, Ends) {
+fn open() -> (Sessions<Sim>, Sim, Ends) {
     let ends = Ends::default();
     let (mut hub, sim, token) = hub(Server::builder().route("/q", ends.clone()));
     give(&mut hub, &sim, token, UPGRADE, ms(0));

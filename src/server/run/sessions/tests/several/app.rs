@@ -120,9 +120,9 @@ impl Several {
             let conn = ledger.conn(socket.id());
             conn.owes_drain |= buffered > 0 && socket.is_open();
             // Also what it catches up with is in the way of its own.
-            conn.lossy |= buffered + SHORT > limit || socket.io().context.inbox.own() != 0;
+            conn.lossy |= buffered + SHORT > limit || socket.io().worker.inbox.own() != 0;
         }
-        ledger.seen.caught_up += u64::from(socket.io().context.inbox.own() != 0);
+        ledger.seen.caught_up += u64::from(socket.io().worker.inbox.own() != 0);
     }
 
     fn send(&self, socket: &mut Socket<'_, ()>, filling: usize) {
