@@ -11,7 +11,8 @@ use super::http::StoredRequest;
 use super::id::ConnectionId;
 use super::observe::ConnectionStats;
 use super::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed, outside};
-use super::websocket::{Outgoing, Published, Sent, SocketIo};
+pub use super::websocket::{Outgoing, Overflow, Sent};
+use super::websocket::{Published, SocketIo};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 
@@ -64,7 +65,8 @@ pub enum SocketState {
 ///
 /// ```
 /// use sockeye::proto::Message;
-/// use sockeye::server::{End, Handler, PresenceChange, Socket};
+/// use sockeye::server::{End, Handler, Socket};
+/// use sockeye::server::topics::PresenceChange;
 ///
 /// struct Room;
 ///
@@ -76,7 +78,7 @@ pub enum SocketState {
 ///         if let Err(refused) = socket.subscribe("room") {
 ///             _ = socket.send(&refused.to_string());
 ///         }
-///         _ = socket.join("room", &name, "{}", |change| match change {
+///         _ = socket.join_presence("room", &name, "{}", |change| match change {
 ///             PresenceChange::Joined(member) => Some(format!("{} is here", member.user).into()),
 ///             _ => None,
 ///         });
@@ -88,7 +90,7 @@ pub enum SocketState {
 ///     }
 ///
 ///     fn on_close(&self, socket: &mut Socket<'_, String>, _: &End) {
-///         socket.leave("room", |change| match change {
+///         socket.leave_presence("room", |change| match change {
 ///             PresenceChange::Left(member) => Some(format!("{} has left", member.user).into()),
 ///             _ => None,
 ///         });
@@ -341,7 +343,7 @@ impl<'a, S> Socket<'a, S> {
     ///
     /// # Errors
     /// [`PresenceError`]; nothing changed then.
-    pub fn join(
+    pub fn join_presence(
         &mut self,
         topic: &str,
         user: &str,
@@ -357,8 +359,8 @@ impl<'a, S> Socket<'a, S> {
     }
 
     /// Changes the data of the user this connection is in the topic as; announced as by
-    /// [`join`](Self::join).
-    pub fn update(
+    /// [`join_presence`](Self::join_presence).
+    pub fn update_presence(
         &mut self,
         topic: &str,
         data: &str,
@@ -370,8 +372,8 @@ impl<'a, S> Socket<'a, S> {
         })
     }
 
-    /// Leaves the presence of a topic; announced as by [`join`](Self::join).
-    pub fn leave(
+    /// Leaves the presence of a topic; announced as by [`join_presence`](Self::join_presence).
+    pub fn leave_presence(
         &mut self,
         topic: &str,
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
@@ -401,7 +403,7 @@ impl<'a, S> Socket<'a, S> {
     /// see [`max_inbox`](super::Builder::max_inbox).
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<MessageRef<'m>>) -> Published {
         let message = self.prepare(message);
-        self.publish_prepared(topic, &message, false)
+        self.publish_prepared(topic, &message)
     }
 
     /// Publishes a message to all subscribers of a topic, this connection included if it is one.
@@ -411,18 +413,17 @@ impl<'a, S> Socket<'a, S> {
         message: impl Into<MessageRef<'m>>,
     ) -> Published {
         let message = self.prepare(message);
-        self.publish_prepared(topic, &message, true)
+        self.publish_prepared_to_all(topic, &message)
     }
 
-    /// As [`publish`](Self::publish), or with `to_self` as
-    /// [`publish_to_all`](Self::publish_to_all), with a message that was prepared once.
-    pub fn publish_prepared(
-        &mut self,
-        topic: &str,
-        message: &PreparedMessage,
-        to_self: bool,
-    ) -> Published {
-        self.io.publish(topic, to_self, false, |_| message)
+    /// As [`publish`](Self::publish), with a message that was prepared once.
+    pub fn publish_prepared(&mut self, topic: &str, message: &PreparedMessage) -> Published {
+        self.io.publish(topic, false, false, |_| message)
+    }
+
+    /// As [`publish_to_all`](Self::publish_to_all), with a message that was prepared once.
+    pub fn publish_prepared_to_all(&mut self, topic: &str, message: &PreparedMessage) -> Published {
+        self.io.publish(topic, true, false, |_| message)
     }
 
     /// As [`publish_to_all`](Self::publish_to_all), with a message that is made once its position is

@@ -3,7 +3,8 @@
 
 use super::single::{UPGRADE, give, hub, ms};
 use super::*;
-use crate::server::{Deferred, HttpResponse, Route};
+use crate::server::route::Deferred;
+use crate::server::{HttpResponse, Route};
 
 /// Keeps the end that it is told.
 #[derive(Clone, Default)]
