@@ -100,7 +100,7 @@ pub use handle::Handle;
 pub use handler::{End, Handler};
 #[doc(inline)]
 pub use http::{HttpResponse, Reject, Request};
-pub use id::ConnectionId;
+pub use id::{ConnectionId, ConnectionIdError};
 #[doc(inline)]
 pub use listen::Listener;
 #[doc(inline)]
