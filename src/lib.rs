@@ -118,6 +118,8 @@
 //! Without any, the crate is [`proto`] and [`error`], `no_std` with `alloc`, on sha1_smol and
 //! base64 alone.
 #![no_std]
+// docs.rs marks what a feature adds; that takes a nightly rustdoc.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 #[cfg(any(
