@@ -13,15 +13,12 @@ use std::vec::Vec;
 
 use mio::Token;
 
-use super::history::{HistoryEntry, Missed};
+use super::connection::Published;
 use super::id::{ConnectionId, Standing};
-use super::inbox::{Command, HandleError, Inspect};
-use super::metrics::Stats;
-use super::observer::ConnectionStats;
-use super::presence::Member;
+use super::observe::{ConnectionStats, Stats};
+use super::run::inbox::{Command, HandleError, Inspect};
 use super::shared::Shared;
-use super::socket::Published;
-use super::topics::{Position, Publisher, outside};
+use super::topics::{HistoryEntry, Member, Missed, Position, Publisher, outside};
 #[cfg(feature = "tls")]
 use crate::error::Error;
 use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use mio::Token;
 
-use super::slab;
+use super::run::slab;
 use super::sync::atomic::{AtomicU32, Ordering};
 
 /// A connection of this server, for as long as it lives and never again after it.
@@ -128,7 +128,7 @@ impl Standings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::slab::Slab;
+    use crate::server::run::slab::Slab;
 
     #[test]
     fn a_connection_stands_as_it_was_told_and_the_next_in_its_place_is_another() {

@@ -1,6 +1,9 @@
 //! Where a server listens, and how: TCP addresses, Unix sockets, sockets that are handed in.
 
+mod stream;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 #[cfg(unix)]
 mod unix;
 
@@ -19,9 +22,14 @@ use std::vec::Vec;
 
 use socket2::SockRef;
 
-use super::carrier::{Acceptor, Port, Tls};
 use crate::error::Error;
 
+use self::stream::Acceptor;
+#[cfg(any(unix, feature = "tls"))]
+pub(super) use self::stream::Stream;
+pub(super) use self::stream::{Carrier, LOCAL, Port, Socket, Tls};
+#[cfg(feature = "tls")]
+pub use self::tls::tls_from_pem;
 #[cfg(unix)]
 pub(super) use self::unix::SocketFile;
 

@@ -22,17 +22,17 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
-use super::endpoints::Endpoints;
-use super::handler::{Application, EndKind};
+use super::connection::{Batch, Context, Delivery, Given, Peers, Remote, Sent, SocketIo, Told};
+use super::handler::{Application, EndKind, Open};
 use super::id::ConnectionId;
 use super::limits::Permit;
-use super::link::{Batch, Context, Delivery, Given, Open, Peers, Remote, SocketIo, Told};
-use super::observer::ConnectionStats;
+use super::observe::ConnectionStats;
 use super::options::Options;
-use super::socket::Sent;
-use super::timer_wheel::Tick;
+use super::output::{Spares, WriteQueue};
+use super::route::Endpoints;
+use super::run::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};
-use crate::net::{Spares, Transport, WriteQueue};
+use crate::net::Transport;
 use crate::proto::{ServerHandshake, Spare};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
@@ -456,7 +456,7 @@ impl<T: Transport> Session<T> {
             peers: turn.peers,
         };
         #[cfg(feature = "tracing")]
-        let _span = super::trace::connection_span(turn.id, self.remote.peer).entered();
+        let _span = super::observe::connection_span(turn.id, self.remote.peer).entered();
         // The session is whole after each of the calls it makes through the socket, and the
         // application is not asked again but for its end.
         if catch_unwind(AssertUnwindSafe(|| call(application, &mut io))).is_err() {

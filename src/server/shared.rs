@@ -1,7 +1,7 @@
 //! What the workers of a server share, and handles and sockets reach: none of it on the way of a
 //! message but counters that each worker has for itself.
 //!
-//! What only the opening of a connection needs is in [`Endpoints`](super::endpoints::Endpoints).
+//! What only the opening of a connection needs is in [`Endpoints`](super::route::Endpoints).
 
 use std::boxed::Box;
 use std::io;
@@ -11,16 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::vec::Vec;
 
-use super::balance::Load;
 use super::handler::End;
 use super::id::{ConnectionId, Standing, Standings};
-use super::inbox::Inbox;
 use super::limits::{ConnectionCounts, Keyed};
-use super::metrics::{ErrorCause, HandshakeFailure, Metrics, Stats};
-use super::observer::{ConnectionStats, FailedHandshake, Observer};
-use super::presence::{Presence, PresenceChange, PresenceError};
+use super::observe::{
+    ConnectionStats, ErrorCause, FailedHandshake, HandshakeFailure, Metrics, Observer, Stats,
+};
+use super::run::balance::Load;
+use super::run::inbox::Inbox;
 use super::shards::Shards;
-use super::topics::Directory;
+use super::topics::{Directory, Presence, PresenceChange, PresenceError};
 use crate::net::Clock;
 use crate::proto::Config;
 
@@ -42,7 +42,7 @@ pub(super) struct Shared {
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) by_address: Option<Keyed<IpAddr>>,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<Arc<super::tls::Tls>>,
+    pub(super) tls: Option<Arc<super::listen::Tls>>,
     /// Those of each worker, apart from each other: no two write to one cache line.
     pub(super) metrics: Vec<Arc<Metrics>>,
 }

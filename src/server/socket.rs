@@ -1,83 +1,19 @@
 //! A connection in the hands of its handler: what it can be asked and told.
 
-use std::boxed::Box;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use std::vec::Vec;
 
+use super::connection::{Outgoing, Published, Sent, SocketIo};
 use super::handle::Handle;
 use super::handler::EndKind;
+use super::http::StoredRequest;
 use super::id::ConnectionId;
-use super::link::SocketIo;
-use super::observer::ConnectionStats;
-use super::presence::{PresenceChange, PresenceError};
-use super::topics::{Position, SubscribeError, Subscribed, outside};
+use super::observe::ConnectionStats;
+use super::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed, outside};
 use crate::error::Misuse;
-use crate::proto::{self, CloseCode, Encoding, Message, MessageRef, PreparedMessage};
-
-/// What becomes of a message that would take the bytes that wait for a peer over
-/// [`max_backpressure`](super::Builder::max_backpressure).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// It is dropped; what waits is sent.
-    #[default]
-    DropNewest,
-    /// The oldest messages that wait are dropped to make room. From the first byte that waits on,
-    /// each message is queued on its own, which costs a buffer for each, and compressed for
-    /// itself, so that none refers to one that was dropped.
-    DropOldest,
-    /// The connection is closed with 1013, and nothing but the Close is sent any more.
-    Close,
-}
-
-/// What became of a message given to [`Socket::send`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// It leaves with this turn's write; nothing waits before it. If the transport doesn't take all
-    /// of that, [`Handler::on_drain`](super::Handler::on_drain) follows.
-    Sent,
-    /// It waits behind a backlog; [`Handler::on_drain`](super::Handler::on_drain) follows.
-    Queued,
-    /// It was not sent: the connection is closing, or the backlog would go over
-    /// [`max_backpressure`](super::Builder::max_backpressure).
-    /// [`Handler::on_drain`](super::Handler::on_drain) follows in the second case, unless nothing
-    /// waits: then the message alone is too long.
-    Dropped,
-}
-
-/// What became of a message that was published: for the subscribers that were given it at once, and
-/// how many others have it on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Published {
-    /// Subscribers that nothing waits for.
-    pub sent: usize,
-    /// Subscribers it waits for behind a backlog.
-    pub queued: usize,
-    /// Subscribers it was not sent to.
-    pub dropped: usize,
-    /// Subscribers that it is on its way to: those on other workers, and those of this one where
-    /// something is before it.
-    pub waiting: usize,
-    /// Its place in the topic; None if it was refused.
-    pub position: Option<Position>,
-    /// A worker with subscribers has no room for it
-    /// ([`max_inbox`](super::Builder::max_inbox)): nobody gets it, and it is not in the history.
-    pub refused: bool,
-}
-
-impl Published {
-    pub(super) fn count(&mut self, sent: Sent) {
-        *match sent {
-            Sent::Sent => &mut self.sent,
-            Sent::Queued => &mut self.queued,
-            Sent::Dropped => &mut self.dropped,
-        } += 1;
-    }
-}
+use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 
 /// Where a connection stands (RFC 6455 section 4.1, 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,72 +24,6 @@ pub enum SocketState {
     Closing,
     /// It is over: in [`Handler::on_close`](super::Handler::on_close).
     Closed,
-}
-
-/// A message to send: borrowed text or bytes, or a received message itself.
-///
-/// Giving a received message by value, as an echo or a relay does, lets a large one leave in the
-/// buffer it came in.
-// With a tag of its own: hidden within a message's buffer, the compiler would look for it in one
-// that it has just made.
-#[derive(Debug)]
-#[repr(u8)]
-pub enum Outgoing<'m> {
-    /// Text or bytes from anywhere.
-    Ref(MessageRef<'m>),
-    /// A received message.
-    Message(Message<'m>),
-    /// A message that was prepared once for many.
-    Prepared(&'m PreparedMessage),
-}
-
-impl<'m, T: Into<MessageRef<'m>>> From<T> for Outgoing<'m> {
-    fn from(message: T) -> Self {
-        Self::Ref(message.into())
-    }
-}
-
-impl<'m> From<Message<'m>> for Outgoing<'m> {
-    fn from(message: Message<'m>) -> Self {
-        Self::Message(message)
-    }
-}
-
-impl<'m> From<&'m PreparedMessage> for Outgoing<'m> {
-    fn from(message: &'m PreparedMessage) -> Self {
-        Self::Prepared(message)
-    }
-}
-
-/// The request of an opening handshake, kept beyond it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StoredRequest {
-    /// The request target: path and query, as sent.
-    pub target: Box<str>,
-    /// The headers in their order.
-    pub headers: Vec<(Box<str>, Box<[u8]>)>,
-}
-
-impl StoredRequest {
-    pub(super) fn new(request: &proto::Request<'_>) -> Self {
-        Self {
-            target: request.target().into(),
-            headers: request
-                .headers()
-                .iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        }
-    }
-
-    /// The value of the first header of this name, if it is text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut named = self.headers.iter();
-        let (_, value) = named.find(|(it, _)| it.eq_ignore_ascii_case(name))?;
-        core::str::from_utf8(value).ok()
-    }
 }
 
 /// A connection in the hands of its handler, with the application's state.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Response};
+use crate::server::connection::Link;
 use crate::server::handler::EndKind;
-use crate::server::link::Link;
-use crate::server::metrics::HandshakeFailure;
+use crate::server::observe::HandshakeFailure;
 use crate::server::options::Options;
 
 impl<T: Transport> Session<T> {

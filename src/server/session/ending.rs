@@ -11,7 +11,7 @@ use crate::error::{Fault, HandshakeError, LimitError};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Response, Teardown};
 use crate::server::handler::{End, EndKind};
-use crate::server::metrics::HandshakeFailure;
+use crate::server::observe::HandshakeFailure;
 
 /// What peers are told by a server that stops.
 const STOPS: &str = "the server stops";

@@ -15,19 +15,13 @@ use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::HandshakeError;
 use crate::net::{Agreed, Transport};
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
-use crate::server::accepted::Accepted;
-use crate::server::deferred::{Answer, Decided, Slot};
-use crate::server::endpoints::Endpoints;
+use crate::server::connection::{Link, Remote};
 use crate::server::handle::Handle;
-use crate::server::handler::{Application, Decision};
-use crate::server::http::{HttpResponse, Request};
-use crate::server::link::{Link, Open, Remote};
-use crate::server::metrics::HandshakeFailure;
-use crate::server::observer::FailedHandshake;
+use crate::server::handler::{Application, Open};
+use crate::server::http::{Answer, HttpResponse, Reject, Request, Slot, StoredRequest};
+use crate::server::observe::{FailedHandshake, HandshakeFailure};
 use crate::server::proxy::ProxyHeader;
-use crate::server::reject::Reject;
-use crate::server::route::Endpoint;
-use crate::server::socket::StoredRequest;
+use crate::server::route::{Accepted, Decided, Decision, Endpoint, Endpoints};
 
 /// Requests, until one of them is an opening handshake.
 pub(super) struct Opening {

@@ -9,9 +9,8 @@ use std::vec::Vec;
 use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
-use crate::server::events::{CORK_LIMIT, Memory, Over, Stop};
-use crate::server::handler::EndKind;
-use crate::server::link::{Open, SocketIo};
+use crate::server::connection::{CORK_LIMIT, SocketIo};
+use crate::server::handler::{EndKind, Memory, Open, Over, Stop};
 
 impl<T: Transport> Session<T> {
     /// The usual turn, of an [undisturbed](Session::is_undisturbed) session: what others sent to it
@@ -247,7 +246,7 @@ impl<T: Transport> Session<T> {
         };
         let Open { link, application } = &mut **open;
         #[cfg(feature = "tracing")]
-        let _span = crate::server::trace::connection_span(turn.id, self.remote.peer).entered();
+        let _span = crate::server::observe::connection_span(turn.id, self.remote.peer).entered();
         let mut io = SocketIo {
             id: turn.id,
             context: turn.context,

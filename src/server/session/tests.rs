@@ -9,16 +9,18 @@ use std::vec;
 
 use mio::Token;
 
-use super::super::builder::{Builder, Parts};
 use super::super::handler::{End, Handler};
-use super::super::hub::RECEIVE_BUFFER;
-use super::super::inbox::{Command, Inbox};
 use super::super::shared::Shared;
-use super::super::socket::{Published, Socket};
 use super::super::topics::{SubscribeError, Topic};
-use super::super::wire::{Random, Sim, Wire};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
+use crate::server::builder::Builder;
+use crate::server::connection::Published;
+use crate::server::run::inbox::{Command, Inbox};
+use crate::server::run::server::Parts;
+use crate::server::run::sessions::RECEIVE_BUFFER;
+use crate::server::socket::Socket;
+use crate::server::tests::wire::{Random, Sim, Wire};
 
 mod calls;
 mod deadlines;

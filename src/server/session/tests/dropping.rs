@@ -3,10 +3,10 @@
 
 use super::*;
 #[cfg(feature = "deflate")]
-use crate::net::Keep;
-#[cfg(feature = "deflate")]
 use crate::proto::PreparedMessage;
-use crate::server::socket::Overflow;
+use crate::server::connection::Overflow;
+#[cfg(feature = "deflate")]
+use crate::server::output::Keep;
 
 /// A session that drops its oldest, behind a backlog of one echo.
 fn behind_a_backlog(change: impl FnOnce(&mut Config), head: &[u8], limit: usize) -> Rig {

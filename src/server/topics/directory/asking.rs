@@ -5,11 +5,11 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::Directory;
-use crate::server::history::{HistoryEntry, Missed};
 use crate::server::id::ConnectionId;
 use crate::server::sync::atomic::Ordering;
 use crate::server::sync::lock;
 use crate::server::topics::Position;
+use crate::server::topics::history::{HistoryEntry, Missed};
 use crate::server::topics::topic::{Topic, assert_inside, outside};
 
 impl Directory {

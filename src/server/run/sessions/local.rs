@@ -1,0 +1,290 @@
+//! What one session, or a command, brings to the others of the worker: messages and subscriptions.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::vec::Vec;
+
+use mio::Token;
+
+use super::burst::Burst;
+use super::pending::{Pending, Stop};
+use crate::net::Transport;
+use crate::server::connection::{Delivery, Given, Peers, Published};
+use crate::server::observe::Metrics;
+use crate::server::output::Spares;
+use crate::server::run::inbox::{Command, Inbox, Publication};
+use crate::server::run::slab;
+use crate::server::session::Session;
+use crate::server::topics::{Local, Topic};
+
+/// The sessions of the worker that are not being driven.
+pub(super) struct Others<'h, T> {
+    pub(super) sessions: slab::Others<'h, Session<T>>,
+    pub(super) exchange: &'h mut Exchange,
+    pub(super) spares: &'h Spares,
+}
+
+/// What sessions reach each other by.
+#[derive(Default)]
+pub(super) struct Exchange {
+    pub(super) topics: Local,
+    pub(super) burst: Burst,
+    pub(super) pending: Pending,
+    /// Sessions to be driven without an event of theirs.
+    pub(super) again: VecDeque<Token>,
+    /// Sessions that publish faster than is taken: they are read from once there is room.
+    pub(super) throttled: Vec<Token>,
+    /// How many deliveries the turn has left.
+    pub(super) deliveries: usize,
+    /// How many of those that are to be driven again have been given messages by the last slice of
+    /// commands.
+    pub(super) fence: usize,
+}
+
+impl<T: Transport> Others<'_, T> {
+    /// Gives a message to one session; false if that has no room for it, and is to be waited for.
+    pub(super) fn send(&mut self, token: Token, delivery: &mut Delivery<'_>) -> bool {
+        self.end_burst();
+        let mut tally = Tally::default();
+        let mut taken = true;
+        if let Some(session) = self.sessions.get_mut(token) {
+            let again = &mut self.exchange.again;
+            taken = tally.deliver(session, token, delivery, self.spares, again);
+        }
+        tally.count(&delivery.context.metrics);
+        taken
+    }
+
+    /// Gives what has gathered to those it is for.
+    pub(super) fn end_burst(&mut self) {
+        self.exchange
+            .burst
+            .end(&mut self.sessions, &self.exchange.topics, self.spares);
+    }
+
+    /// Gives a message to the subscribers of its topic that come behind `cursor`: to all of them,
+    /// or up to where it has to stop; then `cursor` is the last one that has it.
+    pub(super) fn fan_out(
+        &mut self,
+        topic: &Arc<Topic>,
+        offset: u64,
+        except: Option<Token>,
+        mut delivery: Delivery<'_>,
+        cursor: &mut Option<Token>,
+    ) -> (Published, Option<Stop>) {
+        let Exchange {
+            topics,
+            burst,
+            again,
+            deliveries,
+            ..
+        } = &mut *self.exchange;
+        let mut tally = Tally::default();
+        let Some(subscribers) = topics.of(&topic.name) else {
+            return (tally.published, None);
+        };
+        if subscribers.len() > 1 {
+            delivery.publish(self.spares);
+        }
+        let whole = cursor.is_none() && subscribers.all_take(offset);
+        let mut next_room = None;
+        if whole
+            && burst.is_of(topic, except)
+            && let Some(message) = delivery.batch()
+        {
+            let sessions = &mut self.sessions;
+            let room = || {
+                let mut least = usize::MAX;
+                for token in subscribers.all() {
+                    if Some(token) == except {
+                        continue;
+                    }
+                    if let Some(session) = sessions.get_mut(token) {
+                        least = least.min(session.room_for_batch());
+                    }
+                    if least == 0 {
+                        break;
+                    }
+                }
+                least
+            };
+            let length = message.len();
+            if burst.gather(message, room) {
+                tally.published.sent = burst.subscribers;
+                tally.queued = (burst.subscribers * length) as i64;
+                return (tally.count(&delivery.context.metrics), None);
+            }
+            // What takes no message takes no other: not looked for again.
+            next_room = (!burst.is_gathering()).then_some(0);
+        }
+        burst.end(&mut self.sessions, topics, self.spares);
+        let (mut stop, mut given, most) = (None, 0, *deliveries);
+        let mut give = |token| {
+            if Some(token) == except {
+                return true;
+            }
+            if given == most {
+                stop = Some(Stop::Budget);
+                return false;
+            }
+            if let Some(session) = self.sessions.get_mut(token)
+                && !tally.deliver(session, token, &mut delivery, self.spares, again)
+            {
+                stop = Some(Stop::Full(token, delivery.len()));
+                return false;
+            }
+            given += 1;
+            true
+        };
+        match whole {
+            true => _ = subscribers.all().all(&mut give),
+            false => _ = subscribers.takers(offset, *cursor).all(&mut give),
+        }
+        *deliveries -= given;
+        let Published {
+            queued, dropped, ..
+        } = tally.published;
+        match stop {
+            Some(_) if given > 0 => {
+                let takers = subscribers.takers(offset, *cursor);
+                *cursor = takers.filter(|it| Some(*it) != except).nth(given - 1);
+            }
+            None if whole && delivery.is_published() && queued + dropped == 0 && !tally.passed => {
+                burst.begin(topic, except, tally.published.sent, next_room);
+            }
+            _ => {}
+        }
+        (tally.count(&delivery.context.metrics), stop)
+    }
+}
+
+/// What came of a message for sessions that are not being driven.
+#[derive(Default)]
+struct Tally {
+    published: Published,
+    /// By how much what waits has grown; below zero where it was dropped for this.
+    queued: i64,
+    /// One of them had it already.
+    passed: bool,
+}
+
+impl Tally {
+    /// Gives the message to a session and has it driven, which writes it; false if it has no room
+    /// for it, and is to be waited for.
+    #[inline(always)]
+    fn deliver<T: Transport>(
+        &mut self,
+        session: &mut Session<T>,
+        token: Token,
+        delivery: &mut Delivery<'_>,
+        spares: &Spares,
+        again: &mut VecDeque<Token>,
+    ) -> bool {
+        let before = session.queued_bytes();
+        let given = session.deliver(delivery, spares);
+        self.queued += session.queued_bytes() as i64 - before as i64;
+        match given {
+            Given::Sent(sent) => self.published.count(sent),
+            Given::Passed => {
+                self.passed = true;
+                return true;
+            }
+            Given::Later => return false,
+        }
+        if !session.queued {
+            session.queued = true;
+            again.push_back(token);
+        }
+        true
+    }
+
+    fn count(self, metrics: &Metrics) -> Published {
+        let Published {
+            sent,
+            queued,
+            dropped,
+            ..
+        } = self.published;
+        metrics.messages_sent.add((sent + queued) as u64);
+        metrics.dropped.add(dropped as u64);
+        let gauge = &metrics.queued_bytes;
+        gauge.set(gauge.value().wrapping_add_signed(self.queued));
+        self.published
+    }
+}
+
+impl<T: Transport> Peers for Others<'_, T> {
+    fn known(&self, topic: &str) -> Option<Arc<Topic>> {
+        let Exchange { topics, burst, .. } = &*self.exchange;
+        let found = burst.topic(topic);
+        found
+            .or_else(|| topics.of(topic).map(|it| &it.topic))
+            .cloned()
+    }
+
+    fn may_deliver(&self) -> bool {
+        self.exchange.deliveries > 0
+    }
+
+    fn number(&self) -> u64 {
+        self.exchange.pending.direct()
+    }
+
+    fn deliver(
+        &mut self,
+        topic: &Arc<Topic>,
+        offset: u64,
+        except: Option<Token>,
+        delivery: Delivery<'_>,
+    ) -> Published {
+        let (message, context) = (delivery.message, delivery.context);
+        let mut cursor = None;
+        let (mut published, stop) = self.fan_out(topic, offset, except, delivery, &mut cursor);
+        if let Some(stop) = stop {
+            // The rest follows from here, before all that comes.
+            let publication = Publication {
+                topic: Arc::clone(topic),
+                message: message.clone(),
+                offset,
+                except,
+            };
+            let subscribers = self.exchange.topics.of(&topic.name);
+            let left = subscribers.into_iter();
+            let left = left.flat_map(|it| it.takers(offset, cursor));
+            published.waiting += left.filter(|it| Some(*it) != except).count();
+            let pending = &mut self.exchange.pending;
+            pending.resume(publication, cursor, stop, context.now, &context.inbox);
+        }
+        published
+    }
+
+    fn subscribe(&mut self, topic: &Arc<Topic>, token: Token, begun: u64) {
+        self.exchange.topics.insert(topic, token, begun);
+    }
+
+    fn unsubscribe(&mut self, topic: &str, token: Token) {
+        self.exchange.topics.remove(topic, token);
+    }
+
+    fn begun(&self, topic: &str, token: Token) -> Option<u64> {
+        self.exchange.topics.of(topic)?.begun(token)
+    }
+
+    fn direct_for(&self, token: Token) -> Option<(u64, Command)> {
+        self.exchange.pending.direct_for(token)
+    }
+
+    fn next_for(
+        &mut self,
+        token: Token,
+        after: u64,
+        until: u64,
+        inbox: &Inbox,
+    ) -> Option<(u64, Command)> {
+        self.exchange.pending.next_for(token, after, until, inbox)
+    }
+
+    fn throttle(&mut self, token: Token) {
+        self.exchange.throttled.push(token);
+    }
+}
