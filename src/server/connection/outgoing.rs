@@ -12,6 +12,7 @@ use crate::proto::{Message, MessageRef, PreparedMessage};
 // With a tag of its own: hidden within a message's buffer, the compiler would look for it in one
 // that it has just made.
 #[derive(Debug)]
+#[non_exhaustive]
 #[repr(u8)]
 pub enum Outgoing<'m> {
     /// Text or bytes from anywhere.
