@@ -157,7 +157,10 @@ fn echo(socket: &mut Socket<'_, Conversation>, message: &Message<'_>) -> Result<
         2 => {
             for (fragment, fin) in fragments(message.into()) {
                 socket.ping(b"between")?;
-                socket.send_fragment(fragment, fin)?;
+                match fin {
+                    false => socket.send_fragment(fragment)?,
+                    true => socket.send_last_fragment(fragment)?,
+                };
             }
             return Ok(());
         }
@@ -313,7 +316,10 @@ fn converse(url: &str, row: &str) -> Result<String, Failure> {
             if place % 3 == 0 {
                 for (fragment, fin) in fragments(message) {
                     client.ping(b"between")?;
-                    client.send_fragment(fragment, fin)?;
+                    match fin {
+                        false => client.send_fragment(fragment)?,
+                        true => client.send_last_fragment(fragment)?,
+                    }
                 }
             } else {
                 client.send(message)?;

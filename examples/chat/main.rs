@@ -390,11 +390,10 @@ fn list(request: &Request<'_>) -> HttpResponse {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let options = common::Options::read(&[("--listen", "127.0.0.1:9001")])?;
-    let history = MemoryHistory::new(HistoryLimits {
-        max_messages: HISTORY,
-        max_age: HISTORY_AGE,
-        ..HistoryLimits::default()
-    });
+    let mut limits = HistoryLimits::default();
+    limits.max_messages = HISTORY;
+    limits.max_age = HISTORY_AGE;
+    let history = MemoryHistory::new(limits);
     let mut config = Config::default();
     config.max_message_size = MAX_MESSAGE;
     let page = || common::page(include_str!("index.html"));

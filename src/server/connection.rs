@@ -39,7 +39,7 @@ use super::output::{Keep, WriteQueue};
 use super::run::inbox::DIRECT;
 use super::topics::SubscribeError;
 use crate::error::Misuse;
-use crate::proto::{CloseCode, Connection, Instant, PreparedMessage};
+use crate::proto::{CloseCode, Connection, PreparedMessage, Timestamp};
 
 /// Who is at the other end.
 pub(super) struct Remote {
@@ -122,9 +122,9 @@ impl Rare {
 
 /// What a connection sent and received.
 struct Account {
-    opened: Instant,
+    opened: Timestamp,
     /// When it last sent a message, or was opened.
-    sent: Instant,
+    sent: Timestamp,
     messages_received: u64,
     bytes_received: u64,
     messages_sent: u64,
@@ -133,7 +133,7 @@ struct Account {
 
 impl Account {
     #[inline]
-    fn sent(&mut self, messages: u64, bytes: usize, now: Instant) {
+    fn sent(&mut self, messages: u64, bytes: usize, now: Timestamp) {
         self.messages_sent += messages;
         self.bytes_sent += bytes as u64;
         self.sent = now;
@@ -179,7 +179,7 @@ impl Link {
         now: Duration,
     ) -> ConnectionStats {
         let account = &self.account;
-        let active = account.sent.max(self.connection.data_received());
+        let active = account.sent.max(self.connection.last_data());
         let request = self.rare.as_ref().and_then(|it| it.request.as_ref());
         ConnectionStats {
             id,
@@ -272,13 +272,13 @@ impl Link {
 
     /// A message of `length` bytes is on its way; what became of it.
     #[inline]
-    pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Instant) -> Sent {
+    pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Timestamp) -> Sent {
         self.account.sent(1, length, now);
         self.tell_sent(queue)
     }
 
     /// As [`sent`](Self::sent), of a part of a message.
-    fn appended(&mut self, queue: &WriteQueue, length: usize, now: Instant) -> Sent {
+    fn appended(&mut self, queue: &WriteQueue, length: usize, now: Timestamp) -> Sent {
         self.account.sent(0, length, now);
         self.tell_sent(queue)
     }

@@ -203,7 +203,10 @@ impl End {
     pub(super) fn new(kind: EndKind, connection: &Connection) -> Self {
         let sent = match kind {
             EndKind::Closed(_) => None,
-            _ => connection.own_close(),
+            _ => connection.sent_close().map(|(code, reason)| CloseFrame {
+                code,
+                reason: reason.into(),
+            }),
         };
         Self { kind, sent }
     }

@@ -99,7 +99,7 @@ pub use connection::{Outgoing, Overflow, Published, Sent};
 pub use handle::Handle;
 pub use handler::{Cause, End, EndKind, Handler};
 pub use http::{HttpHandler, HttpResponse, Methods, Reject, Reply, Request, StoredRequest};
-pub use id::ConnectionId;
+pub use id::{ConnectionId, ConnectionIdError};
 pub use limits::{Excess, Rate, RateLimit};
 #[cfg(feature = "tls")]
 pub use listen::tls_from_pem;

@@ -42,6 +42,7 @@ pub struct TrustedProxies {
 
 /// The header in which proxies say who the client is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ForwardedHeader {
     /// Only `X-Forwarded-For`: what proxies set as a rule, nginx and HAProxy in the examples of
     /// their manuals. The default.

@@ -33,7 +33,7 @@ use super::route::Endpoints;
 use super::run::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};
 use crate::net::Transport;
-use crate::proto::{ServerHandshake, Spare};
+use crate::proto::{Scratch, ServerHandshake};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 384 KiB.
@@ -111,7 +111,7 @@ pub(super) struct Turn<'w> {
     /// Where output gathers; empty between sessions.
     pub(super) cork: &'w mut Vec<u8>,
     /// For what the session begins to receive; without a buffer between sessions.
-    pub(super) spare: &'w mut Spare,
+    pub(super) scratch: &'w mut Scratch,
     /// `on_drain` was called: the next time is another turn's.
     pub(super) drained: bool,
     pub(super) peers: &'w mut (dyn Peers + 'w),

@@ -44,8 +44,8 @@ pub enum SocketState {
 ///         match message.as_text() {
 ///             Some("binary") => _ = socket.send(&[1, 2, 3][..]),
 ///             Some("parts") => {
-///                 _ = socket.send_fragment("in ", false);
-///                 _ = socket.send_fragment("parts", true);
+///                 _ = socket.send_fragment("in ");
+///                 _ = socket.send_last_fragment("parts");
 ///             }
 ///             Some("ping") => _ = socket.ping(b"are you there?"),
 ///             Some("bye") => _ = socket.close(CloseCode::NORMAL, "bye"),
@@ -234,19 +234,30 @@ impl<'a, S> Socket<'a, S> {
         Ok(self.send(text.as_str()))
     }
 
-    /// Sends one fragment of a message (RFC 6455 section 5.4); the one with `fin` ends it. Until
-    /// then [`send`](Self::send) answers [`Sent::Dropped`], and what others send or publish to
-    /// this connection waits.
+    /// Sends a fragment of a message, of which there is more to come (RFC 6455 section 5.4). Until
+    /// [`send_last_fragment`](Self::send_last_fragment) has ended it, [`send`](Self::send) returns
+    /// [`Sent::Dropped`], and what others send or publish to this connection waits.
     ///
     /// # Errors
     /// As [`Connection::send_fragment`](crate::proto::Connection::send_fragment).
     pub fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<MessageRef<'m>>,
-        fin: bool,
     ) -> Result<Sent, Misuse> {
         self.io.sync();
-        self.io.send_fragment(fragment.into(), fin)
+        self.io.send_fragment(fragment.into(), false)
+    }
+
+    /// Sends the last fragment of a message, which may be empty, or its only one.
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    pub fn send_last_fragment<'m>(
+        &mut self,
+        fragment: impl Into<MessageRef<'m>>,
+    ) -> Result<Sent, Misuse> {
+        self.io.sync();
+        self.io.send_fragment(fragment.into(), true)
     }
 
     /// Prepares a message to be sent on many connections, with this connection's configuration.

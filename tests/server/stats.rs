@@ -34,8 +34,8 @@ impl Handler for App {
             ("unsubscribe", topic) => drop(socket.unsubscribe(topic)),
             ("publish", topic) => drop(socket.publish_to_all(topic, "published")),
             ("fragments", _) => {
-                let _ = socket.send_fragment("two ", false);
-                let _ = socket.send_fragment("fragments", true);
+                let _ = socket.send_fragment("two ");
+                let _ = socket.send_last_fragment("fragments");
                 return;
             }
             ("flood", _) => while socket.send(&[0; 60_000][..]) != Sent::Dropped {},

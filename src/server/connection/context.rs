@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::proto::Instant;
+use crate::proto::Timestamp;
 use crate::server::observe::Metrics;
 use crate::server::output::Spares;
 use crate::server::run::inbox::Inbox;
@@ -19,7 +19,7 @@ pub(in crate::server) struct Context {
     pub(in crate::server) spares: Spares,
     pub(in crate::server) now: Duration,
     /// The same as the connection counts it: it is asked for with each message.
-    pub(in crate::server) instant: Instant,
+    pub(in crate::server) instant: Timestamp,
 }
 
 impl Context {

@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use super::outcome::{Overflow, Sent};
 use super::{Context, Link};
-use crate::proto::{Instant, PreparedMessage};
+use crate::proto::{PreparedMessage, Timestamp};
 use crate::server::options::Options;
 use crate::server::output::{Keep, KeptPlace, Place, Spares, WriteQueue};
 use crate::server::topics::Topic;
@@ -22,7 +22,7 @@ impl Link {
     ) -> Given {
         let length = delivery.message.payload().len();
         // The usual case: nothing is in its way, and it is as all get it.
-        if self.connection.is_plain(length)
+        if length < self.connection.plain_below()
             && delivery.keep == Keep::Always
             && self.end().is_none()
             && !self.ahead
@@ -31,7 +31,7 @@ impl Link {
         {
             match &delivery.place {
                 Some(place) => queue.push_published(place, spares),
-                None => queue.push_shared(delivery.message.plain(), Keep::Always),
+                None => queue.push_shared(delivery.message.frame(), Keep::Always),
             }
             return Given::Sent(self.sent(queue, length, delivery.context.instant));
         }
@@ -51,7 +51,7 @@ impl Link {
             return 0;
         }
         let room = max_backpressure.saturating_sub(queue.len());
-        room.min(self.connection.plain_room())
+        room.min(self.connection.plain_below().saturating_sub(1))
     }
 
     pub(in crate::server) fn deliver_batch(
@@ -242,13 +242,13 @@ impl<'a> Delivery<'a> {
     pub(in crate::server) fn publish(&mut self, spares: &Spares) {
         if self.keep == Keep::Always {
             self.publishes = true;
-            self.place = spares.publish(self.message.plain());
+            self.place = spares.publish(self.message.frame());
         }
     }
 
     /// Queues one of the message's frames, without a copy; false if there is no room for it.
     fn push(&mut self, frame: &Arc<[u8]>, queue: &mut WriteQueue, spares: &Spares) -> bool {
-        if Arc::ptr_eq(frame, self.message.plain()) {
+        if Arc::ptr_eq(frame, self.message.frame()) {
             return match &self.place {
                 Some(place) => {
                     queue.push_published(place, spares);
@@ -292,7 +292,7 @@ pub(in crate::server) struct Batch {
     /// Bytes of payload.
     payload: usize,
     /// When the last was published.
-    instant: Instant,
+    instant: Timestamp,
 }
 
 impl Batch {

@@ -304,7 +304,7 @@ impl SocketIo<'_> {
         });
         if let Some(frame) = frame {
             self.uncork();
-            let (buffer, start) = frame.into_parts();
+            let (buffer, start) = frame.into_payload().into_parts();
             let keep = match self.may_be_dropped() {
                 true => Keep::UntilFull,
                 false => Keep::Always,
@@ -320,9 +320,10 @@ impl SocketIo<'_> {
         fin: bool,
     ) -> Result<Sent, Misuse> {
         // A fragment can't be dropped without the rest of its message.
-        self.link
-            .connection
-            .send_fragment(fragment, fin, self.cork)?;
+        match fin {
+            false => self.link.connection.send_fragment(fragment, self.cork)?,
+            true => (self.link.connection).send_last_fragment(fragment, self.cork)?,
+        }
         self.link.sending = !fin;
         if fin
             && let Some(rare) = &mut self.link.rare

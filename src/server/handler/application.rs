@@ -4,7 +4,7 @@ use std::boxed::Box;
 
 use super::End;
 use crate::error::Fault;
-use crate::proto::{Closed, Input, Spare};
+use crate::proto::{Closed, Input, Scratch};
 use crate::server::connection::{Link, SocketIo};
 use crate::server::observe::ErrorCause;
 use crate::server::output::Spares;
@@ -61,6 +61,6 @@ pub(in crate::server) enum Over {
 /// The worker's memory for messages that come in several parts.
 pub(in crate::server) struct Memory<'w> {
     /// Without a buffer, which is lent for as long as it takes.
-    pub(in crate::server) spare: &'w mut Spare,
+    pub(in crate::server) scratch: &'w mut Scratch,
     pub(in crate::server) spares: &'w Spares,
 }

@@ -3,12 +3,11 @@
 //! Compiled for each handler, so that its `on_message` and what that sends are part of the loop.
 
 use std::boxed::Box;
-use std::mem;
 use std::sync::Arc;
 
 use super::application::{Application, Memory, Open, Over, Stop};
 use super::{End, Handler};
-use crate::proto::{Event, Input, Role};
+use crate::proto::{Event, Input};
 use crate::server::connection::{Link, SocketIo};
 use crate::server::observe::ErrorCause;
 use crate::server::socket::Socket;
@@ -26,7 +25,7 @@ pub(in crate::server) fn deliver<H: Handler>(
         let io = socket.io();
         let connection = &mut io.link.connection;
         // The usual event by itself, so that what is known of it needn't be asked again.
-        if let Some(message) = connection.whole_message(Role::Server, input, io.context.instant) {
+        if let Some(message) = connection.take_message(input, io.context.instant) {
             if !io.allows(true, message.len()) {
                 return Stop::News;
             }
@@ -38,7 +37,7 @@ pub(in crate::server) fn deliver<H: Handler>(
         if io.has_news() {
             return Stop::News;
         }
-        if input.is_empty() && io.link.connection.awaits_input() {
+        if input.is_empty() && io.link.connection.is_between_messages() {
             return Stop::Drained;
         }
     }
@@ -54,10 +53,10 @@ fn deliver_any<H: Handler>(
 ) -> Option<Stop> {
     let io = socket.io();
     let connection = &mut io.link.connection;
-    let Memory { spare, spares } = memory;
-    spare.buffer = spares.take().unwrap_or_default();
-    let event = connection.recv_any(input, Some(spare), io.cork, io.context.now);
-    spares.put(mem::take(&mut spare.buffer));
+    let Memory { scratch, spares } = memory;
+    scratch.put(spares.take().unwrap_or_default());
+    let event = connection.recv_with(input, scratch, io.cork, io.context.instant);
+    spares.put(scratch.take());
     let event = match event {
         Ok(None) => return Some(Stop::Drained),
         Ok(Some(event)) => event,

@@ -20,7 +20,7 @@ use self::local::{Exchange, Others};
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
 use crate::net::Transport;
-use crate::proto::Spare;
+use crate::proto::Scratch;
 use crate::server::connection::Context;
 use crate::server::handler::EndKind;
 use crate::server::id::{ConnectionId, Standing};
@@ -52,7 +52,7 @@ pub(in crate::server) struct Hub<T> {
     exchange: Exchange,
     buffer: Vec<u8>,
     cork: Vec<u8>,
-    spare: Spare,
+    scratch: Scratch,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
     /// Sessions that are still to be told so.
@@ -87,7 +87,7 @@ impl<T: Transport> Hub<T> {
             exchange: Exchange::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
-            spare: Spare::default(),
+            scratch: Scratch::new(),
             stop_at: None,
             stopping: Vec::new(),
             spent: Spent::default(),
@@ -320,7 +320,7 @@ impl<T: Transport> Hub<T> {
             endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spare: &mut self.spare,
+            scratch: &mut self.scratch,
             drained: false,
             peers: &mut peers,
         };

@@ -74,7 +74,10 @@ impl<T: Transport> Session<T> {
         let settled = match &self.phase {
             Phase::Open(open) => {
                 let link = &open.link;
-                self.queue.is_unused() && !link.draining.get() && link.connection.awaits_message()
+                self.queue.is_unused()
+                    && !link.draining.get()
+                    && link.connection.is_open()
+                    && link.connection.is_between_messages()
             }
             _ => false,
         };
@@ -90,23 +93,25 @@ impl<T: Transport> Session<T> {
             Phase::Open(open) => open.link.connection.space(),
             _ => None,
         };
-        let (direct, read) = match space {
-            Some(space) => (space.len(), self.transport.read_both(space, buffer)),
-            None => (0, self.transport.read(buffer)),
+        // How many bytes there is room for, how many came, and how many of them behind the space.
+        let (room, read) = match space {
+            Some(mut space) => {
+                let room = space.len() + buffer.len();
+                let read = self.transport.read_both(&mut space, buffer);
+                (room, read.map(|count| (count, space.filled(count))))
+            }
+            None => {
+                let read = self.transport.read(buffer);
+                (buffer.len(), read.map(|count| (count, count)))
+            }
         };
         self.queue.hold(&self.transport);
         let result = match read {
-            Ok(count) if count > 0 => {
-                self.count_read(count, direct + buffer.len(), turn);
-                let filled = count.min(direct);
-                if let Phase::Open(open) = &mut self.phase
-                    && filled > 0
-                {
-                    open.link.connection.filled(filled);
-                }
-                self.receive(&mut buffer[..count - filled], turn)
+            Ok((count, behind)) if count > 0 => {
+                self.count_read(count, room, turn);
+                self.receive(&mut buffer[..behind], turn)
             }
-            nothing => self.read_nothing(nothing, turn),
+            nothing => self.read_nothing(nothing.map(|(count, _)| count), turn),
         };
         turn.buffer = buffer;
         result
@@ -257,7 +262,7 @@ impl<T: Transport> Session<T> {
             peers: turn.peers,
         };
         let memory = Memory {
-            spare: &mut *turn.spare,
+            scratch: &mut *turn.scratch,
             spares: &turn.context.spares,
         };
         // As in `call`; caught once for all that was read, since it costs some instructions.

@@ -172,7 +172,7 @@ struct Rig {
     buffer: Vec<u8>,
     cork: Vec<u8>,
     context: Context,
-    spare: Spare,
+    scratch: Scratch,
 }
 
 impl Rig {
@@ -203,7 +203,7 @@ impl Rig {
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
             context,
-            spare: Spare::default(),
+            scratch: Scratch::new(),
         }
     }
 
@@ -241,7 +241,7 @@ impl Rig {
             endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spare: &mut self.spare,
+            scratch: &mut self.scratch,
             drained: false,
             peers: &mut Alone,
         };
@@ -336,10 +336,10 @@ impl Client {
     fn fragments(mut self, length: usize, size: usize) -> Self {
         let bytes = noise(length);
         for fragment in bytes.chunks(size) {
-            self.0.send_fragment(fragment, false, &mut self.1).unwrap();
+            self.0.send_fragment(fragment, &mut self.1).unwrap();
             self.0.send_ping(&fragment[..1], &mut self.1).unwrap();
         }
-        self.0.send_fragment(b"", true, &mut self.1).unwrap();
+        self.0.send_last_fragment(b"", &mut self.1).unwrap();
         self
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::str::FromStr;
 
 /// A pattern for topics, whose segments are parted by `/`.
 ///
@@ -104,6 +105,15 @@ impl TopicPattern {
             None => !self.open,
             Some(rest) => self.open && !rest.is_empty(),
         }
+    }
+}
+
+/// As [`TopicPattern::new`], for patterns of a file or of the command line.
+impl FromStr for TopicPattern {
+    type Err = PatternError;
+
+    fn from_str(pattern: &str) -> Result<Self, PatternError> {
+        Self::new(pattern)
     }
 }
 

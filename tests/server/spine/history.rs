@@ -257,10 +257,8 @@ impl History for Slow {
 #[test]
 fn who_subscribes_while_a_slow_store_takes_messages_gets_each_of_them_once() {
     let faults = [1, 2].map(|workers| {
-        let limits = HistoryLimits {
-            max_messages: 1_000,
-            ..HistoryLimits::default()
-        };
+        let mut limits = HistoryLimits::default();
+        limits.max_messages = 1_000;
         let store = Slow(MemoryHistory::new(limits));
         let options = TopicOptions::new().history_in(Arc::new(store), 1_000);
         subscribe_amid_publishes(workers, options, 40, 25)

@@ -100,10 +100,10 @@ impl Handler for App {
                 socket.unsubscribe(topic);
             }
             "begin" => {
-                let _ = socket.send_fragment(text, false);
+                let _ = socket.send_fragment(text);
             }
             "finish" => {
-                let _ = socket.send_fragment("", true);
+                let _ = socket.send_last_fragment("");
             }
             "close" => {
                 let _ = socket.close(CloseCode(4000), "asked to");

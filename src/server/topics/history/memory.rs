@@ -13,7 +13,8 @@ use super::{History, HistoryEntry, Missed};
 use crate::server::shards::Shards;
 
 /// How much a [`MemoryHistory`] keeps. What comes first counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HistoryLimits {
     /// Messages of one topic. Default 100: a screen or two of a chat.
     pub max_messages: usize,

@@ -276,14 +276,11 @@ impl Several {
         let (id, thread) = (socket.id(), socket.id().worker());
         let under_way = self.ledger().conn(id).fragment;
         if under_way {
-            self.ledger().conn(id).fragment = socket.send_fragment("", true).is_err();
+            self.ledger().conn(id).fragment = socket.send_last_fragment("").is_err();
             return;
         }
         let message = self.ledger().message(thread);
-        if socket
-            .send_fragment(&*text(message, 0, filling), false)
-            .is_ok()
-        {
+        if socket.send_fragment(&*text(message, 0, filling)).is_ok() {
             let mut ledger = self.ledger();
             ledger.sent(message, id);
             // Until it ends, only so much is kept.
