@@ -373,14 +373,16 @@ fn main() -> ExitCode {
             done = false;
         }
     };
+    const USAGE: &str = "serve SET... or connect URL ROW...";
     match words[..] {
+        ["--help"] => println!("{USAGE}"),
         ["serve", ..] => check("serve", serve(&arguments[1..])),
         ["connect", url, ref rows @ ..] => {
             for row in rows {
                 check(row, converse(url, row).map(|line| println!("{line}")));
             }
         }
-        _ => check("interop", Err("serve SET... or connect URL ROW...".into())),
+        _ => check("interop", Err(USAGE.into())),
     }
     if done {
         ExitCode::SUCCESS
