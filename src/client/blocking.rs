@@ -70,6 +70,26 @@ pub struct ConnectOptions<'a> {
     ///
     /// Default none: the server's certificate is judged as the operating system does, with its
     /// roots, TLS 1.2 or 1.3.
+    ///
+    /// A server whose certificate is signed by a CA of your own, and no other:
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use sockeye::client::ConnectOptions;
+    /// use sockeye::rustls::pki_types::{CertificateDer, pem::PemObject};
+    /// use sockeye::rustls::{ClientConfig, RootCertStore};
+    ///
+    /// let mut roots = RootCertStore::empty();
+    /// for certificate in CertificateDer::pem_file_iter("ca.pem")? {
+    ///     roots.add(certificate?)?;
+    /// }
+    /// let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    /// let mut options = ConnectOptions::default();
+    /// options.tls = Some(Arc::new(config));
+    /// let client = options.connect("wss://chat.example/")?;
+    /// # drop(client);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "tls")]
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
@@ -219,17 +239,27 @@ impl Client {
         self.write()
     }
 
-    /// Sends one fragment of a message; see [`Connection::send_fragment`].
+    /// Sends a fragment of a message, of which there is more to come; see
+    /// [`Connection::send_fragment`].
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_fragment<'m>(
+    pub fn send_fragment<'m>(&mut self, fragment: impl Into<MessageRef<'m>>) -> Result<(), Error> {
+        self.connection
+            .send_fragment(fragment, &mut self.wire.out)?;
+        self.write()
+    }
+
+    /// Sends the last fragment of a message; see [`Connection::send_last_fragment`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_last_fragment<'m>(
         &mut self,
         fragment: impl Into<MessageRef<'m>>,
-        fin: bool,
     ) -> Result<(), Error> {
         self.connection
-            .send_fragment(fragment, fin, &mut self.wire.out)?;
+            .send_last_fragment(fragment, &mut self.wire.out)?;
         self.write()
     }
 
@@ -245,13 +275,39 @@ impl Client {
         self.write()
     }
 
-    /// Waits for the next message. None when the connection was closed by the closing handshake
-    /// or the server ended it; [`closed`](Self::closed) tells how.
+    /// Waits for the next message.
+    ///
+    /// None is the end, and [`closed`](Self::closed) tells which: the closing handshake, with the
+    /// code and reason of whoever closed, or the end of the stream without one, which is
+    /// [1006](CloseCode::ABNORMAL) and not [clean](Closed::clean). None of
+    /// [`recv_timeout`](Self::recv_timeout) may also be that nothing came in time: then the
+    /// connection [is open](Self::is_open).
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// let mut client = sockeye::client::connect("ws://127.0.0.1:9001/chat")?;
+    /// loop {
+    ///     if let Some(message) = client.recv_timeout(Duration::from_secs(5))? {
+    ///         println!("{:?}", message.as_text());
+    ///     } else if client.is_open() {
+    ///         println!("nothing for five seconds");
+    ///     } else {
+    ///         break;
+    ///     }
+    /// }
+    /// match client.closed() {
+    ///     Some(closed) if closed.clean => println!("closed: {} {}", closed.code, closed.reason),
+    ///     _ => println!("the server has gone"),
+    /// }
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Protocol`] and [`Error::Limit`] when the server broke the protocol or a limit;
-    /// it was told by a Close. [`Error::Io`] when the transport broke, or took nothing of what is
-    /// owed to the server for [`send_timeout`](ConnectOptions::send_timeout).
+    /// it was told by a Close, and each later call returns the same. [`Error::Io`] when the
+    /// transport broke, or took nothing of what is owed to the server for
+    /// [`send_timeout`](ConnectOptions::send_timeout).
     pub fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
         self.recv_until(None)
     }

@@ -493,4 +493,4 @@ impl<S: Transport, C: Side> Transport for TlsStream<S, C> {
 }
 
 #[cfg(all(test, feature = "server", feature = "client"))]
-pub(super) mod tests;
+pub(crate) mod tests;

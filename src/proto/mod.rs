@@ -82,9 +82,8 @@
 //! How long it is is yours to choose. Reads of 64 KiB save system calls, which at a socket cost
 //! more than all that is done here. Where reading costs no more than the copy, 16 to 24 KiB stay in
 //! the first level cache, and messages of 1 KiB take seven tenths of the time. Of a message that
-//! doesn't fit in one read the bytes are copied once more, to where it is assembled; from 16 KiB on
-//! the rest can be read to there ([`Connection::space`]), and [`Connection::recycle`] gives the
-//! memory back for the next.
+//! doesn't fit in one read the bytes are copied once more, to where it is assembled. [`Scratch`] says
+//! how to save that copy, and the allocation.
 //!
 //! # What holds
 //!
@@ -94,7 +93,7 @@
 //! 3. Work is linear in the bytes received, however they are fragmented.
 //! 4. A fault is reported at the first byte that proves it, a length over a limit at the end of
 //!    its header.
-//! 5. One mapping from fault to close code ([`Fault::close_code`](crate::error::Fault)); the
+//! 5. One mapping from fault to close code ([`Fault::close_code`]); the
 //!    Close is queued by the core; the fault sticks.
 //! 6. Every ping is answered, in order; fragments are counted; decoded size is limited as it
 //!    grows.
@@ -105,30 +104,34 @@ mod close;
 mod config;
 mod connection;
 mod decoder;
+mod encoder;
 mod event;
 pub(crate) mod extension;
 mod fault;
 mod frame;
 mod handshake;
 pub mod http;
+mod input;
 mod limit_error;
 mod mask;
 mod message;
+mod message_ref;
 mod misuse;
+mod negotiated;
 mod prepared;
 mod protocol_error;
 mod random;
+mod sync;
 mod teardown;
 mod timer;
+mod timestamp;
 mod url;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame, Closed, MAX_REASON_LENGTH};
 pub use config::{Config, Delivery, ReceiveRate};
-#[cfg(feature = "server")]
-pub(crate) use connection::Spare;
-pub use connection::{Connection, Frame};
-pub use decoder::{FrameDecoder, FramePiece, Input};
+pub use connection::{Connection, Frame, OutgoingPayload, Scratch, Space};
+pub use decoder::{FrameDecoder, FramePiece};
 pub use event::Event;
 pub use extension::{
     DecodeError, Encoding, Extension, ExtensionOffer, ExtensionOffers, ExtensionParam,
@@ -146,15 +149,18 @@ pub use handshake::{
     ReadBody, Received, Refused, Request, RequestError, Responded, Response, ResponseError,
     ResponseFault, ServerHandshake, Unanswered, Upgrade, accept_key, percent_decode,
 };
+pub use input::Input;
 pub use limit_error::LimitError;
 pub use mask::mask;
-pub use message::{Message, MessageKind, MessagePiece, MessageRef, Payload};
+pub use message::{Message, MessageKind, MessagePiece, Payload};
+pub use message_ref::MessageRef;
 pub use misuse::Misuse;
+pub use negotiated::Negotiated;
 pub use prepared::PreparedMessage;
 pub use protocol_error::ProtocolError;
 pub use random::RandomSource;
+pub use sync::Arc;
 pub use teardown::{Linger, LingerStep, Teardown};
-#[cfg(feature = "server")]
-pub(crate) use timer::Instant;
+pub use timestamp::Timestamp;
 pub use url::{Url, UrlError};
-pub use utf8::{Utf8Error, Utf8Validator, validate};
+pub use utf8::{Utf8Error, Utf8Validator, validate_utf8};

@@ -16,34 +16,26 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::balance::Load;
-use super::endpoints::Endpoints;
 use super::handler::Handler;
-use super::http::{HttpResponse, Methods, Request};
+use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
-use super::inbox::{self, Inbox};
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
-#[cfg(feature = "tls")]
-use super::listen::share_tls;
 use super::listen::{Listener, bind_all};
-use super::observer::Observer;
+#[cfg(feature = "tls")]
+use super::listen::{Tls, share_tls};
+use super::observe::Observer;
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
-use super::pattern::TopicPattern;
-use super::presence::{MemoryPresence, Presence};
 use super::proxy::TrustedProxies;
-use super::reject::Reject;
-use super::route::{Guard, Route};
-use super::router::{Entry, Router};
-use super::running::Server;
+use super::route::{Endpoints, Entry, Guard, Route, Router};
+use super::run::balance::Load;
+use super::run::inbox::{self, Inbox};
+use super::run::server::{Parts, Server};
+use super::run::worker::WAKER;
 use super::shards::Shards;
 use super::shared::Shared;
-use super::socket::Overflow;
 use super::sync::Waker;
-#[cfg(feature = "tls")]
-use super::tls::Tls;
-use super::topic_options::TopicOptions;
-use super::topics::{Directory, TopicLimits};
-use super::worker::WAKER;
+use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
+use super::websocket::Overflow;
 use crate::error::Error;
 use crate::net::Clock;
 use crate::proto::{Config, Origins};
@@ -87,7 +79,7 @@ impl Builder {
             presence: Arc::new(MemoryPresence::new()),
             observers: vec![
                 #[cfg(feature = "tracing")]
-                Box::new(super::trace::Trace::new()),
+                Box::new(super::observe::Trace::new()),
             ],
             max_connections: usize::MAX,
             max_per_address: usize::MAX,
@@ -237,7 +229,7 @@ impl Builder {
     /// its connections, and what else they ask of it through a [`Handle`](super::Handle). When half of them wait,
     /// connections that publish there are not read from until three quarters are free; when all do,
     /// a call is refused as a whole ([`HandleError::Busy`](super::HandleError::Busy),
-    /// [`Published::refused`](super::Published::refused)).
+    /// [`Published::refused`](super::topics::Published::refused)).
     ///
     /// Default 64 MiB. One longer message is always taken when nothing waits.
     pub fn max_inbox(mut self, bytes: usize) -> Self {
@@ -317,7 +309,7 @@ impl Builder {
 
     /// Serves `wss://` only, with this configuration of rustls, on all listeners that have none of
     /// their own; to serve `ws://` beside it, give it to [the listeners](Listener::tls) that speak
-    /// TLS instead. [`tls_from_pem`](super::tls_from_pem) makes one of files, and
+    /// TLS instead. [`tls_from_pem`](super::listen::tls_from_pem) makes one of files, and
     /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY header
     /// is expected before the TLS handshake, in clear text. Early data are never taken.
     #[cfg(feature = "tls")]
@@ -439,10 +431,11 @@ impl Builder {
     }
 }
 
-/// What the workers of a server have in common.
-pub(super) struct Parts {
-    pub(super) shared: Arc<Shared>,
-    pub(super) endpoints: Arc<Endpoints>,
+impl Server {
+    /// Begins to put a server together.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
 }
 
 /// A worker's number has to fit into a [`ConnectionId`](super::ConnectionId).

@@ -1,22 +1,18 @@
 //! What an application implements, and how a connection ended.
 
-use std::boxed::Box;
-use std::io;
-use std::sync::Arc;
+mod application;
+mod dispatch;
 
-use super::accepted::Accepted;
-use super::deferred::{Decided, Slot};
-use super::events::{Memory, Stop, deliver};
-use super::handle::Handle;
-use super::http::Request;
-use super::id::ConnectionId;
-use super::link::{Link, Open, SocketIo};
-use super::metrics::ErrorCause;
-use super::reject::Reject;
+use std::io;
+
+pub(super) use self::application::{Application, Memory, OpenSession, Over, Stop};
+pub(super) use self::dispatch::instance;
+
+use super::observe::ErrorCause;
 use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::error::{Fault, LimitError};
-use crate::proto::{CloseCode, CloseFrame, Closed, Connection, Input, Message, MessagePiece};
+use crate::proto::{CloseCode, CloseFrame, Closed, Connection, Message, MessagePiece};
 
 /// An application: one value for a route, shared by its connections.
 ///
@@ -117,7 +113,8 @@ pub trait Handler: Send + Sync + 'static {
 /// How a connection ended: the [kind](Self::kind) of its end, and this server's own Close.
 ///
 /// ```
-/// use sockeye::server::{End, EndKind};
+/// use sockeye::server::End;
+/// use sockeye::server::handler::EndKind;
 ///
 /// fn describe(end: &End) -> String {
 ///     let by = match end.kind() {
@@ -153,9 +150,9 @@ pub enum EndKind {
     /// [`send_timeout`](super::Builder::send_timeout).
     Stalled,
     /// What waited for the peer went over the limit, and the policy was to
-    /// [close](super::Overflow::Close).
+    /// [close](super::socket::Overflow::Close).
     Backpressure,
-    /// It sent more than its [rate limit](super::RateLimit) allows, and that said to close.
+    /// It sent more than its [rate limit](super::limits::RateLimit) allows, and that said to close.
     RateLimit(CloseCode),
     /// Its [maximum lifetime](super::Route::max_lifetime) was over.
     Lifetime,
@@ -207,7 +204,10 @@ impl End {
     pub(super) fn new(kind: EndKind, connection: &Connection) -> Self {
         let sent = match kind {
             EndKind::Closed(_) => None,
-            _ => connection.own_close(),
+            _ => connection.sent_close().map(|(code, reason)| CloseFrame {
+                code,
+                reason: reason.into(),
+            }),
         };
         Self { kind, sent }
     }
@@ -281,7 +281,7 @@ impl End {
         }
     }
 
-    /// The error that it was, as [`Stats::errors`](super::Stats::errors) counts them; None where
+    /// The error that it was, as [`Stats::errors`](super::observe::Stats::errors) counts them; None where
     /// somebody wanted the end: the peer, the application, a rate limit's rule, a stop.
     #[must_use]
     pub fn error(&self) -> Option<ErrorCause> {
@@ -305,85 +305,3 @@ impl End {
         matches!(&self.kind, EndKind::Closed(closed) if closed.clean)
     }
 }
-
-/// The application of one connection, whatever its state's type.
-pub(super) trait Application: Send {
-    /// Gives it what the peer sends, until there is something for the session to look at.
-    fn events<'a>(
-        &'a mut self,
-        io: &'a mut SocketIo<'a>,
-        input: &mut Input<'_>,
-        memory: Memory<'_>,
-    ) -> Stop;
-    /// Opens the connection, in one piece of memory with its link.
-    fn open(self: Box<Self>, link: Link) -> Box<Open>;
-    fn on_open<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
-    fn on_drain<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
-    fn on_subscribe<'a>(
-        &'a mut self,
-        io: &'a mut SocketIo<'a>,
-        topic: &str,
-        count: Result<usize, SubscribeError>,
-    );
-    fn on_unsubscribe<'a>(&'a mut self, io: &'a mut SocketIo<'a>, topic: &str, count: usize);
-    fn on_error<'a>(&'a mut self, io: &'a mut SocketIo<'a>, cause: ErrorCause, end: &End);
-    fn on_close<'a>(&'a mut self, io: &'a mut SocketIo<'a>, end: &End);
-}
-
-struct Instance<H: Handler> {
-    handler: Arc<H>,
-    state: H::State,
-}
-
-macro_rules! forward {
-    ($($method:ident($($argument:ident: $type:ty),*);)*) => {$(
-        fn $method<'a>(&'a mut self, io: &'a mut SocketIo<'a>, $($argument: $type),*) {
-            let mut socket = Socket::new(io, &mut self.state);
-            self.handler.$method(&mut socket, $($argument),*);
-        }
-    )*};
-}
-
-impl<H: Handler> Application for Instance<H> {
-    fn open(self: Box<Self>, link: Link) -> Box<Open> {
-        let application = *self;
-        Box::new(Open { link, application })
-    }
-
-    fn events<'a>(
-        &'a mut self,
-        io: &'a mut SocketIo<'a>,
-        input: &mut Input<'_>,
-        memory: Memory<'_>,
-    ) -> Stop {
-        let mut socket = Socket::new(io, &mut self.state);
-        deliver(&*self.handler, &mut socket, input, memory)
-    }
-
-    forward! {
-        on_open();
-        on_drain();
-        on_subscribe(topic: &str, count: Result<usize, SubscribeError>);
-        on_unsubscribe(topic: &str, count: usize);
-        on_error(cause: ErrorCause, end: &End);
-        on_close(end: &End);
-    }
-}
-
-/// What is decided about an opening handshake.
-pub(super) enum Decision {
-    Accept(Accepted<Box<dyn Application>>),
-    Reject(Reject),
-    /// Later: a command tells when it is there.
-    Deferred(Arc<Slot<Decided>>),
-}
-
-pub(super) fn instance<H: Handler>(handler: &Arc<H>, state: H::State) -> Box<dyn Application> {
-    Box::new(Instance {
-        handler: Arc::clone(handler),
-        state,
-    })
-}
-
-/// Decides about the opening handshake of the connection that will have this id.
-pub(super) type Decide = dyn Fn(&Request<'_>, &Handle, ConnectionId) -> Decision + Send + Sync;

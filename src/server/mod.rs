@@ -69,75 +69,43 @@
 //!   a message because others are served first: a subscriber that has no room is waited for as long as
 //!   it takes what waits, for two seconds at the most.
 
-mod accepted;
-mod balance;
 mod builder;
-mod carrier;
-mod deferred;
-mod endpoints;
-mod events;
 mod handle;
-mod handler;
-mod history;
-mod http;
-mod hub;
+pub mod handler;
+pub mod http;
 mod id;
-mod inbox;
 #[cfg(feature = "json")]
 pub mod json;
-mod limits;
-mod link;
-mod listen;
-mod metrics;
-#[cfg(all(test, shuttle))]
-mod models;
-mod observer;
+pub mod limits;
+pub mod listen;
+pub mod observe;
 mod options;
-mod pattern;
-mod presence;
-mod proxy;
-mod reject;
-mod route;
-mod router;
-mod running;
+pub mod proxy;
+pub mod route;
+mod run;
 mod session;
 mod shards;
 mod shared;
-mod slab;
-mod socket;
+pub mod socket;
 mod sync;
-mod timer_wheel;
-#[cfg(feature = "tls")]
-mod tls;
-mod topic_options;
-mod topics;
-#[cfg(feature = "tracing")]
-mod trace;
 #[cfg(test)]
-mod wire;
-mod worker;
+mod tests;
+pub mod topics;
+mod websocket;
+mod write_queue;
 
-pub use accepted::Accepted;
 pub use builder::Builder;
-pub use deferred::{Deferred, Reply};
 pub use handle::Handle;
-pub use handler::{Cause, End, EndKind, Handler};
-pub use history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
-pub use http::{HttpHandler, HttpResponse, Methods, Request};
-pub use id::ConnectionId;
-pub use inbox::HandleError;
-pub use limits::{Excess, Rate, RateLimit};
-pub use listen::{Listener, LocalAddr};
-pub use metrics::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
-pub use observer::{ConnectionStats, FailedHandshake, Observer};
-pub use pattern::{PatternError, TopicPattern};
-pub use presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
-pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
-pub use reject::Reject;
-pub use route::{Guard, Route};
-pub use running::Server;
-pub use socket::{Outgoing, Overflow, Published, Sent, Socket, SocketState, StoredRequest};
-#[cfg(feature = "tls")]
-pub use tls::tls_from_pem;
-pub use topic_options::TopicOptions;
-pub use topics::{Position, SubscribeError, Subscribed, TopicLimits};
+#[doc(inline)]
+pub use handler::{End, Handler};
+#[doc(inline)]
+pub use http::{HttpResponse, Reject, Request};
+pub use id::{ConnectionId, ConnectionIdError};
+#[doc(inline)]
+pub use listen::Listener;
+#[doc(inline)]
+pub use route::Route;
+pub use run::inbox::HandleError;
+pub use run::server::Server;
+#[doc(inline)]
+pub use socket::{Sent, Socket};

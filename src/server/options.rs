@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use super::http::Request;
 use super::limits::{Keyed, RateLimit};
-use super::socket::Overflow;
+use super::websocket::Overflow;
 use crate::proto::Config;
 
 /// The settings of a route's connections.

@@ -1,5 +1,12 @@
 //! A WebSocket route: its handler, and who may connect to it.
 
+mod accepted;
+mod decision;
+mod deferred;
+mod endpoints;
+mod guard;
+mod router;
+
 use std::boxed::Box;
 use std::fmt;
 use std::string::String;
@@ -7,48 +14,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::accepted::Accepted;
-use super::deferred::Deferred;
+pub use self::accepted::Accepted;
+use self::decision::Decide;
+pub(super) use self::decision::{Decided, Decision};
+pub use self::deferred::Deferred;
+pub(super) use self::endpoints::Endpoints;
+pub use self::guard::Guard;
+pub(super) use self::router::{Entry, Router};
 use super::handle::Handle;
-use super::handler::{Decide, Decision, Handler, instance};
-use super::http::Request;
+use super::handler::{Handler, instance};
+use super::http::{Reject, Request};
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
-use super::reject::Reject;
-use super::socket::Overflow;
+use super::websocket::Overflow;
 use crate::proto::Config;
-
-/// Looks at a request before the handler does, and refuses it or lets it pass.
-///
-/// Each function from a request to a `Result<(), Reject>` is one; so is
-/// [`Origins`](crate::proto::Origins). Guards of the server run before those of the route, each
-/// in the order they were added; the first that refuses answers.
-pub trait Guard: Send + Sync + 'static {
-    /// Lets the request pass, or says how it is refused.
-    ///
-    /// # Errors
-    /// The response that refuses the request.
-    fn check(&self, request: &Request<'_>) -> Result<(), Reject>;
-}
-
-impl<F> Guard for F
-where
-    F: Fn(&Request<'_>) -> Result<(), Reject> + Send + Sync + 'static,
-{
-    fn check(&self, request: &Request<'_>) -> Result<(), Reject> {
-        self(request)
-    }
-}
-
-impl Guard for crate::proto::Origins {
-    fn check(&self, request: &Request<'_>) -> Result<(), Reject> {
-        match self.allow(request) {
-            true => Ok(()),
-            false => Err(Reject::new(403, "this origin is not allowed")),
-        }
-    }
-}
 
 /// A WebSocket route with settings of its own, for
 /// [`Builder::add_route`](super::Builder::add_route).
@@ -60,7 +40,8 @@ impl Guard for crate::proto::Origins {
 /// #     type State = String;
 /// #     fn on_message(&self, _: &mut Socket<'_, String>, _: Message<'_>) {}
 /// # }
-/// use sockeye::server::{Overflow, Reject, Route, Server};
+/// use sockeye::server::{Reject, Route, Server};
+/// use sockeye::server::socket::Overflow;
 ///
 /// let server = Server::builder().add_route(
 ///     Route::with("/rooms/{room}", Chat, |request| match request.query_param("name") {
@@ -120,7 +101,8 @@ impl Route {
     /// #     type State = ();
     /// #     fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {}
     /// # }
-    /// use sockeye::server::{Accepted, Route};
+    /// use sockeye::server::Route;
+    /// use sockeye::server::route::Accepted;
     ///
     /// let route = Route::accepting("/chat", Chat, |_| {
     ///     Ok(Accepted::new(()).with_header("Set-Cookie", "seen=1; Secure; HttpOnly"))

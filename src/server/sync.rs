@@ -1,5 +1,5 @@
 //! What threads share is built from these, so that a model checker can take their place: with
-//! `--cfg shuttle`, the tests of `models.rs` run each under thousands of interleavings.
+//! `--cfg shuttle`, the tests of `tests/models.rs` run each under thousands of interleavings.
 //!
 //! (`Arc` and `OnceLock` are the standard library's there, too: shuttle has none of its own.)
 
@@ -17,7 +17,7 @@ pub(super) use std::{
 };
 
 #[cfg(all(test, shuttle))]
-pub(super) use super::models::Waker;
+pub(super) use super::tests::models::Waker;
 
 /// A panic elsewhere is no reason to stop here: nothing in this crate panics halfway through a
 /// change, and what is behind these locks must go on.

@@ -3,7 +3,6 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::string::ToString;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use std::vec;
 
 use rustls::client::UnbufferedClientConnection;
@@ -13,19 +12,18 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::*;
-use crate::net::{Spares, WriteQueue};
 
 /// One direction of a wire: what was written, how much of it has arrived.
 #[derive(Default)]
-struct Way {
-    bytes: RefCell<VecDeque<u8>>,
+pub(crate) struct Way {
+    pub(crate) bytes: RefCell<VecDeque<u8>>,
     /// How much may lie in it.
-    room: Cell<usize>,
+    pub(crate) room: Cell<usize>,
     ended: Cell<bool>,
 }
 
 /// An end of a wire that reads and writes at most `step` bytes at a time.
-struct End {
+pub(crate) struct End {
     from: Rc<Way>,
     to: Rc<Way>,
     step: usize,
@@ -95,11 +93,11 @@ pub(crate) fn configs(
     (Arc::new(server), Arc::new(client))
 }
 
-struct Pair {
-    server: ServerTls<End>,
-    client: ClientTls<End>,
+pub(crate) struct Pair {
+    pub(crate) server: ServerTls<End>,
+    pub(crate) client: ClientTls<End>,
     up: Rc<Way>,
-    down: Rc<Way>,
+    pub(crate) down: Rc<Way>,
 }
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -127,7 +125,7 @@ impl Pair {
         }
     }
 
-    fn connected(version: &'static SupportedProtocolVersion, step: usize) -> Self {
+    pub(crate) fn connected(version: &'static SupportedProtocolVersion, step: usize) -> Self {
         let mut pair = Self::new(version, step, false);
         pair.settle();
         pair
@@ -169,7 +167,9 @@ fn flush<C: Side>(stream: &mut TlsStream<End, C>) {
 }
 
 /// All that can be read; the end where there is one.
-fn read<C: Side>(stream: &mut TlsStream<End, C>) -> Result<Vec<u8>, (Vec<u8>, io::Result<()>)> {
+pub(crate) fn read<C: Side>(
+    stream: &mut TlsStream<End, C>,
+) -> Result<Vec<u8>, (Vec<u8>, io::Result<()>)> {
     let (mut all, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
     loop {
         match stream.read(&mut buffer) {
@@ -192,7 +192,7 @@ fn write<C: Side>(stream: &mut TlsStream<End, C>, bytes: &[u8]) {
     flush(stream);
 }
 
-fn some(length: usize) -> Vec<u8> {
+pub(crate) fn some(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 % 251) as u8).collect()
 }
 
@@ -419,41 +419,5 @@ fn clear_text_comes_first_and_tls_begins_where_it_ends() {
         pair.settle();
         write(&mut pair.client, b"hello");
         assert_eq!(read(&mut pair.server).unwrap(), b"hello");
-    }
-}
-
-/// The queue knows of what TLS holds, and is empty only when that is out, too.
-#[test]
-fn a_queue_over_tls_keeps_the_order_and_counts_what_is_held() {
-    for step in [1, 9, 1000] {
-        let mut pair = Pair::connected(&TLS13, step);
-        let (mut queue, spares) = (WriteQueue::default(), Spares::default());
-        let (mut expected, mut taken) = (Vec::new(), Vec::new());
-        for turn in 0..300 {
-            let mut fresh = some(turn % 60);
-            expected.extend_from_slice(&fresh);
-            if turn % 5 == 0 {
-                queue.extend(&fresh);
-                fresh.clear();
-            }
-            let waiting = pair.down.bytes.borrow().len();
-            pair.down.room.set(waiting + turn * 7 % 90);
-            let now = Duration::from_secs(turn as u64);
-            let written = queue.write(&mut pair.server, &fresh, &spares);
-            let drained = queue.wrote(written, &mut pair.server, &mut fresh, &spares, now);
-            assert_eq!(drained.unwrap(), queue.is_empty());
-            assert_eq!(queue.held(), pair.server.held());
-            assert_eq!(queue.is_empty(), queue.blocked_since().is_none());
-            if turn % 3 == 0 {
-                taken.extend(read(&mut pair.client).unwrap());
-            }
-        }
-        pair.down.room.set(usize::MAX);
-        let (fresh, now) = (&mut Vec::new(), Duration::ZERO);
-        let written = queue.write(&mut pair.server, fresh, &spares);
-        let done = queue.wrote(written, &mut pair.server, fresh, &spares, now);
-        assert!(done.unwrap());
-        taken.extend(read(&mut pair.client).unwrap());
-        assert!(taken == expected, "step {step}");
     }
 }

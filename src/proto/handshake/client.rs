@@ -3,7 +3,6 @@
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -18,10 +17,11 @@ use super::response::check_headers;
 use super::{KEY_LENGTH, VERSION, accept_key, header_names, write_header};
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
-use crate::proto::decoder::Input;
 use crate::proto::http::{HeadLimits, HeadParser, ResponseHead, is_header_value, is_token};
+use crate::proto::input::Input;
 use crate::proto::misuse::Misuse;
 use crate::proto::random::RandomSource;
+use crate::proto::sync::Arc;
 use crate::proto::url::Url;
 
 /// What a client asks for besides the URL.

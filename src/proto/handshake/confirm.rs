@@ -2,13 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::proto::config::Config;
 use crate::proto::extension::{GrammarError, PerMessage, parse_extensions};
 use crate::proto::http::{ResponseHead, Version};
+use crate::proto::sync::Arc;
 
 /// What the request offered, and the response has to match.
 pub(super) struct Offer {

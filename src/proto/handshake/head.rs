@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::partial::PartialRequest;
-use crate::proto::decoder::Input;
 use crate::proto::http::{HeadParser, HttpError, RequestHead, ResponseHead};
+use crate::proto::input::Input;
 
 /// The bytes of a head so far, and how far they were parsed.
 pub(super) struct HeadReader {

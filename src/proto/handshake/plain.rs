@@ -1,6 +1,5 @@
 //! A plain HTTP request: its body and its answer.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -13,8 +12,9 @@ use super::request::Request;
 use super::response::Response;
 use super::server::ServerHandshake;
 use crate::proto::config::Config;
-use crate::proto::decoder::Input;
 use crate::proto::http::{self, BodyReader, Headers, HttpError, Version};
+use crate::proto::input::Input;
+use crate::proto::sync::Arc;
 use crate::proto::teardown::{Linger, Teardown};
 
 /// Bytes of a body that extend its deadline by a second: a fifth of what a GPRS modem uploads, so

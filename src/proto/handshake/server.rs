@@ -1,6 +1,5 @@
 //! The server's side of the opening handshake (RFC 6455 section 4.2): reading a request.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -14,8 +13,9 @@ use super::refused::{Refused, Unanswered};
 use super::response::Response;
 use super::upgrade::Upgrade;
 use crate::proto::config::Config;
-use crate::proto::decoder::Input;
 use crate::proto::http::{self, HeadParser, HttpError, Target, Version};
+use crate::proto::input::Input;
+use crate::proto::sync::Arc;
 use crate::proto::teardown::{Linger, Teardown};
 
 /// What [`ServerHandshake::recv`] has read.

@@ -1,7 +1,6 @@
 //! A proper opening handshake, to be accepted or rejected (RFC 6455 section 4.2.2).
 
 use alloc::string::ToString as _;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -15,6 +14,7 @@ use crate::proto::config::Config;
 use crate::proto::connection::Connection;
 use crate::proto::extension::{Extension, PerMessage};
 use crate::proto::misuse::Misuse;
+use crate::proto::sync::Arc;
 use crate::proto::teardown::{Linger, Teardown};
 
 /// What goes into the 101 besides what the handshake itself needs.

@@ -11,7 +11,7 @@ use crate::error::{Fault, HandshakeError, LimitError};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Linger, LingerStep, Response, Teardown};
 use crate::server::handler::{End, EndKind};
-use crate::server::metrics::HandshakeFailure;
+use crate::server::observe::HandshakeFailure;
 
 /// What peers are told by a server that stops.
 const STOPS: &str = "the server stops";
@@ -68,7 +68,7 @@ impl<T: Transport> Session<T> {
     /// Begins the closing handshake, if it hasn't begun.
     pub(in crate::server) fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
-            open.link.close(code, reason, turn.cork, turn.context.now);
+            open.ws.close(code, reason, turn.cork, turn.worker.now);
         }
     }
 
@@ -112,7 +112,7 @@ impl<T: Transport> Session<T> {
     /// The core has failed the connection.
     pub(super) fn fail(&mut self, fault: Fault, turn: &mut Turn<'_>) {
         let teardown = match &self.phase {
-            Phase::Open(open) => open.link.connection.teardown(),
+            Phase::Open(open) => open.ws.connection.teardown(),
             _ => None,
         };
         // It drops the transport where it sent a Close before. That nobody answered one is
@@ -128,12 +128,9 @@ impl<T: Transport> Session<T> {
     /// The one call of `on_error` and `on_close`; from here on the session lingers or goes.
     pub(super) fn end(&mut self, end: EndKind, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
-            let kind = open.link.take_end().unwrap_or(end);
-            let end = End::new(kind, &open.link.connection);
-            turn.context
-                .metrics
-                .dropped
-                .add(open.link.drop_held() as u64);
+            let kind = open.ws.take_end().unwrap_or(end);
+            let end = End::new(kind, &open.ws.connection);
+            turn.worker.metrics.dropped.add(open.ws.drop_held() as u64);
             if let Some(cause) = end.error() {
                 self.call(turn, |application, io| {
                     application.on_error(io, cause, &end)
@@ -141,17 +138,17 @@ impl<T: Transport> Session<T> {
             }
             if let Phase::Open(open) = &mut self.phase {
                 // A panic there hides the end from nobody.
-                open.link.take_end();
+                open.ws.take_end();
             }
             self.call(turn, |application, io| application.on_close(io, &end));
-            let stats = self.stats(turn.id, turn.context.now);
+            let stats = self.stats(turn.id, turn.worker.now);
             self.leave(turn);
             if let Some(stats) = stats {
-                turn.context.shared.closed(&stats, &end);
+                turn.worker.shared.closed(&stats, &end);
             }
         }
         let linger = match &self.phase {
-            Phase::Open(open) => open.link.connection.linger(),
+            Phase::Open(open) => open.ws.connection.linger(),
             Phase::Opening(_) | Phase::Lingering(_) => None,
         };
         match linger {
@@ -165,16 +162,16 @@ impl<T: Transport> Session<T> {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
-        let Some(rare) = &mut open.link.rare else {
+        let Some(cold) = &mut open.ws.cold else {
             return;
         };
-        for topic in mem::take(&mut rare.subscriptions) {
-            turn.context.shared.directory.unsubscribe(&topic, turn.id);
-            turn.peers.unsubscribe(&topic, turn.id.token());
+        for topic in mem::take(&mut cold.subscriptions) {
+            turn.worker.shared.directory.unsubscribe(&topic, turn.id);
+            turn.local.unsubscribe(&topic, turn.id.token());
         }
-        for topic in mem::take(&mut rare.joined) {
+        for topic in mem::take(&mut cold.joined) {
             // The store may be the application's own: its panic is not the worker's.
-            let shared = &turn.context.shared;
+            let shared = &turn.worker.shared;
             let leave = || shared.leave(&topic, turn.id, |_| ());
             let _ = catch_unwind(AssertUnwindSafe(leave));
         }
@@ -183,7 +180,7 @@ impl<T: Transport> Session<T> {
     /// Follows the transport to its end.
     pub(super) fn linger(&mut self, mut linger: Linger) {
         // A peer that takes what it is owed is waited for.
-        if let Some(last) = self.rare.as_ref().and_then(|it| it.last.as_ref()) {
+        if let Some(last) = self.halt.as_ref().and_then(|it| it.last.as_ref()) {
             linger.wrote(last.progress);
         }
         let before = mem::replace(&mut self.phase, Phase::Lingering(Box::new(linger)));
@@ -195,7 +192,7 @@ impl<T: Transport> Session<T> {
     /// The same where nothing but the end is left of it.
     pub(super) fn linger_for_close_timeout(&mut self, turn: &Turn<'_>) {
         let timeout = self.options(&turn.endpoints.options).config.close_timeout;
-        let now = turn.context.now;
+        let now = turn.worker.now;
         self.linger(Linger::new(Teardown::HalfClose, now, timeout));
     }
 
@@ -216,7 +213,7 @@ impl<T: Transport> Session<T> {
                 self.eof(turn)
             }
             Phase::Open(open) => {
-                if let Some(closed) = open.link.connection.handle_eof() {
+                if let Some(closed) = open.ws.connection.handle_eof() {
                     self.end(EndKind::Closed(closed), turn);
                 }
                 Err(Gone)
@@ -232,7 +229,7 @@ impl<T: Transport> Session<T> {
     pub(super) fn lost(&mut self, end: EndKind, turn: &mut Turn<'_>) -> Gone {
         match &mut self.phase {
             Phase::Open(open) => {
-                open.link.connection.handle_eof();
+                open.ws.connection.handle_eof();
                 self.end(end, turn);
             }
             Phase::Opening(opening) if !opening.served => match end {

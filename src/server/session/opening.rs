@@ -19,19 +19,13 @@ use crate::proto::{
     self, Accept, Input, Linger, PartialRequest, PlainRequest, ReadBody, Received, Refused,
     Responded, Response, ServerHandshake, Upgrade,
 };
-use crate::server::accepted::Accepted;
-use crate::server::deferred::{Answer, Decided, Slot};
-use crate::server::endpoints::Endpoints;
 use crate::server::handle::Handle;
-use crate::server::handler::{Application, Decision};
-use crate::server::http::{HttpResponse, Request};
-use crate::server::link::{Link, Open, Remote};
-use crate::server::metrics::HandshakeFailure;
-use crate::server::observer::FailedHandshake;
+use crate::server::handler::{Application, OpenSession};
+use crate::server::http::{Answer, HttpResponse, Reject, Request, Slot, StoredRequest};
+use crate::server::observe::{FailedHandshake, HandshakeFailure};
 use crate::server::proxy::ProxyHeader;
-use crate::server::reject::Reject;
-use crate::server::route::Endpoint;
-use crate::server::socket::StoredRequest;
+use crate::server::route::{Accepted, Decided, Decision, Endpoint, Endpoints};
+use crate::server::websocket::{Remote, WebSocket};
 
 /// Requests, until one of them is an opening handshake.
 pub(super) struct Opening {
@@ -68,7 +62,7 @@ pub(super) struct Later<T> {
 impl<T> Later<T> {
     fn new(slot: Arc<Slot<T>>, turn: &Turn<'_>) -> Self {
         let timeout = turn.endpoints.options.config.handshake_timeout;
-        let until = turn.context.now.saturating_add(timeout);
+        let until = turn.worker.now.saturating_add(timeout);
         Self { slot, until }
     }
 }
@@ -147,7 +141,7 @@ impl<T: Transport> Session<T> {
             return;
         };
         opening.served = true;
-        let now = turn.context.now;
+        let now = turn.worker.now;
         let mut respond = |request: PlainRequest, response: &Response<'_>| match opening.stopping {
             true => request
                 .reject(response, turn.cork, now)
@@ -229,7 +223,7 @@ impl<T: Transport> Session<T> {
         reason: &dyn fmt::Display,
         turn: &Turn<'_>,
     ) {
-        let (shared, peer) = (&turn.context.shared, self.remote.peer);
+        let (shared, peer) = (&turn.worker.shared, self.remote.peer);
         shared.count_failed(turn.id.worker(), cause, || {
             let complete = request.filter(PartialRequest::is_complete);
             FailedHandshake {
@@ -258,7 +252,7 @@ impl<T: Transport> Session<T> {
         let Phase::Opening(opening) = &mut self.phase else {
             return;
         };
-        let (now, unavailable) = (turn.context.now, Response::status(503));
+        let (now, unavailable) = (turn.worker.now, Response::status(503));
         let checked = match opening.take() {
             Stage::Head(handshake) => handshake.handle_timeout(now, turn.cork).map(Stage::Head),
             Stage::Body(request) => request.handle_timeout(now, turn.cork).map(Stage::Body),
@@ -297,7 +291,7 @@ impl<T: Transport> Session<T> {
         let Phase::Opening(opening) = &mut self.phase else {
             return None;
         };
-        let (cork, now) = (&mut *turn.cork, turn.context.now);
+        let (cork, now) = (&mut *turn.cork, turn.worker.now);
         match opening.take() {
             Stage::Head(handshake) => handshake.reject(response, cork, now).ok()?,
             Stage::Body(request) | Stage::Reply(request, _) => {
@@ -315,7 +309,7 @@ impl<T: Transport> Session<T> {
         turn: &mut Turn<'_>,
     ) -> Result<(), Gone> {
         while let Phase::Opening(opening) = &mut self.phase {
-            let now = turn.context.now;
+            let now = turn.worker.now;
             let request = match opening.take() {
                 Stage::Head(handshake) => match handshake.recv(input, turn.cork, now) {
                     Ok(Received::Incomplete(handshake)) => {
@@ -411,8 +405,8 @@ impl<T: Transport> Session<T> {
         };
         let (upgrade, reject) = accepted;
         let request = Some(upgrade.request().into());
-        self.failed_with(request, reject.failure, &Told(&reject.response), turn);
-        let now = turn.context.now;
+        self.failed_with(request, reject.failure, &Refusal(&reject.response), turn);
+        let now = turn.worker.now;
         let mut sent = reject
             .response
             .as_response(|it| upgrade.reject(it, turn.cork, now));
@@ -429,18 +423,23 @@ impl<T: Transport> Session<T> {
     }
 
     /// `returns` is a client that had a connection before.
-    fn open(&mut self, open: Box<Open>, returns: bool, turn: &mut Turn<'_>) -> Result<(), Gone> {
+    fn open(
+        &mut self,
+        open: Box<OpenSession>,
+        returns: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Gone> {
         self.write(turn)?;
         if returns {
-            turn.context.metrics.reconnections.add(1);
+            turn.worker.metrics.reconnections.add(1);
         }
         self.phase = Phase::Open(open);
         // What it was scheduled for was the handshake's, and may be later than its own deadlines.
         self.scheduled = None;
-        if let Some(stats) = self.stats(turn.id, turn.context.now) {
-            turn.context.shared.opened(&stats);
+        if let Some(stats) = self.stats(turn.id, turn.worker.now) {
+            turn.worker.shared.opened(&stats);
         }
-        self.tell(turn, |application, io| application.on_open(io));
+        self.notify(turn, |application, io| application.on_open(io));
         self.end_if_asked(turn)
     }
 }
@@ -465,7 +464,7 @@ fn answer(
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
 ) -> Answer<HttpResponse> {
-    let (shared, endpoints) = (&turn.context.shared, turn.endpoints);
+    let (shared, endpoints) = (&turn.worker.shared, turn.endpoints);
     let request = plain.request();
     let Some((entry, params)) = endpoints.router.at(request.path()) else {
         let none = HttpResponse::text("there is nothing at this path");
@@ -480,7 +479,7 @@ fn answer(
 
 /// What the limits, the guards and the route say to an opening handshake.
 fn decide(upgrade: &Upgrade, remote: &mut Remote, agreed: Agreed<'_>, turn: &Turn<'_>) -> Decision {
-    let (shared, endpoints, peer) = (&turn.context.shared, turn.endpoints, remote.peer);
+    let (shared, endpoints, peer) = (&turn.worker.shared, turn.endpoints, remote.peer);
     let decision = endpoint(upgrade, endpoints).and_then(|(request, params, endpoint)| {
         let client_ip = endpoints.client_ip(peer, request.headers());
         remote
@@ -490,7 +489,7 @@ fn decide(upgrade: &Upgrade, remote: &mut Remote, agreed: Agreed<'_>, turn: &Tur
             .map_err(|it| it.counted_as(HandshakeFailure::TooManyConnections))?;
         endpoints
             .handshake_rates
-            .allow(client_ip, turn.context.now)
+            .allow(client_ip, turn.worker.now)
             .map_err(|_| Reject::new(429, "too many handshakes: try again later"))
             .map_err(|it| it.counted_as(HandshakeFailure::RateLimited))?;
         let request = Request::new(request, params, peer, client_ip, shared).with_agreed(agreed);
@@ -527,9 +526,9 @@ fn endpoint<'r, 'e>(
 }
 
 /// What a client is told by a response: its status, and the text if there is one.
-struct Told<'a>(&'a HttpResponse);
+struct Refusal<'a>(&'a HttpResponse);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for Refusal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut headers = self.0.headers.iter();
         let text = headers.any(|(name, value)| {
@@ -549,14 +548,14 @@ fn accept(
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
-) -> Result<Box<Open>, (Upgrade, Reject)> {
+) -> Result<Box<OpenSession>, (Upgrade, Reject)> {
     // The application's own key may panic, and so may its state as it is dropped; both come before
     // the 101 is there.
     let route = guarded(|| {
         let (request, params, endpoint) = endpoint(&upgrade, turn.endpoints)?;
         let options = &endpoint.options;
         let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
-            let (shared, client_ip) = (&turn.context.shared, remote.client_ip());
+            let (shared, client_ip) = (&turn.worker.shared, remote.client_ip());
             let request = Request::new(request, params, remote.peer, client_ip, shared);
             (limit.key)(&request.with_agreed(agreed))
         });
@@ -581,22 +580,22 @@ fn accept(
         headers: &headers,
         config: Some(&options.config),
     };
-    let connection = match upgrade.accept(&accept, turn.cork, turn.context.now) {
+    let connection = match upgrade.accept(&accept, turn.cork, turn.worker.now) {
         Ok(connection) => connection,
         Err(unanswered) => {
             let reject = Reject::new(500, unanswered.misuse().to_string());
             return Err((unanswered.into_request(), dropped(accepted, reject)));
         }
     };
-    let mut link = Link::new(connection, options, turn.context.now);
-    link.limited |= turn.context.shared.by_address.is_some();
+    let mut ws = WebSocket::new(connection, options, turn.worker.now);
+    ws.limited |= turn.worker.shared.by_address.is_some();
     if let Some(stored) = stored {
-        link.rare().request = Some(stored);
+        ws.cold().request = Some(stored);
     }
     if let Some(key) = rate_key {
-        link.rare().rate_key = Some(key.into());
+        ws.cold().rate_key = Some(key.into());
     }
-    Ok(accepted.state.open(link))
+    Ok(accepted.state.open(ws))
 }
 
 /// Drops what was accepted, where that may panic.

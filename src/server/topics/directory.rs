@@ -11,33 +11,18 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
+use super::history::HistoryEntry;
+use super::options::TopicOptions;
+use super::pattern::TopicPattern;
+use super::subscribing::Subscribing;
 use super::topic::{OnWorker, State, Topic, assert_inside, outside};
 use super::{Position, SubscribeError, Subscribed, TopicLimits};
 use crate::proto::PreparedMessage;
-use crate::server::history::HistoryEntry;
 use crate::server::id::ConnectionId;
-use crate::server::inbox::{Command, HandleError, Inbox, Publication, Reserved};
-use crate::server::pattern::TopicPattern;
+use crate::server::run::inbox::{Command, HandleError, Inbox, Publication, Reserved};
 use crate::server::shards::Shards;
 use crate::server::sync::atomic::{AtomicUsize, Ordering};
 use crate::server::sync::{Mutex, lock};
-use crate::server::topic_options::TopicOptions;
-
-/// A subscription on its way to the connection's worker: it began where it was asked for.
-#[derive(Clone)]
-pub(in crate::server) struct Subscribing {
-    pub(in crate::server) topic: Arc<Topic>,
-    pub(in crate::server) position: Position,
-    /// What was kept of the messages before it.
-    pub(in crate::server) replay: Vec<HistoryEntry>,
-}
-
-impl Subscribing {
-    pub(in crate::server) fn bytes(&self) -> usize {
-        let kept = self.replay.iter().map(|it| it.payload.len());
-        kept.sum::<usize>() + self.replay.len() * size_of::<HistoryEntry>()
-    }
-}
 
 /// Who publishes.
 #[derive(Clone, Copy, Default)]

@@ -8,10 +8,10 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::Position;
-use crate::server::history::{History, HistoryEntry};
+use super::history::{History, HistoryEntry};
+use super::options::TopicOptions;
 use crate::server::id::ConnectionId;
 use crate::server::sync::{Mutex, thread_local};
-use crate::server::topic_options::TopicOptions;
 
 /// One topic. Its record is there as long as somebody is subscribed, or is about to be.
 pub(in crate::server) struct Topic {

@@ -1,0 +1,66 @@
+//! The application of one connection, as a session calls it.
+
+use std::boxed::Box;
+
+use super::End;
+use crate::error::Fault;
+use crate::proto::{Closed, Input, Scratch};
+use crate::server::observe::ErrorCause;
+use crate::server::topics::SubscribeError;
+use crate::server::websocket::{SocketIo, WebSocket};
+use crate::server::write_queue::Pool;
+
+/// The application of one connection, whatever its state's type.
+pub(in crate::server) trait Application: Send {
+    /// Gives it what the peer sends, until there is something for the session to look at.
+    fn events<'a>(
+        &'a mut self,
+        io: &'a mut SocketIo<'a>,
+        input: &mut Input<'_>,
+        memory: Memory<'_>,
+    ) -> Stop;
+    /// Opens the connection, in one piece of memory with its link.
+    fn open(self: Box<Self>, ws: WebSocket) -> Box<OpenSession>;
+    fn on_open<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
+    fn on_drain<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
+    fn on_subscribe<'a>(
+        &'a mut self,
+        io: &'a mut SocketIo<'a>,
+        topic: &str,
+        count: Result<usize, SubscribeError>,
+    );
+    fn on_unsubscribe<'a>(&'a mut self, io: &'a mut SocketIo<'a>, topic: &str, count: usize);
+    fn on_error<'a>(&'a mut self, io: &'a mut SocketIo<'a>, cause: ErrorCause, end: &End);
+    fn on_close<'a>(&'a mut self, io: &'a mut SocketIo<'a>, end: &End);
+}
+
+/// An open connection with its application: one piece of memory for both.
+pub(in crate::server) struct OpenSession<A: ?Sized = dyn Application> {
+    pub(in crate::server) ws: WebSocket,
+    pub(in crate::server) application: A,
+}
+
+/// Why no further event goes to the application for now.
+pub(in crate::server) enum Stop {
+    /// The input is consumed.
+    Drained,
+    /// The session has to look: something was asked for, or much waits to be written.
+    News,
+    /// The connection is over. (In a box: each turn returns one of these, and in registers.)
+    Over(Box<Over>),
+}
+
+/// How a connection is over.
+pub(in crate::server) enum Over {
+    /// By the closing handshake.
+    Closed(Closed),
+    /// By the peer's fault.
+    Failed(Fault),
+}
+
+/// The worker's memory for messages that come in several parts.
+pub(in crate::server) struct Memory<'w> {
+    /// Without a buffer, which is lent for as long as it takes.
+    pub(in crate::server) scratch: &'w mut Scratch,
+    pub(in crate::server) pool: &'w Pool,
+}

@@ -1,0 +1,93 @@
+//! The response of an application to a plain request, or to an opening handshake that it refuses.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::proto::Response;
+
+/// The response to a plain request, or to an opening handshake that is refused.
+///
+/// ```
+/// use sockeye::server::HttpResponse;
+///
+/// let created = HttpResponse::json(r#"{"id":7}"#)
+///     .with_status(201)
+///     .with_header("Location", "/rooms/7");
+/// assert_eq!(created.status, 201);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// The status code, 200 to 599.
+    pub status: u16,
+    /// Headers besides those that [`Response::headers`] says are written by themselves. A name
+    /// that is no token, or a value with a control character, can't be sent: the client gets a
+    /// 500 in its place.
+    pub headers: Vec<(String, String)>,
+    /// The body, in bytes as sent.
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// An empty response with this status.
+    #[must_use]
+    pub const fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// 200 with plain text in UTF-8.
+    #[must_use]
+    pub fn text(body: impl Into<String>) -> Self {
+        Self::ok("text/plain; charset=utf-8", body.into().into_bytes())
+    }
+
+    /// 200 with HTML in UTF-8.
+    #[must_use]
+    pub fn html(body: impl Into<String>) -> Self {
+        Self::ok("text/html; charset=utf-8", body.into().into_bytes())
+    }
+
+    /// 200 with a text that is JSON already.
+    #[must_use]
+    pub fn json(body: impl Into<String>) -> Self {
+        Self::ok("application/json", body.into().into_bytes())
+    }
+
+    /// 200 with a body of this media type.
+    pub(in crate::server) fn ok(content_type: &str, body: Vec<u8>) -> Self {
+        Self {
+            body,
+            ..Self::status(200).with_header("Content-Type", content_type)
+        }
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same with a further header; one of the same name stays.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives this as the core's response to `send`, and answers what that answers.
+    pub fn as_response<R>(&self, send: impl FnOnce(&Response<'_>) -> R) -> R {
+        let headers: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        send(&Response {
+            status: self.status,
+            headers: &headers,
+            body: &self.body,
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! TLS under the server's connections: the configuration.
+//!
+//! Owns where the configuration lies while the server runs. Leaves the protocol to
+//! [`net`](crate::net), and all choices to rustls' `ServerConfig`.
+
+use std::format;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::vec;
+use std::vec::Vec;
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::UnbufferedServerConnection;
+
+use crate::error::Error;
+
+/// The configuration of new connections, of all listeners that have it.
+pub(in crate::server) struct Tls(Mutex<Arc<ServerConfig>>);
+
+impl Tls {
+    pub(in crate::server) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
+        Ok(Self(Mutex::new(check(config)?)))
+    }
+
+    /// From now on, new connections get this one.
+    pub(in crate::server) fn replace(&self, config: Arc<ServerConfig>) -> Result<(), Error> {
+        let config = check(config)?;
+        let before = std::mem::replace(&mut *self.lock(), config);
+        // With it may go the application's own certificate store: not under the lock.
+        drop(before);
+        Ok(())
+    }
+
+    /// The server's side of one connection.
+    pub(in crate::server) fn connection(
+        &self,
+    ) -> Result<UnbufferedServerConnection, rustls::Error> {
+        UnbufferedServerConnection::new(Arc::clone(&self.lock()))
+    }
+
+    /// There is always a whole configuration in it, so a panic elsewhere doesn't poison it.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<ServerConfig>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As it is used: connections can be made of it, and none takes early data, which can be replayed
+/// (RFC 8446 section 8) and would have a request answered twice.
+fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, Error> {
+    if config.max_early_data_size > 0 {
+        let mut without = (*config).clone();
+        without.max_early_data_size = 0;
+        config = Arc::new(without);
+    }
+    UnbufferedServerConnection::new(Arc::clone(&config))?;
+    Ok(config)
+}
+
+/// Makes a configuration of a certificate chain, the server's own certificate first, and its
+/// private key, both PEM files: TLS 1.2 and 1.3 on ring, ALPN `http/1.1`, no client certificates.
+///
+/// For all else, such as client certificates or several names, make a
+/// [`ServerConfig`](rustls::ServerConfig) with rustls' own builder.
+///
+/// ```no_run
+/// use sockeye::server::Server;
+/// use sockeye::server::listen::tls_from_pem;
+///
+/// let server = Server::builder()
+///     .tls(tls_from_pem("fullchain.pem", "privkey.pem")?)
+///     .listen("0.0.0.0:443")?;
+/// let handle = server.handle();
+/// // Later, when the files have changed:
+/// handle.set_tls(tls_from_pem("fullchain.pem", "privkey.pem")?)?;
+/// # Ok::<(), sockeye::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Io`] names the file and says what is wrong with it: it can't be read, is no PEM, holds
+/// no certificate or no key, or the key is not the certificate's.
+pub fn tls_from_pem(
+    certificates: impl AsRef<Path>,
+    private_key: impl AsRef<Path>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let (chain_path, key_path) = (certificates.as_ref(), private_key.as_ref());
+    let chain = CertificateDer::pem_file_iter(chain_path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(chain_path, error, "certificate"))?;
+    if chain.is_empty() {
+        return Err(bad(chain_path, pem::Error::NoItemsFound, "certificate").into());
+    }
+    let key = PrivateKeyDer::from_pem_file(key_path)
+        .map_err(|error| bad(key_path, error, "unencrypted private key"))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| {
+            let (chain, key) = (chain_path.display(), key_path.display());
+            let text = format!("the certificate of {chain} and the key of {key}: {error}");
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })?;
+    // The one protocol that is spoken here (RFC 7301).
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// What is wrong with a file that should hold `what`.
+fn bad(path: &Path, error: pem::Error, what: &str) -> io::Error {
+    let path = path.display();
+    match error {
+        pem::Error::Io(error) => io::Error::new(error.kind(), format!("{path}: {error}")),
+        pem::Error::NoItemsFound => {
+            let text = format!("{path}: there is no {what} in it, in PEM");
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        }
+        error => io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {error}")),
+    }
+}

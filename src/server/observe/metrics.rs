@@ -1,0 +1,257 @@
+//! What happened, in numbers: counted by each worker, summed and shown on request.
+//!
+//! Owns the counters, their names and the two formats. Who counts what, and the route that shows
+//! it, are the workers'.
+
+mod format;
+mod label;
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+pub(in crate::server) use label::Label;
+pub use label::{CloseLabel, ErrorCause, HandshakeFailure};
+
+/// A number that one worker writes and any thread reads.
+///
+/// With one writer a load and a store are enough, which is no more than a plain addition; a
+/// locked one would be felt on the message path.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Counter(AtomicU64);
+
+impl Counter {
+    /// By the owning worker only.
+    #[inline]
+    pub(in crate::server) fn add(&self, count: u64) {
+        self.set(self.value().wrapping_add(count));
+    }
+
+    /// By the owning worker only: for gauges.
+    #[inline]
+    pub(in crate::server) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(in crate::server) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A number that any thread may add to: for what is rare, or counted where there is no worker.
+#[derive(Debug, Default)]
+pub(in crate::server) struct SharedCounter(AtomicU64);
+
+impl SharedCounter {
+    pub(in crate::server) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(in crate::server) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One number for each label.
+#[derive(Debug)]
+pub(in crate::server) struct SharedCounters<L> {
+    counters: Box<[SharedCounter]>,
+    labels: PhantomData<L>,
+}
+
+impl<L: Label> SharedCounters<L> {
+    pub(in crate::server) fn add(&self, label: L, count: u64) {
+        self.counters[label.index()].add(count);
+    }
+}
+
+impl<L: Label> Default for SharedCounters<L> {
+    fn default() -> Self {
+        Self {
+            counters: L::ALL.iter().map(|_| SharedCounter::default()).collect(),
+            labels: PhantomData,
+        }
+    }
+}
+
+/// The numbers of one worker. Each worker has its own, so that they share no cache line.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Metrics {
+    /// Gauge: connections now.
+    pub(in crate::server) connections: Counter,
+    pub(in crate::server) connections_opened: Counter,
+    pub(in crate::server) messages_received: Counter,
+    pub(in crate::server) messages_sent: Counter,
+    pub(in crate::server) bytes_received: Counter,
+    pub(in crate::server) bytes_sent: Counter,
+    /// Gauge: topics with a subscriber now.
+    pub(in crate::server) topics: Counter,
+    /// Gauge: subscriptions now.
+    pub(in crate::server) subscriptions: Counter,
+    /// Gauge: bytes that wait to be written now.
+    pub(in crate::server) queued_bytes: Counter,
+    /// Gauge: bytes of published frames that are kept for slow subscribers.
+    pub(in crate::server) published_bytes: Counter,
+    pub(in crate::server) dropped: SharedCounter,
+    pub(in crate::server) conflated: SharedCounter,
+    pub(in crate::server) rate_limited: SharedCounter,
+    pub(in crate::server) reconnections: SharedCounter,
+    pub(in crate::server) errors: SharedCounters<ErrorCause>,
+    pub(in crate::server) closes: SharedCounters<CloseLabel>,
+    pub(in crate::server) handshake_failures: SharedCounters<HandshakeFailure>,
+}
+
+/// How often each label was counted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Counts<L> {
+    counts: Box<[u64]>,
+    labels: PhantomData<L>,
+}
+
+#[allow(private_bounds)] // `Label` is implemented by the label types here and no others.
+impl<L: Label> Counts<L> {
+    /// The count of one label.
+    #[must_use]
+    pub fn count(&self, label: L) -> u64 {
+        self.counts[label.index()]
+    }
+
+    /// All labels with their counts, those of 0 too.
+    pub fn iter(&self) -> impl Iterator<Item = (L, u64)> {
+        L::ALL.iter().copied().zip(self.counts.iter().copied())
+    }
+
+    /// The counts together.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    fn add(&mut self, counters: &SharedCounters<L>) {
+        for (count, counter) in self.counts.iter_mut().zip(&counters.counters) {
+            *count += counter.value();
+        }
+    }
+}
+
+impl<L: Label> Default for Counts<L> {
+    fn default() -> Self {
+        Self {
+            counts: L::ALL.iter().map(|_| 0).collect(),
+            labels: PhantomData,
+        }
+    }
+}
+
+/// Only what was counted.
+impl<L: Label> fmt::Debug for Counts<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = self.iter().filter(|&(_, count)| count > 0);
+        f.debug_map()
+            .entries(counted.map(|(label, count)| (label.name(), count)))
+            .finish()
+    }
+}
+
+/// The numbers of a server: of all its workers together.
+///
+/// Counters (`connections_opened` and what follows from the messages on) only grow while the
+/// server runs; gauges (`connections`, `topics`, `subscriptions`, `queued_bytes`) are as they are
+/// now. They are read one after the other while the workers go on, so they need not add up.
+///
+/// ```
+/// use sockeye::server::observe::{ErrorCause, Stats};
+///
+/// # let stats = Stats::default();
+/// println!("{} connections, {} with bad UTF-8", stats.connections, stats.errors.count(ErrorCause::Utf8));
+/// assert!(stats.to_json().starts_with(r#"{"uptime_seconds":"#));
+/// assert!(stats.to_prometheus().contains("\nsockeye_connections 0\n"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Since the server began to run.
+    pub uptime: Duration,
+    /// Connections open now.
+    pub connections: u64,
+    /// Connections that ever opened.
+    pub connections_opened: u64,
+    /// Data messages received.
+    pub messages_received: u64,
+    /// Data messages sent.
+    pub messages_sent: u64,
+    /// Bytes read from transports: frames and handshakes, before decompression, after TLS.
+    pub bytes_received: u64,
+    /// Bytes written to transports, as for `bytes_received`.
+    pub bytes_sent: u64,
+    /// Topics that have a subscriber now. One with subscribers on two workers counts twice.
+    pub topics: u64,
+    /// Subscriptions there are now.
+    pub subscriptions: u64,
+    /// Bytes that wait to be written now, as each connection counts them: a message that waits for
+    /// many, and is kept once, counts for each.
+    pub queued_bytes: u64,
+    /// Bytes that published messages take which are kept for slow subscribers, each once.
+    pub published_bytes: u64,
+    /// Bytes that wait for the workers now: what other threads and workers asked of them, messages
+    /// included. Bounded by [`max_inbox`](crate::server::Builder::max_inbox) for each worker.
+    pub inbox_bytes: u64,
+    /// Messages that were not sent because of a backlog, and those that gave way to later ones.
+    pub dropped: u64,
+    /// Messages that waited and were replaced by later ones of their topic, which
+    /// [conflates](crate::server::topics::TopicOptions::conflate). They count as sent, too.
+    pub conflated: u64,
+    /// Messages that were over a rate limit, and pauses for it.
+    pub rate_limited: u64,
+    /// Connections of clients that came back: whose request said which connection they had, by
+    /// `previous-connection` in its query.
+    pub reconnections: u64,
+    /// What connections failed of.
+    pub errors: Counts<ErrorCause>,
+    /// How connections ended, by their close codes.
+    pub closes: Counts<CloseLabel>,
+    /// Why opening handshakes failed.
+    pub handshake_failures: Counts<HandshakeFailure>,
+}
+
+impl Stats {
+    /// What [`to_prometheus`](Self::to_prometheus) is served as.
+    pub const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// The sum over workers. What is known better elsewhere can be set afterwards.
+    pub(in crate::server) fn sum<'a>(
+        workers: impl IntoIterator<Item = &'a Metrics>,
+        uptime: Duration,
+    ) -> Self {
+        let mut stats = Self {
+            uptime,
+            ..Self::default()
+        };
+        for worker in workers {
+            stats.connections += worker.connections.value();
+            stats.connections_opened += worker.connections_opened.value();
+            stats.messages_received += worker.messages_received.value();
+            stats.messages_sent += worker.messages_sent.value();
+            stats.bytes_received += worker.bytes_received.value();
+            stats.bytes_sent += worker.bytes_sent.value();
+            stats.topics += worker.topics.value();
+            stats.subscriptions += worker.subscriptions.value();
+            stats.queued_bytes += worker.queued_bytes.value();
+            stats.published_bytes += worker.published_bytes.value();
+            stats.dropped += worker.dropped.value();
+            stats.conflated += worker.conflated.value();
+            stats.rate_limited += worker.rate_limited.value();
+            stats.reconnections += worker.reconnections.value();
+            stats.errors.add(&worker.errors);
+            stats.closes.add(&worker.closes);
+            stats.handshake_failures.add(&worker.handshake_failures);
+        }
+        stats
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Watching a whole server, beside its routes' handlers.
+
+use std::boxed::Box;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::metrics::{ErrorCause, HandshakeFailure};
+use crate::server::handler::End;
+use crate::server::id::ConnectionId;
+
+/// A connection in numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionStats {
+    /// Its id.
+    pub id: ConnectionId,
+    /// The other end of its transport.
+    pub peer_addr: SocketAddr,
+    /// The client's address: the peer's, or what a trusted proxy tells.
+    pub client_ip: IpAddr,
+    /// How long it has been open.
+    pub age: Duration,
+    /// How long ago it last received or sent a message.
+    pub idle: Duration,
+    /// Data messages received.
+    pub messages_received: u64,
+    /// Bytes of their payloads.
+    pub bytes_received: u64,
+    /// Data messages sent.
+    pub messages_sent: u64,
+    /// Bytes of their payloads.
+    pub bytes_sent: u64,
+    /// Bytes that wait to be written.
+    pub buffered: usize,
+    /// Topics it is subscribed to.
+    pub subscriptions: usize,
+    /// The round trip of the last keep-alive ping that was answered.
+    pub round_trip: Option<Duration>,
+    /// Its `User-Agent`, where the route [keeps the request](crate::server::Route::keep_request).
+    pub user_agent: Option<Box<str>>,
+}
+
+/// A connection that did not come to open: whose it was, what it asked for, and why not.
+///
+/// The path and the origin are what the peer sent, of any length that a head may have and with any
+/// bytes that its grammar allows: quote them in logs, as `{:?}` does.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct FailedHandshake<'a> {
+    /// The other end of its transport, or what a PROXY header told.
+    pub peer_addr: SocketAddr,
+    /// The client's address: the peer's, or what a trusted proxy tells, once the head is there.
+    pub client_ip: IpAddr,
+    /// The path of the request, percent-encoded as sent, if the head came that far.
+    pub path: Option<&'a str>,
+    /// The origin of the page that connects, if the head came that far and has one.
+    pub origin: Option<&'a str>,
+    /// What it is counted as.
+    pub cause: HandshakeFailure,
+    /// Why, in full: the error, or the status and text that the client was told.
+    pub reason: &'a dyn fmt::Display,
+}
+
+impl fmt::Debug for FailedHandshake<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FailedHandshake")
+            .field("peer_addr", &self.peer_addr)
+            .field("client_ip", &self.client_ip)
+            .field("path", &self.path)
+            .field("origin", &self.origin)
+            .field("cause", &self.cause)
+            .field("reason", &format_args!("{}", self.reason))
+            .finish()
+    }
+}
+
+/// Is told of all connections of a server, on the workers' threads: for logs and accounts.
+///
+/// The methods must not wait, as a handler's must not. A panic in one of them ends there.
+///
+/// ```
+/// use std::io;
+/// use sockeye::server::{End, Server};
+/// use sockeye::server::observe::{ConnectionStats, ErrorCause, FailedHandshake, Observer};
+///
+/// struct Log;
+///
+/// impl Observer for Log {
+///     fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
+///         eprintln!("{} failed by {}: {end:?}", connection.client_ip, cause.name());
+///     }
+///
+///     fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
+///         let FailedHandshake { client_ip, path, reason, .. } = failure;
+///         eprintln!("{client_ip} can't open {path:?}: {reason}");
+///     }
+///
+///     fn accept_failed(&self, error: &io::Error) {
+///         eprintln!("no connection can be accepted: {error}");
+///     }
+/// }
+///
+/// let builder = Server::builder().observer(Log);
+/// # let _ = builder;
+/// ```
+pub trait Observer: Send + Sync + 'static {
+    /// A connection has opened.
+    fn connected(&self, connection: &ConnectionStats) {
+        let _ = connection;
+    }
+
+    /// A connection that had opened ends by an error, which `end` tells in full; its handler was
+    /// told. [`disconnected`](Self::disconnected) follows.
+    fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
+        let _ = (connection, cause, end);
+    }
+
+    /// A connection that had opened is over; its handler was told.
+    fn disconnected(&self, connection: &ConnectionStats, end: &End) {
+        let _ = (connection, end);
+    }
+
+    /// A connection did not come to open. One that ends without having sent a byte, as a load
+    /// balancer's health check does, is none of these.
+    fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
+        let _ = failure;
+    }
+
+    /// Connections can't be accepted for now: file descriptors or memory have run out, say. It is
+    /// tried again twice a second.
+    fn accept_failed(&self, error: &io::Error) {
+        let _ = error;
+    }
+}

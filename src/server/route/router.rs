@@ -1,0 +1,206 @@
+//! From a request's path to what answers there.
+
+use std::collections::BTreeMap;
+use std::format;
+use std::io;
+use std::string::{String, ToString};
+use std::vec;
+use std::vec::Vec;
+
+use matchit::Params;
+
+use super::Endpoint;
+use crate::proto::http::is_token;
+use crate::server::http::{Answer, HttpResponse, Methods, Request};
+use crate::server::id::ConnectionId;
+
+/// What answers on one path.
+#[derive(Default)]
+pub(in crate::server) struct Entry {
+    pub(in crate::server) endpoint: Option<Endpoint>,
+    pub(in crate::server) methods: Methods,
+}
+
+pub(in crate::server) struct Router {
+    entries: Vec<Entry>,
+    /// The pattern's place in `entries`: one with an optional parameter is there twice.
+    patterns: matchit::Router<usize>,
+}
+
+impl Router {
+    /// # Errors
+    /// A path that is no pattern, or two that match the same requests.
+    pub(in crate::server) fn new(entries: BTreeMap<String, Entry>) -> io::Result<Self> {
+        let mut router = Self {
+            entries: Vec::with_capacity(entries.len()),
+            patterns: matchit::Router::new(),
+        };
+        for (path, entry) in entries {
+            router.insert(&path, entry).map_err(|text| {
+                let text = format!("route {path:?}: {text}");
+                io::Error::new(io::ErrorKind::InvalidInput, text)
+            })?;
+        }
+        Ok(router)
+    }
+
+    fn insert(&mut self, path: &str, entry: Entry) -> Result<(), String> {
+        if let Some(method) = entry.methods.names().find(|it| !is_token(it.as_bytes())) {
+            return Err(format!("{method:?} is no method"));
+        }
+        for pattern in patterns(path)? {
+            self.patterns
+                .insert(pattern, self.entries.len())
+                .map_err(|error| error.to_string())?;
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// What answers on this path, as it was sent (percent-encoded), and what its parameters stand
+    /// for.
+    pub(in crate::server) fn at<'r, 'p>(
+        &'r self,
+        path: &'p str,
+    ) -> Option<(&'r Entry, Params<'r, 'p>)> {
+        let found = self.patterns.at(path).ok()?;
+        Some((&self.entries[*found.value], found.params))
+    }
+}
+
+impl Entry {
+    /// The answer to a plain request.
+    pub(in crate::server) fn answer(
+        &self,
+        request: &Request<'_>,
+        id: ConnectionId,
+    ) -> Answer<HttpResponse> {
+        if self.methods.is_empty() {
+            let text = "this is a WebSocket endpoint: connect with a WebSocket client";
+            return Answer::Now(HttpResponse::text(text).with_status(426));
+        }
+        self.methods.answer(request, id)
+    }
+}
+
+/// The patterns that a path stands for: `/rooms/{room?}` is `/rooms/{room}` and `/rooms`, any
+/// other itself.
+fn patterns(path: &str) -> Result<Vec<String>, String> {
+    let optional = path.strip_suffix("?}").and_then(|it| it.rsplit_once("/{"));
+    let patterns = match optional {
+        Some(("", name)) => vec![format!("/{{{name}}}"), "/".into()],
+        Some((before, name)) => vec![format!("{before}/{{{name}}}"), before.into()],
+        None => vec![path.into()],
+    };
+    // A path never has a `?`.
+    match patterns[0].contains('?') {
+        true => Err("only a whole last segment can be optional, as in /rooms/{room?}".into()),
+        false => Ok(patterns),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(paths: &[&str]) -> io::Result<Router> {
+        let entry = |path: &&str| ((*path).into(), Entry::default());
+        Router::new(paths.iter().map(entry).collect())
+    }
+
+    /// Among these patterns, in order, the path leads to the entry of `route` with these parameters.
+    #[track_caller]
+    fn leads(paths: &[&str], path: &str, route: &str, params: &[(&str, &str)]) {
+        assert!(paths.is_sorted());
+        let router = router(paths).unwrap();
+        let (found, got) = router.at(path).expect(path);
+        let place = paths.iter().position(|it| *it == route).unwrap();
+        assert!(core::ptr::eq(found, &router.entries[place]), "{path}");
+        assert_eq!(got.iter().collect::<Vec<_>>(), params, "{path}");
+    }
+
+    #[track_caller]
+    fn leads_nowhere(paths: &[&str], path: &str) {
+        assert!(router(paths).unwrap().at(path).is_none());
+    }
+
+    #[test]
+    fn the_most_exact_pattern_wins() {
+        let paths = [
+            "/",
+            "/files/{*rest}",
+            "/rooms/new",
+            "/rooms/{room}",
+            "/rooms/{room}/users/{user}",
+            "/{kind}/{name}",
+        ];
+        let leads = |path, route, params: &[_]| leads(&paths, path, route, params);
+        leads("/", "/", &[]);
+        leads("/rooms/new", "/rooms/new", &[]);
+        leads("/rooms/news", "/rooms/{room}", &[("room", "news")]);
+        leads(
+            "/rooms/a%2Fb/users/c",
+            "/rooms/{room}/users/{user}",
+            &[("room", "a%2Fb"), ("user", "c")],
+        );
+        leads("/files/a", "/files/{*rest}", &[("rest", "a")]);
+        leads("/files/a/b", "/files/{*rest}", &[("rest", "a/b")]);
+        leads(
+            "/file/a",
+            "/{kind}/{name}",
+            &[("kind", "file"), ("name", "a")],
+        );
+        for path in ["/rooms", "/rooms/", "", "/x", "//"] {
+            leads_nowhere(&paths, path);
+        }
+    }
+
+    #[test]
+    fn an_optional_last_segment_may_be_absent() {
+        let paths = ["/a/new", "/a/{b?}", "/a/{b}/c", "/f/{*rest?}", "/{x?}"];
+        let leads = |path, route, params: &[_]| leads(&paths, path, route, params);
+        leads("/a", "/a/{b?}", &[]);
+        leads("/a/1", "/a/{b?}", &[("b", "1")]);
+        leads("/a/new", "/a/new", &[]);
+        leads("/a/1/c", "/a/{b}/c", &[("b", "1")]);
+        leads("/", "/{x?}", &[]);
+        leads("/1", "/{x?}", &[("x", "1")]);
+        leads("/f", "/f/{*rest?}", &[]);
+        leads("/f/1/2", "/f/{*rest?}", &[("rest", "1/2")]);
+        leads_nowhere(&paths, "/a/");
+    }
+
+    #[test]
+    fn bad_patterns_and_clashes_are_told_with_the_path() {
+        for paths in [
+            &["/{a?}/b"][..],
+            &["/x{a?}"],
+            &["/a?"],
+            &["/a?b/{c?}"],
+            &["/{a??}"],
+            &["/{a}{b?}"],
+            &["/{?}"],
+            &["/{a"],
+            &["/{*a}/b"],
+            &["/a/{b}", "/a/{c}"],
+            &["/a", "/a/{b?}"],
+            // Which one a path of one segment means would be anyone's guess.
+            &["/a/{b}", "/a/{*rest}"],
+        ] {
+            let error = router(paths).err().expect(paths[0]);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            let text = error.to_string();
+            assert!(paths.iter().any(|path| text.contains(path)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_method_that_is_no_token_is_told() {
+        let entry = Entry {
+            endpoint: None,
+            methods: Methods::new().on("GET\r\n", |_: &Request<'_>| HttpResponse::text("")),
+        };
+        let error = Router::new([("/".into(), entry)].into()).err().unwrap();
+        assert!(error.to_string().contains("\"GET\\r\\n\" is no method"));
+    }
+}

@@ -1,0 +1,389 @@
+//! The sessions of one worker and what they share, apart from the operating system's event queue.
+//!
+//! Generic over the transport, with the clock as data, so that a whole server also runs in
+//! simulation. Who polls and accepts is the [`Worker`](super::worker::Worker).
+
+mod burst;
+mod fan_out;
+mod pending;
+mod work;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec;
+use std::vec::Vec;
+
+use mio::Token;
+
+use self::fan_out::{Exchange, FanOut};
+use super::slab::{self, Slab};
+use super::timer_wheel::TimerWheel;
+use crate::net::Transport;
+use crate::proto::Scratch;
+use crate::server::handler::EndKind;
+use crate::server::id::{ConnectionId, Standing};
+use crate::server::limits::Permit;
+use crate::server::route::Endpoints;
+use crate::server::session::{Next, Session, Turn};
+use crate::server::shared::Shared;
+use crate::server::websocket::WorkerState;
+
+/// One for the worker, so its size is no cost per connection. What a socket has at once is often
+/// 64 KiB in all: with the headers, that fits whole. More makes no measurable difference.
+pub(in crate::server) const RECEIVE_BUFFER: usize = 96 * 1024;
+
+/// What each part of a turn may take: reading, commands and deliveries, writing, deadlines. In
+/// bytes that are read or written; a drive of a session counts as [`DRIVE`] of them, which is what
+/// its system calls take. Some two milliseconds, so that none of the parts keeps the others, or a
+/// ping, waiting for longer.
+const SHARE: u64 = 2 * 1024 * 1024;
+const DRIVE: u64 = 4 * 1024;
+
+/// Sessions that are looked at before what they took is: reading the counters costs, too.
+const UNTIL_LOOK: u32 = 32;
+
+pub(in crate::server) struct Sessions<T> {
+    worker: WorkerState,
+    endpoints: Arc<Endpoints>,
+    index: usize,
+    slab: Slab<Session<T>>,
+    wheel: TimerWheel,
+    exchange: Exchange,
+    buffer: Vec<u8>,
+    cork: Vec<u8>,
+    scratch: Scratch,
+    /// The server stops; what is left then is dropped.
+    stop_at: Option<Duration>,
+    /// Sessions that are still to be told so.
+    stopping: Vec<Token>,
+    /// What this part of the turn has taken.
+    spent: Spent,
+}
+
+/// What a part of a turn has taken.
+#[derive(Default)]
+struct Spent {
+    /// The counters of bytes as it began.
+    from: u64,
+    drives: u64,
+    /// Drives until that is looked at.
+    until_look: u32,
+}
+
+impl<T: Transport> Sessions<T> {
+    pub(in crate::server) fn new(
+        shared: Arc<Shared>,
+        endpoints: Arc<Endpoints>,
+        index: usize,
+        now: Duration,
+    ) -> Self {
+        Self {
+            worker: WorkerState::new(shared, index, now),
+            endpoints,
+            index,
+            slab: Slab::new(),
+            wheel: TimerWheel::new(now),
+            exchange: Exchange::default(),
+            buffer: vec![0; RECEIVE_BUFFER],
+            cork: Vec::new(),
+            scratch: Scratch::new(),
+            stop_at: None,
+            stopping: Vec::new(),
+            spent: Spent::default(),
+        }
+    }
+
+    pub(in crate::server) fn shared(&self) -> &Arc<Shared> {
+        &self.worker.shared
+    }
+
+    pub(in crate::server) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time. It carries out
+    /// the commands that have come before: what comes later waits for the events that the next poll
+    /// has, so that an end of a stream is seen before what was asked after it.
+    pub(in crate::server) fn at(&mut self, now: Duration) -> &mut Self {
+        self.worker.at(now);
+        if !self.worker.inbox.is_idle() {
+            self.exchange.pending.take(&self.worker.inbox);
+        }
+        self.exchange.deliveries = work::DELIVERIES;
+        self.begin_part();
+        self
+    }
+
+    /// A part of the turn begins, with its share.
+    fn begin_part(&mut self) {
+        self.spent = Spent {
+            from: self.bytes(),
+            drives: 0,
+            until_look: UNTIL_LOOK,
+        };
+    }
+
+    /// Bytes read and written so far.
+    fn bytes(&self) -> u64 {
+        let metrics = &self.worker.metrics;
+        metrics.bytes_received.value() + metrics.bytes_sent.value()
+    }
+
+    /// Counts a drive; whether the part has taken its share.
+    #[inline]
+    fn spend(&mut self) -> bool {
+        self.spent.until_look -= 1;
+        self.spent.until_look == 0 && self.is_spent()
+    }
+
+    #[inline(never)]
+    fn is_spent(&mut self) -> bool {
+        let bytes = self.bytes().wrapping_sub(self.spent.from);
+        self.spent.drives += u64::from(UNTIL_LOOK);
+        let is_spent = bytes + self.spent.drives * DRIVE > SHARE;
+        // Once it is, it is looked at each time, and stays so.
+        self.spent.until_look = if is_spent { 1 } else { UNTIL_LOOK };
+        is_spent
+    }
+
+    /// Whether it was told to stop.
+    pub(in crate::server) fn stops(&self) -> bool {
+        self.stop_at.is_some()
+    }
+
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        self.slab.len() == 0
+    }
+
+    /// How long nothing is to be done without an event; None for ever.
+    pub(in crate::server) fn patience(&self) -> Option<Duration> {
+        if !self.exchange.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.worker.now;
+        let wheel = self.wheel.next(now);
+        match (self.work_in(), self.stop_at) {
+            (None, None) => wheel,
+            (work, stop) => {
+                let stop = stop.map(|at| at.saturating_sub(now));
+                wheel.into_iter().chain(work).chain(stop).min()
+            }
+        }
+    }
+
+    /// Takes a connection; `register` makes its events known under its token.
+    pub(in crate::server) fn insert(
+        &mut self,
+        transport: T,
+        peer: SocketAddr,
+        permit: Permit,
+        register: impl FnOnce(&mut T, Token) -> bool,
+    ) {
+        let session = Session::new(transport, peer, permit, &self.endpoints, self.worker.now);
+        let token = self.slab.insert(session);
+        self.set_standing(token, Standing::Opening);
+        let session = self.slab.get_mut(token);
+        if session.is_some_and(|it| register(it.transport_mut(), token)) {
+            // Its deadline runs also if it never sends a byte.
+            self.drive(token);
+        } else {
+            self.drop_session(token);
+        }
+    }
+
+    /// The transport of a session can be read (up to its end, if `read_closed`) or written.
+    #[inline]
+    pub(in crate::server) fn ready(&mut self, token: Token, readable: bool, read_closed: bool) {
+        if self.spend() {
+            return self.ready_later(token, readable, read_closed);
+        }
+        // An event of a session that is gone has a token that is gone.
+        self.drive_by(token, |session, turn| {
+            if readable {
+                session.set_readable(read_closed);
+            }
+            session.drive(turn)
+        });
+    }
+
+    /// The same, in another turn: this one's share is used up.
+    #[cold]
+    fn ready_later(&mut self, token: Token, readable: bool, read_closed: bool) {
+        if let Some(session) = self.slab.get_mut(token) {
+            if readable {
+                session.set_readable(read_closed);
+            }
+            self.drive_later(token);
+        }
+    }
+
+    /// Has a session driven without an event, once those that wait for that are.
+    fn drive_later(&mut self, token: Token) {
+        if let Some(session) = self.slab.get_mut(token)
+            && !session.queued
+        {
+            session.queued = true;
+            self.exchange.again.push_back(token);
+        }
+    }
+
+    /// The transport of a session has failed; what it received before can still be read.
+    pub(in crate::server) fn broken(&mut self, token: Token) {
+        if let Some(session) = self.slab.get_mut(token) {
+            session.set_broken();
+        }
+    }
+
+    /// Drives the sessions whose deadline may have passed.
+    pub(in crate::server) fn expire(&mut self) {
+        let now = self.worker.now;
+        while let Some((tick, places)) = self.wheel.expire(now) {
+            for place in places {
+                let Some(token) = self.slab.token_at(place) else {
+                    continue;
+                };
+                if let Some(session) = self.slab.get_mut(token)
+                    && session.scheduled == Some(tick)
+                {
+                    session.scheduled = None;
+                    match self.spend() {
+                        true => self.drive_later(token),
+                        false => self.drive(token),
+                    }
+                }
+            }
+        }
+        // Also one that comes too late is told to all first.
+        if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {
+            for token in self.slab.tokens() {
+                self.drive_by(token, |session, turn| {
+                    session.terminate(EndKind::ShutDown, turn)
+                });
+            }
+        }
+    }
+
+    /// Drives sessions that wait for their turn without an event.
+    pub(in crate::server) fn drive_again(&mut self) {
+        if self.exchange.again.is_empty() {
+            return self.look_at_gate();
+        }
+        self.begin_part();
+        let waiting = self.exchange.again.len();
+        let mut driven = 0;
+        while driven < waiting {
+            let Some(token) = self.exchange.again.pop_front() else {
+                break;
+            };
+            driven += 1;
+            if let Some(session) = self.slab.get_mut(token) {
+                session.queued = false;
+                self.drive(token);
+                if self.spend() {
+                    break;
+                }
+            }
+        }
+        self.exchange.fence = self.exchange.fence.saturating_sub(driven);
+        if self.exchange.again.is_empty() {
+            // Each subscriber was driven; nor does a burst go on, whose subscribers wait for that.
+            self.worker.pool.turn_over();
+            let kept = &self.worker.metrics.published_bytes;
+            kept.set(self.worker.pool.kept() as u64);
+        }
+        // Whoever is waited for may have taken something, or nothing.
+        self.look_at_gate();
+    }
+
+    fn drive(&mut self, token: Token) {
+        self.drive_by(token, Session::drive);
+    }
+
+    #[inline]
+    fn drive_by(&mut self, token: Token, how: impl FnOnce(&mut Session<T>, &mut Turn<'_>) -> Next) {
+        if self.exchange.burst.goes_on() {
+            self.end_burst();
+        }
+        // Lent, so that what it publishes reaches the others.
+        let Some((session, sessions)) = self.slab.lend(token) else {
+            return;
+        };
+        let mut local = FanOut {
+            sessions,
+            exchange: &mut self.exchange,
+            pool: &self.worker.pool,
+        };
+        let mut turn = Turn {
+            id: ConnectionId::new(self.index, token),
+            worker: &self.worker,
+            endpoints: &self.endpoints,
+            buffer: &mut self.buffer,
+            cork: &mut self.cork,
+            scratch: &mut self.scratch,
+            drained: false,
+            local: &mut local,
+        };
+        let queued = session.queued_bytes();
+        let next = how(session, &mut turn);
+        debug_assert!(next == Next::Drop || !session.holds_published());
+        if next == Next::Settled && queued == 0 {
+            return;
+        }
+        let gauge = &self.worker.metrics.queued_bytes;
+        if session.queued_bytes() != queued {
+            gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
+        }
+        match next {
+            Next::Drop => return self.drop_session(token),
+            Next::Again => {
+                if !session.queued {
+                    session.queued = true;
+                    self.exchange.again.push_back(token);
+                }
+            }
+            Next::Settled => return,
+            Next::Wait => {}
+        }
+        let deadline = session.deadline(&self.endpoints.options);
+        session.scheduled = self
+            .wheel
+            .schedule(slab::place(token), deadline, session.scheduled);
+    }
+
+    /// Closing the transport takes it out of the poll as well.
+    fn drop_session(&mut self, token: Token) {
+        let Some(session) = self.slab.remove(token) else {
+            return;
+        };
+        let gauge = &self.worker.metrics.queued_bytes;
+        gauge.set(gauge.value() - session.queued_bytes() as u64);
+        drop(session);
+        self.set_standing(token, Standing::Gone);
+        self.worker.shared.left(self.index);
+    }
+
+    fn set_standing(&self, token: Token, standing: Standing) {
+        let id = ConnectionId::new(self.index, token);
+        self.worker.shared.set_standing(id, standing);
+    }
+
+    /// Before a session is driven, or looked at.
+    #[cold]
+    fn end_burst(&mut self) {
+        self.split().1.end_burst();
+    }
+
+    /// All sessions, none being driven.
+    fn split(&mut self) -> (&WorkerState, FanOut<'_, T>) {
+        let fan_out = FanOut {
+            sessions: self.slab.all(),
+            exchange: &mut self.exchange,
+            pool: &self.worker.pool,
+        };
+        (&self.worker, fan_out)
+    }
+}
+
+#[cfg(test)]
+mod tests;

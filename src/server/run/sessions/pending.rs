@@ -1,0 +1,241 @@
+//! The commands that a worker has taken out of its inbox, in their order, and how far it has come.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mio::Token;
+
+use crate::server::run::inbox::{Command, DIRECT, Inbox, Publication};
+use crate::server::websocket::STALLS_AFTER;
+
+/// How long a subscriber is waited for that takes some of what waits for it: everything behind the
+/// message waits with it. One that reads all the time has taken half of what may wait by then.
+const LAGS_AFTER: Duration = Duration::from_secs(2);
+
+/// Why a message has not gone to all yet.
+pub(super) enum Stop {
+    /// The turn's share is used up.
+    Budget,
+    /// This one has no room for it, which has so many bytes, and is waited for.
+    Full(Token, usize),
+}
+
+#[derive(Default)]
+pub(super) struct Pending {
+    commands: VecDeque<Command>,
+    /// The number of the last one that was carried out.
+    done: u64,
+    /// How many messages past the inbox had to stop on their way.
+    stopped: u64,
+    /// The first of them is a message that some of its subscribers have.
+    begun: Option<Begun>,
+    gate: Option<Gate>,
+}
+
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Begun {
+    /// The last subscriber that has it.
+    pub(super) cursor: Option<Token>,
+    /// Nobody is waited for any more.
+    pub(super) hurries: bool,
+    /// It was published on this worker, past the inbox: it has no place in its count, but a number of
+    /// its own.
+    direct: bool,
+}
+
+/// Nothing is carried out until this subscriber has room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate {
+    pub(super) token: Token,
+    /// Bytes that it needs room for.
+    pub(super) length: usize,
+    since: Duration,
+    /// When it took something last, if its transport did not take all.
+    pub(super) progress: Option<Duration>,
+}
+
+impl Gate {
+    /// When it opens at the latest.
+    pub(super) fn opens_at(&self) -> Duration {
+        let lags = self.since.saturating_add(LAGS_AFTER);
+        let stalls = self.progress.map(|it| it.saturating_add(STALLS_AFTER));
+        stalls.map_or(lags, |it| lags.min(it))
+    }
+}
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    pub(super) fn take(&mut self, inbox: &Inbox) {
+        inbox.take(&mut self.commands);
+    }
+
+    /// Nothing more is carried out.
+    pub(super) fn stop(&mut self, inbox: &Inbox) {
+        inbox.stop(&mut self.commands);
+    }
+
+    /// The number of a message that goes past the inbox, where nothing is before it.
+    pub(super) fn direct(&self) -> u64 {
+        DIRECT | (self.stopped + 1)
+    }
+
+    /// Whether the first command is a message that went past the inbox.
+    pub(super) fn is_direct(&self) -> bool {
+        self.begun.as_ref().is_some_and(|it| it.direct)
+    }
+
+    /// The first command, its number, and how far it has come.
+    pub(super) fn next(&mut self) -> Option<(Command, u64, Begun)> {
+        let command = self.commands.pop_front()?;
+        let begun = self.begun.take().unwrap_or_default();
+        if begun.direct {
+            return Some((command, DIRECT | self.stopped, begun));
+        }
+        // From here on it counts as carried out, also for what it leads to.
+        self.done += 2;
+        Some((command, self.done, begun))
+    }
+
+    /// The first command isn't done with.
+    pub(super) fn put_back(&mut self, command: Command, begun: Begun) {
+        self.commands.push_front(command);
+        if !begun.direct {
+            self.done -= 2;
+        }
+        self.begun = Some(begun);
+    }
+
+    /// Goes on later with a message that was published here and has got to `cursor`.
+    pub(super) fn resume(
+        &mut self,
+        publication: Publication,
+        cursor: Option<Token>,
+        stop: Stop,
+        now: Duration,
+        inbox: &Inbox,
+    ) {
+        let command = Command::Publish(publication);
+        inbox.count(command.bytes());
+        inbox.own_begun(self.done + 1);
+        self.stopped += 1;
+        self.commands.push_front(command);
+        self.begun = Some(Begun {
+            cursor,
+            hurries: false,
+            direct: true,
+        });
+        self.wait_for(stop, now);
+    }
+
+    pub(super) fn wait_for(&mut self, stop: Stop, now: Duration) {
+        if let Stop::Full(token, length) = stop {
+            self.gate = Some(Gate {
+                token,
+                length,
+                since: now,
+                progress: None,
+            });
+        }
+    }
+
+    pub(super) fn gate(&self) -> Option<Gate> {
+        self.gate
+    }
+
+    pub(super) fn gate_mut(&mut self) -> Option<&mut Gate> {
+        self.gate.as_mut()
+    }
+
+    /// Goes on; with `hurry`, without waiting for anybody else that has no room for the message.
+    pub(super) fn open_gate(&mut self, hurry: bool) {
+        self.gate = None;
+        if let Some(begun) = &mut self.begun {
+            begun.hurries |= hurry;
+        }
+    }
+
+    /// Up to which number the handlers' commands are carried out, and the messages of theirs that
+    /// went past the inbox.
+    pub(super) fn done(&self) -> u64 {
+        self.done + u64::from(!self.is_direct())
+    }
+
+    /// The first command for `token`, out of the inbox, that has a number from `after` on and up to `until`.
+    pub(super) fn next_for(
+        &mut self,
+        token: Token,
+        after: u64,
+        until: u64,
+        inbox: &Inbox,
+    ) -> Option<(u64, Command)> {
+        self.take(inbox);
+        let first = self.done + 2 * u64::from(!self.is_direct());
+        let skip = (after.saturating_sub(first) / 2) as usize;
+        for (at, command) in self.commands.iter().enumerate().skip(skip) {
+            let number = first + 2 * at as u64;
+            if number > until {
+                break;
+            }
+            let direct = at == 0 && self.is_direct();
+            if number >= after && !direct && self.is_for(token, at, command) {
+                return Some((number, command.clone()));
+            }
+        }
+        None
+    }
+
+    /// The message that went past the inbox and is still on its way to `token`, with its number.
+    pub(super) fn direct_for(&self, token: Token) -> Option<(u64, Command)> {
+        let command = self.commands.front()?;
+        let is_for = self.is_direct() && self.is_for(token, 0, command);
+        is_for.then(|| (DIRECT | self.stopped, command.clone()))
+    }
+
+    fn is_for(&self, token: Token, at: usize, command: &Command) -> bool {
+        let has_it = |begun: &Begun| begun.cursor >= Some(token);
+        match command {
+            Command::Publish(publication) => {
+                publication.except != Some(token)
+                    && !(at == 0 && self.begun.as_ref().is_some_and(has_it))
+            }
+            command => command.token() == Some(token),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::run::inbox::Inbox;
+
+    fn numbers(pending: &mut Pending, inbox: &Inbox, token: usize, after: u64) -> Option<u64> {
+        let next = pending.next_for(Token(token), after, u64::MAX, inbox);
+        next.map(|(number, _)| number)
+    }
+
+    #[test]
+    fn commands_have_numbers_in_their_order_and_keep_them() {
+        let (inbox, mut pending) = (Inbox::new(None, 1 << 20), Pending::default());
+        for token in [1, 2, 1] {
+            inbox.push(Command::Terminate(Token(token)));
+        }
+        assert_eq!(numbers(&mut pending, &inbox, 1, 0), Some(2));
+        assert_eq!(numbers(&mut pending, &inbox, 1, 3), Some(6));
+        assert_eq!(numbers(&mut pending, &inbox, 2, 0), Some(4));
+        assert_eq!(numbers(&mut pending, &inbox, 2, 5), None);
+        let (command, number, begun) = pending.next().unwrap();
+        assert_eq!((number, pending.done()), (2, 3));
+        pending.put_back(command, begun);
+        assert_eq!(pending.next().unwrap().1, 2);
+        inbox.push(Command::Terminate(Token(3)));
+        assert_eq!(numbers(&mut pending, &inbox, 3, 0), Some(8));
+        assert_eq!(pending.next().unwrap().1, 4);
+        assert_eq!(pending.next().unwrap().1, 6);
+        assert_eq!(pending.next().unwrap().1, 8);
+        assert!(pending.next().is_none());
+    }
+}

@@ -1,0 +1,242 @@
+//! Ends that a worker brings about: told to stop, from when its deadline runs and who gets which
+//! answer; and of a session that has paused. docs/cases.md E7, O8, O9.
+
+use super::single::{UPGRADE, give, hub, ms};
+use super::*;
+use crate::server::route::Deferred;
+use crate::server::{HttpResponse, Route};
+
+/// Keeps the end that it is told.
+#[derive(Clone, Default)]
+struct Ends(Arc<Mutex<Vec<String>>>);
+
+impl Handler for Ends {
+    type State = ();
+
+    fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {}
+
+    fn on_close(&self, _: &mut Socket<'_, ()>, end: &End) {
+        let sent = end.sent().map(|(code, reason)| format!("{code} {reason}"));
+        let told = format!("{} {:?}", end.code(), sent);
+        self.0.lock().unwrap().push(told);
+    }
+}
+
+fn open() -> (Sessions<Sim>, Sim, Ends) {
+    let ends = Ends::default();
+    let (mut hub, sim, token) = hub(Server::builder().route("/q", ends.clone()));
+    give(&mut hub, &sim, token, UPGRADE, ms(0));
+    sim.0.borrow_mut().output.clear();
+    (hub, sim, ends)
+}
+
+const DROPPED: &str = "1006 Some(\"1001 the server stops\")";
+
+#[test]
+fn the_deadline_of_a_stop_is_the_callers_also_where_the_worker_is_late() {
+    let (mut hub, sim, ends) = open();
+    // Asked for at 1 s with 2 s to go, and obeyed at 2.5 s.
+    hub.at(ms(2500)).tell(Command::ShutDown(ms(3000)));
+    assert_eq!(sim.0.borrow().output[2..4], 1001_u16.to_be_bytes());
+    assert_eq!(hub.patience(), Some(ms(500)));
+    hub.at(ms(2999)).expire();
+    assert!(!hub.is_empty());
+    hub.at(ms(3000)).expire();
+    assert!(hub.is_empty() && hub.stops());
+    assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
+    // Later than that: all is dropped in the same turn, and still told.
+    let (mut hub, sim, ends) = open();
+    hub.at(ms(9000)).tell(Command::ShutDown(ms(3000)));
+    assert_eq!(sim.0.borrow().output[2..4], 1001_u16.to_be_bytes());
+    assert_eq!(hub.patience(), Some(ms(0)));
+    hub.expire();
+    assert!(hub.is_empty());
+    assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
+}
+
+#[test]
+fn a_second_stop_shortens_the_deadline_and_never_puts_it_off() {
+    let (mut hub, sim, ends) = open();
+    hub.at(ms(0)).tell(Command::ShutDown(ms(9_000)));
+    let told = sim.0.borrow().output.len();
+    hub.at(ms(1000)).tell(Command::ShutDown(ms(4_000)));
+    hub.at(ms(1500)).tell(Command::ShutDown(ms(60_000)));
+    assert_eq!(hub.patience(), Some(ms(2500)));
+    assert_eq!(sim.0.borrow().output.len(), told, "one Close");
+    hub.at(ms(3999)).expire();
+    assert!(!hub.is_empty());
+    hub.at(ms(4000)).expire();
+    assert!(hub.is_empty());
+    assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
+}
+
+/// docs/cases.md O8, with what the worker has of deadlines.
+#[test]
+fn a_paused_session_is_driven_when_the_time_of_its_end_has_come() {
+    struct Pauses(Ends);
+    impl Handler for Pauses {
+        type State = ();
+        fn on_open(&self, socket: &mut Socket<'_, ()>) {
+            socket.pause();
+        }
+        fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {
+            panic!("it has paused");
+        }
+        fn on_close(&self, socket: &mut Socket<'_, ()>, end: &End) {
+            self.0.on_close(socket, end);
+        }
+    }
+    let ends = Ends::default();
+    let builder = Server::builder().route("/q", Pauses(ends.clone()));
+    let (mut hub, sim, token) = hub(builder);
+    give(&mut hub, &sim, token, UPGRADE, ms(0));
+    hub.at(ms(100_000)).expire();
+    // A message, a Close 4001 and the end.
+    let bytes = [
+        0x81, 0x81, 0, 0, 0, 0, b'x', 0x88, 0x82, 0, 0, 0, 0, 0x0F, 0xA1,
+    ];
+    sim.0.borrow_mut().input.extend_from_slice(&bytes);
+    sim.0.borrow_mut().arrive(bytes.len());
+    sim.0.borrow_mut().end();
+    hub.at(ms(100_000)).ready(token, true, true);
+    hub.at(ms(109_500)).expire();
+    assert!(!hub.is_empty());
+    hub.at(ms(111_000)).expire();
+    hub.drive_again();
+    assert!(hub.is_empty());
+    let end = "4001 Some(\"1001 the stream ended while reading was paused\")";
+    assert_eq!(*ends.0.lock().unwrap(), [end]);
+}
+
+// ---- requests -------------------------------------------------------------------------------
+
+const UPLOAD: &[u8] = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf ";
+
+fn site() -> crate::server::Builder {
+    Server::builder()
+        .route("/q", Ends::default())
+        .methods("/upload", |methods| {
+            methods.post(|_| HttpResponse::text("got it"))
+        })
+        .page("/page", "text/plain", "a page")
+}
+
+fn output(sim: &Sim) -> String {
+    String::from_utf8(mem::take(&mut sim.0.borrow_mut().output)).unwrap()
+}
+
+#[track_caller]
+fn is_refused(sim: &Sim) {
+    let answer = output(sim);
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
+    for header in ["Connection: close\r\n", "Retry-After: 5\r\n"] {
+        assert!(answer.contains(header), "{answer:?}");
+    }
+    assert!(answer.ends_with("\r\n\r\nthe server stops"), "{answer:?}");
+}
+
+/// What still comes of it is read, so that no reset destroys the answer.
+#[test]
+fn a_request_under_way_is_refused_and_its_connection_lingers() {
+    let head = &UPLOAD[..20];
+    let chunked = b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab";
+    let second = [b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n", head].concat();
+    for bytes in [
+        head,
+        UPLOAD,
+        chunked,
+        &UPGRADE[..UPGRADE.len() - 1],
+        &second,
+    ] {
+        let (mut hub, sim, token) = hub(site());
+        give(&mut hub, &sim, token, bytes, ms(0));
+        output(&sim);
+        hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+        is_refused(&sim);
+        assert!(sim.0.borrow().half_closed && !hub.is_empty());
+        give(&mut hub, &sim, token, &[b'x'; 100_000], ms(20));
+        assert!(!hub.is_empty() && output(&sim).is_empty());
+        sim.0.borrow_mut().end();
+        hub.at(ms(30)).ready(token, true, true);
+        assert!(hub.is_empty());
+    }
+}
+
+#[test]
+fn the_rest_of_a_stops_time_is_all_that_a_refused_request_has() {
+    let (mut hub, sim, token) = hub(site());
+    give(&mut hub, &sim, token, UPLOAD, ms(0));
+    hub.at(ms(10)).tell(Command::ShutDown(ms(300)));
+    hub.at(ms(299)).expire();
+    assert!(!hub.is_empty());
+    hub.at(ms(300)).expire();
+    assert!(hub.is_empty());
+}
+
+#[test]
+fn a_request_that_has_come_and_was_not_looked_at_is_answered() {
+    for (bytes, expected) in [
+        (
+            &b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            "HTTP/1.1 200 ",
+        ),
+        (UPLOAD, "HTTP/1.1 503 "),
+        (UPGRADE, "HTTP/1.1 101 "),
+    ] {
+        let (mut hub, sim, _) = hub(site());
+        {
+            let mut wire = sim.0.borrow_mut();
+            wire.input.extend_from_slice(bytes);
+            wire.arrive(bytes.len());
+        }
+        hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+        let output = sim.0.borrow();
+        let output = output.output.escape_ascii().to_string();
+        assert!(output.starts_with(expected), "{output}");
+    }
+}
+
+#[test]
+fn a_connection_without_a_request_is_dropped() {
+    let page = b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n";
+    for bytes in [&b""[..], page] {
+        let (mut hub, sim, token) = hub(site());
+        give(&mut hub, &sim, token, bytes, ms(0));
+        output(&sim);
+        hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+        assert!(hub.is_empty() && output(&sim).is_empty());
+    }
+}
+
+#[test]
+fn an_upgrade_that_waits_for_its_decision_is_refused_at_once() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
+    let route = Route::deferred("/q", Ends::default(), move |_, it: Deferred<()>| {
+        keep.lock().unwrap().push(it);
+    });
+    let (mut hub, sim, token) = hub(Server::builder().add_route(route));
+    give(&mut hub, &sim, token, UPGRADE, ms(0));
+    hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+    is_refused(&sim);
+    assert!(!hub.is_empty(), "it lingers");
+    assert_eq!(kept.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_reply_that_is_not_given_in_a_stops_time_is_refused_in_its_place() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
+    let site = site().methods("/slow", move |methods| {
+        methods.defer("GET", move |_, reply| keep.lock().unwrap().push(reply))
+    });
+    let (mut hub, sim, token) = hub(site);
+    let request = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
+    give(&mut hub, &sim, token, request, ms(0));
+    hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+    hub.at(ms(4_999)).expire();
+    assert!(!hub.is_empty() && output(&sim).is_empty());
+    hub.at(ms(5_000)).expire();
+    is_refused(&sim);
+    assert!(hub.is_empty());
+}

@@ -1,0 +1,283 @@
+//! Carrying out the commands of a worker's inbox: in their order, a slice in each turn.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
+
+use mio::Token;
+
+use super::Sessions;
+use super::pending::{Begun, Stop};
+use crate::net::Transport;
+use crate::server::handler::EndKind;
+use crate::server::id::ConnectionId;
+use crate::server::run::inbox::{Command, Inbox, Publication};
+use crate::server::session::Session;
+use crate::server::websocket::LocalDelivery;
+use crate::server::write_queue::Keep;
+
+/// Deliveries of messages to subscribers in one turn, by commands and by handlers: some
+/// milliseconds' worth. What is published beyond it follows in the next turns.
+pub(super) const DELIVERIES: usize = 20_000;
+
+/// Commands that drive a session, in one turn: each of them may write.
+const COMMANDS: usize = 256;
+
+/// Bytes of commands in one turn. All of it may go to each subscriber of a topic, and is offered to
+/// their transports before more is carried out, so that nobody's queue fills up meanwhile who takes
+/// what is written.
+const SLICE: usize = 256 * 1024;
+
+impl<T: Transport> Sessions<T> {
+    /// In what time there are commands to carry out; None before something comes.
+    #[inline]
+    pub(super) fn work_in(&self) -> Option<Duration> {
+        let throttled = !self.exchange.throttled.is_empty();
+        if self.worker.inbox.is_idle() && self.stopping.is_empty() && !throttled {
+            return None;
+        }
+        self.some_work_in(throttled)
+    }
+
+    #[inline(never)]
+    fn some_work_in(&self, throttled: bool) -> Option<Duration> {
+        if !self.stopping.is_empty() || throttled && self.has_room() {
+            return Some(Duration::ZERO);
+        }
+        // What is only reserved, while a history takes its time, wakes the worker when it comes.
+        if self.exchange.pending.is_empty() && !self.worker.inbox.has_commands() {
+            return None;
+        }
+        let now = self.worker.now;
+        let gate = self.exchange.pending.gate();
+        Some(gate.map_or(Duration::ZERO, |it| it.opens_at().saturating_sub(now)))
+    }
+
+    /// Carries out commands, as many as the turn has room for.
+    #[inline]
+    pub(in crate::server) fn work(&mut self) {
+        if !self.exchange.throttled.is_empty() {
+            self.unthrottle();
+        }
+        if !self.stopping.is_empty() {
+            self.shut_down_some();
+        }
+        if self.worker.inbox.is_idle() {
+            // The last bytes may have been given back by another thread.
+            if self.worker.inbox.is_waited_for() {
+                self.wake_waiting();
+            }
+        } else if self.exchange.fence == 0 && self.stopping.is_empty() {
+            // What was delivered is offered to the transports first, and what comes behind a stop
+            // finds the sessions that were told.
+            self.carry_out_slice();
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out_slice(&mut self) {
+        let inbox = Arc::clone(&self.worker.inbox);
+        let (mut bytes, mut commands) = (0, 0);
+        self.look_at_gate();
+        while self.exchange.pending.gate().is_none()
+            && self.stopping.is_empty()
+            && commands < COMMANDS
+            && bytes < SLICE
+            && self.exchange.deliveries > 0
+        {
+            let Some((command, number, begun)) = self.exchange.pending.next() else {
+                break;
+            };
+            let length = command.bytes();
+            if !self.carry_out(command, number, begun, &mut commands) {
+                break;
+            }
+            inbox.release(length);
+            bytes += length;
+        }
+        inbox.own_done(self.exchange.pending.done());
+        self.exchange.fence = self.exchange.again.len();
+        self.wake_waiting();
+    }
+
+    /// Takes no more commands.
+    pub(in crate::server) fn stop(&mut self) {
+        self.exchange.pending.stop(&self.worker.inbox);
+        self.wake_waiting();
+    }
+
+    /// Wakes the workers whose publishers wait for room here.
+    fn wake_waiting(&self) {
+        for worker in self.worker.inbox.take_waiting() {
+            if let Some(inbox) = self.worker.shared.inboxes.get(worker) {
+                inbox.wake();
+            }
+        }
+    }
+
+    /// Lets commands go on once the subscriber they wait for has room, or has had its time.
+    #[inline]
+    pub(super) fn look_at_gate(&mut self) {
+        if self.exchange.pending.gate().is_some() {
+            self.look_at_closed_gate();
+        }
+    }
+
+    fn look_at_closed_gate(&mut self) {
+        let pending = &mut self.exchange.pending;
+        let Some(gate) = pending.gate_mut() else {
+            return;
+        };
+        let session = self.slab.get_mut(gate.token);
+        let full = session.and_then(|it| Some((it.full_since(gate.length)?, it)));
+        let Some((progress, session)) = full else {
+            return pending.open_gate(false);
+        };
+        gate.progress = progress;
+        if self.worker.now >= gate.opens_at() {
+            session.lags();
+            pending.open_gate(true);
+        }
+    }
+
+    /// Carries a command out; false if it is not done with yet.
+    fn carry_out(
+        &mut self,
+        command: Command,
+        number: u64,
+        mut begun: Begun,
+        commands: &mut usize,
+    ) -> bool {
+        let now = self.worker.now;
+        let stop = match &command {
+            Command::Publish(publication) => {
+                self.publish(publication, number, begun.hurries, &mut begun.cursor)
+            }
+            Command::Send(token, message) if !self.is_ahead(*token, number) => {
+                *commands += 1;
+                let (worker, mut fan_out) = self.split();
+                let mut delivery = LocalDelivery::new(message, Keep::Always, number, worker);
+                if begun.hurries {
+                    delivery = delivery.hurry();
+                }
+                let taken = fan_out.send(*token, &mut delivery);
+                (!taken).then_some(Stop::Full(*token, delivery.len()))
+            }
+            _ => {
+                *commands += 1;
+                self.obey(command, number);
+                return true;
+            }
+        };
+        let Some(stop) = stop else {
+            return true;
+        };
+        self.exchange.pending.put_back(command, begun);
+        self.exchange.pending.wait_for(stop, now);
+        false
+    }
+
+    fn publish(
+        &mut self,
+        publication: &Publication,
+        number: u64,
+        hurries: bool,
+        cursor: &mut Option<Token>,
+    ) -> Option<Stop> {
+        let Publication {
+            topic,
+            message,
+            offset,
+            except,
+        } = publication;
+        let (worker, mut fan_out) = self.split();
+        let mut delivery = LocalDelivery::new(message, LocalDelivery::keep(topic), number, worker);
+        if hurries {
+            delivery = delivery.hurry();
+        }
+        fan_out.fan_out(topic, *offset, *except, delivery, cursor).1
+    }
+
+    fn is_ahead(&mut self, token: Token, number: u64) -> bool {
+        let session = self.slab.get_mut(token);
+        session.is_some_and(|it| it.is_ahead_of(number))
+    }
+
+    /// Carries a command out that is no message.
+    fn obey(&mut self, command: Command, number: u64) {
+        let now = self.worker.now;
+        let passed = command.token().is_some_and(|it| self.is_ahead(it, number));
+        match command {
+            Command::Subscribe(token, subscribing) => {
+                if !passed {
+                    self.drive_by(token, |session, turn| session.subscribe(&subscribing, turn));
+                }
+                let directory = &self.worker.shared.directory;
+                directory.arrived(&subscribing.topic, self.index);
+            }
+            _ if passed => {}
+            Command::Send(..) | Command::Publish(_) => {}
+            Command::Close(token, code, reason) => self.drive_by(token, |session, turn| {
+                session.close(code, &reason, turn);
+                session.advance(false, turn)
+            }),
+            Command::Terminate(token) => self.drive_by(token, |session, turn| {
+                session.terminate(EndKind::Terminated, turn)
+            }),
+            Command::Unsubscribe(token, topic) => {
+                self.drive_by(token, |session, turn| session.unsubscribe(&topic, turn))
+            }
+            Command::Refuse(token, topic, error) => {
+                self.drive_by(token, |session, turn| session.refuse(&topic, error, turn))
+            }
+            Command::Decided(token) => self.drive_by(token, Session::decided),
+            Command::Inspect(receive) => {
+                self.end_burst();
+                let mut all = Vec::new();
+                for token in self.slab.tokens() {
+                    let session = self.slab.get_mut(token);
+                    let id = ConnectionId::new(self.index, token);
+                    all.extend(session.and_then(|it| it.stats(id, now)));
+                }
+                // A panic is the asking thread's own affair: the worker lives.
+                let _ = catch_unwind(AssertUnwindSafe(|| receive(all)));
+            }
+            Command::ShutDown(at) => {
+                if self.stop_at.is_none() {
+                    self.stopping = self.slab.tokens();
+                }
+                self.stop_at = Some(self.stop_at.map_or(at, |it| it.min(at)));
+            }
+        }
+    }
+
+    /// Begins the end of some of the sessions of a server that stops.
+    fn shut_down_some(&mut self) {
+        for _ in 0..COMMANDS {
+            let Some(token) = self.stopping.pop() else {
+                return;
+            };
+            self.drive_by(token, Session::shut_down);
+        }
+    }
+
+    /// Whether publishers may go on.
+    fn has_room(&self) -> bool {
+        self.worker.shared.inboxes.iter().all(|it| it.has_room())
+    }
+
+    /// Reads again from the sessions that published too fast, if there is room.
+    #[cold]
+    fn unthrottle(&mut self) {
+        if !Inbox::have_room_for(self.index, &self.worker.shared.inboxes) {
+            return;
+        }
+        for token in std::mem::take(&mut self.exchange.throttled) {
+            if let Some(session) = self.slab.get_mut(token) {
+                session.unthrottle();
+                self.drive_later(token);
+            }
+        }
+    }
+}

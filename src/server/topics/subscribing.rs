@@ -1,0 +1,24 @@
+//! A subscription that another thread asked for.
+
+use std::sync::Arc;
+use std::vec::Vec;
+
+use super::Position;
+use super::history::HistoryEntry;
+use super::topic::Topic;
+
+/// A subscription on its way to the connection's worker: it began where it was asked for.
+#[derive(Clone)]
+pub(in crate::server) struct Subscribing {
+    pub(in crate::server) topic: Arc<Topic>,
+    pub(in crate::server) position: Position,
+    /// What was kept of the messages before it.
+    pub(in crate::server) replay: Vec<HistoryEntry>,
+}
+
+impl Subscribing {
+    pub(in crate::server) fn bytes(&self) -> usize {
+        let kept = self.replay.iter().map(|it| it.payload.len());
+        kept.sum::<usize>() + self.replay.len() * size_of::<HistoryEntry>()
+    }
+}

@@ -1,0 +1,89 @@
+//! Positions, and what becomes of a subscription.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A place in the order of a topic's messages: behind the message with this offset.
+///
+/// Offsets of one topic grow with each message that is published to it, as long as the epoch is the
+/// same; they need not grow by one. A position of another epoch says nothing: what was kept then is
+/// gone. Both numbers are below 2^53, so that JavaScript can hold them.
+///
+/// A client that comes back with the position of the last message that it saw gets what it missed by
+/// [`Handle::history_since`](super::Handle::history_since).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// What the offset counts in: another number when the server, or the store of the topic's
+    /// history, begins anew.
+    pub epoch: u64,
+    /// The place within the epoch.
+    pub offset: u64,
+}
+
+/// A subscription that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subscribed {
+    /// How many subscribers the topic has now, over all workers.
+    pub count: usize,
+    /// Where it begins: each message behind this position arrives live, and none before it.
+    pub position: Position,
+}
+
+/// What bounds topics and subscriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicLimits {
+    /// The longest topic name in bytes. Default 256: names are paths and keys, not data.
+    pub max_name: usize,
+    /// The most topics one connection may be subscribed to. Default 1,000.
+    pub max_per_connection: usize,
+    /// The most topics there may be. Default 1,000,000.
+    pub max_topics: usize,
+    /// The most subscribers one topic may have. Default none.
+    pub max_subscribers: usize,
+}
+
+impl Default for TopicLimits {
+    fn default() -> Self {
+        Self {
+            max_name: 256,
+            max_per_connection: 1_000,
+            max_topics: 1_000_000,
+            max_subscribers: usize::MAX,
+        }
+    }
+}
+
+/// Why a subscription was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The name is empty or longer than [`TopicLimits::max_name`].
+    Name,
+    /// The connection has [`TopicLimits::max_per_connection`] topics.
+    ConnectionFull,
+    /// There are [`TopicLimits::max_topics`] topics.
+    TooManyTopics,
+    /// The topic has [`TopicLimits::max_subscribers`] subscribers.
+    TopicFull,
+    /// A guard of the topic refused, and said why.
+    Refused(Arc<str>),
+    /// The connection is closing.
+    Closed,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "the topic's name is empty or longer than max_name",
+            Self::ConnectionFull => "the connection has max_per_connection topics already",
+            Self::TooManyTopics => "there are max_topics topics already",
+            Self::TopicFull => "the topic has max_subscribers subscribers already",
+            Self::Refused(reason) => reason,
+            Self::Closed => "the connection is closing",
+        })
+    }
+}
+
+impl std::error::Error for SubscribeError {}

@@ -1,0 +1,427 @@
+//! An open connection apart from its application: what is sent to it and what it is subscribed
+//! to.
+//!
+//! Owns what becomes of a message on its way out: room, backlog, order. Writing it is the
+//! session's; what its own application calls is in `io.rs`, `topics.rs` and `commands.rs`, what
+//! others send to it in `delivery.rs`.
+
+mod commands;
+mod delivery;
+mod io;
+mod local;
+mod outcome;
+mod outgoing;
+mod topics;
+mod worker_state;
+
+use std::boxed::Box;
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
+
+pub(super) use self::delivery::{Batch, Given, LocalDelivery, STALLS_AFTER};
+pub(super) use self::io::{CORK_LIMIT, SocketIo};
+pub(super) use self::local::LocalSessions;
+pub use self::outcome::{Overflow, Published, Sent};
+pub use self::outgoing::Outgoing;
+pub(super) use self::worker_state::WorkerState;
+use super::handler::EndKind;
+use super::http::StoredRequest;
+use super::id::ConnectionId;
+use super::limits::{Permit, RateState};
+use super::observe::{ConnectionStats, Metrics};
+use super::options::Options;
+use super::run::inbox::DIRECT;
+use super::topics::SubscribeError;
+use super::write_queue::{Keep, WriteQueue};
+use crate::error::Misuse;
+use crate::proto::{CloseCode, Connection, PreparedMessage, Timestamp};
+
+/// Who is at the other end.
+pub(super) struct Remote {
+    pub(super) peer: SocketAddr,
+    /// Counts the connection as long as it lives, once its head is there by its client's address.
+    pub(super) permit: Permit,
+}
+
+impl Remote {
+    /// The peer's address, or what a trusted proxy tells.
+    pub(super) fn client_ip(&self) -> IpAddr {
+        let peer = || self.peer.ip().to_canonical();
+        self.permit.address().unwrap_or_else(peer)
+    }
+}
+
+/// An open connection, apart from its application.
+pub(super) struct WebSocket {
+    pub(super) connection: Connection,
+    pub(super) options: Arc<Options>,
+    pub(super) cold: Option<Box<ColdState>>,
+    account: Account,
+    /// It is being sent.
+    pub(super) sending: bool,
+    /// `on_drain` is owed once the queue is empty.
+    pub(super) draining: Cell<bool>,
+    /// The application doesn't want to read.
+    pub(super) paused: bool,
+    /// The rest of the streamed message under way is refused, as a piece of it was.
+    refusing: bool,
+    /// Some commands that wait were carried out for it already.
+    ahead: bool,
+    /// It didn't make room for what is published when it was waited for, and isn't any more.
+    lags: bool,
+    /// A limit of messages or bytes over time holds for it, its address or its key.
+    pub(super) limited: bool,
+}
+
+/// What a connection that only echoes has none of, say: it costs memory where it is used.
+#[derive(Default)]
+pub(super) struct ColdState {
+    pub(super) request: Option<StoredRequest>,
+    pub(super) subscriptions: BTreeSet<Arc<str>>,
+    /// Subscriptions that a command brought about, which the handler is still to be told.
+    pub(super) notices: Vec<Notice>,
+    /// What others sent while a fragmented message of the application's is under way.
+    held: Vec<(PreparedMessage, Keep)>,
+    /// Why the connection ends, where neither the peer nor the protocol is the reason.
+    pub(super) end: Option<EndKind>,
+    /// It sent too fast: nothing is read until then.
+    pub(super) resume_at: Option<Duration>,
+    /// It publishes faster than is taken: nothing is read until there is room.
+    pub(super) throttled: bool,
+    /// The commands below this number were carried out for it.
+    ahead: u64,
+    /// And the messages of its worker's handlers up to this one.
+    ahead_of_direct: u64,
+    /// How much of its rate limit is used up.
+    rate: RateState,
+    /// What the route's limit by key counts it under.
+    pub(super) rate_key: Option<Box<str>>,
+    /// The topics in whose presence it is.
+    pub(super) joined: BTreeSet<Box<str>>,
+}
+
+impl ColdState {
+    /// Whether there is nothing in it, but for how much of the rate limit is used up.
+    fn is_unused(&self) -> bool {
+        self.request.is_none()
+            && self.subscriptions.is_empty()
+            && self.notices.is_empty()
+            && self.held.is_empty()
+            && self.end.is_none()
+            && self.resume_at.is_none()
+            && !self.throttled
+            && self.rate_key.is_none()
+            && self.joined.is_empty()
+    }
+}
+
+/// What a connection sent and received.
+struct Account {
+    opened: Timestamp,
+    /// When it last sent a message, or was opened.
+    sent: Timestamp,
+    messages_received: u64,
+    bytes_received: u64,
+    messages_sent: u64,
+    bytes_sent: u64,
+}
+
+impl Account {
+    #[inline]
+    fn sent(&mut self, messages: u64, bytes: usize, now: Timestamp) {
+        self.messages_sent += messages;
+        self.bytes_sent += bytes as u64;
+        self.sent = now;
+    }
+}
+
+pub(super) enum Notice {
+    Subscribed(Arc<str>, Result<usize, SubscribeError>),
+    Unsubscribed(Arc<str>, usize),
+}
+
+impl WebSocket {
+    pub(super) fn new(connection: Connection, options: &Arc<Options>, now: Duration) -> Self {
+        Self {
+            connection,
+            options: Arc::clone(options),
+            cold: None,
+            account: Account {
+                opened: now.into(),
+                sent: now.into(),
+                messages_received: 0,
+                bytes_received: 0,
+                messages_sent: 0,
+                bytes_sent: 0,
+            },
+            sending: false,
+            draining: Cell::new(false),
+            paused: false,
+            refusing: false,
+            ahead: false,
+            lags: false,
+            limited: options.rate_limit.messages.is_some()
+                || options.rate_limit.bytes.is_some()
+                || options.rate_by_key.is_some(),
+        }
+    }
+
+    pub(super) fn stats(
+        &self,
+        id: ConnectionId,
+        remote: &Remote,
+        buffered: usize,
+        now: Duration,
+    ) -> ConnectionStats {
+        let account = &self.account;
+        let active = account.sent.max(self.connection.last_data());
+        let request = self.cold.as_ref().and_then(|it| it.request.as_ref());
+        ConnectionStats {
+            id,
+            peer_addr: remote.peer,
+            client_ip: remote.client_ip(),
+            age: now.saturating_sub(self.opened()),
+            idle: now.saturating_sub(active.into()),
+            messages_received: account.messages_received,
+            bytes_received: account.bytes_received,
+            messages_sent: account.messages_sent,
+            bytes_sent: account.bytes_sent,
+            buffered,
+            subscriptions: self.cold.as_ref().map_or(0, |it| it.subscriptions.len()),
+            round_trip: self.connection.round_trip(),
+            user_agent: request
+                .and_then(|it| it.header("user-agent"))
+                .map(Into::into),
+        }
+    }
+
+    pub(super) fn opened(&self) -> Duration {
+        self.account.opened.into()
+    }
+
+    /// What it has of the rarely used.
+    pub(super) fn cold(&mut self) -> &mut ColdState {
+        self.cold.get_or_insert_default()
+    }
+
+    /// Why it ends, where neither the peer nor the protocol is the reason.
+    #[inline]
+    pub(super) fn end(&self) -> Option<&EndKind> {
+        self.cold.as_ref()?.end.as_ref()
+    }
+
+    /// It ends for this reason, unless there is one.
+    pub(super) fn ends(&mut self, end: EndKind) {
+        self.cold().end.get_or_insert(end);
+    }
+
+    pub(super) fn take_end(&mut self) -> Option<EndKind> {
+        self.cold.as_mut()?.end.take()
+    }
+
+    /// Gives up what waits for the end of a fragmented message; answers how many.
+    pub(super) fn drop_held(&mut self) -> usize {
+        let held = self.cold.as_mut().map(|it| mem::take(&mut it.held));
+        held.map_or(0, |it| it.len())
+    }
+
+    /// Until when nothing is read, for it sent too fast.
+    #[inline]
+    pub(super) fn resume_at(&self) -> Option<Duration> {
+        self.cold.as_ref()?.resume_at
+    }
+
+    /// Nothing is to be read for now.
+    #[inline]
+    pub(super) fn is_paused(&self) -> bool {
+        let waits = |it: &ColdState| it.resume_at.is_some() || it.throttled;
+        self.paused || self.cold.as_deref().is_some_and(waits)
+    }
+
+    /// What the handler is still to be told.
+    #[inline]
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        let Some(cold) = &mut self.cold else {
+            return Vec::new();
+        };
+        let notices = mem::take(&mut cold.notices);
+        if notices.is_empty() {
+            self.free_unused();
+        }
+        notices
+    }
+
+    /// Gives back what is no longer used.
+    pub(super) fn free_unused(&mut self) {
+        let unused = self.cold.as_ref().is_some_and(|it| it.is_unused());
+        if unused && !self.limited && !self.ahead {
+            self.cold = None;
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_subscribed(&self, topic: &str) -> bool {
+        let cold = self.cold.as_ref();
+        cold.is_some_and(|it| it.subscriptions.contains(topic))
+    }
+
+    /// A message of `length` bytes is on its way; what became of it.
+    #[inline]
+    pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Timestamp) -> Sent {
+        self.account.sent(1, length, now);
+        self.outcome(queue)
+    }
+
+    /// As [`sent`](Self::sent), of a part of a message.
+    fn appended(&mut self, queue: &WriteQueue, length: usize, now: Timestamp) -> Sent {
+        self.account.sent(0, length, now);
+        self.outcome(queue)
+    }
+
+    /// What becomes of what was sent; `on_drain` follows if it has to wait.
+    #[inline]
+    fn outcome(&mut self, queue: &WriteQueue) -> Sent {
+        if queue.is_blocked() {
+            self.draining.set(true);
+            return Sent::Queued;
+        }
+        Sent::Sent
+    }
+
+    /// Begins the closing handshake, if it hasn't begun; a code or reason that may not be sent is
+    /// replaced by 1000 without a reason.
+    pub(super) fn close(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) {
+        let connection = &mut self.connection;
+        if let Err(misuse) = connection.close(code, reason, out, now)
+            && misuse != Misuse::Closed
+        {
+            let _ = connection.close(CloseCode::NORMAL, "", out, now);
+        }
+    }
+
+    /// The application panicked.
+    #[cold]
+    pub(super) fn panicked(&mut self, out: &mut Vec<u8>, now: Duration) {
+        self.ends(EndKind::Panicked);
+        // It fails when the closing handshake began already.
+        let _ = self
+            .connection
+            .close(CloseCode::INTERNAL_ERROR, "the server failed", out, now);
+    }
+
+    /// Whether there is something for the session to look at after a call of the application.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        let news = |it: &ColdState| {
+            it.end.is_some() || it.resume_at.is_some() || it.throttled || !it.notices.is_empty()
+        };
+        self.paused || self.cold.as_deref().is_some_and(news)
+    }
+
+    /// Whether nothing is under way but messages, and no deadline can come earlier than it was.
+    #[inline]
+    pub(super) fn is_settled(&self) -> bool {
+        self.connection.is_settled() && !self.draining.get() && !self.has_news()
+    }
+
+    /// Makes room for a message of `length` bytes behind `waiting`; false if it is dropped.
+    pub(super) fn make_room(
+        &mut self,
+        queue: &mut WriteQueue,
+        corked: usize,
+        length: usize,
+        metrics: &Metrics,
+        now: Duration,
+    ) -> bool {
+        let limit = self.options.max_backpressure;
+        let fits = |queue: &WriteQueue| queue.len() + corked + length <= limit;
+        if fits(queue) {
+            return true;
+        }
+        // What is too long for an empty queue waits for nothing.
+        let waits = queue.len() + corked > 0;
+        let closes = self.options.overflow == Overflow::Close;
+        self.draining.set((self.draining.get() || waits) && !closes);
+        match self.options.overflow {
+            Overflow::DropNewest => false,
+            Overflow::DropOldest => {
+                let dropped = queue.shrink_to(limit.saturating_sub(corked + length));
+                metrics.dropped.add(dropped as u64);
+                fits(queue)
+            }
+            Overflow::Close => {
+                queue.clear_unwritten();
+                let mut close = Vec::new();
+                let code = CloseCode::TRY_AGAIN_LATER;
+                // It fails when the closing handshake began already.
+                let _ = self
+                    .connection
+                    .close(code, "too much waits to be sent", &mut close, now);
+                queue.push(close, 0, Keep::Always);
+                self.ends(EndKind::Backpressure);
+                false
+            }
+        }
+    }
+
+    /// Whether the command with this number was carried out for it already.
+    pub(super) fn is_ahead_of(&self, number: u64) -> bool {
+        let is_ahead = |it: &ColdState| match number & DIRECT {
+            0 => number < it.ahead,
+            _ => number <= it.ahead_of_direct,
+        };
+        self.ahead && self.cold.as_deref().is_some_and(is_ahead)
+    }
+
+    /// The commands below this number were carried out for it.
+    fn set_ahead(&mut self, number: u64) {
+        self.ahead = true;
+        let ahead = &mut self.cold().ahead;
+        *ahead = number.max(*ahead);
+    }
+
+    /// The message with this number, which went past the inbox, was given to it.
+    fn set_ahead_of_direct(&mut self, number: u64) {
+        self.ahead = true;
+        self.cold().ahead_of_direct = number;
+    }
+
+    /// From which number on commands are still to be carried out for it.
+    fn ahead(&self) -> u64 {
+        match (&self.cold, self.ahead) {
+            (Some(cold), true) => cold.ahead,
+            _ => 0,
+        }
+    }
+
+    /// It is no longer waited for until it has taken half of what may wait.
+    pub(super) fn lags(&mut self) {
+        self.lags = true;
+    }
+
+    /// Whether it has room for more, and for a message of `length` bytes, after having had none.
+    pub(super) fn has_room(&self, queue: &WriteQueue, length: usize) -> bool {
+        let limit = self.options.max_backpressure;
+        queue.len() <= (limit / 2).min(limit.saturating_sub(length))
+    }
+
+    /// Some of what waited was written.
+    pub(super) fn wrote(&mut self, queue: &WriteQueue) {
+        self.lags &= !self.has_room(queue, 0);
+        // What the application knows of: it sent more than was taken.
+        if queue.is_blocked() && self.connection.is_open() && self.end().is_none() {
+            self.draining.set(true);
+        }
+    }
+}

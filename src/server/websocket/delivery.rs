@@ -1,0 +1,286 @@
+//! A message on its way to sessions that are not being driven, and what becomes of it at each.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
+
+use super::outcome::{Overflow, Sent};
+use super::{WebSocket, WorkerState};
+use crate::proto::{PreparedMessage, Timestamp};
+use crate::server::options::Options;
+use crate::server::topics::Topic;
+use crate::server::write_queue::{Keep, KeptPlace, Place, Pool, WriteQueue};
+
+impl WebSocket {
+    /// How many bytes of published frames it takes with nothing in the way, each as it is.
+    #[inline]
+    pub(in crate::server) fn room_for_batch(&self, queue: &WriteQueue) -> usize {
+        let Options {
+            overflow,
+            max_backpressure,
+            ..
+        } = *self.options;
+        let ends = self.ahead || self.end().is_some();
+        if queue.is_blocked() || ends || overflow == Overflow::DropOldest {
+            return 0;
+        }
+        let room = max_backpressure.saturating_sub(queue.len());
+        room.min(self.connection.plain_below().saturating_sub(1))
+    }
+
+    #[inline(always)]
+    pub(in crate::server) fn deliver_batch(
+        &mut self,
+        queue: &mut WriteQueue,
+        batch: &Batch,
+        pool: &Pool,
+    ) {
+        queue.push_published(&batch.place, pool);
+        let account = &mut self.account;
+        account.sent(batch.messages, batch.payload, batch.instant);
+    }
+
+    /// Takes a message from others of the worker.
+    pub(in crate::server) fn deliver(
+        &mut self,
+        queue: &mut WriteQueue,
+        delivery: &mut LocalDelivery<'_>,
+        pool: &Pool,
+    ) -> Given {
+        let message = delivery.message;
+        if self.is_ahead_of(delivery.number) {
+            return Given::Passed;
+        }
+        // What it was ahead of is carried out.
+        self.ahead = false;
+        if !self.connection.is_open() || self.end().is_some() {
+            return Given::Sent(Sent::Dropped);
+        }
+        if self.sending {
+            let keep = delivery.keep.clone();
+            return Given::Sent(self.hold(queue, message, keep, delivery.worker));
+        }
+        self.take(queue, delivery, pool)
+    }
+
+    /// Keeps a message until the fragmented one that is under way has ended.
+    #[cold]
+    pub(super) fn hold(
+        &mut self,
+        queue: &mut WriteQueue,
+        message: &PreparedMessage,
+        keep: Keep,
+        worker: &WorkerState,
+    ) -> Sent {
+        let length = message.payload().len();
+        let held = self.cold().held.iter();
+        let held: usize = held.map(|(it, _)| it.payload().len()).sum();
+        if !self.make_room(queue, held, length, &worker.metrics, worker.now) {
+            return Sent::Dropped;
+        }
+        self.cold().held.push((message.clone(), keep));
+        Sent::Queued
+    }
+
+    /// Takes a message that is next in its order, of others or held since.
+    pub(super) fn take(
+        &mut self,
+        queue: &mut WriteQueue,
+        delivery: &mut LocalDelivery<'_>,
+        pool: &Pool,
+    ) -> Given {
+        let message = delivery.message;
+        let WorkerState { metrics, now, .. } = delivery.worker;
+        let length = message.payload().len();
+        // Only what waits behind a backlog gives way: who keeps up gets every message.
+        if let Keep::UntilNext(key) = &delivery.keep
+            && queue.is_blocked()
+        {
+            let replaced = queue.drop_key(key);
+            metrics.conflated.add(replaced as u64);
+        }
+        let limit = self.options.max_backpressure;
+        if queue.len() + length > limit
+            && delivery.waits
+            && !self.lags
+            && length <= limit
+            && keeps_up(queue.blocked_since(), *now)
+        {
+            return Given::Later;
+        }
+        let keep = match &delivery.keep {
+            Keep::Always if self.options.overflow == Overflow::DropOldest => Keep::UntilFull,
+            keep => keep.clone(),
+        };
+        if !self.make_room(queue, 0, length, metrics, *now) {
+            return Given::Sent(Sent::Dropped);
+        }
+        let mut own = Vec::new();
+        // As in `append`.
+        let lasts = keep == Keep::Always;
+        if !lasts {
+            self.connection.forget();
+        }
+        let shared = self.connection.share_prepared(message, &mut own);
+        if !lasts {
+            self.connection.forget();
+        }
+        match shared {
+            Ok(Some(frame)) if lasts && delivery.publishes => {
+                if !delivery.push(frame, queue, pool) {
+                    queue.push_shared(frame, keep);
+                }
+            }
+            Ok(Some(frame)) => queue.push_shared(frame, keep),
+            Ok(None) => queue.push(own, 0, keep),
+            Err(_) => return Given::Sent(Sent::Dropped),
+        }
+        Given::Sent(self.sent(queue, length, delivery.worker.instant))
+    }
+}
+
+/// What became of a message that was given to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Given {
+    Sent(Sent),
+    /// It had it already.
+    Passed,
+    /// It has no room for it, and is to be waited for: it takes what waits.
+    Later,
+}
+
+/// How long a connection is waited for that takes none of what waits for it.
+pub(in crate::server) const STALLS_AFTER: Duration = Duration::from_millis(500);
+
+/// Whether a session that took something of its backlog at that time is waited for.
+fn keeps_up(progress: Option<Duration>, now: Duration) -> bool {
+    progress.is_none_or(|it| now < it.saturating_add(STALLS_AFTER))
+}
+
+/// A message on its way to sessions that are not being driven.
+pub(in crate::server) struct LocalDelivery<'a> {
+    pub(in crate::server) message: &'a PreparedMessage,
+    keep: Keep,
+    /// Its place among the worker's commands.
+    number: u64,
+    /// Whoever has no room for it is waited for.
+    waits: bool,
+    /// Where the plain frame is published, if it is.
+    place: Option<Place>,
+    /// The same of an encoded frame that several take.
+    encoded: Option<(*const [u8], KeptPlace)>,
+    /// For many.
+    publishes: bool,
+    pub(in crate::server) worker: &'a WorkerState,
+}
+
+impl<'a> LocalDelivery<'a> {
+    pub(in crate::server) fn new(
+        message: &'a PreparedMessage,
+        keep: Keep,
+        number: u64,
+        worker: &'a WorkerState,
+    ) -> Self {
+        Self {
+            message,
+            keep,
+            number,
+            waits: true,
+            place: None,
+            encoded: None,
+            publishes: false,
+            worker,
+        }
+    }
+
+    /// What may become of a message of this topic that waits.
+    pub(in crate::server) fn keep(topic: &Topic) -> Keep {
+        match topic.conflates() {
+            true => Keep::UntilNext(Arc::clone(&topic.name)),
+            false => Keep::Always,
+        }
+    }
+
+    /// Bytes of its payload.
+    pub(in crate::server) fn len(&self) -> usize {
+        self.message.payload().len()
+    }
+
+    /// Nobody is waited for.
+    pub(in crate::server) fn hurry(mut self) -> Self {
+        self.waits = false;
+        self
+    }
+
+    /// For many connections.
+    pub(in crate::server) fn publish(&mut self, pool: &Pool) {
+        if self.keep == Keep::Always && !self.publishes {
+            self.publishes = true;
+            self.place = pool.publish(self.message.frame());
+        }
+    }
+
+    /// Queues one of the message's frames, without a copy; false if there is no room for it.
+    fn push(&mut self, frame: &Arc<[u8]>, queue: &mut WriteQueue, pool: &Pool) -> bool {
+        if Arc::ptr_eq(frame, self.message.frame()) {
+            return match &self.place {
+                Some(place) => {
+                    queue.push_published(place, pool);
+                    true
+                }
+                None => false,
+            };
+        }
+        let known = self.encoded.as_ref();
+        if known.is_none_or(|(it, _)| !core::ptr::eq(*it, Arc::as_ptr(frame))) {
+            let Some(place) = pool.publish_encoded(frame) else {
+                return false;
+            };
+            self.encoded = Some((Arc::as_ptr(frame), place));
+        }
+        if let Some((_, place)) = &self.encoded {
+            queue.push_kept(place);
+        }
+        true
+    }
+
+    /// The message alone, if it is published.
+    pub(in crate::server) fn batch(&self) -> Option<Batch> {
+        Some(Batch {
+            place: self.place.clone()?,
+            messages: 1,
+            payload: self.message.payload().len(),
+            instant: self.worker.instant,
+        })
+    }
+}
+
+/// Published messages that lie one behind the other.
+pub(in crate::server) struct Batch {
+    place: Place,
+    messages: u64,
+    /// Bytes of payload.
+    payload: usize,
+    /// When the last was published.
+    instant: Timestamp,
+}
+
+impl Batch {
+    /// Bytes of frames.
+    pub(in crate::server) fn len(&self) -> usize {
+        self.place.len()
+    }
+
+    /// Whether the next lies right behind it.
+    pub(in crate::server) fn borders(&self, next: &Self) -> bool {
+        self.place.end == next.place.start
+    }
+
+    /// Adds what was published next.
+    pub(in crate::server) fn join(&mut self, next: &Self) {
+        self.place.end = next.place.end;
+        self.messages += next.messages;
+        self.payload += next.payload;
+        self.instant = next.instant;
+    }
+}

@@ -1,0 +1,54 @@
+//! The other sessions of a worker, as a connection reaches them.
+
+use std::sync::Arc;
+
+use mio::Token;
+
+use super::delivery::LocalDelivery;
+use super::outcome::Published;
+use crate::server::run::inbox::{Command, Inbox};
+use crate::server::topics::Topic;
+
+/// The other sessions of the worker, while one of them is driven.
+pub(in crate::server) trait LocalSessions {
+    /// The record of a topic, if this worker has subscribers of it.
+    fn known(&self, topic: &str) -> Option<Arc<Topic>>;
+
+    /// Whether the turn has deliveries left.
+    fn may_deliver(&self) -> bool;
+
+    /// The number of a message that is delivered at once, among the commands.
+    fn number(&self) -> u64;
+
+    /// Delivers to this worker's subscribers but `except`: at once, or the rest of them soon.
+    fn deliver(
+        &mut self,
+        topic: &Arc<Topic>,
+        offset: u64,
+        except: Option<Token>,
+        delivery: LocalDelivery<'_>,
+    ) -> Published;
+
+    fn subscribe(&mut self, topic: &Arc<Topic>, token: Token, begun: u64);
+
+    fn unsubscribe(&mut self, topic: &str, token: Token);
+
+    /// The offset behind which a subscription begins.
+    fn begun(&self, topic: &str, token: Token) -> Option<u64>;
+
+    /// The message that a handler published and that is still on its way to a session, with its
+    /// number.
+    fn direct_for(&self, token: Token) -> Option<(u64, Command)>;
+
+    /// The first command for a session that waits, between these numbers.
+    fn next_for(
+        &mut self,
+        token: Token,
+        after: u64,
+        until: u64,
+        inbox: &Inbox,
+    ) -> Option<(u64, Command)>;
+
+    /// Nothing is read from a session until publishers may go on.
+    fn throttle(&mut self, token: Token);
+}

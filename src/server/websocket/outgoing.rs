@@ -1,0 +1,54 @@
+//! The forms in which a message can be given to a connection.
+
+use std::string::String;
+use std::vec::Vec;
+
+use crate::proto::{Message, MessageRef, PreparedMessage};
+
+/// A message to send: borrowed text or bytes, or a received message itself.
+///
+/// Giving a received message by value, as an echo or a relay does, lets a large one leave in the
+/// buffer it came in.
+// With a tag of its own: hidden within a message's buffer, the compiler would look for it in one
+// that it has just made.
+#[derive(Debug)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Outgoing<'m> {
+    /// Text or bytes from anywhere.
+    Ref(MessageRef<'m>),
+    /// A received message.
+    Message(Message<'m>),
+    /// A message that was prepared once for many.
+    Prepared(&'m PreparedMessage),
+}
+
+impl<'m, T: Into<MessageRef<'m>>> From<T> for Outgoing<'m> {
+    fn from(message: T) -> Self {
+        Self::Ref(message.into())
+    }
+}
+
+impl<'m> From<Message<'m>> for Outgoing<'m> {
+    fn from(message: Message<'m>) -> Self {
+        Self::Message(message)
+    }
+}
+
+impl From<String> for Outgoing<'_> {
+    fn from(text: String) -> Self {
+        Self::Message(text.into())
+    }
+}
+
+impl From<Vec<u8>> for Outgoing<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Message(bytes.into())
+    }
+}
+
+impl<'m> From<&'m PreparedMessage> for Outgoing<'m> {
+    fn from(message: &'m PreparedMessage) -> Self {
+        Self::Prepared(message)
+    }
+}

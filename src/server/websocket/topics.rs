@@ -1,0 +1,159 @@
+//! Subscribing, and publishing: the topics of a connection.
+
+use std::borrow::Borrow;
+use std::mem;
+use std::sync::Arc;
+
+use super::outcome::Published;
+use super::{LocalDelivery, Notice, SocketIo};
+use crate::proto::{Encoding, MessageKind, MessageRef, PreparedMessage};
+use crate::server::topics::{
+    HistoryEntry, Position, Publisher, SubscribeError, Subscribed, Subscribing,
+};
+use crate::server::write_queue::Keep;
+
+impl SocketIo<'_> {
+    pub(in crate::server) fn subscribe(
+        &mut self,
+        topic: &str,
+    ) -> Result<Subscribed, SubscribeError> {
+        let (id, directory) = (self.id, &self.worker.shared.directory);
+        if self.ws.is_subscribed(topic) {
+            let begun = self.local.begun(topic, id.token()).unwrap_or_default();
+            let Position { epoch, .. } = directory.position(topic);
+            let position = Position {
+                epoch,
+                offset: begun,
+            };
+            let count = directory.count(topic);
+            return Ok(Subscribed { count, position });
+        }
+        self.check(topic)?;
+        let now = self.worker.now;
+        let (subscribed, subscribing) = directory.subscribe(topic, id, now)?;
+        self.begin(subscribed, &subscribing);
+        Ok(subscribed)
+    }
+
+    /// A subscription that another thread asked for has arrived; its handler is to be told.
+    pub(in crate::server) fn subscribe_at(&mut self, subscribing: &Subscribing) {
+        let name = &subscribing.topic.name;
+        if self.ws.is_subscribed(name) {
+            return;
+        }
+        let directory = &self.worker.shared.directory;
+        let begins = self
+            .check(name)
+            .and_then(|()| directory.subscribe_at(subscribing, self.id));
+        match begins {
+            Ok(subscribed) => self.begin(subscribed, subscribing),
+            Err(error) => self.refuse(name, error),
+        }
+    }
+
+    pub(in crate::server) fn refuse(&mut self, topic: &Arc<str>, error: SubscribeError) {
+        let refused = Notice::Subscribed(Arc::clone(topic), Err(error));
+        self.ws.cold().notices.push(refused);
+    }
+
+    fn check(&self, topic: &str) -> Result<(), SubscribeError> {
+        if !self.ws.connection.is_open() {
+            return Err(SubscribeError::Closed);
+        }
+        let subscribed = self.ws.cold.as_ref();
+        let subscribed = subscribed.map_or(0, |it| it.subscriptions.len());
+        let directory = &self.worker.shared.directory;
+        directory.check(topic, self.id, subscribed)
+    }
+
+    /// A subscription has begun: what was kept comes first.
+    fn begin(&mut self, subscribed: Subscribed, subscribing: &Subscribing) {
+        let Subscribing { topic, replay, .. } = subscribing;
+        let begun = subscribed.position.offset;
+        self.local.subscribe(topic, self.id.token(), begun);
+        let cold = self.ws.cold();
+        cold.subscriptions.insert(Arc::clone(&topic.name));
+        let notices = Notice::Subscribed(Arc::clone(&topic.name), Ok(subscribed.count));
+        cold.notices.push(notices);
+        for HistoryEntry { kind, payload, .. } in replay {
+            let text = || core::str::from_utf8(payload).ok().map(MessageRef::Text);
+            let message = match kind {
+                MessageKind::Text => text(),
+                MessageKind::Binary => Some(MessageRef::Binary(payload)),
+            };
+            match message {
+                Some(message) if self.ws.sending => {
+                    let message = PreparedMessage::new(message, &self.ws.options.config);
+                    self.send_between(&message, Keep::Always);
+                }
+                Some(message) => _ = self.send_ref(message, Encoding::Auto),
+                None => {}
+            }
+        }
+    }
+
+    pub(in crate::server) fn unsubscribe(&mut self, topic: &str) -> bool {
+        let (id, shared) = (self.id, &self.worker.shared);
+        let Some(cold) = &mut self.ws.cold else {
+            return false;
+        };
+        let Some(name) = cold.subscriptions.take(topic) else {
+            return false;
+        };
+        let left = shared.directory.unsubscribe(topic, id);
+        self.local.unsubscribe(topic, id.token());
+        cold.notices.push(Notice::Unsubscribed(name, left));
+        true
+    }
+
+    /// Publishes a message that is made when its place is known.
+    pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
+        &mut self,
+        topic: &str,
+        to_self: bool,
+        insists: bool,
+        make: impl FnOnce(Position) -> M,
+    ) -> Published {
+        let (id, shared) = (self.id, &self.worker.shared);
+        let known = self.local.known(topic);
+        let publisher = Publisher {
+            except: (!to_self).then_some(id),
+            delivers: self.local.may_deliver().then(|| id.worker()),
+            insists,
+        };
+        let (inboxes, now) = (&shared.inboxes, self.worker.now);
+        let known = known.as_ref();
+        let outcome = shared
+            .directory
+            .publish(inboxes, topic, known, publisher, now, make);
+        let Ok((outcome, message)) = outcome else {
+            return Published {
+                refused: true,
+                ..Published::default()
+            };
+        };
+        let mut published = Published::default();
+        if outcome.deliver {
+            let message = message.borrow();
+            if let Some(topic) = known {
+                let (keep, number) = (LocalDelivery::keep(topic), self.local.number());
+                let delivery = LocalDelivery::new(message, keep, number, self.worker);
+                let (offset, except) = (outcome.position.offset, Some(id.token()));
+                published = self.local.deliver(topic, offset, except, delivery);
+            }
+            if to_self && self.ws.is_subscribed(topic) {
+                published.count(self.send_between(message, Keep::Always));
+            }
+        } else if to_self {
+            // It came behind others in the inbox, and this connection gets them in that order, but
+            // before what it is sent next.
+            self.catch_up();
+        }
+        published.waiting += outcome.waiting;
+        published.position = Some(outcome.position);
+        if outcome.filling && !mem::replace(&mut self.ws.cold().throttled, true) {
+            self.local.throttle(id.token());
+        }
+        published
+    }
+}

@@ -1,0 +1,606 @@
+//! The bytes of a session that are accepted and not yet written.
+//!
+//! Owns their order, their count, and what of them may still be given up. When to write, and
+//! what to do when there are too many, is the session's.
+
+mod pool;
+
+use std::boxed::Box;
+use std::cell::Ref;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use std::vec::Vec;
+
+use self::pool::Segment;
+pub(super) use self::pool::{KeptPlace, Place, Pool};
+use crate::net::Transport;
+
+/// Slices for one vectored write: past some tens, a system call's fixed cost no longer matters.
+const MAX_SLICES: usize = 32;
+
+/// Leftovers are gathered in chunks up to this size, so that many small ones don't each keep a
+/// buffer and a large one is not moved again and again.
+const CHUNK: usize = 64 * 1024;
+
+/// A chunk up to this size is kept with its backlog: as much as a burst of short messages takes.
+const KEPT_CHUNK: usize = 4 * 1024;
+
+/// A shared frame up to this size is copied behind what waits: cheaper than a slice of its own
+/// in the vectored write, and than keeping the frame alive.
+const COPY_UP_TO: usize = 1024;
+
+/// A session without a backlog owns nothing here but a pointer.
+#[derive(Debug, Default)]
+pub(crate) struct WriteQueue(Option<Box<Backlog>>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    items: Items,
+    /// Of the items, and what the transport holds.
+    length: usize,
+    held: usize,
+    /// The transport did not take all at the last write: when it last took some.
+    blocked: Option<Duration>,
+    /// Of a chunk that was written, for the next one.
+    chunk: Vec<u8>,
+}
+
+/// One or more whole frames; the first one of the queue may be written in part.
+#[derive(Debug)]
+struct Item {
+    bytes: Bytes,
+    /// Where the unwritten part begins.
+    start: usize,
+    /// Some of it is written.
+    started: bool,
+    keep: Keep,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Owned(Vec<u8>),
+    Shared(Arc<[u8]>),
+    /// Up to there in the segment that is being filled: until it was tried to be written.
+    Published(usize),
+    /// Up to there in a segment, for as long as it waits.
+    Kept(Rc<Segment>, usize),
+}
+
+impl Bytes {
+    /// Looks into the segment, if it is one.
+    #[inline]
+    fn open(&self) -> Option<Ref<'_, Vec<u8>>> {
+        match self {
+            Self::Kept(segment, _) => Some(segment.bytes()),
+            _ => None,
+        }
+    }
+}
+
+/// In their order. Mostly there is one, as where a message is published to many: it needs no
+/// memory beside the backlog's own.
+#[derive(Debug, Default)]
+struct Items {
+    first: Option<Item>,
+    /// None where there is no first.
+    rest: VecDeque<Item>,
+}
+
+impl Items {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Item> {
+        self.first.iter().chain(&self.rest)
+    }
+
+    fn back_mut(&mut self) -> Option<&mut Item> {
+        self.rest.back_mut().or(self.first.as_mut())
+    }
+
+    #[inline]
+    fn push_back(&mut self, item: Item) {
+        match self.first {
+            // There is nothing to be dropped, for which it would be asked.
+            None => mem::forget(self.first.replace(item)),
+            Some(_) => self.rest.push_back(item),
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Item> {
+        mem::replace(&mut self.first, self.rest.pop_front())
+    }
+
+    fn retain(&mut self, mut test: impl FnMut(&Item) -> bool) {
+        self.first = self.first.take().filter(&mut test);
+        self.rest.retain(test);
+        if self.first.is_none() {
+            self.first = self.rest.pop_front();
+        }
+    }
+}
+
+/// What may become of a message before it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// It is written, in its order.
+    Always,
+    /// It may be dropped to make room for later ones.
+    UntilFull,
+    /// A later one of the same key replaces it.
+    UntilNext(Arc<str>),
+}
+
+impl Item {
+    #[inline]
+    fn len(&self) -> usize {
+        let end = match &self.bytes {
+            Bytes::Owned(bytes) => bytes.len(),
+            Bytes::Shared(bytes) => bytes.len(),
+            Bytes::Published(end) | Bytes::Kept(_, end) => *end,
+        };
+        end - self.start
+    }
+
+    /// What is still to be written, where `published` is being filled, and `kept` is its own
+    /// segment, [opened](Bytes::open).
+    #[inline]
+    fn rest<'a>(&'a self, published: &'a [u8], kept: Option<&'a [u8]>) -> &'a [u8] {
+        match &self.bytes {
+            Bytes::Owned(bytes) => &bytes[self.start..],
+            Bytes::Shared(bytes) => &bytes[self.start..],
+            Bytes::Published(end) => &published[self.start..*end],
+            Bytes::Kept(_, end) => &kept.unwrap_or_default()[self.start..*end],
+        }
+    }
+}
+
+impl WriteQueue {
+    /// Bytes that wait, those that the transport holds included.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |it| it.length)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether nothing waits, and nothing was lent for that.
+    #[inline]
+    pub(crate) fn is_unused(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Bytes that the transport holds, as was noted last.
+    #[inline]
+    pub(in crate::server) fn held(&self) -> usize {
+        self.0.as_ref().map_or(0, |it| it.held)
+    }
+
+    /// Takes note of what the transport holds: needed where something else than this queue called
+    /// it.
+    #[inline]
+    pub(crate) fn hold(&mut self, transport: &impl Transport) {
+        let held = transport.held();
+        if held != self.held() {
+            let backlog = self.0.get_or_insert_default();
+            backlog.length = backlog.length - backlog.held + held;
+            backlog.held = held;
+        }
+    }
+
+    /// Whether the transport did not take all at the last write: there is a backlog, and not just
+    /// what this turn has queued.
+    #[inline]
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked_since().is_some()
+    }
+
+    /// When the backlog began, or the transport last took some of it.
+    #[inline]
+    pub(crate) fn blocked_since(&self) -> Option<Duration> {
+        self.0.as_ref()?.blocked
+    }
+
+    /// Queues `bytes` from `start` on, without a copy: whole frames.
+    pub(crate) fn push(&mut self, bytes: Vec<u8>, start: usize, keep: Keep) {
+        self.push_item(Bytes::Owned(bytes), start, keep);
+    }
+
+    /// Queues a frame whose bytes other queues may hold, too.
+    pub(crate) fn push_shared(&mut self, frame: &Arc<[u8]>, keep: Keep) {
+        if keep == Keep::Always && frame.len() <= COPY_UP_TO {
+            self.extend(frame);
+        } else {
+            self.push_item(Bytes::Shared(Arc::clone(frame)), 0, keep);
+        }
+    }
+
+    /// Queues frames that are [published](Pool::publish) there. They are to be written, or tried
+    /// to, before the turn is [over](Pool::turn_over).
+    #[inline(always)]
+    pub(crate) fn push_published(&mut self, place: &Place, pool: &Pool) {
+        let backlog = self.lend(pool);
+        if backlog.blocked.is_some() {
+            return self.push_kept(&pool.kept_at(place));
+        }
+        if let Some(Item {
+            bytes: Bytes::Published(end),
+            ..
+        }) = backlog.items.back_mut()
+            && *end == place.start
+        {
+            *end = place.end;
+            backlog.length += place.len();
+        } else {
+            backlog.length += place.len();
+            backlog.items.push_back(Item {
+                bytes: Bytes::Published(place.end),
+                start: place.start,
+                started: false,
+                keep: Keep::Always,
+            });
+        }
+    }
+
+    /// Queues frames that are kept for as long as they wait, without a copy unless that is smaller
+    /// than the reference.
+    #[inline(never)]
+    pub(crate) fn push_kept(&mut self, place: &KeptPlace) {
+        let backlog = self.0.get_or_insert_default();
+        match backlog.items.back_mut() {
+            Some(Item {
+                bytes: Bytes::Kept(segment, end),
+                ..
+            }) if *end == place.at.start && Rc::ptr_eq(segment, &place.segment) => {
+                *end = place.at.end;
+                backlog.length += place.at.len();
+            }
+            Some(_) if place.at.len() <= size_of::<Item>() => {
+                self.extend(&place.segment.bytes()[place.at.clone()]);
+            }
+            _ => {
+                let bytes = Bytes::Kept(Rc::clone(&place.segment), place.at.end);
+                self.push_item(bytes, place.at.start, Keep::Always);
+            }
+        }
+    }
+
+    /// Whether something published is queued that was not tried to be written.
+    pub(crate) fn holds_published(&self) -> bool {
+        let mut items = self.0.iter().flat_map(|it| it.items.iter());
+        items.any(|it| matches!(it.bytes, Bytes::Published(_)))
+    }
+
+    /// Queues a copy of `bytes`: whole frames.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        match self
+            .0
+            .as_mut()
+            .and_then(|it| Some((it.items.back_mut()?, &mut it.length)))
+        {
+            Some((
+                Item {
+                    bytes: Bytes::Owned(last),
+                    keep: Keep::Always,
+                    ..
+                },
+                length,
+            )) if last.len() + bytes.len() <= CHUNK => {
+                last.extend_from_slice(bytes);
+                *length += bytes.len();
+            }
+            _ => {
+                let backlog = self.0.get_or_insert_default();
+                let mut chunk = mem::take(&mut backlog.chunk);
+                chunk.extend_from_slice(bytes);
+                self.push(chunk, 0, Keep::Always);
+            }
+        }
+    }
+
+    fn push_item(&mut self, bytes: Bytes, start: usize, keep: Keep) {
+        let item = Item {
+            bytes,
+            start,
+            started: false,
+            keep,
+        };
+        let length = item.len();
+        if length > 0 {
+            let backlog = self.0.get_or_insert_default();
+            backlog.length += length;
+            backlog.items.push_back(item);
+        }
+    }
+
+    /// Drops the oldest messages that may be dropped until at most `length` bytes wait; answers
+    /// how many.
+    pub(crate) fn shrink_to(&mut self, length: usize) -> usize {
+        self.drop_where(|waiting, item| waiting > length && item.keep != Keep::Always)
+    }
+
+    /// Drops the message of this key; answers how many there were, 0 or 1.
+    pub(crate) fn drop_key(&mut self, key: &str) -> usize {
+        self.drop_where(|_, item| matches!(&item.keep, Keep::UntilNext(it) if **it == *key))
+    }
+
+    /// Drops everything behind the frames that are written in part.
+    pub(crate) fn clear_unwritten(&mut self) {
+        self.drop_where(|_, _| true);
+    }
+
+    /// Drops the items of which nothing is written and for which `test`, given the bytes that
+    /// wait, holds.
+    fn drop_where(&mut self, test: impl Fn(usize, &Item) -> bool) -> usize {
+        let Some(Backlog { items, length, .. }) = self.0.as_deref_mut() else {
+            return 0;
+        };
+        let before = items.len();
+        items.retain(|item| {
+            let drop = !item.started && test(*length, item);
+            if drop {
+                *length -= item.len();
+            }
+            !drop
+        });
+        before - items.len()
+    }
+
+    /// Writes once, as much as the transport takes of what waits and then of `fresh`.
+    /// [`wrote`](Self::wrote) follows.
+    ///
+    /// # Errors
+    /// The transport's.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        pool: &Pool,
+    ) -> io::Result<usize> {
+        while transport.held() > 0 {
+            transport.flush()?;
+        }
+        match &self.0 {
+            None if fresh.is_empty() => Ok(0),
+            None => transport.write(fresh),
+            Some(backlog) if backlog.queued() + fresh.len() == 0 => Ok(0),
+            Some(backlog) => backlog.write(transport, fresh, pool),
+        }
+    }
+
+    /// All that waited is written.
+    #[inline]
+    pub(crate) fn clear(&mut self, pool: &Pool) {
+        if let Some(mut backlog) = self.0.take() {
+            backlog.clear(pool);
+            pool.put_backlog(backlog);
+        }
+    }
+
+    /// Goes on after the first write with what that has `written`, in as few system calls as it
+    /// takes, and queues what the transport doesn't take. `fresh` is empty afterwards, and `spares`
+    /// has the buffers that are done with. Answers whether nothing waits any more.
+    ///
+    /// # Errors
+    /// The transport's; it is broken then.
+    pub(crate) fn wrote(
+        &mut self,
+        mut written: io::Result<usize>,
+        transport: &mut impl Transport,
+        fresh: &mut Vec<u8>,
+        pool: &Pool,
+        now: Duration,
+    ) -> io::Result<bool> {
+        let queued = |queue: &Self| queue.0.as_ref().map_or(0, |it| it.queued());
+        let all = queued(self) + fresh.len();
+        // The usual case: all is taken at once.
+        if let Ok(count) = written
+            && count == all
+            && transport.held() == 0
+        {
+            fresh.clear();
+            self.clear(pool);
+            return Ok(true);
+        }
+        let (mut fresh_at, mut took) = (0, false);
+        loop {
+            took |= transport.held() < self.held();
+            match written {
+                Ok(0) if queued(self) + fresh.len() > fresh_at => {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                Ok(count) => {
+                    took |= count > 0;
+                    fresh_at += match &mut self.0 {
+                        Some(backlog) => backlog.advance(count, pool),
+                        None => count,
+                    };
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.extend(&fresh[fresh_at..]);
+                    fresh.clear();
+                    self.hold(transport);
+                    let backlog = self.0.get_or_insert_default();
+                    backlog.keep(pool);
+                    if fresh_at > 0
+                        && let Some(item) = backlog.items.back_mut()
+                    {
+                        item.started = true;
+                    }
+                    // What is only the transport's own, as in the TLS handshake, is no backlog.
+                    let begun = backlog.blocked.is_some() || all > 0;
+                    if begun && (took || backlog.blocked.is_none()) {
+                        backlog.blocked = Some(now);
+                    }
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+            self.hold(transport);
+            if self.is_empty() && fresh_at == fresh.len() {
+                break;
+            }
+            written = self.write(transport, &fresh[fresh_at..], pool);
+        }
+        fresh.clear();
+        self.reclaim(pool);
+        Ok(true)
+    }
+
+    /// Lends it the memory of a backlog that was, for what may be queued next.
+    #[inline(always)]
+    pub(crate) fn lend(&mut self, pool: &Pool) -> &mut Backlog {
+        self.0
+            .get_or_insert_with(|| pool.take_backlog().unwrap_or_default())
+    }
+
+    /// Takes that back, or its own, if nothing waits.
+    pub(crate) fn reclaim(&mut self, pool: &Pool) {
+        if self.is_empty() {
+            self.clear(pool);
+        }
+    }
+}
+
+impl Backlog {
+    /// Bytes of the items.
+    #[inline]
+    fn queued(&self) -> usize {
+        self.length - self.held
+    }
+
+    /// What it holds of memory.
+    pub(in crate::server) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.chunk.capacity() + self.items.rest.capacity() * size_of::<Item>()
+    }
+
+    /// One write of what waits, and of `fresh` if it comes to that.
+    #[inline]
+    fn write(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        pool: &Pool,
+    ) -> io::Result<usize> {
+        match &self.items.first {
+            Some(Item {
+                bytes: Bytes::Published(end),
+                start,
+                ..
+            }) if self.items.rest.is_empty() && fresh.is_empty() => {
+                pool.with_published(|published| transport.write(&published[*start..*end]))
+            }
+            _ => self.write_slices(transport, fresh, pool),
+        }
+    }
+
+    #[inline(never)]
+    fn write_slices(
+        &self,
+        transport: &mut impl Transport,
+        fresh: &[u8],
+        pool: &Pool,
+    ) -> io::Result<usize> {
+        let mut segments = [const { None }; MAX_SLICES];
+        for (segment, item) in segments.iter_mut().zip(self.items.iter()) {
+            *segment = item.bytes.open();
+        }
+        pool.with_published(|published| {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            // `fresh` goes along only when everything before it does.
+            let last = (self.items.len() < MAX_SLICES).then_some(fresh);
+            let mut count = 0;
+            let items = self.items.iter().zip(&segments).map(|(item, kept)| {
+                let kept = kept.as_ref().map(|it| it.as_slice());
+                item.rest(published, kept)
+            });
+            for (slice, bytes) in slices.iter_mut().zip(items.chain(last)) {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+            }
+            match count {
+                1 => transport.write(&slices[0]),
+                _ => transport.write_vectored(&slices[..count]),
+            }
+        })
+    }
+
+    /// What waits longer than this turn keeps its segment.
+    fn keep(&mut self, pool: &Pool) {
+        for item in self.items.first.iter_mut().chain(&mut self.items.rest) {
+            if let Bytes::Published(end) = item.bytes {
+                item.bytes = Bytes::Kept(pool.segment(), end);
+            }
+        }
+    }
+
+    /// All of it is written.
+    #[inline]
+    fn clear(&mut self, pool: &Pool) {
+        self.length = 0;
+        self.held = 0;
+        self.blocked = None;
+        match self.items.first.take() {
+            // As in `push_back`.
+            Some(item) if matches!(item.bytes, Bytes::Published(_)) => mem::forget(item),
+            Some(item) => self.done(item, pool),
+            None => {}
+        }
+        if self.items.rest.capacity() > 0 {
+            while let Some(item) = self.items.rest.pop_front() {
+                self.done(item, pool);
+            }
+            if self.items.rest.capacity() > MAX_SLICES {
+                self.items.rest = VecDeque::new();
+            }
+        }
+    }
+
+    /// Keeps what is worth it of an item that is written.
+    #[inline]
+    fn done(&mut self, item: Item, pool: &Pool) {
+        if let Bytes::Owned(mut buffer) = item.bytes {
+            if buffer.capacity() <= KEPT_CHUNK && self.chunk.capacity() == 0 {
+                buffer.clear();
+                self.chunk = buffer;
+            } else {
+                pool.put(buffer);
+            }
+        }
+    }
+
+    /// Removes `written` bytes from the front; answers how many were written beyond the queue.
+    fn advance(&mut self, mut written: usize, pool: &Pool) -> usize {
+        while let Some(first) = self.items.first.as_mut() {
+            let waiting = first.len();
+            if written < waiting {
+                first.start += written;
+                first.started |= written > 0;
+                self.length -= written;
+                return 0;
+            }
+            written -= waiting;
+            self.length -= waiting;
+            if let Some(item) = self.items.pop_front() {
+                self.done(item, pool);
+            }
+        }
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests;
