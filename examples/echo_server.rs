@@ -126,7 +126,7 @@ fn add_deflate(_: &mut Config, _: Takeover) -> Result<(), String> {
 
 #[cfg(feature = "tls")]
 fn add_tls(builder: Builder, [certificates, key]: &[String; 2]) -> Result<Builder, String> {
-    let config = sockeye::server::tls_from_pem(certificates, key);
+    let config = sockeye::server::listen::tls_from_pem(certificates, key);
     let config = config.map_err(|error| format!("--tls: {error}"))?;
     Ok(builder.tls(config))
 }

@@ -17,7 +17,8 @@ use sockeye::proto::{
     CloseCode, Config, Deflate, Encoding, Extension, ExtensionOffer, Message, MessageRef,
     PerMessage, PerMessageExtension, WindowBits,
 };
-use sockeye::server::{End, EndKind, Handler, Route, Server, Socket};
+use sockeye::server::handler::EndKind;
+use sockeye::server::{End, Handler, Route, Server, Socket};
 
 type Failure = Box<dyn Error>;
 

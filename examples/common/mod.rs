@@ -5,7 +5,8 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sockeye::server::{Builder, Handle, HttpHandler, HttpResponse};
+use sockeye::server::http::HttpHandler;
+use sockeye::server::{Builder, Handle, HttpResponse};
 
 /// Options and their values, as given or by default.
 pub(crate) struct Options(Vec<(&'static str, String)>);

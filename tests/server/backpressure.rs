@@ -12,9 +12,9 @@ use harness::net::{
 };
 use harness::sansio::{BINARY, CLOSE, CONTINUATION, PING, TEXT, close_payload};
 use sockeye::proto::Message;
-use sockeye::server::{
-    ConnectionId, End, HandleError, Handler, Overflow, Sent, Server, Socket, SubscribeError,
-};
+use sockeye::server::socket::Overflow;
+use sockeye::server::topics::SubscribeError;
+use sockeye::server::{ConnectionId, End, HandleError, Handler, Sent, Server, Socket};
 
 /// What both kernels' socket buffers hold at most, by far.
 const LARGE: usize = 32 << 20;

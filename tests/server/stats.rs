@@ -14,9 +14,11 @@ use harness::net::{
 };
 use harness::sansio::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, frame};
 use sockeye::proto::{CloseCode, Config, Message, ReceiveRate};
+use sockeye::server::limits::{Rate, RateLimit, RateLimitAction};
+use sockeye::server::observe::{CloseLabel, ErrorCause, HandshakeFailure, Stats};
+use sockeye::server::socket::Overflow;
 use sockeye::server::{
-    Builder, CloseLabel, ErrorCause, Excess, Handler, HandshakeFailure, HttpResponse, Overflow,
-    Rate, RateLimit, Reject, Request, Route, Sent, Server, Socket, Stats,
+    Builder, Handler, HttpResponse, Reject, Request, Route, Sent, Server, Socket,
 };
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -391,7 +393,7 @@ fn deadlines_and_backlogs_are_counted_by_their_cause() {
 fn messages_over_a_rate_and_clients_that_come_back_are_counted() {
     let limit = RateLimit {
         messages: Some(Rate::per_hour(1).burst(2)),
-        excess: Excess::Drop,
+        action: RateLimitAction::Drop,
         ..RateLimit::default()
     };
     let site = site(Config::default(), |it| it.rate_limit(limit));

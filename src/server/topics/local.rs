@@ -73,7 +73,6 @@ impl Subscribers {
     }
 
     /// All of them.
-    #[inline]
     pub(in crate::server) fn all(&self) -> impl Iterator<Item = Token> {
         self.begun.keys().copied()
     }

@@ -19,12 +19,12 @@ use core::str::FromStr;
 /// topic.
 ///
 /// ```
-/// use sockeye::server::TopicPattern;
+/// use sockeye::server::topics::TopicPattern;
 ///
 /// let rooms = TopicPattern::new("rooms/*")?;
 /// assert!(rooms.matches("rooms/1"));
 /// assert!(!rooms.matches("rooms/1/typing"));
-/// # Ok::<(), sockeye::server::PatternError>(())
+/// # Ok::<(), sockeye::server::topics::PatternError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPattern {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use sockeye::server::{HandleError, HistoryLimits, MemoryHistory, TopicOptions};
+use sockeye::server::HandleError;
+use sockeye::server::topics::{HistoryLimits, MemoryHistory, TopicOptions};
 
 use super::clients::{Client, DEADLINE, Keeper, builder, gate, open_in_turn, publish, serve};
 use harness::load::{Process, Readers, WORKERS, frame_length};

@@ -7,8 +7,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use sockeye::server::{
-    Handle, History, HistoryEntry, HistoryLimits, MemoryHistory, Missed, TopicOptions,
+use sockeye::server::Handle;
+use sockeye::server::topics::{
+    History, HistoryEntry, HistoryLimits, MemoryHistory, Replay, TopicOptions,
 };
 
 use super::clients::{Client, DEADLINE, builder, gate, open_in_turn, publish, serve};
@@ -240,7 +241,7 @@ impl History for Slow {
         self.0.recent(topic, limit, now)
     }
 
-    fn since(&self, topic: &str, offset: u64, now: Duration) -> Missed {
+    fn since(&self, topic: &str, offset: u64, now: Duration) -> Replay {
         self.0.since(topic, offset, now)
     }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use mio::Token;
 
 use crate::net::Transport;
-use crate::server::connection::Batch;
-use crate::server::output::Spares;
 use crate::server::run::slab;
 use crate::server::session::Session;
 use crate::server::topics::{Local, Topic};
+use crate::server::websocket::Batch;
+use crate::server::write_queue::Pool;
 
 /// Messages that are published one behind the other to the same subscribers. Each of these is given
 /// the first; the rest gathers here, as long as nothing is in its way at any of them, and is given
@@ -21,9 +21,8 @@ pub(super) struct Burst {
     except: Option<Token>,
     /// How many were given the first; 0 where there is no burst.
     pub(super) subscribers: usize,
-    /// How many bytes of frames may gather, once that was asked for; 0 where one message found it
-    /// too small.
-    room: Option<usize>,
+    /// How many bytes of frames each of them has room for besides.
+    room: usize,
     gathered: Option<Batch>,
 }
 
@@ -39,7 +38,7 @@ impl Burst {
         topic: &Arc<Topic>,
         except: Option<Token>,
         subscribers: usize,
-        room: Option<usize>,
+        room: usize,
     ) {
         self.topic = Some(Arc::clone(topic));
         self.except = except;
@@ -61,16 +60,10 @@ impl Burst {
             .filter(|it| self.goes_on() && *it.name == *name)
     }
 
-    /// Whether something has gathered.
-    pub(super) fn is_gathering(&self) -> bool {
-        self.gathered.is_some()
-    }
-
-    /// Takes its next message, if there is room; `room` finds out how much.
-    pub(super) fn gather(&mut self, message: Batch, room: impl FnOnce() -> usize) -> bool {
-        let room = *self.room.get_or_insert_with(room);
+    /// Takes its next message, if there is room at all subscribers.
+    pub(super) fn gather(&mut self, message: Batch) -> bool {
         let gathered = self.gathered.as_ref().map_or(0, Batch::len);
-        if gathered + message.len() > room {
+        if gathered + message.len() > self.room {
             return false;
         }
         match &mut self.gathered {
@@ -83,9 +76,9 @@ impl Burst {
 
     pub(super) fn end<T: Transport>(
         &mut self,
-        sessions: &mut slab::Others<'_, Session<T>>,
+        sessions: &mut slab::Rest<'_, Session<T>>,
         topics: &Local,
-        spares: &Spares,
+        pool: &Pool,
     ) {
         self.subscribers = 0;
         let (Some(batch), Some(topic)) = (self.gathered.take(), &self.topic) else {
@@ -98,7 +91,7 @@ impl Burst {
             if Some(token) != self.except
                 && let Some(session) = sessions.get_mut(token)
             {
-                session.deliver_batch(&batch, spares);
+                session.deliver_batch(&batch, pool);
             }
         }
     }

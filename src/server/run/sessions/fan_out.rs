@@ -9,19 +9,19 @@ use mio::Token;
 use super::burst::Burst;
 use super::pending::{Pending, Stop};
 use crate::net::Transport;
-use crate::server::connection::{Delivery, Given, Peers, Published};
 use crate::server::observe::Metrics;
-use crate::server::output::Spares;
 use crate::server::run::inbox::{Command, Inbox, Publication};
 use crate::server::run::slab;
 use crate::server::session::Session;
 use crate::server::topics::{Local, Topic};
+use crate::server::websocket::{Given, LocalDelivery, LocalSessions, Published};
+use crate::server::write_queue::Pool;
 
 /// The sessions of the worker that are not being driven.
-pub(super) struct Others<'h, T> {
-    pub(super) sessions: slab::Others<'h, Session<T>>,
+pub(super) struct FanOut<'h, T> {
+    pub(super) sessions: slab::Rest<'h, Session<T>>,
     pub(super) exchange: &'h mut Exchange,
-    pub(super) spares: &'h Spares,
+    pub(super) pool: &'h Pool,
 }
 
 /// What sessions reach each other by.
@@ -41,17 +41,17 @@ pub(super) struct Exchange {
     pub(super) fence: usize,
 }
 
-impl<T: Transport> Others<'_, T> {
+impl<T: Transport> FanOut<'_, T> {
     /// Gives a message to one session; false if that has no room for it, and is to be waited for.
-    pub(super) fn send(&mut self, token: Token, delivery: &mut Delivery<'_>) -> bool {
+    pub(super) fn send(&mut self, token: Token, delivery: &mut LocalDelivery<'_>) -> bool {
         self.end_burst();
         let mut tally = Tally::default();
         let mut taken = true;
         if let Some(session) = self.sessions.get_mut(token) {
             let again = &mut self.exchange.again;
-            taken = tally.deliver(session, token, delivery, self.spares, again);
+            taken = tally.deliver(session, token, delivery, self.pool, again);
         }
-        tally.count(&delivery.context.metrics);
+        tally.count(&delivery.worker.metrics);
         taken
     }
 
@@ -59,7 +59,7 @@ impl<T: Transport> Others<'_, T> {
     pub(super) fn end_burst(&mut self) {
         self.exchange
             .burst
-            .end(&mut self.sessions, &self.exchange.topics, self.spares);
+            .end(&mut self.sessions, &self.exchange.topics, self.pool);
     }
 
     /// Gives a message to the subscribers of its topic that come behind `cursor`: to all of them,
@@ -69,7 +69,7 @@ impl<T: Transport> Others<'_, T> {
         topic: &Arc<Topic>,
         offset: u64,
         except: Option<Token>,
-        mut delivery: Delivery<'_>,
+        mut delivery: LocalDelivery<'_>,
         cursor: &mut Option<Token>,
     ) -> (Published, Option<Stop>) {
         let Exchange {
@@ -79,68 +79,60 @@ impl<T: Transport> Others<'_, T> {
             deliveries,
             ..
         } = &mut *self.exchange;
+        let sessions = &mut self.sessions;
         let mut tally = Tally::default();
+        if cursor.is_none() && burst.is_of(topic, except) {
+            delivery.publish(self.pool);
+            if let Some(message) = delivery.batch() {
+                let length = message.len();
+                if burst.gather(message) {
+                    tally.published.sent = burst.subscribers;
+                    tally.queued = (burst.subscribers * length) as i64;
+                    return (tally.count(&delivery.worker.metrics), None);
+                }
+            }
+        }
+        burst.end(sessions, topics, self.pool);
         let Some(subscribers) = topics.of(&topic.name) else {
             return (tally.published, None);
         };
         if subscribers.len() > 1 {
-            delivery.publish(self.spares);
+            delivery.publish(self.pool);
         }
         let whole = cursor.is_none() && subscribers.all_take(offset);
-        let mut next_room = None;
-        if whole
-            && burst.is_of(topic, except)
-            && let Some(message) = delivery.batch()
-        {
-            let sessions = &mut self.sessions;
-            let room = || {
-                let mut least = usize::MAX;
-                for token in subscribers.all() {
-                    if Some(token) == except {
-                        continue;
-                    }
-                    if let Some(session) = sessions.get_mut(token) {
-                        least = least.min(session.room_for_batch());
-                    }
-                    if least == 0 {
-                        break;
-                    }
-                }
-                least
-            };
-            let length = message.len();
-            if burst.gather(message, room) {
-                tally.published.sent = burst.subscribers;
-                tally.queued = (burst.subscribers * length) as i64;
-                return (tally.count(&delivery.context.metrics), None);
-            }
-            // What takes no message takes no other: not looked for again.
-            next_room = (!burst.is_gathering()).then_some(0);
-        }
-        burst.end(&mut self.sessions, topics, self.spares);
-        let (mut stop, mut given, most) = (None, 0, *deliveries);
-        let mut give = |token| {
+        let batch = delivery.batch();
+        let (mut stop, mut left, mut least_room) = (None, *deliveries, usize::MAX);
+        for token in subscribers.takers(offset, *cursor) {
             if Some(token) == except {
-                return true;
+                continue;
             }
-            if given == most {
+            if left == 0 {
                 stop = Some(Stop::Budget);
-                return false;
+                break;
             }
-            if let Some(session) = self.sessions.get_mut(token)
-                && !tally.deliver(session, token, &mut delivery, self.spares, again)
-            {
-                stop = Some(Stop::Full(token, delivery.len()));
-                return false;
+            left -= 1;
+            let Some(session) = sessions.get_mut(token) else {
+                continue;
+            };
+            let room = session.room_for_batch();
+            match &batch {
+                Some(batch) if room >= batch.len() => {
+                    least_room = least_room.min(room - batch.len());
+                    session.deliver_batch(batch, self.pool);
+                    tally.published.sent += 1;
+                    tally.queued += batch.len() as i64;
+                    drive_later(session, token, again);
+                }
+                _ if !tally.deliver(session, token, &mut delivery, self.pool, again) => {
+                    stop = Some(Stop::Full(token, delivery.len()));
+                    left += 1;
+                    break;
+                }
+                _ => {}
             }
-            given += 1;
-            true
-        };
-        match whole {
-            true => _ = subscribers.all().all(&mut give),
-            false => _ = subscribers.takers(offset, *cursor).all(&mut give),
         }
-        *deliveries -= given;
+        let given = *deliveries - left;
+        *deliveries = left;
         let Published {
             queued, dropped, ..
         } = tally.published;
@@ -149,12 +141,21 @@ impl<T: Transport> Others<'_, T> {
                 let takers = subscribers.takers(offset, *cursor);
                 *cursor = takers.filter(|it| Some(*it) != except).nth(given - 1);
             }
-            None if whole && delivery.is_published() && queued + dropped == 0 && !tally.passed => {
-                burst.begin(topic, except, tally.published.sent, next_room);
+            None if whole && batch.is_some() && queued + dropped == 0 && !tally.passed => {
+                burst.begin(topic, except, tally.published.sent, least_room);
             }
             _ => {}
         }
-        (tally.count(&delivery.context.metrics), stop)
+        (tally.count(&delivery.worker.metrics), stop)
+    }
+}
+
+/// Has a session driven, which writes what it was given.
+#[inline(always)]
+fn drive_later<T>(session: &mut Session<T>, token: Token, again: &mut VecDeque<Token>) {
+    if !session.queued {
+        session.queued = true;
+        again.push_back(token);
     }
 }
 
@@ -176,12 +177,12 @@ impl Tally {
         &mut self,
         session: &mut Session<T>,
         token: Token,
-        delivery: &mut Delivery<'_>,
-        spares: &Spares,
+        delivery: &mut LocalDelivery<'_>,
+        pool: &Pool,
         again: &mut VecDeque<Token>,
     ) -> bool {
         let before = session.queued_bytes();
-        let given = session.deliver(delivery, spares);
+        let given = session.deliver(delivery, pool);
         self.queued += session.queued_bytes() as i64 - before as i64;
         match given {
             Given::Sent(sent) => self.published.count(sent),
@@ -191,10 +192,7 @@ impl Tally {
             }
             Given::Later => return false,
         }
-        if !session.queued {
-            session.queued = true;
-            again.push_back(token);
-        }
+        drive_later(session, token, again);
         true
     }
 
@@ -213,7 +211,7 @@ impl Tally {
     }
 }
 
-impl<T: Transport> Peers for Others<'_, T> {
+impl<T: Transport> LocalSessions for FanOut<'_, T> {
     fn known(&self, topic: &str) -> Option<Arc<Topic>> {
         let Exchange { topics, burst, .. } = &*self.exchange;
         let found = burst.topic(topic);
@@ -235,9 +233,9 @@ impl<T: Transport> Peers for Others<'_, T> {
         topic: &Arc<Topic>,
         offset: u64,
         except: Option<Token>,
-        delivery: Delivery<'_>,
+        delivery: LocalDelivery<'_>,
     ) -> Published {
-        let (message, context) = (delivery.message, delivery.context);
+        let (message, worker) = (delivery.message, delivery.worker);
         let mut cursor = None;
         let (mut published, stop) = self.fan_out(topic, offset, except, delivery, &mut cursor);
         if let Some(stop) = stop {
@@ -253,7 +251,7 @@ impl<T: Transport> Peers for Others<'_, T> {
             let left = left.flat_map(|it| it.takers(offset, cursor));
             published.waiting += left.filter(|it| Some(*it) != except).count();
             let pending = &mut self.exchange.pending;
-            pending.resume(publication, cursor, stop, context.now, &context.inbox);
+            pending.resume(publication, cursor, stop, worker.now, &worker.inbox);
         }
         published
     }
