@@ -17,7 +17,7 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
     measurement::WallTime,
 };
-use sockeye::proto::{Config, Connection, Delivery, Event, Input, MessageRef};
+use sockeye::proto::{Config, Connection, Delivery, Event, Input, MessageRef, Scratch};
 
 /// Bytes of payload: the two edges of the short header, a line of JSON, a page of it, and more
 /// than the first and second level caches.
@@ -46,29 +46,34 @@ fn sent(config: &Arc<Config>, message: MessageRef<'_>, count: usize) -> Vec<u8> 
 }
 
 /// Takes all messages of `bytes`; answers how many there were.
-fn recv(connection: &mut Connection, bytes: &mut [u8], out: &mut Vec<u8>) -> usize {
+fn recv(
+    connection: &mut Connection,
+    scratch: &mut Scratch,
+    bytes: &mut [u8],
+    out: &mut Vec<u8>,
+) -> usize {
     let mut input = Input::new(bytes);
     let mut count = 0;
-    while let Some(event) = connection.recv(&mut input, out, NOW).unwrap() {
+    while let Some(event) = connection.recv_with(&mut input, scratch, out, NOW).unwrap() {
         let Event::Message(message) = event else {
             panic!("not a message");
         };
         count += 1;
         black_box(message.as_bytes());
-        connection.recycle(message.into_payload());
+        scratch.recycle(message.into_payload());
     }
     count
 }
 
 /// Echoes all messages of `bytes`.
-fn echo(connection: &mut Connection, bytes: &mut [u8], out: &mut Vec<u8>) {
+fn echo(connection: &mut Connection, scratch: &mut Scratch, bytes: &mut [u8], out: &mut Vec<u8>) {
     let mut input = Input::new(bytes);
-    while let Some(event) = connection.recv(&mut input, out, NOW).unwrap() {
+    while let Some(event) = connection.recv_with(&mut input, scratch, out, NOW).unwrap() {
         let Event::Message(message) = event else {
             panic!("not a message");
         };
         connection.send(&message, out).unwrap();
-        connection.recycle(message.into_payload());
+        scratch.recycle(message.into_payload());
     }
 }
 
@@ -104,7 +109,7 @@ fn round(c: &mut Criterion) {
                 };
                 let (mut client, mut server) = (client(&config), server(&config));
                 let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
-                let mut none = Vec::new();
+                let (mut none, mut scratch) = (Vec::new(), Scratch::new());
                 let name = format!("{row}, {depth} at a time");
                 group.bench_function(BenchmarkId::new(name, size), |b| {
                     b.iter(|| {
@@ -113,8 +118,18 @@ fn round(c: &mut Criterion) {
                         for _ in 0..depth {
                             client.send(black_box(message), &mut to_server).unwrap();
                         }
-                        echo(&mut server, black_box(&mut to_server), &mut to_client);
-                        let count = recv(&mut client, black_box(&mut to_client), &mut none);
+                        echo(
+                            &mut server,
+                            &mut scratch,
+                            black_box(&mut to_server),
+                            &mut to_client,
+                        );
+                        let count = recv(
+                            &mut client,
+                            &mut scratch,
+                            black_box(&mut to_client),
+                            &mut none,
+                        );
                         assert_eq!(count, depth);
                     });
                 });
@@ -136,12 +151,12 @@ fn serve(c: &mut Criterion) {
             for row in ["send", "send again"] {
                 let mut bytes = sent(&config, MessageRef::Text(&text), depth);
                 let mut server = server(&config);
-                let mut out = Vec::new();
+                let (mut out, mut scratch) = (Vec::new(), Scratch::new());
                 let name = format!("{row}, {depth} at a time");
                 group.bench_function(BenchmarkId::new(name, size), |b| {
                     b.iter(|| {
                         out.clear();
-                        echo(&mut server, black_box(&mut bytes), &mut out);
+                        echo(&mut server, &mut scratch, black_box(&mut bytes), &mut out);
                         black_box(&out);
                     });
                 });
@@ -193,9 +208,16 @@ fn fragments(c: &mut Criterion) {
         let streamed = Arc::new(config);
 
         let mut connection = server(&sender);
-        let mut out = Vec::new();
+        let (mut out, mut scratch) = (Vec::new(), Scratch::new());
         group.bench_function(BenchmarkId::new("assembled, buffer recycled", size), |b| {
-            b.iter(|| recv(&mut connection, black_box(&mut bytes), &mut out));
+            b.iter(|| {
+                recv(
+                    &mut connection,
+                    &mut scratch,
+                    black_box(&mut bytes),
+                    &mut out,
+                )
+            });
         });
         group.bench_function(BenchmarkId::new("assembled, buffer dropped", size), |b| {
             b.iter(|| {

@@ -17,7 +17,7 @@ use criterion::{
 };
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Config, Connection, Deflate, Event, Input, Level,
-    PreparedMessage, ServerHandshake, Url, WindowBits,
+    PreparedMessage, Scratch, ServerHandshake, Url, WindowBits,
 };
 
 /// Bytes of JSON: a line, a page, a document.
@@ -149,18 +149,21 @@ fn directions(c: &mut Criterion) {
             std::mem::swap(&mut client, &mut sender.0);
             group.bench_function(BenchmarkId::new("recv", mode), |b| {
                 b.iter_custom(|rounds| {
-                    let mut time = Duration::ZERO;
+                    let (mut time, mut scratch) = (Duration::ZERO, Scratch::new());
                     for _ in 0..rounds {
                         send(&mut sender.1, &messages, &mut out);
                         #[expect(clippy::disallowed_methods, reason = "the clock of a benchmark")]
                         let start = std::time::Instant::now();
                         let mut input = Input::new(&mut out);
-                        while let Some(event) = client.recv(&mut input, &mut unread, NOW).unwrap() {
+                        while let Some(event) = client
+                            .recv_with(&mut input, &mut scratch, &mut unread, NOW)
+                            .unwrap()
+                        {
                             let Event::Message(message) = event else {
                                 panic!("not a message");
                             };
                             black_box(message.as_bytes());
-                            client.recycle(message.into_payload());
+                            scratch.recycle(message.into_payload());
                         }
                         #[expect(clippy::disallowed_methods, reason = "the clock of a benchmark")]
                         let elapsed = start.elapsed();

@@ -188,9 +188,15 @@ fn header(c: &mut Criterion) {
         });
         let mut connection = Connection::server(Arc::default(), Duration::ZERO);
         group.bench_function(BenchmarkId::new("send_header", payload_length), |b| {
+            let payload = vec![0; payload_length as usize];
+            let mut out = Vec::new();
             b.iter(|| {
-                let header = connection.send_header(MessageKind::Binary, black_box(payload_length));
-                header.unwrap().encode()
+                out.clear();
+                connection
+                    .send_header(MessageKind::Binary, black_box(payload_length), &mut out)
+                    .unwrap()
+                    .pass(&payload);
+                black_box(&out);
             });
         });
     }

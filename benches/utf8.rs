@@ -1,5 +1,5 @@
 //! UTF-8 validation against `core` and simdutf8: `cargo bench --bench utf8`,
-//! and with `--features simd`, which puts simdutf8 under `validate`.
+//! and with `--features simd`, which puts simdutf8 under `validate_utf8`.
 //!
 //! Compare the rows of one size within one run only. `core` stands there
 //! twice, to show how far the same code differs from itself; `copy` is what
@@ -12,7 +12,7 @@ use core::hint::black_box;
 use core::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sockeye::proto::{Utf8Validator, validate};
+use sockeye::proto::{Utf8Validator, validate_utf8};
 
 /// Bytes of text: the edges of the short paths, a page, and each cache.
 const SIZES: [usize; 7] = [16, 64, 125, 1 << 10, 16 << 10, 64 << 10, 1 << 20];
@@ -65,8 +65,8 @@ fn validating(c: &mut Criterion) {
                     b.iter(|| core::str::from_utf8(black_box(&text)).is_ok());
                 });
             }
-            group.bench_function(BenchmarkId::new("validate", size), |b| {
-                b.iter(|| validate(black_box(&text)).is_ok());
+            group.bench_function(BenchmarkId::new("validate_utf8", size), |b| {
+                b.iter(|| validate_utf8(black_box(&text)).is_ok());
             });
             group.bench_function(BenchmarkId::new("validator", size), |b| {
                 b.iter(|| {

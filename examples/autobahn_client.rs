@@ -68,12 +68,17 @@ fn deflate() -> Result<Arc<dyn PerMessageExtension>, &'static str> {
 }
 
 fn main() -> ExitCode {
+    const USAGE: &str = "usage: autobahn_client ws://HOST:PORT [--deflate]";
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (server, extensions) = match &arguments[..] {
+        [option] if option == "--help" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
         [server] => (server, Ok(Vec::new())),
         [server, option] if option == "--deflate" => (server, deflate().map(|it| vec![it])),
         _ => {
-            eprintln!("usage: autobahn_client ws://HOST:PORT [--deflate]");
+            eprintln!("{USAGE}");
             return ExitCode::FAILURE;
         }
     };

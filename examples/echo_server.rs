@@ -63,6 +63,9 @@ enum Takeover {
     Never,
 }
 
+const USAGE: &str = "--listen ADDR, --max-message BYTES, --workers N, --fanout, --deflate, \
+    --deflate-shared, --tls CERT KEY";
+
 fn options() -> Result<Options, String> {
     let mut options = Options {
         listen: "127.0.0.1:9001".into(),
@@ -93,11 +96,12 @@ fn options() -> Result<Options, String> {
             "--deflate" => options.deflate = Some(Takeover::Offered),
             "--deflate-shared" => options.deflate = Some(Takeover::Never),
             "--tls" => options.tls = Some([value()?, value()?]),
+            "--help" => {
+                println!("Options: {USAGE}");
+                std::process::exit(0);
+            }
             _ => {
-                return Err(format!(
-                    "{name}: unknown; there are --listen ADDR, --max-message BYTES, --workers N, \
-                     --fanout, --deflate, --deflate-shared, --tls CERT KEY"
-                ));
+                return Err(format!("{name}: unknown; there are {USAGE}"));
             }
         }
     }
@@ -122,7 +126,7 @@ fn add_deflate(_: &mut Config, _: Takeover) -> Result<(), String> {
 
 #[cfg(feature = "tls")]
 fn add_tls(builder: Builder, [certificates, key]: &[String; 2]) -> Result<Builder, String> {
-    let config = sockeye::server::tls_from_pem(certificates, key);
+    let config = sockeye::server::listen::tls_from_pem(certificates, key);
     let config = config.map_err(|error| format!("--tls: {error}"))?;
     Ok(builder.tls(config))
 }

@@ -26,6 +26,10 @@ struct Wire {
 
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1);
+    if address.as_deref() == Some("--help") {
+        println!("usage: embed [ADDRESS], 127.0.0.1:9001 by default");
+        return Ok(());
+    }
     let listener = TcpListener::bind(address.as_deref().unwrap_or("127.0.0.1:9001"))?;
     println!("listening on {}", listener.local_addr()?);
     let config = Arc::new(Config::default());

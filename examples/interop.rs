@@ -17,7 +17,8 @@ use sockeye::proto::{
     CloseCode, Config, Deflate, Encoding, Extension, ExtensionOffer, Message, MessageRef,
     PerMessage, PerMessageExtension, WindowBits,
 };
-use sockeye::server::{End, EndKind, Handler, Route, Server, Socket};
+use sockeye::server::handler::EndKind;
+use sockeye::server::{End, Handler, Route, Server, Socket};
 
 type Failure = Box<dyn Error>;
 
@@ -157,7 +158,10 @@ fn echo(socket: &mut Socket<'_, Conversation>, message: &Message<'_>) -> Result<
         2 => {
             for (fragment, fin) in fragments(message.into()) {
                 socket.ping(b"between")?;
-                socket.send_fragment(fragment, fin)?;
+                match fin {
+                    false => socket.send_fragment(fragment)?,
+                    true => socket.send_last_fragment(fragment)?,
+                };
             }
             return Ok(());
         }
@@ -313,7 +317,10 @@ fn converse(url: &str, row: &str) -> Result<String, Failure> {
             if place % 3 == 0 {
                 for (fragment, fin) in fragments(message) {
                     client.ping(b"between")?;
-                    client.send_fragment(fragment, fin)?;
+                    match fin {
+                        false => client.send_fragment(fragment)?,
+                        true => client.send_last_fragment(fragment)?,
+                    }
                 }
             } else {
                 client.send(message)?;
@@ -366,14 +373,16 @@ fn main() -> ExitCode {
             done = false;
         }
     };
+    const USAGE: &str = "serve SET... or connect URL ROW...";
     match words[..] {
+        ["--help"] => println!("{USAGE}"),
         ["serve", ..] => check("serve", serve(&arguments[1..])),
         ["connect", url, ref rows @ ..] => {
             for row in rows {
                 check(row, converse(url, row).map(|line| println!("{line}")));
             }
         }
-        _ => check("interop", Err("serve SET... or connect URL ROW...".into())),
+        _ => check("interop", Err(USAGE.into())),
     }
     if done {
         ExitCode::SUCCESS

@@ -19,8 +19,11 @@ if ! cargo +nightly --version >/dev/null 2>&1; then
     echo "fuzz: skipped: no nightly toolchain (rustup toolchain install nightly)"
     exit 0
 fi
+# Where cargo-fuzz isn't installed, it comes into the target directory.
+tools=${CARGO_TARGET_DIR:-$PWD/target}/tools
+PATH=$PATH:$tools/bin
 if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
-    cargo install cargo-fuzz --locked || { echo "fuzz: cargo-fuzz can't be installed"; exit 1; }
+    cargo install cargo-fuzz --locked --root "$tools" || { echo "fuzz: cargo-fuzz can't be installed"; exit 1; }
 fi
 [ $# -gt 0 ] || set -- $(cargo +nightly fuzz list)
 

@@ -38,10 +38,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sockeye::proto::{CloseCode, Config, Message};
 use sockeye::server::json::{self, EventError, Events};
-use sockeye::server::{
-    End, Excess, Handle, Handler, HistoryLimits, HttpResponse, MemoryHistory, PresenceChange, Rate,
-    RateLimit, Reject, Request, Server, Socket, SubscribeError, TopicOptions,
+use sockeye::server::limits::{Rate, RateLimit, RateLimitAction};
+use sockeye::server::topics::{
+    HistoryLimits, MemoryHistory, PresenceChange, SubscribeError, TopicOptions,
 };
+use sockeye::server::{End, Handle, Handler, HttpResponse, Reject, Request, Server, Socket};
 
 /// The messages of a room that are kept: a screen or two.
 const HISTORY: usize = 50;
@@ -277,10 +278,10 @@ impl Chat {
         socket.subscribe(&live)?;
         socket.subscribe(&person.private(&person.name))?;
         let notices = Self::notices(socket.handle(), &person);
-        socket.join(&live, &person.name, "", notices)?;
+        socket.join_presence(&live, &person.name, "", notices)?;
         // This sends the last messages, too. The welcome behind them says that they are all.
         socket.subscribe(&person.messages())?;
-        let members = socket.handle().members(&live);
+        let members = socket.handle().presence_members(&live);
         let welcome = Welcome {
             room: &person.room,
             name: &person.name,
@@ -305,7 +306,7 @@ impl Chat {
             };
             let notice = Notice {
                 name: &member.user,
-                count: handle.members(&live).len(),
+                count: handle.presence_members(&live).len(),
             };
             json::event(name, &notice).ok().map(Into::into)
         }
@@ -350,7 +351,7 @@ impl Handler for Chat {
     fn on_close(&self, socket: &mut Socket<'_, Arc<Person>>, _: &End) {
         let person = Arc::clone(socket.state());
         let notices = Self::notices(socket.handle(), &person);
-        socket.leave(&person.live(), notices);
+        socket.leave_presence(&person.live(), notices);
     }
 }
 
@@ -390,11 +391,10 @@ fn list(request: &Request<'_>) -> HttpResponse {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let options = common::Options::read(&[("--listen", "127.0.0.1:9001")])?;
-    let history = MemoryHistory::new(HistoryLimits {
-        max_messages: HISTORY,
-        max_age: HISTORY_AGE,
-        ..HistoryLimits::default()
-    });
+    let mut limits = HistoryLimits::default();
+    limits.max_messages = HISTORY;
+    limits.max_age = HISTORY_AGE;
+    let history = MemoryHistory::new(limits);
     let mut config = Config::default();
     config.max_message_size = MAX_MESSAGE;
     let page = || common::page(include_str!("index.html"));
@@ -404,7 +404,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         .rate_limit(RateLimit {
             messages: Some(Rate::per_second(20).burst(100)),
             bytes: None,
-            excess: Excess::Pause,
+            action: RateLimitAction::Pause,
         })
         .topic(
             "rooms/*",

@@ -5,18 +5,27 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sockeye::server::{Builder, Handle, HttpHandler, HttpResponse};
+use sockeye::server::http::HttpHandler;
+use sockeye::server::{Builder, Handle, HttpResponse};
 
 /// Options and their values, as given or by default.
 pub(crate) struct Options(Vec<(&'static str, String)>);
 
 impl Options {
-    /// Reads the program's arguments; `known` names the options with their defaults.
+    /// Reads the program's arguments; `known` names the options with their defaults. `--help` shows
+    /// these and ends the program.
     pub(crate) fn read(known: &[(&'static str, &str)]) -> Result<Self, String> {
         let known = known.iter().map(|&(name, value)| (name, value.to_owned()));
         let mut options: Vec<_> = known.collect();
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
+            if name == "--help" {
+                println!("Options, each with a value, and their defaults:");
+                for (name, value) in &options {
+                    println!("  {name} {value}");
+                }
+                std::process::exit(0);
+            }
             let Some(option) = options.iter_mut().find(|(known, _)| *known == name) else {
                 let known: Vec<_> = options.iter().map(|(known, _)| *known).collect();
                 return Err(format!("{name}: unknown; there are {}", known.join(", ")));

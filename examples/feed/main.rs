@@ -35,9 +35,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sockeye::proto::Message;
 use sockeye::server::json::{self, EventError, Events};
-use sockeye::server::{
-    Handle, HandleError, Handler, HttpResponse, Request, Server, Socket, TopicOptions,
-};
+use sockeye::server::topics::TopicOptions;
+use sockeye::server::{Handle, HandleError, Handler, HttpResponse, Request, Server, Socket};
 
 /// What is traded, and for how much at first.
 const INSTRUMENTS: [(&str, f64); 6] = [

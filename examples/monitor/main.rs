@@ -16,7 +16,8 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use sockeye::proto::Message;
-use sockeye::server::{Handler, HttpResponse, Server, Socket, Stats};
+use sockeye::server::observe::Stats;
+use sockeye::server::{Handler, HttpResponse, Server, Socket};
 
 struct Echo;
 

@@ -47,11 +47,11 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!((&once.0, once.1), (&extensions, false));
     for extension in &extensions {
         // The builder takes what the parser took.
-        let mut built = Extension::new(extension.name()).expect("a token");
+        let mut built = Extension::try_new(extension.name()).expect("a token");
         for (name, value) in extension.params() {
             built = match value {
-                Some(value) => built.with_value(name, value),
-                None => built.with_flag(name),
+                Some(value) => built.try_with_value(name, value),
+                None => built.try_with_flag(name),
             }
             .expect("tokens");
         }

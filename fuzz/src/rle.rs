@@ -21,7 +21,7 @@ impl Rle {
 }
 
 fn extension() -> Extension {
-    Extension::new("rle").expect("a token")
+    Extension::new("rle")
 }
 
 fn codec() -> PerMessage {

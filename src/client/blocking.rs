@@ -239,17 +239,27 @@ impl Client {
         self.write()
     }
 
-    /// Sends one fragment of a message; see [`Connection::send_fragment`].
+    /// Sends a fragment of a message, of which there is more to come; see
+    /// [`Connection::send_fragment`].
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn send_fragment<'m>(
+    pub fn send_fragment<'m>(&mut self, fragment: impl Into<MessageRef<'m>>) -> Result<(), Error> {
+        self.connection
+            .send_fragment(fragment, &mut self.wire.out)?;
+        self.write()
+    }
+
+    /// Sends the last fragment of a message; see [`Connection::send_last_fragment`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_last_fragment<'m>(
         &mut self,
         fragment: impl Into<MessageRef<'m>>,
-        fin: bool,
     ) -> Result<(), Error> {
         self.connection
-            .send_fragment(fragment, fin, &mut self.wire.out)?;
+            .send_last_fragment(fragment, &mut self.wire.out)?;
         self.write()
     }
 

@@ -27,7 +27,7 @@ const LEAST_STEP: usize = 16 * 1024;
 const GREATEST_STEP: usize = 1024 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct Assembler {
+pub(super) struct Assembler {
     kind: MessageKind,
     /// The message passes the extension's decoder.
     extended: bool,
@@ -45,12 +45,12 @@ pub(crate) struct Assembler {
     buffer: Vec<u8>,
     /// Where the bytes of the buffer end that mean something.
     filled: usize,
-    /// A buffer given back for the next message; its content means nothing.
-    spare: Vec<u8>,
+    /// Memory for the next message; its content means nothing.
+    unused: Vec<u8>,
 }
 
 impl Assembler {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             kind: MessageKind::Binary,
             extended: false,
@@ -61,49 +61,37 @@ impl Assembler {
             fault: None,
             buffer: Vec::new(),
             filled: 0,
-            spare: Vec::new(),
-        }
-    }
-
-    /// Takes a buffer for the next message that has to be assembled; the larger one is kept.
-    pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
-        if buffer.capacity() > self.spare.capacity() {
-            self.spare = buffer;
+            unused: Vec::new(),
         }
     }
 
     /// Whether it holds nothing beyond the message under way: no buffer, no fault to come.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && self.spare.capacity() == 0 && self.fault.is_none()
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.fault.is_none()
     }
 
-    /// Exchanges the unused buffer.
-    pub(crate) fn swap_spare(&mut self, buffer: &mut Vec<u8>) {
-        mem::swap(&mut self.spare, buffer);
-    }
-
-    /// Gives the unused buffer up.
-    pub(crate) fn take_spare(&mut self) -> Vec<u8> {
-        mem::take(&mut self.spare)
+    /// Exchanges the memory for the next message.
+    pub(super) fn swap_unused(&mut self, buffer: &mut Vec<u8>) {
+        mem::swap(&mut self.unused, buffer);
     }
 
     /// Frees what is held: nothing more will be delivered.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.fault = None;
         self.buffer = Vec::new();
-        self.spare = Vec::new();
+        self.unused = Vec::new();
     }
 
     /// Whether a streamed text waits for the rest of a character. The next bytes are to be given
     /// one by one: so only those of the character are copied.
     #[inline]
-    pub(crate) fn holds_back(&self, config: &Config) -> bool {
+    pub(super) fn holds_back(&self, config: &Config) -> bool {
         !self.buffer.is_empty() && !self.extended && config.delivery == Delivery::Streamed
     }
 
     /// The next piece of a data frame; answers the message or streamed piece it completes.
     #[inline]
-    pub(crate) fn push<'b>(
+    pub(super) fn push<'b>(
         &mut self,
         piece: FramePiece<'b>,
         extension: Option<&mut PerMessage>,
@@ -262,18 +250,18 @@ impl Assembler {
 
     /// Whether a fault stands behind the last streamed piece.
     #[inline]
-    pub(crate) fn has_fault(&self) -> bool {
+    pub(super) fn has_fault(&self) -> bool {
         self.fault.is_some()
     }
 
     /// That fault.
-    pub(crate) fn take_fault(&mut self) -> Option<Fault> {
+    pub(super) fn take_fault(&mut self) -> Option<Fault> {
         self.fault.take()
     }
 
     fn open_buffer(&mut self) {
         if self.buffer.is_empty() {
-            self.buffer = mem::take(&mut self.spare);
+            self.buffer = mem::take(&mut self.unused);
             if self.buffer.len() < HEADROOM {
                 self.buffer.resize(HEADROOM, 0);
             }
@@ -296,7 +284,7 @@ impl Assembler {
     /// Where the next of the `left` bytes of the frame under way may be put: no more than have
     /// come already, so that what is announced warrants no memory. None where they are not
     /// gathered here.
-    pub(crate) fn space(&mut self, left: u64, config: &Config) -> Option<&mut [u8]> {
+    pub(super) fn space(&mut self, left: u64, config: &Config) -> Option<&mut [u8]> {
         if self.extended || config.delivery == Delivery::Streamed || self.length < LEAST_STEP {
             return None;
         }
@@ -313,7 +301,7 @@ impl Assembler {
 
     /// `count` bytes were put into the space: the next ones of the frame under way, which
     /// `decode` unmasks; it answers whether they are seen to be ASCII, and end the message.
-    pub(crate) fn fill(
+    pub(super) fn fill(
         &mut self,
         count: usize,
         decode: impl FnOnce(&mut [u8]) -> Result<(bool, bool), ProtocolError>,
@@ -365,7 +353,7 @@ impl Assembler {
         }
         if payload.is_empty() && !end {
             if let Some(buffer) = payload.into_buffer() {
-                self.recycle(buffer);
+                self.unused = buffer;
             }
             return None;
         }

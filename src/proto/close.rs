@@ -94,7 +94,7 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    pub(crate) fn new(code: Option<CloseCode>, reason: &str) -> Self {
+    pub(super) fn new(code: Option<CloseCode>, reason: &str) -> Self {
         Self {
             code: code.unwrap_or(CloseCode::NO_STATUS),
             reason: reason.into(),
@@ -126,7 +126,7 @@ pub struct Closed {
 
 impl Closed {
     /// The transport ended without the peer's Close.
-    pub(crate) fn abnormal(sent: Option<CloseFrame>) -> Self {
+    pub(super) fn abnormal(sent: Option<CloseFrame>) -> Self {
         Self {
             code: CloseCode::ABNORMAL,
             reason: Box::default(),
@@ -141,7 +141,7 @@ impl Closed {
 ///
 /// `length` is the payload's length from the frame header, which is never 1. The answer counts
 /// once `received.len() == length`: the code, None when the payload is empty, and the reason.
-pub(crate) fn parse(
+pub(super) fn parse(
     received: &[u8],
     length: u64,
 ) -> Result<(Option<CloseCode>, &str), ProtocolError> {
@@ -163,7 +163,7 @@ pub(crate) fn parse(
 }
 
 /// Whether a Close may be sent with this code and reason.
-pub(crate) fn check(code: Option<CloseCode>, reason: &str) -> Result<(), Misuse> {
+pub(super) fn check(code: Option<CloseCode>, reason: &str) -> Result<(), Misuse> {
     match code {
         Some(code) if !code.is_sendable() => Err(Misuse::CloseCode(code.0)),
         None if !reason.is_empty() => Err(Misuse::CloseReasonWithoutCode),
@@ -174,7 +174,7 @@ pub(crate) fn check(code: Option<CloseCode>, reason: &str) -> Result<(), Misuse>
 
 /// Writes the payload of a Close frame that passed [`check`]; answers its length. Without a code
 /// it is empty.
-pub(crate) fn encode(
+pub(super) fn encode(
     code: Option<CloseCode>,
     reason: &str,
     payload: &mut [u8; MAX_CONTROL_PAYLOAD],

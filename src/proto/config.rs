@@ -1,11 +1,11 @@
 //! The settings of an endpoint, each with its default and the reason for it.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::extension::PerMessageExtension;
 use super::http::HeadLimits;
+use crate::proto::sync::Arc;
 
 /// How messages reach the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

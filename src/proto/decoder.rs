@@ -4,76 +4,11 @@
 //! payloads stay in the caller's buffer, where they are unmasked. What the pieces mean (messages,
 //! control frames, limits) is left to the [`Connection`](crate::proto::Connection).
 
-use core::mem;
-
 use super::frame::{FrameHeader, HeaderRules, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
+use super::input::Input;
 use super::mask::{mask, mask_to_ascii};
 use super::message::MessageKind;
 use crate::error::ProtocolError;
-
-/// Received bytes on their way in: a view of the caller's buffer that shrinks from the front.
-///
-/// The core unmasks payloads in place and hands slices of the same buffer out, so it takes the
-/// bytes as `&mut`.
-#[derive(Debug)]
-pub struct Input<'b> {
-    rest: &'b mut [u8],
-    consumed: usize,
-}
-
-impl<'b> Input<'b> {
-    /// All of `bytes`, none of it consumed.
-    #[inline]
-    pub fn new(bytes: &'b mut [u8]) -> Self {
-        Self {
-            rest: bytes,
-            consumed: 0,
-        }
-    }
-
-    /// How many bytes were consumed since [`new`](Self::new). A caller that stops before the
-    /// core has answered None keeps the bytes behind this point and gives them again.
-    #[must_use]
-    #[inline]
-    pub fn consumed(&self) -> usize {
-        self.consumed
-    }
-
-    /// The bytes that are not consumed yet.
-    #[must_use]
-    #[inline]
-    pub fn as_slice(&self) -> &[u8] {
-        self.rest
-    }
-
-    /// How many bytes are not consumed yet.
-    #[must_use]
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.rest.len()
-    }
-
-    /// Whether all bytes are consumed.
-    #[must_use]
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    /// Consumes the next `count` bytes.
-    #[inline]
-    pub(crate) fn take(&mut self, count: usize) -> &'b mut [u8] {
-        let (taken, rest) = mem::take(&mut self.rest).split_at_mut(count);
-        self.rest = rest;
-        self.consumed += count;
-        taken
-    }
-
-    /// Consumes all bytes.
-    pub(crate) fn discard(&mut self) {
-        self.take(self.len());
-    }
-}
 
 /// Decodes a stream of frames, whatever the pieces its bytes arrive in.
 ///
@@ -195,7 +130,7 @@ impl FrameDecoder {
 
     /// How many bytes the payload of the data frame under way still has.
     #[inline]
-    pub(crate) fn data_left(&self) -> Option<u64> {
+    pub(super) fn data_left(&self) -> Option<u64> {
         match &self.state {
             State::Payload { header, remaining } if !header.opcode.is_control() => Some(*remaining),
             _ => None,
@@ -204,13 +139,13 @@ impl FrameDecoder {
 
     /// Whether a message has a frame to come that is not begun yet.
     #[inline]
-    pub(crate) fn is_fragmented(&self) -> bool {
+    pub(super) fn is_fragmented(&self) -> bool {
         self.rules.fragmented
     }
 
     /// Whether no frame and no fragmented message is incomplete.
     #[inline]
-    pub(crate) fn is_between_messages(&self) -> bool {
+    pub(super) fn is_between_messages(&self) -> bool {
         !self.rules.fragmented && matches!(self.state, State::Header { length: 0, .. })
     }
 
@@ -280,19 +215,19 @@ impl FrameDecoder {
     }
 
     #[cold]
-    pub(crate) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
+    pub(super) fn fail(&mut self, error: ProtocolError) -> ProtocolError {
         self.state = State::Failed(error);
         error
     }
 }
 
-/// The usual case of [`decode`](FrameDecoder::decode) between messages, and of what follows from
-/// it: a message in one frame, all of it there, of fewer bytes than `below`. None says nothing, and
-/// consumes nothing.
+/// As [`FrameDecoder::decode`] between messages, of what is usual there: a message in one frame, all
+/// of it there, of fewer bytes than `below`, which are at most 65,536. None says nothing, and consumes
+/// nothing.
 ///
 /// Part of each loop that asks for it: what it gives back is long.
 #[inline(always)]
-pub(crate) fn take_message<'b>(
+pub(super) fn take_message<'b>(
     role: Role,
     input: &mut Input<'b>,
     below: u32,
@@ -353,14 +288,14 @@ fn clamp(remaining: u64, available: usize) -> usize {
 
 /// A message in one frame, unmasked.
 #[derive(Debug)]
-pub(crate) struct WholeMessage<'b> {
-    pub(crate) kind: MessageKind,
+pub(super) struct WholeMessage<'b> {
+    pub(super) kind: MessageKind,
     /// As [`FramePiece::is_ascii`].
-    pub(crate) ascii: bool,
+    pub(super) ascii: bool,
     /// The payload begins here.
-    pub(crate) start: usize,
+    pub(super) start: usize,
     /// Header and payload.
-    pub(crate) bytes: &'b mut [u8],
+    pub(super) bytes: &'b mut [u8],
 }
 
 /// A piece of a frame: its header, and the payload bytes that arrived in one buffer, unmasked.
@@ -407,12 +342,111 @@ impl<'b> FramePiece<'b> {
     /// Whether the payload was seen to be ASCII when it was unmasked; where it was not masked,
     /// nobody looked.
     #[inline]
-    pub(crate) fn is_ascii(&self) -> bool {
+    pub(super) fn is_ascii(&self) -> bool {
         self.ascii
     }
 
     /// The buffer and where in it the payload begins.
-    pub(crate) fn into_parts(self) -> (&'b mut [u8], usize) {
+    pub(super) fn into_parts(self) -> (&'b mut [u8], usize) {
         (self.bytes, self.start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives the same bytes to [`take_message`] and the decoder. Returns whether the former took
+    /// them.
+    fn compare(role: Role, bytes: &[u8], below: u32) -> bool {
+        let (mut fast, mut general) = (bytes.to_vec(), bytes.to_vec());
+        let mut input = Input::new(&mut general);
+        let decoded = FrameDecoder::new(role).decode(&mut input);
+        let consumed = input.consumed();
+        let mut input = Input::new(&mut fast);
+        let Some(whole) = take_message(role, &mut input, below) else {
+            assert_eq!((input.consumed(), input.as_slice()), (0, bytes));
+            // It takes all that there are of its kind.
+            if let Ok(Some(piece)) = decoded {
+                let header = piece.header();
+                let data = matches!(header.opcode, Opcode::Text | Opcode::Binary);
+                let whole = data && header.fin && piece.is_last();
+                assert!(!whole || header.payload_length >= below.into());
+            }
+            return false;
+        };
+        let piece = decoded.expect("a sound frame").expect("all of it");
+        let header = piece.header();
+        assert_eq!(header.opcode, whole.kind.opcode());
+        assert!(header.fin && header.rsv.is_empty() && piece.is_first() && piece.is_last());
+        assert_eq!(
+            (whole.ascii, input.consumed()),
+            (piece.is_ascii(), consumed)
+        );
+        assert!(header.payload_length < below.into());
+        assert_eq!((whole.bytes, whole.start), piece.into_parts());
+        true
+    }
+
+    fn frame(first: u8, mask: bool, form: u8, payload: &[u8]) -> Vec<u8> {
+        let length = payload.len();
+        let mask = if mask { 0x80 } else { 0 };
+        let mut bytes = Vec::from([first]);
+        match form {
+            0 => bytes.push(mask | length.min(125) as u8),
+            1 => bytes.extend([mask | 126, (length >> 8) as u8, length as u8]),
+            _ => {
+                bytes.push(mask | 127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        if mask != 0 {
+            bytes.extend([1, 2, 3, 4]);
+        }
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn the_short_way_takes_what_the_decoder_does_at_each_edge_of_the_length() {
+        for role in [Role::Server, Role::Client] {
+            for first in [0x81, 0x82] {
+                for length in [0, 1, 124, 125, 126, 127, 0xFFFE, 0xFFFF] {
+                    let form = u8::from(length > 125);
+                    let payload = alloc::vec![b'x'; length];
+                    let bytes = frame(first, role == Role::Server, form, &payload);
+                    assert!(compare(role, &bytes, 0x1_0000));
+                    assert!(!compare(role, &bytes, length as u32));
+                    assert!(!compare(role, &bytes[..bytes.len() - 1], 0x1_0000));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Sound frames and others, whole, cut, and with bytes behind them.
+        #[test]
+        fn the_short_way_takes_what_the_decoder_does(
+            server in any::<bool>(),
+            first in prop_oneof![4 => Just(0x81_u8), 4 => Just(0x82), 1 => any::<u8>()],
+            masked in prop::bool::weighted(0.9),
+            form in 0..3_u8,
+            payload in prop::collection::vec(any::<u8>(), 0..300),
+            behind in prop::collection::vec(any::<u8>(), 0..4),
+            cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+            below in prop_oneof![Just(0x1_0000_u32), 0..400_u32],
+        ) {
+            let role = if server { Role::Server } else { Role::Client };
+            let mut bytes = frame(first, masked == server, form, &payload);
+            bytes.extend(behind);
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            compare(role, &bytes, below);
+        }
     }
 }

@@ -140,13 +140,13 @@ pub struct FrameHeader {
 /// What a header must keep to besides its own form: what the connection knows and the header
 /// doesn't.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HeaderRules {
+pub(super) struct HeaderRules {
     /// Whether frames must be masked, or must not be (RFC 6455 section 5.1).
-    pub(crate) masked: bool,
+    pub(super) masked: bool,
     /// The reserved bits that a message's first frame may have set: all of them or none.
-    pub(crate) rsv: Rsv,
+    pub(super) rsv: Rsv,
     /// Whether a fragmented message is under way (RFC 6455 section 5.4).
-    pub(crate) fragmented: bool,
+    pub(super) fragmented: bool,
 }
 
 impl FrameHeader {
@@ -167,7 +167,7 @@ impl FrameHeader {
     /// As [`decode`](Self::decode), with the connection's rules if there are any. Faults are found in the order
     /// of the bytes that prove them, so the error is the same however the bytes are split.
     #[inline]
-    pub(crate) fn decode_with(
+    pub(super) fn decode_with(
         bytes: &[u8],
         rules: Option<&HeaderRules>,
     ) -> Result<Option<(Self, usize)>, ProtocolError> {
@@ -283,12 +283,6 @@ impl FrameHeader {
     }
 }
 
-/// The header of an unmasked frame of up to 125 bytes.
-#[inline]
-pub(crate) fn short_header(fin: bool, rsv: Rsv, opcode: Opcode, length: u8) -> [u8; 2] {
-    [if fin { FIN } else { 0 } | rsv.0 | opcode as u8, length]
-}
-
 #[inline]
 fn check_first_byte(rsv: Rsv, opcode: Opcode, rules: &HeaderRules) -> Result<(), ProtocolError> {
     if !opcode.is_control() {
@@ -357,7 +351,7 @@ impl EncodedHeader {
 
     /// A copy of a length known when compiling is a few instructions and no call.
     #[inline]
-    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
         let end = out.len() + usize::from(self.length);
         out.extend_from_slice(&self.bytes);
         out.truncate(end);

@@ -53,7 +53,7 @@ pub fn mask(payload: &mut [u8], key: [u8; 4], phase: usize) {
 /// As [`mask`]; answers whether the payload is ASCII now. To look while the
 /// bytes are at hand costs little, to look again as much as masking did.
 #[inline]
-pub(crate) fn mask_to_ascii(payload: &mut [u8], key: [u8; 4], phase: usize) -> bool {
+pub(super) fn mask_to_ascii(payload: &mut [u8], key: [u8; 4], phase: usize) -> bool {
     mask_looking::<true>(payload, key, phase)
 }
 

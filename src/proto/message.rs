@@ -2,6 +2,7 @@
 //!
 //! Owns the one promise that text is valid UTF-8. Who fills a message is the assembler.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -21,7 +22,7 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
-    pub(crate) const fn opcode(self) -> Opcode {
+    pub(super) const fn opcode(self) -> Opcode {
         match self {
             Self::Text => Opcode::Text,
             Self::Binary => Opcode::Binary,
@@ -44,14 +45,14 @@ enum Bytes<'b> {
 
 impl<'b> Payload<'b> {
     #[inline]
-    pub(crate) fn borrowed(bytes: &'b mut [u8], start: usize) -> Self {
+    pub(super) fn borrowed(bytes: &'b mut [u8], start: usize) -> Self {
         Self {
             bytes: Bytes::Borrowed(bytes),
             start,
         }
     }
 
-    pub(crate) fn owned(bytes: Vec<u8>, start: usize) -> Payload<'static> {
+    pub(super) fn owned(bytes: Vec<u8>, start: usize) -> Payload<'static> {
         Payload {
             bytes: Bytes::Owned(bytes),
             start,
@@ -87,9 +88,10 @@ impl<'b> Payload<'b> {
         }
     }
 
-    /// The buffer and where in it the payload begins; copies a borrowed one.
-    #[cfg(feature = "server")]
-    pub(crate) fn into_parts(self) -> (Vec<u8>, usize) {
+    /// The buffer and where in it the payload begins. Copies a borrowed one; an owned one is not
+    /// moved.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<u8>, usize) {
         match self.bytes {
             Bytes::Borrowed(bytes) => (bytes[self.start..].to_vec(), 0),
             Bytes::Owned(bytes) => (bytes, self.start),
@@ -97,7 +99,7 @@ impl<'b> Payload<'b> {
     }
 
     /// The buffer of an owned payload.
-    pub(crate) fn into_buffer(self) -> Option<Vec<u8>> {
+    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self.bytes {
             Bytes::Borrowed(_) => None,
             Bytes::Owned(bytes) => Some(bytes),
@@ -105,7 +107,7 @@ impl<'b> Payload<'b> {
     }
 
     /// Shortens the payload.
-    pub(crate) fn truncate(&mut self, length: usize) {
+    pub(super) fn truncate(&mut self, length: usize) {
         let end = self.start + length;
         match &mut self.bytes {
             Bytes::Borrowed(bytes) => *bytes = &mut mem::take(bytes)[..end],
@@ -115,7 +117,7 @@ impl<'b> Payload<'b> {
 
     /// Whether the buffer has `room` bytes in front of the payload.
     #[inline]
-    pub(crate) fn has_room(&self, room: usize) -> bool {
+    pub(super) fn has_room(&self, room: usize) -> bool {
         self.start >= room
     }
 
@@ -124,7 +126,7 @@ impl<'b> Payload<'b> {
     /// # Panics
     /// When the buffer doesn't have them.
     #[inline]
-    pub(crate) fn extend_front(&mut self, room: usize) -> &mut [u8] {
+    pub(super) fn extend_front(&mut self, room: usize) -> &mut [u8] {
         self.start -= room;
         match &mut self.bytes {
             Bytes::Borrowed(bytes) => &mut bytes[self.start..],
@@ -316,6 +318,13 @@ impl From<String> for Message<'static> {
     }
 }
 
+/// A text message of one's own; copies what is borrowed.
+impl From<Cow<'_, str>> for Message<'static> {
+    fn from(text: Cow<'_, str>) -> Self {
+        text.into_owned().into()
+    }
+}
+
 /// A binary message of one's own.
 impl From<Vec<u8>> for Message<'static> {
     fn from(bytes: Vec<u8>) -> Self {
@@ -323,82 +332,18 @@ impl From<Vec<u8>> for Message<'static> {
     }
 }
 
+/// A binary message of one's own; copies what is borrowed.
+impl From<Cow<'_, [u8]>> for Message<'static> {
+    fn from(bytes: Cow<'_, [u8]>) -> Self {
+        bytes.into_owned().into()
+    }
+}
+
 impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        MessageRef::from(self).fmt(f)
-    }
-}
-
-/// A message to send: a kind and its bytes, borrowed from wherever they are.
-///
-/// Made from `&str` and `&String` (text), from byte slices, arrays and `&Vec<u8>` (binary), and
-/// from a received `&Message` or `&MessagePiece`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageRef<'a> {
-    /// A text message.
-    Text(&'a str),
-    /// A binary message.
-    Binary(&'a [u8]),
-}
-
-impl<'a> MessageRef<'a> {
-    /// Text or binary.
-    #[must_use]
-    #[inline]
-    pub const fn kind(self) -> MessageKind {
-        match self {
-            Self::Text(_) => MessageKind::Text,
-            Self::Binary(_) => MessageKind::Binary,
-        }
-    }
-
-    /// The message's bytes.
-    #[must_use]
-    #[inline]
-    pub const fn as_bytes(self) -> &'a [u8] {
-        match self {
-            Self::Text(text) => text.as_bytes(),
-            Self::Binary(bytes) => bytes,
-        }
-    }
-}
-
-impl<'a> From<&'a str> for MessageRef<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a String> for MessageRef<'a> {
-    fn from(text: &'a String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a [u8]> for MessageRef<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Self::Binary(bytes)
-    }
-}
-
-impl<'a, const N: usize> From<&'a [u8; N]> for MessageRef<'a> {
-    fn from(bytes: &'a [u8; N]) -> Self {
-        Self::Binary(bytes)
-    }
-}
-
-impl<'a> From<&'a Vec<u8>> for MessageRef<'a> {
-    fn from(bytes: &'a Vec<u8>) -> Self {
-        Self::Binary(bytes)
-    }
-}
-
-impl<'a> From<&'a Message<'_>> for MessageRef<'a> {
-    #[inline]
-    fn from(message: &'a Message<'_>) -> Self {
-        match message.as_text() {
-            Some(text) => Self::Text(text),
-            None => Self::Binary(message.as_bytes()),
+        match self.as_text() {
+            Some(text) => f.debug_tuple("Text").field(&text).finish(),
+            None => f.debug_tuple("Binary").field(&self.as_bytes()).finish(),
         }
     }
 }
@@ -453,15 +398,5 @@ impl<'b> MessagePiece<'b> {
     #[inline]
     pub fn into_payload(self) -> Payload<'b> {
         self.payload
-    }
-}
-
-/// For [`send_fragment`](super::Connection::send_fragment): a message is passed on as it arrives.
-impl<'a> From<&'a MessagePiece<'_>> for MessageRef<'a> {
-    fn from(piece: &'a MessagePiece<'_>) -> Self {
-        match piece.as_text() {
-            Some(text) => Self::Text(text),
-            None => Self::Binary(piece.as_bytes()),
-        }
     }
 }

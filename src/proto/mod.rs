@@ -78,9 +78,8 @@
 //! How long it is is yours to choose. Reads of 64 KiB save system calls, which at a socket cost
 //! more than all that is done here. Where reading costs no more than the copy, 16 to 24 KiB stay in
 //! the first level cache, and messages of 1 KiB take seven tenths of the time. Of a message that
-//! doesn't fit in one read the bytes are copied once more, to where it is assembled; from 16 KiB on
-//! the rest can be read to there ([`Connection::space`]), and [`Connection::recycle`] gives the
-//! memory back for the next.
+//! doesn't fit in one read the bytes are copied once more, to where it is assembled. [`Scratch`] says
+//! how to save that copy, and the allocation.
 //!
 //! # What holds
 //!
@@ -101,24 +100,28 @@ pub(crate) mod close;
 mod config;
 mod connection;
 mod decoder;
+mod encoder;
 pub(crate) mod extension;
 mod frame;
 pub(crate) mod handshake;
 pub mod http;
+mod input;
 mod mask;
 mod message;
+mod message_ref;
+mod negotiated;
 mod prepared;
 mod random;
+mod sync;
 mod timer;
+mod timestamp;
 pub(crate) mod url;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame, Closed, MAX_REASON_LENGTH};
 pub use config::{Config, Delivery, ReceiveRate};
-#[cfg(feature = "server")]
-pub(crate) use connection::Spare;
-pub use connection::{Connection, Event, Frame, Teardown};
-pub use decoder::{FrameDecoder, FramePiece, Input};
+pub use connection::{Connection, Event, Frame, OutgoingPayload, Scratch, Space, Teardown};
+pub use decoder::{FrameDecoder, FramePiece};
 pub use extension::{
     DecodeError, Encoding, Extension, ExtensionOffer, ExtensionOffers, ExtensionParam,
     ExtensionParams, PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension,
@@ -133,11 +136,14 @@ pub use handshake::{
     Accept, ClientHandshake, ClientRequest, Origins, Request, RequestKind, Response,
     ServerHandshake,
 };
+pub use input::Input;
 pub use mask::mask;
-pub use message::{Message, MessageKind, MessagePiece, MessageRef, Payload};
+pub use message::{Message, MessageKind, MessagePiece, Payload};
+pub use message_ref::MessageRef;
+pub use negotiated::Negotiated;
 pub use prepared::PreparedMessage;
 pub use random::RandomSource;
-#[cfg(feature = "server")]
-pub(crate) use timer::Instant;
+pub use sync::Arc;
+pub use timestamp::Timestamp;
 pub use url::Url;
-pub use utf8::{Utf8Error, Utf8Validator, validate};
+pub use utf8::{Utf8Error, Utf8Validator, validate_utf8};

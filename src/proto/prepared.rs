@@ -3,13 +3,14 @@
 //! Owns the frames. Which of them a connection takes is its encoder's to say, and sending them
 //! the connection's.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::config::Config;
 use super::extension::{PerMessage, PreparedKey, PreparedUse};
 use super::frame::{FrameHeader, Rsv};
-use super::message::{MessageKind, MessageRef};
+use super::message::MessageKind;
+use crate::proto::message_ref::MessageRef;
+use crate::proto::sync::Arc;
 
 /// A message as a server sends it to many: its frame, and once more encoded by each of the
 /// configuration's extensions that has a form for all connections
@@ -75,9 +76,11 @@ impl PreparedMessage {
         &self.plain[self.start..]
     }
 
-    /// The frame of a connection without extensions.
+    /// The frame of a connection without extensions, which all of a server's that have none send
+    /// alike; see [`Connection::plain_below`](super::Connection::plain_below).
+    #[must_use]
     #[inline]
-    pub(crate) fn plain(&self) -> &Arc<[u8]> {
+    pub fn frame(&self) -> &Arc<[u8]> {
         &self.plain
     }
 

@@ -46,7 +46,7 @@ impl Utf8Error {
     ///
     /// For the bytes `ED A0` (a surrogate) that is the index of `A0`, for `C0`
     /// its own. Text that is cut inside a character is proved invalid by its
-    /// end: for [`validate`] the offset then is the length of what was given,
+    /// end: for [`validate_utf8`] the offset then is the length of what was given,
     /// for [`Utf8Validator::finish`], which is given no piece, 0.
     #[must_use]
     pub const fn offset(&self) -> usize {
@@ -69,7 +69,7 @@ impl core::error::Error for Utf8Error {}
 /// split. Bad text is reported with the first byte that proves it, without
 /// waiting for the rest of the character.
 ///
-/// A whole text at hand is better served by the function [`validate`].
+/// A whole text at hand is better served by the function [`validate_utf8`].
 ///
 /// ```
 /// # use sockeye::proto::Utf8Validator;
@@ -225,7 +225,7 @@ impl Utf8Validator {
 /// [`Utf8Error`] with the offset of the first byte that proves the text
 /// invalid, or `text.len()` if it is cut inside a character.
 #[inline]
-pub fn validate(text: &[u8]) -> Result<&str, Utf8Error> {
+pub fn validate_utf8(text: &[u8]) -> Result<&str, Utf8Error> {
     // If it is bad, the validator says where.
     #[cfg(feature = "simd")]
     if text.len() >= SIMD_FROM && simdutf8::basic::from_utf8(text).is_ok() {
@@ -248,7 +248,7 @@ pub fn validate(text: &[u8]) -> Result<&str, Utf8Error> {
 #[allow(unsafe_code)]
 #[inline]
 #[must_use]
-pub(crate) fn validated(bytes: &[u8]) -> &str {
+pub(super) fn validated(bytes: &[u8]) -> &str {
     debug_assert!(
         core::str::from_utf8(bytes).is_ok(),
         "text was not validated"
@@ -462,7 +462,7 @@ fn mask(condition: bool) -> u8 {
 /// How many bytes at the end of `text`, which is good so far, belong to a
 /// character that lacks some.
 #[inline(always)]
-pub(crate) fn open_at_end(text: &[u8]) -> usize {
+pub(super) fn open_at_end(text: &[u8]) -> usize {
     match *text {
         [.., lead] if lead >= 0xc0 => 1,
         [.., lead, _] if lead >= 0xe0 => 2,
@@ -474,7 +474,7 @@ pub(crate) fn open_at_end(text: &[u8]) -> usize {
 /// As [`validated`], for a buffer of its own.
 #[must_use]
 #[allow(unsafe_code)]
-pub(crate) fn validated_string(bytes: alloc::vec::Vec<u8>) -> alloc::string::String {
+pub(super) fn validated_string(bytes: alloc::vec::Vec<u8>) -> alloc::string::String {
     debug_assert!(core::str::from_utf8(&bytes).is_ok());
     // SAFETY: as in `validated`.
     unsafe { alloc::string::String::from_utf8_unchecked(bytes) }

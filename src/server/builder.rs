@@ -16,7 +16,6 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::connection::Overflow;
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
@@ -36,6 +35,7 @@ use super::shards::Shards;
 use super::shared::Shared;
 use super::sync::Waker;
 use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
+use super::websocket::Overflow;
 use crate::error::Error;
 use crate::net::Clock;
 use crate::proto::{Config, Origins};
@@ -229,7 +229,7 @@ impl Builder {
     /// its connections, and what else they ask of it through a [`Handle`](super::Handle). When half of them wait,
     /// connections that publish there are not read from until three quarters are free; when all do,
     /// a call is refused as a whole ([`HandleError::Busy`](super::HandleError::Busy),
-    /// [`Published::refused`](super::Published::refused)).
+    /// [`Published::refused`](super::topics::Published::refused)).
     ///
     /// Default 64 MiB. One longer message is always taken when nothing waits.
     pub fn max_inbox(mut self, bytes: usize) -> Self {
@@ -309,7 +309,7 @@ impl Builder {
 
     /// Serves `wss://` only, with this configuration of rustls, on all listeners that have none of
     /// their own; to serve `ws://` beside it, give it to [the listeners](Listener::tls) that speak
-    /// TLS instead. [`tls_from_pem`](super::tls_from_pem) makes one of files, and
+    /// TLS instead. [`tls_from_pem`](super::listen::tls_from_pem) makes one of files, and
     /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY header
     /// is expected before the TLS handshake, in clear text. Early data are never taken.
     #[cfg(feature = "tls")]

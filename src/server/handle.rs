@@ -13,12 +13,12 @@ use std::vec::Vec;
 
 use mio::Token;
 
-use super::connection::Published;
 use super::id::{ConnectionId, Standing};
 use super::observe::{ConnectionStats, Stats};
 use super::run::inbox::{Command, HandleError, Inspect};
 use super::shared::Shared;
-use super::topics::{HistoryEntry, Member, Missed, Position, Publisher, outside};
+use super::topics::{HistoryEntry, Member, Position, Publisher, Replay, outside};
+use super::websocket::Published;
 #[cfg(feature = "tls")]
 use crate::error::Error;
 use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
@@ -244,11 +244,11 @@ impl Handle {
 
     /// The users who are present in a topic, in the order they came.
     #[must_use]
-    pub fn members(&self, topic: &str) -> Vec<Member> {
+    pub fn presence_members(&self, topic: &str) -> Vec<Member> {
         self.shared.presence.members(topic)
     }
 
-    /// The last messages of a topic that keeps a [history](super::TopicOptions::history), at most
+    /// The last messages of a topic that keeps a [history](super::topics::TopicOptions::history), at most
     /// `limit`, the oldest first.
     #[must_use]
     pub fn history(&self, topic: &str, limit: usize) -> Vec<HistoryEntry> {
@@ -259,7 +259,7 @@ impl Handle {
     /// What was published to a topic behind a position, the oldest first, and whether that is all of
     /// it: for a client that comes back and tells the position of the last message that it saw.
     #[must_use]
-    pub fn history_since(&self, topic: &str, position: Position) -> Missed {
+    pub fn history_since(&self, topic: &str, position: Position) -> Replay {
         let now = self.shared.clock.now();
         self.shared.directory.history_since(topic, position, now)
     }

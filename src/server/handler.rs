@@ -5,7 +5,7 @@ mod dispatch;
 
 use std::io;
 
-pub(super) use self::application::{Application, Memory, Open, Over, Stop};
+pub(super) use self::application::{Application, Memory, OpenSession, Over, Stop};
 pub(super) use self::dispatch::instance;
 
 use super::observe::ErrorCause;
@@ -113,7 +113,8 @@ pub trait Handler: Send + Sync + 'static {
 /// How a connection ended: the [kind](Self::kind) of its end, and this server's own Close.
 ///
 /// ```
-/// use sockeye::server::{End, EndKind};
+/// use sockeye::server::End;
+/// use sockeye::server::handler::EndKind;
 ///
 /// fn describe(end: &End) -> String {
 ///     let by = match end.kind() {
@@ -149,9 +150,9 @@ pub enum EndKind {
     /// [`send_timeout`](super::Builder::send_timeout).
     Stalled,
     /// What waited for the peer went over the limit, and the policy was to
-    /// [close](super::Overflow::Close).
+    /// [close](super::socket::Overflow::Close).
     Backpressure,
-    /// It sent more than its [rate limit](super::RateLimit) allows, and that said to close.
+    /// It sent more than its [rate limit](super::limits::RateLimit) allows, and that said to close.
     RateLimit(CloseCode),
     /// Its [maximum lifetime](super::Route::max_lifetime) was over.
     Lifetime,
@@ -203,7 +204,10 @@ impl End {
     pub(super) fn new(kind: EndKind, connection: &Connection) -> Self {
         let sent = match kind {
             EndKind::Closed(_) => None,
-            _ => connection.own_close(),
+            _ => connection.sent_close().map(|(code, reason)| CloseFrame {
+                code,
+                reason: reason.into(),
+            }),
         };
         Self { kind, sent }
     }
@@ -277,7 +281,7 @@ impl End {
         }
     }
 
-    /// The error that it was, as [`Stats::errors`](super::Stats::errors) counts them; None where
+    /// The error that it was, as [`Stats::errors`](super::observe::Stats::errors) counts them; None where
     /// somebody wanted the end: the peer, the application, a rate limit's rule, a stop.
     #[must_use]
     pub fn error(&self) -> Option<ErrorCause> {

@@ -4,6 +4,7 @@
 
 use std::boxed::Box;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::OnceLock;
 
 use mio::Token;
@@ -52,6 +53,40 @@ impl fmt::Display for ConnectionId {
         write!(f, "{:x}", self.0)
     }
 }
+
+/// Reads what `Display` writes, in an administrator's request, say.
+///
+/// ```
+/// use sockeye::server::ConnectionId;
+///
+/// let id: ConnectionId = "100000000000007".parse()?;
+/// assert_eq!(id.to_string(), "100000000000007");
+/// # Ok::<(), sockeye::server::ConnectionIdError>(())
+/// ```
+impl FromStr for ConnectionId {
+    type Err = ConnectionIdError;
+
+    fn from_str(text: &str) -> Result<Self, ConnectionIdError> {
+        // `from_str_radix` takes a sign, which `Display` never writes.
+        match u64::from_str_radix(text, 16) {
+            Ok(id) if !text.starts_with('+') => Ok(Self(id)),
+            _ => Err(ConnectionIdError),
+        }
+    }
+}
+
+/// A text that is no [`ConnectionId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionIdError;
+
+impl fmt::Display for ConnectionIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a connection's id is a hexadecimal number of at most 16 digits")
+    }
+}
+
+impl core::error::Error for ConnectionIdError {}
 
 impl fmt::Debug for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -115,10 +115,10 @@ impl<C> Events<C> {
         R: Serialize,
         F: Fn(&mut C, T) -> Result<R, EventError> + Send + Sync + 'static,
     {
-        let handler = move |context: &mut C, data: &str, wanted: bool| {
+        let handler = move |worker: &mut C, data: &str, wanted: bool| {
             let data = serde_json::from_str(data)
                 .map_err(|error| EventError::new("bad_data", error.to_string()))?;
-            let returned = handler(context, data)?;
+            let returned = handler(worker, data)?;
             if !wanted {
                 return Ok(None);
             }
@@ -144,7 +144,7 @@ impl<C> Events<C> {
     /// An acknowledgement or error that was received is not answered: two endpoints that both
     /// dispatch would else answer each other for ever. Nesting is limited by serde_json, at 128;
     /// the length by [`max_message_size`](crate::proto::Config::max_message_size).
-    pub fn dispatch(&self, context: &mut C, text: &str) -> Option<String> {
+    pub fn dispatch(&self, worker: &mut C, text: &str) -> Option<String> {
         let message: Received<'_> = match serde_json::from_str(text) {
             Ok(message) => message,
             Err(error) => {
@@ -161,7 +161,7 @@ impl<C> Events<C> {
         };
         let data = message.data.map_or("null", RawValue::get);
         let result = match self.handlers.get(&*name) {
-            Some(handler) => handler(context, data, message.id.is_some()),
+            Some(handler) => handler(worker, data, message.id.is_some()),
             None => Err(EventError::new(
                 "unknown_event",
                 format!("no event {name:?}"),

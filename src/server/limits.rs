@@ -15,7 +15,7 @@ pub(super) use bucket::TokenBucket;
 pub(super) use connections::{ConnectionCounts, Permit};
 pub(super) use handshakes::HandshakeRates;
 pub(super) use keyed::Keyed;
-pub use rate_limit::{Excess, RateLimit};
+pub use rate_limit::{RateLimit, RateLimitAction};
 pub(super) use rate_limit::{RateState, Verdict};
 
 #[cfg(test)]
@@ -31,11 +31,11 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn limit(excess: Excess) -> RateLimit {
+    fn limit(action: RateLimitAction) -> RateLimit {
         RateLimit {
             messages: Some(Rate::per_second(10).burst(2)),
             bytes: Some(Rate::per_second(1000)),
-            excess,
+            action,
         }
     }
 
@@ -46,23 +46,26 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(state.check(&limit, 1, usize::MAX, ms(0)), Verdict::Deliver);
         }
-        assert!(matches!(limit.excess, Excess::Close(CloseCode(1008), _)));
+        assert!(matches!(
+            limit.action,
+            RateLimitAction::Close(CloseCode(1008), _)
+        ));
     }
 
     #[test]
     fn each_excess_answers_what_it_says() {
-        for (excess, verdict) in [
-            (Excess::Drop, Verdict::Drop),
+        for (action, verdict) in [
+            (RateLimitAction::Drop, Verdict::Drop),
             (
-                Excess::Reply("slow down".into()),
+                RateLimitAction::Reply("slow down".into()),
                 Verdict::Reply("slow down"),
             ),
             (
-                Excess::Close(CloseCode(4029), "calm".into()),
+                RateLimitAction::Close(CloseCode(4029), "calm".into()),
                 Verdict::Close(CloseCode(4029), "calm"),
             ),
         ] {
-            let limit = limit(excess);
+            let limit = limit(action);
             let mut state = RateState::default();
             assert_eq!(state.check(&limit, 1, 10, ms(0)), Verdict::Deliver);
             assert_eq!(state.check(&limit, 1, 10, ms(0)), Verdict::Deliver);
@@ -73,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_message_refused_for_its_bytes_costs_no_message() {
-        let limit = limit(Excess::Drop);
+        let limit = limit(RateLimitAction::Drop);
         let mut state = RateState::default();
         for _ in 0..10 {
             assert_eq!(state.check(&limit, 1, 1001, ms(0)), Verdict::Drop);
@@ -84,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_pause_delivers_everything_and_holds_the_rate() {
-        let limit = limit(Excess::Pause);
+        let limit = limit(RateLimitAction::Pause);
         let mut state = RateState::default();
         let (mut now, mut delivered) = (ms(0), 0);
         while now < Duration::from_secs(100) {

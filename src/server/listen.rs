@@ -27,7 +27,7 @@ use crate::error::Error;
 use self::stream::Acceptor;
 #[cfg(any(unix, feature = "tls"))]
 pub(super) use self::stream::Stream;
-pub(super) use self::stream::{Carrier, LOCAL, Port, Socket, Tls};
+pub(super) use self::stream::{AcceptedStream, LOCAL, Port, Socket, Tls};
 #[cfg(feature = "tls")]
 pub use self::tls::tls_from_pem;
 #[cfg(unix)]
@@ -108,7 +108,7 @@ impl Listener {
     ///
     /// Its peers have no address. They are on this machine, so `peer_addr` tells 127.0.0.1:0 for
     /// them: a local proxy is one of
-    /// [`TrustedProxies::new(["127.0.0.1"])`](super::TrustedProxies::new), and without one all of
+    /// [`TrustedProxies::new(["127.0.0.1"])`](super::proxy::TrustedProxies::new), and without one all of
     /// them share the limits of one address.
     #[cfg(unix)]
     pub fn unix(path: impl AsRef<Path>) -> Self {
@@ -220,7 +220,8 @@ impl Listener {
     /// serve `ws://`.
     ///
     /// ```no_run
-    /// use sockeye::server::{Listener, Server, tls_from_pem};
+    /// use sockeye::server::{Listener, Server};
+    /// use sockeye::server::listen::tls_from_pem;
     ///
     /// let server = Server::builder().listen_on([
     ///     Listener::tcp("127.0.0.1:80"),

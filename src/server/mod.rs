@@ -70,48 +70,42 @@
 //!   it takes what waits, for two seconds at the most.
 
 mod builder;
-mod connection;
 mod handle;
-mod handler;
-mod http;
+pub mod handler;
+pub mod http;
 mod id;
 #[cfg(feature = "json")]
 pub mod json;
-mod limits;
-mod listen;
-mod observe;
+pub mod limits;
+pub mod listen;
+pub mod observe;
 mod options;
-mod output;
-mod proxy;
-mod route;
+pub mod proxy;
+pub mod route;
 mod run;
 mod session;
 mod shards;
 mod shared;
-mod socket;
+pub mod socket;
 mod sync;
 #[cfg(test)]
 mod tests;
-mod topics;
+pub mod topics;
+mod websocket;
+mod write_queue;
 
 pub use builder::Builder;
-pub use connection::{Outgoing, Overflow, Published, Sent};
 pub use handle::Handle;
-pub use handler::{Cause, End, EndKind, Handler};
-pub use http::{HttpHandler, HttpResponse, Methods, Reject, Reply, Request, StoredRequest};
-pub use id::ConnectionId;
-pub use limits::{Excess, Rate, RateLimit};
-#[cfg(feature = "tls")]
-pub use listen::tls_from_pem;
-pub use listen::{Listener, LocalAddr};
-pub use observe::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
-pub use observe::{ConnectionStats, FailedHandshake, Observer};
-pub use proxy::{ForwardedHeader, NetworkError, TrustedProxies};
-pub use route::{Accepted, Deferred, Guard, Route};
+#[doc(inline)]
+pub use handler::{End, Handler};
+#[doc(inline)]
+pub use http::{HttpResponse, Reject, Request};
+pub use id::{ConnectionId, ConnectionIdError};
+#[doc(inline)]
+pub use listen::Listener;
+#[doc(inline)]
+pub use route::Route;
 pub use run::inbox::HandleError;
 pub use run::server::Server;
-pub use socket::{Socket, SocketState};
-pub use topics::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
-pub use topics::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
-pub use topics::{PatternError, TopicOptions, TopicPattern};
-pub use topics::{Position, SubscribeError, Subscribed, TopicLimits};
+#[doc(inline)]
+pub use socket::{Sent, Socket};

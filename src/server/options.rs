@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::connection::Overflow;
 use super::http::Request;
 use super::limits::{Keyed, RateLimit};
+use super::websocket::Overflow;
 use crate::proto::Config;
 
 /// The settings of a route's connections.

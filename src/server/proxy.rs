@@ -28,11 +28,11 @@ pub(super) use protocol::ProxyHeader;
 /// `real_ip_recursive` do the same. Taking the leftmost, as many do, lets clients choose.)
 ///
 /// ```
-/// use sockeye::server::TrustedProxies;
+/// use sockeye::server::proxy::TrustedProxies;
 ///
 /// let proxies = TrustedProxies::new(["10.0.0.0/8", "2001:db8:7::/48", "192.0.2.1"])?;
 /// assert!(proxies.contains("10.1.2.3".parse().unwrap()));
-/// # Ok::<(), sockeye::server::NetworkError>(())
+/// # Ok::<(), sockeye::server::proxy::NetworkError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
@@ -42,6 +42,7 @@ pub struct TrustedProxies {
 
 /// The header in which proxies say who the client is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ForwardedHeader {
     /// Only `X-Forwarded-For`: what proxies set as a rule, nginx and HAProxy in the examples of
     /// their manuals. The default.

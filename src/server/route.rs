@@ -21,13 +21,13 @@ pub use self::deferred::Deferred;
 pub(super) use self::endpoints::Endpoints;
 pub use self::guard::Guard;
 pub(super) use self::router::{Entry, Router};
-use super::connection::Overflow;
 use super::handle::Handle;
 use super::handler::{Handler, instance};
 use super::http::{Reject, Request};
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
+use super::websocket::Overflow;
 use crate::proto::Config;
 
 /// A WebSocket route with settings of its own, for
@@ -40,7 +40,8 @@ use crate::proto::Config;
 /// #     type State = String;
 /// #     fn on_message(&self, _: &mut Socket<'_, String>, _: Message<'_>) {}
 /// # }
-/// use sockeye::server::{Overflow, Reject, Route, Server};
+/// use sockeye::server::{Reject, Route, Server};
+/// use sockeye::server::socket::Overflow;
 ///
 /// let server = Server::builder().add_route(
 ///     Route::with("/rooms/{room}", Chat, |request| match request.query_param("name") {
@@ -100,7 +101,8 @@ impl Route {
     /// #     type State = ();
     /// #     fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {}
     /// # }
-    /// use sockeye::server::{Accepted, Route};
+    /// use sockeye::server::Route;
+    /// use sockeye::server::route::Accepted;
     ///
     /// let route = Route::accepting("/chat", Chat, |_| {
     ///     Ok(Accepted::new(()).with_header("Set-Cookie", "seen=1; Secure; HttpOnly"))

@@ -22,18 +22,20 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
-use super::connection::{Batch, Context, Delivery, Given, Peers, Remote, Sent, SocketIo, Told};
-use super::handler::{Application, EndKind, Open};
+use super::handler::{Application, EndKind, OpenSession};
 use super::id::ConnectionId;
 use super::limits::Permit;
 use super::observe::ConnectionStats;
 use super::options::Options;
-use super::output::{Spares, WriteQueue};
 use super::route::Endpoints;
 use super::run::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};
+use super::websocket::{
+    Batch, Given, LocalDelivery, LocalSessions, Notice, Remote, Sent, SocketIo, WorkerState,
+};
+use super::write_queue::{Pool, WriteQueue};
 use crate::net::Transport;
-use crate::proto::{ServerHandshake, Spare};
+use crate::proto::{Scratch, ServerHandshake};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 384 KiB.
@@ -51,7 +53,7 @@ pub(super) struct Session<T> {
     remote: Remote,
     phase: Phase,
     queue: WriteQueue,
-    rare: Option<Box<Rare>>,
+    halt: Option<Box<Halt>>,
     /// The transport may have bytes to read.
     readable: bool,
     /// The end of the peer's stream was signalled: read up to it.
@@ -65,7 +67,7 @@ pub(super) struct Session<T> {
 
 enum Phase {
     Opening(Box<Opening>),
-    Open(Box<Open>),
+    Open(Box<OpenSession>),
     Lingering(Box<Lingering>),
 }
 
@@ -83,7 +85,7 @@ struct Lingering {
 
 /// What a session has while it has paused, or ends.
 #[derive(Default)]
-struct Rare {
+struct Halt {
     /// Received bytes that a pause has left, at most one read's worth.
     unread: Vec<u8>,
     /// What is still to be written of the bytes up to its last, a Close say; None while it goes on.
@@ -103,7 +105,7 @@ struct Last {
 /// What a worker lends to the session it drives.
 pub(super) struct Turn<'w> {
     pub(super) id: ConnectionId,
-    pub(super) context: &'w Context,
+    pub(super) worker: &'w WorkerState,
     /// For connections that aren't open yet.
     pub(super) endpoints: &'w Endpoints,
     /// Where reads go; one for the worker.
@@ -111,10 +113,10 @@ pub(super) struct Turn<'w> {
     /// Where output gathers; empty between sessions.
     pub(super) cork: &'w mut Vec<u8>,
     /// For what the session begins to receive; without a buffer between sessions.
-    pub(super) spare: &'w mut Spare,
+    pub(super) scratch: &'w mut Scratch,
     /// `on_drain` was called: the next time is another turn's.
     pub(super) drained: bool,
-    pub(super) peers: &'w mut (dyn Peers + 'w),
+    pub(super) local: &'w mut (dyn LocalSessions + 'w),
 }
 
 impl Turn<'_> {
@@ -159,7 +161,7 @@ impl<T: Transport> Session<T> {
                 proxied,
             ))),
             queue: WriteQueue::default(),
-            rare: None,
+            halt: None,
             readable: false,
             read_closed: false,
             broken: false,
@@ -187,13 +189,13 @@ impl<T: Transport> Session<T> {
     /// A message from another connection of the worker, or from another thread. It is written
     /// when the session is driven.
     #[inline]
-    pub(super) fn deliver(&mut self, delivery: &mut Delivery<'_>, spares: &Spares) -> Given {
+    pub(super) fn deliver(&mut self, delivery: &mut LocalDelivery<'_>, pool: &Pool) -> Given {
         match &mut self.phase {
             Phase::Open(open) => {
-                self.queue.lend(spares);
-                let given = open.link.deliver(&mut self.queue, delivery, spares);
+                self.queue.lend(pool);
+                let given = open.ws.deliver(&mut self.queue, delivery, pool);
                 if self.queue.is_empty() {
-                    self.queue.reclaim(spares);
+                    self.queue.reclaim(pool);
                 }
                 given
             }
@@ -205,8 +207,8 @@ impl<T: Transport> Session<T> {
     /// bytes.
     pub(super) fn full_since(&self, length: usize) -> Option<Option<Duration>> {
         match &self.phase {
-            Phase::Open(open) if open.link.connection.is_open() => {
-                (!open.link.has_room(&self.queue, length)).then(|| self.queue.blocked_since())
+            Phase::Open(open) if open.ws.connection.is_open() => {
+                (!open.ws.has_room(&self.queue, length)).then(|| self.queue.blocked_since())
             }
             _ => None,
         }
@@ -215,14 +217,14 @@ impl<T: Transport> Session<T> {
     /// It was waited for, and still has no room.
     pub(super) fn lags(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
-            open.link.lags();
+            open.ws.lags();
         }
     }
 
     /// Whether the command with this number was carried out for it already.
     pub(super) fn is_ahead_of(&self, number: u64) -> bool {
         match &self.phase {
-            Phase::Open(open) => open.link.is_ahead_of(number),
+            Phase::Open(open) => open.ws.is_ahead_of(number),
             _ => false,
         }
     }
@@ -230,8 +232,8 @@ impl<T: Transport> Session<T> {
     /// It is read from again, after it published faster than was taken.
     pub(super) fn unthrottle(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
-            open.link.rare().throttled = false;
-            open.link.free_unused();
+            open.ws.cold().throttled = false;
+            open.ws.free_unused();
         }
     }
 
@@ -239,23 +241,23 @@ impl<T: Transport> Session<T> {
     #[inline]
     pub(super) fn room_for_batch(&self) -> usize {
         match &self.phase {
-            Phase::Open(open) => open.link.room_for_batch(&self.queue),
+            Phase::Open(open) => open.ws.room_for_batch(&self.queue),
             _ => 0,
         }
     }
 
     /// What there was [room](Self::room_for_batch) for.
     #[inline(always)]
-    pub(super) fn deliver_batch(&mut self, batch: &Batch, spares: &Spares) {
+    pub(super) fn deliver_batch(&mut self, batch: &Batch, pool: &Pool) {
         if let Phase::Open(open) = &mut self.phase {
-            open.link.deliver_batch(&mut self.queue, batch, spares);
+            open.ws.deliver_batch(&mut self.queue, batch, pool);
         }
     }
 
     /// Its route's, or before it has one the server's.
     fn options<'s>(&'s self, default: &'s Options) -> &'s Options {
         match &self.phase {
-            Phase::Open(open) => &open.link.options,
+            Phase::Open(open) => &open.ws.options,
             _ => default,
         }
     }
@@ -277,7 +279,7 @@ impl<T: Transport> Session<T> {
     /// A subscription that another thread asked for.
     pub(super) fn subscribe(&mut self, subscribing: &Subscribing, turn: &mut Turn<'_>) -> Next {
         // Its guard may be the application's own: a panic is the connection's.
-        self.tell(turn, |_, io| io.subscribe_at(subscribing));
+        self.notify(turn, |_, io| io.subscribe_at(subscribing));
         self.advance(false, turn)
     }
 
@@ -288,13 +290,13 @@ impl<T: Transport> Session<T> {
         error: SubscribeError,
         turn: &mut Turn<'_>,
     ) -> Next {
-        self.tell(turn, |_, io| io.refuse(topic, error));
+        self.notify(turn, |_, io| io.refuse(topic, error));
         self.advance(false, turn)
     }
 
     pub(super) fn unsubscribe(&mut self, topic: &str, turn: &mut Turn<'_>) -> Next {
         self.call(turn, |_, io| _ = io.unsubscribe(topic));
-        self.tell_subscriptions(turn);
+        self.notify_subscriptions(turn);
         self.advance(false, turn)
     }
 
@@ -333,7 +335,7 @@ impl<T: Transport> Session<T> {
         if settled && scheduled && !self.readable && self.is_settled() {
             return Ok(Next::Settled);
         }
-        self.tell_pause(turn);
+        self.note_pause(turn);
         if !scheduled {
             self.handle_timeout(turn)?;
         }
@@ -356,7 +358,7 @@ impl<T: Transport> Session<T> {
     fn is_undisturbed(&self) -> bool {
         match &self.phase {
             Phase::Open(open) => {
-                self.rare.is_none() && !self.queue.is_blocked() && open.link.is_settled()
+                self.halt.is_none() && !self.queue.is_blocked() && open.ws.is_settled()
             }
             _ => false,
         }
@@ -364,21 +366,21 @@ impl<T: Transport> Session<T> {
 
     /// A pause that ends gives the peer its time anew; one whose peer has ended its stream has a
     /// time of its own.
-    fn tell_pause(&mut self, turn: &Turn<'_>) {
-        let (paused, now) = (self.is_paused(&turn.endpoints.options), turn.context.now);
+    fn note_pause(&mut self, turn: &Turn<'_>) {
+        let (paused, now) = (self.is_paused(&turn.endpoints.options), turn.worker.now);
         if let Phase::Open(open) = &mut self.phase {
-            open.link.connection.pause(paused, now);
-            if paused && self.read_closed && open.link.is_paused() {
-                let rare = self.rare.get_or_insert_default();
-                rare.left_at.get_or_insert(now);
+            open.ws.connection.pause(paused, now);
+            if paused && self.read_closed && open.ws.is_paused() {
+                let halt = self.halt.get_or_insert_default();
+                halt.left_at.get_or_insert(now);
             }
         }
     }
 
     /// A pause behind which the peer has ended its stream is over.
     fn is_read_again(&mut self) {
-        if let Some(rare) = &mut self.rare
-            && rare.left_at.take().is_some()
+        if let Some(halt) = &mut self.halt
+            && halt.left_at.take().is_some()
         {
             self.tidy();
         }
@@ -396,7 +398,7 @@ impl<T: Transport> Session<T> {
             _ if self.broken => false,
             Phase::Opening(opening) if opening.deferred_until.is_some() => true,
             // A closing handshake is read to its end, whatever the application said before.
-            Phase::Open(open) if open.link.is_paused() && open.link.connection.is_open() => true,
+            Phase::Open(open) if open.ws.is_paused() && open.ws.connection.is_open() => true,
             _ => self.queue.len() > self.options(default).pause_reading_at,
         }
     }
@@ -406,7 +408,7 @@ impl<T: Transport> Session<T> {
         match &self.phase {
             Phase::Open(open) => {
                 let buffered = self.queue.len();
-                Some(open.link.stats(id, &self.remote, buffered, now))
+                Some(open.ws.stats(id, &self.remote, buffered, now))
             }
             _ => None,
         }
@@ -425,13 +427,13 @@ impl<T: Transport> Session<T> {
     /// Calls the application of an open session, and tells it of the subscriptions that its own
     /// call brought about. A panic ends the connection.
     #[inline]
-    fn tell(
+    fn notify(
         &mut self,
         turn: &mut Turn<'_>,
         call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), &'a mut SocketIo<'a>),
     ) {
         self.call(turn, call);
-        self.tell_subscriptions(turn);
+        self.notify_subscriptions(turn);
     }
 
     #[inline]
@@ -444,18 +446,18 @@ impl<T: Transport> Session<T> {
             return;
         };
         // After a panic it is told of nothing but its end, for which that reason was taken.
-        if matches!(open.link.end(), Some(EndKind::Panicked)) {
+        if matches!(open.ws.end(), Some(EndKind::Panicked)) {
             return;
         }
-        let Open { link, application } = &mut **open;
+        let OpenSession { ws, application } = &mut **open;
         let mut io = SocketIo {
             id: turn.id,
-            context: turn.context,
+            worker: turn.worker,
             remote: &self.remote,
-            link: &mut *link,
+            ws: &mut *ws,
             cork: turn.cork,
             queue: &mut self.queue,
-            peers: turn.peers,
+            local: turn.local,
         };
         #[cfg(feature = "tracing")]
         let _span = super::observe::connection_span(turn.id, self.remote.peer).entered();
@@ -470,22 +472,24 @@ impl<T: Transport> Session<T> {
     #[cold]
     fn panicked(&mut self, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
-            open.link.panicked(turn.cork, turn.context.now);
+            open.ws.panicked(turn.cork, turn.worker.now);
         }
     }
 
-    fn tell_subscriptions(&mut self, turn: &mut Turn<'_>) {
+    fn notify_subscriptions(&mut self, turn: &mut Turn<'_>) {
         // Bounded: each subscription can be made and ended by the calls that tell of others, but
         // a handler that never stops doing so hangs in any loop.
         while let Phase::Open(open) = &mut self.phase {
-            let told = open.link.take_told();
-            if told.is_empty() {
+            let notices = open.ws.take_notices();
+            if notices.is_empty() {
                 return;
             }
-            for it in told {
+            for it in notices {
                 self.call(turn, |application, io| match it {
-                    Told::Subscribed(topic, count) => application.on_subscribe(io, &topic, count),
-                    Told::Unsubscribed(topic, left) => application.on_unsubscribe(io, &topic, left),
+                    Notice::Subscribed(topic, count) => application.on_subscribe(io, &topic, count),
+                    Notice::Unsubscribed(topic, left) => {
+                        application.on_unsubscribe(io, &topic, left)
+                    }
                 });
             }
         }
@@ -495,7 +499,7 @@ impl<T: Transport> Session<T> {
     #[inline]
     fn end_if_asked(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         match &mut self.phase {
-            Phase::Open(open) if matches!(open.link.end(), Some(EndKind::Terminated)) => {
+            Phase::Open(open) if matches!(open.ws.end(), Some(EndKind::Terminated)) => {
                 Err(self.lost(EndKind::Terminated, turn))
             }
             _ => Ok(()),
@@ -515,7 +519,7 @@ impl<T: Transport> Session<T> {
         let held = self.transport.held();
         let written = self
             .queue
-            .write(&mut self.transport, turn.cork, &turn.context.spares);
+            .write(&mut self.transport, turn.cork, &turn.worker.pool);
         self.wrote(written, held, turn)
     }
 
@@ -529,29 +533,29 @@ impl<T: Transport> Session<T> {
     ) -> Result<(), Gone> {
         let waiting = self.queue.len() + turn.cork.len();
         if self.is_ending() {
-            let rare = self.rare.get_or_insert_default();
-            rare.last.get_or_insert(Last {
+            let halt = self.halt.get_or_insert_default();
+            halt.last.get_or_insert(Last {
                 owed: waiting,
-                progress: turn.context.now,
+                progress: turn.worker.now,
             });
         }
-        let now = turn.context.now;
+        let now = turn.worker.now;
         let drained = self.queue.wrote(
             written,
             &mut self.transport,
             turn.cork,
-            &turn.context.spares,
+            &turn.worker.pool,
             now,
         );
         if drained.is_ok() {
             // Of what a transport holds, its plaintext was counted as it took it.
             let sent = waiting - held - (self.queue.len() - self.transport.held());
-            turn.context.metrics.bytes_sent.add(sent as u64);
+            turn.worker.metrics.bytes_sent.add(sent as u64);
             // Held, it is longer.
             self.count_written(waiting.saturating_sub(self.queue.len()), turn);
         }
         if let Phase::Open(open) = &mut self.phase {
-            open.link.wrote(&self.queue);
+            open.ws.wrote(&self.queue);
         }
         match drained {
             Ok(true) => {}
@@ -559,11 +563,11 @@ impl<T: Transport> Session<T> {
             Err(error) => return Err(self.lost(EndKind::Broken(error), turn)),
         }
         if let Phase::Open(open) = &mut self.phase
-            && open.link.draining.get()
+            && open.ws.draining.get()
             && !mem::replace(&mut turn.drained, true)
         {
-            open.link.draining.set(false);
-            self.tell(turn, |application, io| application.on_drain(io));
+            open.ws.draining.set(false);
+            self.notify(turn, |application, io| application.on_drain(io));
             self.end_if_asked(turn)?;
             return self.write(turn);
         }
@@ -573,7 +577,7 @@ impl<T: Transport> Session<T> {
     /// All is written that the application waits for, and it is still to be told.
     fn owes_drain(&self) -> bool {
         match &self.phase {
-            Phase::Open(open) => open.link.draining.get() && self.queue.is_empty(),
+            Phase::Open(open) => open.ws.draining.get() && self.queue.is_empty(),
             _ => false,
         }
     }
@@ -582,17 +586,17 @@ impl<T: Transport> Session<T> {
     fn is_ending(&self) -> bool {
         match &self.phase {
             Phase::Opening(_) => false,
-            Phase::Open(open) => !open.link.connection.is_open(),
+            Phase::Open(open) => !open.ws.connection.is_open(),
             Phase::Lingering(_) => true,
         }
     }
 
     fn count_written(&mut self, bytes: usize, turn: &Turn<'_>) {
-        if let Some(rare) = &mut self.rare
-            && let Some(last) = rare.last.as_mut().filter(|it| it.owed > 0 && bytes > 0)
+        if let Some(halt) = &mut self.halt
+            && let Some(last) = halt.last.as_mut().filter(|it| it.owed > 0 && bytes > 0)
         {
             last.owed = last.owed.saturating_sub(bytes);
-            last.progress = turn.context.now;
+            last.progress = turn.worker.now;
         }
     }
 }

@@ -83,7 +83,7 @@ impl Shared {
         metrics.connections.add(1);
         metrics.connections_opened.add(1);
         self.set_standing(connection.id, Standing::Open);
-        self.tell(|it| it.connected(connection));
+        self.notify(|it| it.connected(connection));
     }
 
     pub(super) fn set_standing(&self, id: ConnectionId, standing: Standing) {
@@ -104,9 +104,9 @@ impl Shared {
         metrics.closes.add(end.code().into(), 1);
         if let Some(cause) = end.error() {
             metrics.errors.add(cause, 1);
-            self.tell(|it| it.failed(connection, cause, end));
+            self.notify(|it| it.failed(connection, cause, end));
         }
-        self.tell(|it| it.disconnected(connection, end));
+        self.notify(|it| it.disconnected(connection, end));
     }
 
     /// A connection that was accepted and then refused, before a byte of it was read.
@@ -139,37 +139,37 @@ impl Shared {
         self.metrics[worker].handshake_failures.add(cause, 1);
         if !self.observers.is_empty() {
             let failure = failure();
-            self.tell(|it| it.handshake_failed(&failure));
+            self.notify(|it| it.handshake_failed(&failure));
         }
     }
 
     /// A worker can't accept connections for now.
     pub(super) fn accept_failed(&self, worker: usize, error: &io::Error) {
         self.metrics[worker].errors.add(ErrorCause::Accept, 1);
-        self.tell(|it| it.accept_failed(error));
+        self.notify(|it| it.accept_failed(error));
     }
 
     /// An observer that panics ends nothing and hides nothing from the others.
-    fn tell(&self, tell: impl Fn(&dyn Observer)) {
+    fn notify(&self, notify: impl Fn(&dyn Observer)) {
         for observer in &self.observers {
-            let _ = catch_unwind(AssertUnwindSafe(|| tell(&**observer)));
+            let _ = catch_unwind(AssertUnwindSafe(|| notify(&**observer)));
         }
     }
 
     // ---- presence -----------------------------------------------------------------------------
 
-    /// Lets a connection into the presence of a topic; `tell` announces what that changed.
+    /// Lets a connection into the presence of a topic; `announce` tells of what that changed.
     pub(super) fn join(
         &self,
         topic: &str,
         id: ConnectionId,
         user: &str,
         data: &str,
-        tell: impl FnOnce(&PresenceChange),
+        announce: impl FnOnce(&PresenceChange),
     ) -> Result<PresenceChange, PresenceError> {
         let _order = self.presence_order.of(topic);
         let change = self.presence.join(topic, id.to_u64(), user, data)?;
-        announce(&change, tell);
+        announce_change(&change, announce);
         Ok(change)
     }
 
@@ -179,11 +179,11 @@ impl Shared {
         topic: &str,
         id: ConnectionId,
         data: &str,
-        tell: impl FnOnce(&PresenceChange),
+        announce: impl FnOnce(&PresenceChange),
     ) -> PresenceChange {
         let _order = self.presence_order.of(topic);
         let change = self.presence.update(topic, id.to_u64(), data);
-        announce(&change, tell);
+        announce_change(&change, announce);
         change
     }
 
@@ -192,17 +192,17 @@ impl Shared {
         &self,
         topic: &str,
         id: ConnectionId,
-        tell: impl FnOnce(&PresenceChange),
+        announce: impl FnOnce(&PresenceChange),
     ) -> PresenceChange {
         let _order = self.presence_order.of(topic);
         let change = self.presence.leave(topic, id.to_u64());
-        announce(&change, tell);
+        announce_change(&change, announce);
         change
     }
 }
 
-fn announce(change: &PresenceChange, tell: impl FnOnce(&PresenceChange)) {
+fn announce_change(change: &PresenceChange, announce: impl FnOnce(&PresenceChange)) {
     if *change != PresenceChange::None {
-        tell(change);
+        announce(change);
     }
 }

@@ -5,13 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::{Outgoing, Published, Sent, SocketIo};
 use super::handle::Handle;
 use super::handler::EndKind;
 use super::http::StoredRequest;
 use super::id::ConnectionId;
 use super::observe::ConnectionStats;
 use super::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed, outside};
+pub use super::websocket::{Outgoing, Overflow, Sent};
+use super::websocket::{Published, SocketIo};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 
@@ -44,8 +45,8 @@ pub enum SocketState {
 ///         match message.as_text() {
 ///             Some("binary") => _ = socket.send(&[1, 2, 3][..]),
 ///             Some("parts") => {
-///                 _ = socket.send_fragment("in ", false);
-///                 _ = socket.send_fragment("parts", true);
+///                 _ = socket.send_fragment("in ");
+///                 _ = socket.send_last_fragment("parts");
 ///             }
 ///             Some("ping") => _ = socket.ping(b"are you there?"),
 ///             Some("bye") => _ = socket.close(CloseCode::NORMAL, "bye"),
@@ -64,7 +65,8 @@ pub enum SocketState {
 ///
 /// ```
 /// use sockeye::proto::Message;
-/// use sockeye::server::{End, Handler, PresenceChange, Socket};
+/// use sockeye::server::{End, Handler, Socket};
+/// use sockeye::server::topics::PresenceChange;
 ///
 /// struct Room;
 ///
@@ -76,7 +78,7 @@ pub enum SocketState {
 ///         if let Err(refused) = socket.subscribe("room") {
 ///             _ = socket.send(&refused.to_string());
 ///         }
-///         _ = socket.join("room", &name, "{}", |change| match change {
+///         _ = socket.join_presence("room", &name, "{}", |change| match change {
 ///             PresenceChange::Joined(member) => Some(format!("{} is here", member.user).into()),
 ///             _ => None,
 ///         });
@@ -88,7 +90,7 @@ pub enum SocketState {
 ///     }
 ///
 ///     fn on_close(&self, socket: &mut Socket<'_, String>, _: &End) {
-///         socket.leave("room", |change| match change {
+///         socket.leave_presence("room", |change| match change {
 ///             PresenceChange::Left(member) => Some(format!("{} has left", member.user).into()),
 ///             _ => None,
 ///         });
@@ -144,30 +146,30 @@ impl<'a, S> Socket<'a, S> {
     /// The connection in numbers.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
-        let context = self.io.context;
+        let worker = self.io.worker;
         let buffered = self.buffered();
         self.io
-            .link
-            .stats(self.io.id, self.io.remote, buffered, context.now)
+            .ws
+            .stats(self.io.id, self.io.remote, buffered, worker.now)
     }
 
     /// The request of the opening handshake, where the route
     /// [keeps it](super::Route::keep_request).
     #[must_use]
     pub fn request(&self) -> Option<&StoredRequest> {
-        self.io.link.rare.as_ref()?.request.as_ref()
+        self.io.ws.cold.as_ref()?.request.as_ref()
     }
 
     /// The agreed subprotocol.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.io.link.connection.subprotocol()
+        self.io.ws.connection.subprotocol()
     }
 
     /// Where the connection stands.
     #[must_use]
     pub fn ready_state(&self) -> SocketState {
-        let connection = &self.io.link.connection;
+        let connection = &self.io.ws.connection;
         if connection.is_open() {
             SocketState::Open
         } else if connection.teardown().is_none() {
@@ -180,7 +182,7 @@ impl<'a, S> Socket<'a, S> {
     /// Whether messages can be sent.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.io.link.connection.is_open()
+        self.io.ws.connection.is_open()
     }
 
     /// Bytes that wait to be written, frame headers included: those that the transport hasn't taken,
@@ -194,13 +196,13 @@ impl<'a, S> Socket<'a, S> {
     /// The round trip of the last keep-alive ping that was answered.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
-        self.io.link.connection.round_trip()
+        self.io.ws.connection.round_trip()
     }
 
     /// A handle to the server, to reach other connections or to take to another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle::new(&self.io.context.shared)
+        Handle::new(&self.io.worker.shared)
     }
 
     /// Sends a message: text from `&str`, binary from byte slices, a received [`Message`], or a
@@ -234,25 +236,36 @@ impl<'a, S> Socket<'a, S> {
         Ok(self.send(text.as_str()))
     }
 
-    /// Sends one fragment of a message (RFC 6455 section 5.4); the one with `fin` ends it. Until
-    /// then [`send`](Self::send) answers [`Sent::Dropped`], and what others send or publish to
-    /// this connection waits.
+    /// Sends a fragment of a message, of which there is more to come (RFC 6455 section 5.4). Until
+    /// [`send_last_fragment`](Self::send_last_fragment) has ended it, [`send`](Self::send) returns
+    /// [`Sent::Dropped`], and what others send or publish to this connection waits.
     ///
     /// # Errors
     /// As [`Connection::send_fragment`](crate::proto::Connection::send_fragment).
     pub fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<MessageRef<'m>>,
-        fin: bool,
     ) -> Result<Sent, Misuse> {
         self.io.sync();
-        self.io.send_fragment(fragment.into(), fin)
+        self.io.send_fragment(fragment.into(), false)
+    }
+
+    /// Sends the last fragment of a message, which may be empty, or its only one.
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    pub fn send_last_fragment<'m>(
+        &mut self,
+        fragment: impl Into<MessageRef<'m>>,
+    ) -> Result<Sent, Misuse> {
+        self.io.sync();
+        self.io.send_fragment(fragment.into(), true)
     }
 
     /// Prepares a message to be sent on many connections, with this connection's configuration.
     #[must_use]
     pub fn prepare<'m>(&self, message: impl Into<MessageRef<'m>>) -> PreparedMessage {
-        PreparedMessage::new(message, &self.io.link.options.config)
+        PreparedMessage::new(message, &self.io.ws.options.config)
     }
 
     /// Sends a ping of at most 125 bytes; [`Handler::on_pong`](super::Handler::on_pong) follows.
@@ -261,7 +274,7 @@ impl<'a, S> Socket<'a, S> {
     /// As [`Connection::send_ping`](crate::proto::Connection::send_ping).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Misuse> {
         self.io.sync();
-        self.io.link.connection.send_ping(payload, self.io.cork)
+        self.io.ws.connection.send_ping(payload, self.io.cork)
     }
 
     /// Begins the closing handshake; [`Handler::on_close`](super::Handler::on_close) follows.
@@ -274,18 +287,15 @@ impl<'a, S> Socket<'a, S> {
         reason: &str,
     ) -> Result<(), Misuse> {
         self.io.sync();
-        let now = self.io.context.now;
-        self.io
-            .link
-            .connection
-            .close(code, reason, self.io.cork, now)
+        let now = self.io.worker.now;
+        self.io.ws.connection.close(code, reason, self.io.cork, now)
     }
 
     /// Drops the transport once the handler has returned, without a closing handshake and with
     /// what waits unsent.
     pub fn terminate(&mut self) {
         // Also when it is being closed for another reason.
-        self.io.link.rare().end = Some(EndKind::Terminated);
+        self.io.ws.cold().end = Some(EndKind::Terminated);
     }
 
     /// Stops reading from the peer until [`resume`](Self::resume): its messages wait in its own
@@ -294,12 +304,12 @@ impl<'a, S> Socket<'a, S> {
     /// [`close_timeout`](crate::proto::Config::close_timeout), the connection ends. What the peer
     /// has sent is not delivered then; the end has its code if it sent a Close, and 1006 if not.
     pub fn pause(&mut self) {
-        self.io.link.paused = true;
+        self.io.ws.paused = true;
     }
 
     /// Reads again.
     pub fn resume(&mut self) {
-        self.io.link.paused = false;
+        self.io.ws.paused = false;
     }
 
     /// Subscribes to a topic. Messages that are published behind the position where the subscription
@@ -333,55 +343,55 @@ impl<'a, S> Socket<'a, S> {
     ///
     /// # Errors
     /// [`PresenceError`]; nothing changed then.
-    pub fn join(
+    pub fn join_presence(
         &mut self,
         topic: &str,
         user: &str,
         data: &str,
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
     ) -> Result<PresenceChange, PresenceError> {
-        let (id, context) = (self.io.id, self.io.context);
-        let change = context.shared.join(topic, id, user, data, |change| {
+        let (id, worker) = (self.io.id, self.io.worker);
+        let change = worker.shared.join(topic, id, user, data, |change| {
             self.io.announce(topic, announce(change));
         })?;
-        self.io.link.rare().joined.insert(topic.into());
+        self.io.ws.cold().joined.insert(topic.into());
         Ok(change)
     }
 
     /// Changes the data of the user this connection is in the topic as; announced as by
-    /// [`join`](Self::join).
-    pub fn update(
+    /// [`join_presence`](Self::join_presence).
+    pub fn update_presence(
         &mut self,
         topic: &str,
         data: &str,
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
     ) -> PresenceChange {
-        let (id, context) = (self.io.id, self.io.context);
-        context.shared.update(topic, id, data, |change| {
+        let (id, worker) = (self.io.id, self.io.worker);
+        worker.shared.update(topic, id, data, |change| {
             self.io.announce(topic, announce(change));
         })
     }
 
-    /// Leaves the presence of a topic; announced as by [`join`](Self::join).
-    pub fn leave(
+    /// Leaves the presence of a topic; announced as by [`join_presence`](Self::join_presence).
+    pub fn leave_presence(
         &mut self,
         topic: &str,
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
     ) -> PresenceChange {
-        if let Some(rare) = &mut self.io.link.rare {
-            rare.joined.remove(topic);
+        if let Some(cold) = &mut self.io.ws.cold {
+            cold.joined.remove(topic);
         }
-        self.io.link.free_unused();
-        let (id, context) = (self.io.id, self.io.context);
-        context.shared.leave(topic, id, |change| {
+        self.io.ws.free_unused();
+        let (id, worker) = (self.io.id, self.io.worker);
+        worker.shared.leave(topic, id, |change| {
             self.io.announce(topic, announce(change));
         })
     }
 
     /// The topics it is subscribed to.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
-        let rare = self.io.link.rare.as_deref();
-        rare.into_iter()
+        let cold = self.io.ws.cold.as_deref();
+        cold.into_iter()
             .flat_map(|it| it.subscriptions.iter())
             .map(|it| &**it)
     }
@@ -393,7 +403,7 @@ impl<'a, S> Socket<'a, S> {
     /// see [`max_inbox`](super::Builder::max_inbox).
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<MessageRef<'m>>) -> Published {
         let message = self.prepare(message);
-        self.publish_prepared(topic, &message, false)
+        self.publish_prepared(topic, &message)
     }
 
     /// Publishes a message to all subscribers of a topic, this connection included if it is one.
@@ -403,18 +413,17 @@ impl<'a, S> Socket<'a, S> {
         message: impl Into<MessageRef<'m>>,
     ) -> Published {
         let message = self.prepare(message);
-        self.publish_prepared(topic, &message, true)
+        self.publish_prepared_to_all(topic, &message)
     }
 
-    /// As [`publish`](Self::publish), or with `to_self` as
-    /// [`publish_to_all`](Self::publish_to_all), with a message that was prepared once.
-    pub fn publish_prepared(
-        &mut self,
-        topic: &str,
-        message: &PreparedMessage,
-        to_self: bool,
-    ) -> Published {
-        self.io.publish(topic, to_self, false, |_| message)
+    /// As [`publish`](Self::publish), with a message that was prepared once.
+    pub fn publish_prepared(&mut self, topic: &str, message: &PreparedMessage) -> Published {
+        self.io.publish(topic, false, false, |_| message)
+    }
+
+    /// As [`publish_to_all`](Self::publish_to_all), with a message that was prepared once.
+    pub fn publish_prepared_to_all(&mut self, topic: &str, message: &PreparedMessage) -> Published {
+        self.io.publish(topic, true, false, |_| message)
     }
 
     /// As [`publish_to_all`](Self::publish_to_all), with a message that is made once its position is
@@ -428,7 +437,7 @@ impl<'a, S> Socket<'a, S> {
         topic: &str,
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Published {
-        let options = Arc::clone(&self.io.link.options);
+        let options = Arc::clone(&self.io.ws.options);
         self.io.publish(topic, true, false, |position| {
             let message = outside(|| make(position));
             PreparedMessage::new(&message, &options.config)
@@ -441,7 +450,7 @@ impl<S: fmt::Debug> fmt::Debug for Socket<'_, S> {
         f.debug_struct("Socket")
             .field("id", &self.id())
             .field("peer", &self.peer_addr())
-            .field("connection", &self.io.link.connection)
+            .field("connection", &self.io.ws.connection)
             .field("state", &self.state)
             .finish()
     }

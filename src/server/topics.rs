@@ -15,7 +15,7 @@ mod subscription;
 mod topic;
 
 pub(super) use self::directory::{Directory, Publisher};
-pub use self::history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Missed};
+pub use self::history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Replay};
 pub(super) use self::local::Local;
 pub use self::options::TopicOptions;
 pub use self::pattern::{PatternError, TopicPattern};
@@ -23,3 +23,4 @@ pub use self::presence::{Member, MemoryPresence, Presence, PresenceChange, Prese
 pub(super) use self::subscribing::Subscribing;
 pub use self::subscription::{Position, SubscribeError, Subscribed, TopicLimits};
 pub(super) use self::topic::{Topic, outside};
+pub use super::websocket::Published;

@@ -244,3 +244,24 @@ fn assert_starts_and_stops(name: &str, target: &str) {
         assert!(text.contains(wrong) && !text.contains("panicked"), "{text}");
     }
 }
+
+#[test]
+fn each_example_says_how_it_is_used() {
+    for (name, option) in [
+        ("auth", "--listen"),
+        ("autobahn_client", "--deflate"),
+        ("chat", "--listen"),
+        ("echo_server", "--max-message"),
+        ("embed", "ADDRESS"),
+        ("feed", "--interval"),
+        ("monitor", "--listen"),
+    ] {
+        let output = Command::new(example(name)).arg("--help").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{name}"
+        );
+        assert!(text.contains(option), "{name}: {text}");
+    }
+}

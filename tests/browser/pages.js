@@ -7,6 +7,8 @@ const { once } = require("node:events");
 const readline = require("node:readline");
 const { chromium } = require("playwright-core");
 
+const target = process.env.CARGO_TARGET_DIR ?? "target";
+
 // Turns a wait for what never comes into a failure, in milliseconds.
 const GUARD = 20000;
 
@@ -28,7 +30,7 @@ after(async () => {
 
 // Starts an example; on a free port, if none is given.
 async function serve(name, port = 0) {
-  const child = spawn(`target/debug/examples/${name}`, ["--listen", `127.0.0.1:${port}`], {
+  const child = spawn(`${target}/debug/examples/${name}`, ["--listen", `127.0.0.1:${port}`], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [line] = await once(readline.createInterface({ input: child.stdout }), "line");

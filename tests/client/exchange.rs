@@ -205,9 +205,9 @@ fn messages_of_all_sizes_go_to_this_crates_server_and_back() {
         client.send(&text).unwrap();
         assert!(client.recv().unwrap().unwrap().as_text() == Some(&*text));
     }
-    client.send_fragment("in ", false).unwrap();
+    client.send_fragment("in ").unwrap();
     client.ping(b"between").unwrap();
-    client.send_fragment("two", true).unwrap();
+    client.send_last_fragment("two").unwrap();
     assert_eq!(client.recv().unwrap().unwrap().as_text(), Some("in two"));
     client.close(CloseCode::NORMAL, "bye").unwrap();
     assert!(client.closed().unwrap().clean);

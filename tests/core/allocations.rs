@@ -7,7 +7,7 @@ use core::time::Duration;
 use harness::counting::{Counts, count};
 use harness::sansio::*;
 use sockeye::proto::{
-    CloseCode, Config, Connection, Delivery, Event, Input, MessageRef, Payload, Role,
+    CloseCode, Config, Connection, Delivery, Event, Input, MessageRef, Payload, Role, Scratch,
 };
 
 #[test]
@@ -29,18 +29,27 @@ fn the_counter_counts() {
 
 /// Gives `bytes` to the connection in reads of `read` bytes, echoes every message and recycles
 /// every payload; answers the number of messages. `bytes` are unmasked in place.
-fn echo(conn: &mut Connection, bytes: &mut [u8], read: usize, out: &mut Vec<u8>) -> usize {
+fn echo(
+    conn: &mut Connection,
+    scratch: &mut Scratch,
+    bytes: &mut [u8],
+    read: usize,
+    out: &mut Vec<u8>,
+) -> usize {
     let mut messages = 0;
     for chunk in bytes.chunks_mut(read) {
         let mut input = Input::new(chunk);
-        while let Some(event) = conn.recv(&mut input, out, Duration::ZERO).unwrap() {
+        while let Some(event) = conn
+            .recv_with(&mut input, scratch, out, Duration::ZERO)
+            .unwrap()
+        {
             match event {
                 Event::Message(message) => {
                     conn.send(&message, out).unwrap();
-                    conn.recycle(message.into_payload());
+                    scratch.recycle(message.into_payload());
                     messages += 1;
                 }
-                Event::Ping(payload) | Event::Pong(payload) => conn.recycle(payload),
+                Event::Ping(payload) | Event::Pong(payload) => scratch.recycle(payload),
                 other => panic!("{other:?}"),
             }
         }
@@ -51,12 +60,15 @@ fn echo(conn: &mut Connection, bytes: &mut [u8], read: usize, out: &mut Vec<u8>)
 /// Echoes `stream` once to warm up, then asserts that a second time allocates nothing.
 #[track_caller]
 fn assert_echo_is_free(role: Role, stream: &[u8], read: usize, expected: usize) {
-    let mut conn = endpoint(role, &default_config());
+    let (mut conn, mut scratch) = (endpoint(role, &default_config()), Scratch::new());
     let (mut warm_up, mut measured, mut out) = (stream.to_vec(), stream.to_vec(), Vec::new());
-    assert_eq!(echo(&mut conn, &mut warm_up, read, &mut out), expected);
+    assert_eq!(
+        echo(&mut conn, &mut scratch, &mut warm_up, read, &mut out),
+        expected
+    );
     let written = out.len();
     out.clear();
-    let (messages, counts) = count(|| echo(&mut conn, &mut measured, read, &mut out));
+    let (messages, counts) = count(|| echo(&mut conn, &mut scratch, &mut measured, read, &mut out));
     assert_eq!((messages, out.len()), (expected, written));
     assert_eq!(counts.calls, 0, "{role:?}, reads of {read}: {counts:?}");
 }
@@ -113,12 +125,14 @@ fn sending_allocates_nothing_but_output() {
         let ((), counts) = count(|| {
             conn.send("text", &mut out).unwrap();
             conn.send(&payload, &mut out).unwrap();
-            conn.send_fragment("a", false, &mut out).unwrap();
-            conn.send_fragment("b", true, &mut out).unwrap();
+            conn.send_fragment("a", &mut out).unwrap();
+            conn.send_last_fragment("b", &mut out).unwrap();
             conn.send_ping(&[1; 125], &mut out).unwrap();
             conn.send_pong(&[], &mut out).unwrap();
             let kind = MessageRef::from(&payload).kind();
-            let _ = conn.send_header(kind, 1 << 40).unwrap();
+            let mut zeros = [0; 10];
+            let mut outgoing = conn.send_header(kind, 10, &mut out).unwrap();
+            outgoing.mask(&mut zeros);
         });
         assert_eq!(counts.calls, 0, "{role:?}: {counts:?}");
         // What it closed with is told at its end.
@@ -262,7 +276,6 @@ fn a_message_under_way_is_freed_at_any_end() {
             let (mut bytes, mut out) = (frame_to(role, false, BINARY, &[1; 9000]), Vec::new());
             out.reserve(4096);
             let ((), counts) = count(|| {
-                conn.lend(Vec::with_capacity(10));
                 receive(&mut conn, &mut bytes, 1000, &mut out);
             });
             assert!(counts.live >= 9000, "{counts:?}");
@@ -274,19 +287,37 @@ fn a_message_under_way_is_freed_at_any_end() {
 }
 
 #[test]
-fn a_lent_buffer_comes_back_and_is_not_kept_by_a_connection_that_is_over() {
+fn a_lent_buffer_comes_back_and_is_kept_by_no_connection() {
     let mut conn = endpoint(Role::Server, &default_config());
+    let mut bytes = frame_to(Role::Server, true, TEXT, b"in two parts");
+    let mut scratch = Scratch::new();
+    let receive = |conn: &mut Connection, scratch: &mut Scratch, bytes: &mut [u8]| {
+        let mut input = Input::new(bytes);
+        let event = conn.recv_with(&mut input, scratch, &mut Vec::new(), Duration::ZERO);
+        event.unwrap().map(|it| match it {
+            Event::Message(message) => message.into_payload().into_parts().0,
+            other => panic!("{other:?}"),
+        })
+    };
+    let (first, second) = bytes.split_at_mut(10);
+    scratch.put(Vec::with_capacity(1000));
+    assert_eq!(receive(&mut conn, &mut scratch, first), None);
+    assert_eq!(scratch.take().capacity(), 0, "the message is in it");
+    let buffer = receive(&mut conn, &mut scratch, second).expect("a message");
+    assert_eq!(buffer.capacity(), 1000);
+    assert!(conn.is_settled() && conn.is_between_messages());
+    // A control frame in two parts needs none.
+    let mut ping = frame_to(Role::Server, true, PING, b"in two parts");
+    scratch.put(buffer);
     let (_, counts) = count(|| {
-        conn.lend(Vec::with_capacity(1000));
-        drop(conn.reclaim());
-        assert_eq!(conn.reclaim().capacity(), 0);
-    });
-    assert_eq!(counts.live, 0);
-    let (_, counts) = count(|| {
+        let mut input = Input::new(&mut ping[..10]);
+        let mut out = Vec::new();
+        let event = conn.recv_with(&mut input, &mut scratch, &mut out, Duration::ZERO);
+        assert_eq!(event, Ok(None));
+        assert_eq!(scratch.take().capacity(), 1000);
         conn.handle_eof();
-        conn.lend(Vec::with_capacity(1000));
     });
-    assert_eq!(counts.live, 0);
+    assert!(counts.live <= 0, "{counts:?}");
 }
 
 // ---- memory follows bytes received, never bytes claimed -------------------------------------
@@ -385,6 +416,7 @@ fn d3_assembling_from_drips_allocates_in_proportion_to_the_payload() {
 #[test]
 fn recycling_keeps_one_buffer() {
     let mut conn = endpoint(Role::Client, &default_config());
+    let mut scratch = Scratch::new();
     let ((), counts) = count(|| {
         for size in (0..100).map(|n| n * 10) {
             let payload: Vec<u8> = vec![1; size];
@@ -392,12 +424,13 @@ fn recycling_keeps_one_buffer() {
             let mut owned: Option<Payload<'static>> = None;
             for chunk in bytes.chunks_mut(3) {
                 let mut input = Input::new(chunk);
-                let event = conn.recv(&mut input, &mut Vec::new(), Duration::ZERO);
+                let mut out = Vec::new();
+                let event = conn.recv_with(&mut input, &mut scratch, &mut out, Duration::ZERO);
                 if let Some(Event::Message(message)) = event.unwrap() {
                     owned = Some(message.into_payload().into_owned());
                 }
             }
-            conn.recycle(owned.expect("a message"));
+            scratch.recycle(owned.expect("a message"));
         }
     });
     assert!(
@@ -405,7 +438,7 @@ fn recycling_keeps_one_buffer() {
         "one buffer, not {} bytes",
         counts.live
     );
-    let ((), counts) = count(|| drop(conn.reclaim()));
+    let ((), counts) = count(|| drop(scratch.take()));
     assert!(counts.live < 0);
 }
 

@@ -53,11 +53,11 @@ fn send(conn: &mut Connection, out: &mut Vec<u8>) -> Result<(), Misuse> {
 }
 
 fn begin(conn: &mut Connection, out: &mut Vec<u8>) -> Result<(), Misuse> {
-    conn.send_fragment("begun", false, out)
+    conn.send_fragment("begun", out)
 }
 
 fn finish(conn: &mut Connection, out: &mut Vec<u8>) -> Result<(), Misuse> {
-    conn.send_fragment("ended", true, out)
+    conn.send_last_fragment("ended", out)
 }
 
 /// `send_in_place` of a message that was received in the buffer given.
@@ -88,7 +88,7 @@ fn a_ping_or_pong_over_125_bytes_is_misuse_without_effect() {
 fn a_message_inside_a_fragmented_one_is_misuse_without_effect() {
     let calls: [Call; 3] = [
         send,
-        |conn, _| conn.send_header(MessageKind::Text, 5).map(drop),
+        |conn, out| conn.send_header(MessageKind::Text, 5, out).map(drop),
         relay,
     ];
     for role in ROLES {
@@ -103,8 +103,8 @@ fn a_fragment_of_the_other_kind_is_misuse_without_effect() {
     for role in ROLES {
         for fin in [false, true] {
             let call: Call = match fin {
-                false => |conn, out| conn.send_fragment(b"binary", false, out),
-                true => |conn, out| conn.send_fragment(b"binary", true, out),
+                false => |conn, out| conn.send_fragment(b"binary", out),
+                true => |conn, out| conn.send_last_fragment(b"binary", out),
             };
             assert_no_effect(role, begin, call, &Misuse::FragmentKind, finish);
         }
@@ -131,8 +131,8 @@ fn every_command_after_the_end_began_is_misuse_without_effect() {
     let commands: [Call; 7] = [
         send,
         relay,
-        |conn, out| conn.send_fragment("f", true, out),
-        |conn, _| conn.send_header(MessageKind::Binary, 5).map(drop),
+        |conn, out| conn.send_last_fragment("f", out),
+        |conn, out| conn.send_header(MessageKind::Binary, 5, out).map(drop),
         |conn, out| conn.send_ping(b"", out),
         |conn, out| conn.send_pong(b"", out),
         |conn, out| conn.close(CloseCode::NORMAL, "", out, Duration::from_secs(5)),
@@ -178,7 +178,7 @@ fn pings_pongs_and_a_close_are_no_misuse_inside_a_fragmented_message() {
         begin(&mut conn, &mut out).unwrap();
         conn.send_ping(b"1", &mut out).unwrap();
         conn.send_pong(b"2", &mut out).unwrap();
-        conn.send_fragment("", false, &mut out).unwrap();
+        conn.send_fragment("", &mut out).unwrap();
         conn.close(CloseCode::NORMAL, "", &mut out, Duration::ZERO)
             .unwrap();
         let opcodes: Vec<_> = frames_from(role, &out)

@@ -164,7 +164,10 @@ fn a_text_is_passed_on_as_it_arrives() {
                 let Event::Piece(piece) = event else {
                     panic!("{event:?}");
                 };
-                to.send_fragment(&piece, piece.last, &mut sent).unwrap();
+                match piece.last {
+                    false => to.send_fragment(&piece, &mut sent).unwrap(),
+                    true => to.send_last_fragment(&piece, &mut sent).unwrap(),
+                }
             }
         }
         let mut end = endpoint(Role::Client, &default_config());

@@ -15,8 +15,10 @@ use harness::sansio::*;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngSeed;
-use sockeye::error::{Fault, ProtocolError};
-use sockeye::proto::{Event, FrameHeader, Input, MessageKind, MessageRef, Opcode, Role, Rsv, mask};
+use sockeye::error::{Fault, Misuse, ProtocolError};
+use sockeye::proto::{
+    Event, FrameHeader, Input, MessageKind, MessageRef, Opcode, Role, Rsv, Scratch, Teardown,
+};
 
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -173,8 +175,10 @@ fn round_trip(messages: &[Sent], fragment_size: Option<usize>, read: usize, exte
             for (at, piece) in pieces.iter().enumerate() {
                 let fin = at + 1 == pieces.len();
                 pair.act(role, |conn, out, _| {
-                    conn.send_fragment(*piece, fin, out).unwrap();
-                    if !fin {
+                    if fin {
+                        conn.send_last_fragment(*piece, out).unwrap();
+                    } else {
+                        conn.send_fragment(*piece, out).unwrap();
                         conn.send_ping(&[at as u8], out).unwrap();
                     }
                 });
@@ -247,18 +251,19 @@ proptest! {
             None => frame_to(role, true, opcode, payload),
         };
         let echo = |in_place: bool| {
+            let mut scratch = Scratch::new();
             let (mut conn, mut bytes) = (negotiated(role, &config), bytes.clone());
             let (mut out, mut echoes) = (Vec::new(), 0);
             for chunk in bytes.chunks_mut(read) {
                 let mut input = Input::new(chunk);
-                while let Some(event) = conn.recv(&mut input, &mut out, Duration::ZERO).unwrap() {
+                while let Some(event) = conn.recv_with(&mut input, &mut scratch, &mut out, Duration::ZERO).unwrap() {
                     let Event::Message(message) = event else { panic!("{event:?}") };
                     echoes += 1;
                     if !in_place {
                         conn.send(&message, &mut out).unwrap();
                     } else if let Some(frame) = conn.send_in_place(message, &mut out).unwrap() {
                         out.extend_from_slice(frame.as_bytes());
-                        conn.recycle(frame.into_payload());
+                        scratch.recycle(frame.into_payload());
                     }
                 }
             }
@@ -297,17 +302,32 @@ fn a_servers_echo_of_a_whole_message_is_made_in_place() {
 }
 
 #[test]
+fn a_payload_that_is_not_written_to_its_end_is_the_end_of_the_connection() {
+    for role in ROLES {
+        let (mut conn, mut out) = (endpoint(role, &default_config()), Vec::new());
+        let mut payload = conn.send_header(MessageKind::Binary, 3, &mut out).unwrap();
+        payload.mask(&mut [0; 2]);
+        drop(payload);
+        assert_eq!(conn.teardown(), Some(Teardown::Drop));
+        assert_eq!(conn.send("x", &mut out), Err(Misuse::Closed));
+        assert_eq!(conn.poll_timeout(), None);
+    }
+}
+
+#[test]
 fn a_header_and_a_payload_that_the_caller_writes_are_a_message() {
     for role in ROLES {
         let mut pair = Pair::new(&default_config(), &default_config());
         for length in [0, 125, 126, 70_000] {
             let mut payload = vec![b'p'; length];
             pair.act(role, |conn, out, _| {
-                let header = conn.send_header(MessageKind::Text, length as u64).unwrap();
-                out.extend_from_slice(header.encode().as_bytes());
-                if let Some(key) = header.masking_key {
-                    mask(&mut payload, key, 0);
-                }
+                let mut outgoing = conn
+                    .send_header(MessageKind::Text, length as u64, out)
+                    .unwrap();
+                let (head, tail) = payload.split_at_mut(length / 3);
+                outgoing.mask(head);
+                assert_eq!(outgoing.left(), tail.len() as u64);
+                outgoing.mask(tail);
                 out.extend_from_slice(&payload);
             });
             pair.drive();
@@ -336,9 +356,11 @@ fn c5_every_client_frame_has_a_fresh_masking_key_from_the_source() {
     let (mut conn, mut out) = (endpoint(Role::Client, &default_config()), Vec::new());
     for n in 0..25_000_u32 {
         conn.send(&n.to_be_bytes(), &mut out).unwrap();
-        conn.send_fragment(b"f", n % 2 == 1, &mut out)
-            .unwrap_or_default();
-        conn.send_fragment(b"g", true, &mut out).unwrap();
+        match n % 2 {
+            0 => conn.send_fragment(b"f", &mut out).unwrap(),
+            _ => conn.send_last_fragment(b"f", &mut out).unwrap(),
+        }
+        conn.send_last_fragment(b"g", &mut out).unwrap();
         let ping = frame(true, 0, PING, None, &n.to_be_bytes());
         out.extend(drive(&mut conn, &ping, &[ping.len()]).output);
     }

@@ -1,7 +1,7 @@
 //! UTF-8 validation against `core` and against the grammar of RFC 3629.
 
 use proptest::prelude::*;
-use sockeye::proto::{Utf8Validator, validate};
+use sockeye::proto::{Utf8Validator, validate_utf8};
 
 /// The syntax of RFC 3629 section 4, one alternative a row: a character is
 /// one byte from each range in turn.
@@ -65,7 +65,7 @@ fn check(text: &[u8]) {
         core::str::from_utf8(text).is_ok(),
         "the oracles differ: {text:x?}"
     );
-    let got = validate(text);
+    let got = validate_utf8(text);
     if let Ok(text_back) = got {
         assert_eq!(text_back.as_bytes(), text);
     }
@@ -170,7 +170,11 @@ fn reports_the_first_byte_that_proves_it() {
         (b"ab\xff", 2),
     ];
     for (text, offset) in cases {
-        assert_eq!(validate(text).unwrap_err().offset(), offset, "{text:x?}");
+        assert_eq!(
+            validate_utf8(text).unwrap_err().offset(),
+            offset,
+            "{text:x?}"
+        );
     }
 }
 
@@ -252,10 +256,14 @@ const EDGES: [u8; 22] = [
 /// where a '.' behind them makes being cut the same as being wrong.
 fn check_quickly(bytes: &[u8], block: &mut [u8]) {
     let want = oracle(bytes);
-    let got = validate(bytes).map(|_| ()).map_err(|error| error.offset());
+    let got = validate_utf8(bytes)
+        .map(|_| ())
+        .map_err(|error| error.offset());
     assert_eq!(got, want, "{bytes:x?}");
     block[129..][..bytes.len()].copy_from_slice(bytes);
-    let got = validate(block).map(|_| ()).map_err(|error| error.offset());
+    let got = validate_utf8(block)
+        .map(|_| ())
+        .map_err(|error| error.offset());
     assert_eq!(
         got,
         want.map_err(|offset| 129 + offset),

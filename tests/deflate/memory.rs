@@ -12,7 +12,7 @@ use harness::deflate::*;
 use harness::sansio::*;
 use libz_sys::Z_FULL_FLUSH;
 use sockeye::error::{Fault, LimitError};
-use sockeye::proto::{Config, Connection, Deflate, Delivery, Event, Input, Role};
+use sockeye::proto::{Config, Connection, Deflate, Delivery, Event, Input, Role, Scratch};
 
 /// Receives all of `bytes`, in reads of this length, keeping nothing.
 fn receive(conn: &mut Connection, bytes: &mut [u8], read: usize) -> Result<(), Fault> {
@@ -116,7 +116,7 @@ fn a_context_is_freed_with_its_connection_and_when_it_fails() {
         let mut out = Vec::with_capacity(4096);
         let ((), counts) = count(|| {
             receive(&mut conn, &mut begun, usize::MAX).unwrap();
-            conn.send_fragment(&[b'x'; 500], false, &mut out).unwrap();
+            conn.send_fragment(&[b'x'; 500], &mut out).unwrap();
             receive(&mut conn, &mut garbage, usize::MAX).unwrap_err();
         });
         assert!(counts.live <= 0, "failed: {counts:?}");
@@ -174,16 +174,18 @@ fn messages_allocate_nothing_but_their_buffers() {
         let (mut client, mut server) = handshake(&config, &config);
         let message = json(2000, &mut Seeded(1));
         let (mut up, mut down) = (Vec::with_capacity(1 << 20), Vec::with_capacity(1 << 20));
+        let mut scratch = Scratch::new();
         let mut round = || {
             up.clear();
             client.send(&message, &mut up).unwrap();
             let mut input = Input::new(&mut up);
-            let Ok(Some(Event::Message(it))) = server.recv(&mut input, &mut down, Duration::ZERO)
+            let Ok(Some(Event::Message(it))) =
+                server.recv_with(&mut input, &mut scratch, &mut down, Duration::ZERO)
             else {
                 panic!("a message")
             };
             assert_eq!(it.as_bytes(), message);
-            server.recycle(it.into_payload());
+            scratch.recycle(it.into_payload());
         };
         round();
         let ((), counts) = count(|| (0..1000).for_each(|_| round()));
@@ -245,7 +247,6 @@ fn the_contexts_are_freed_when_this_end_begins_to_close() {
                 b"what is said, is said again and again and again",
             );
             conn.close(None, "", &mut out, Duration::ZERO).unwrap();
-            conn.lend(Vec::with_capacity(1000));
             conn
         });
         // What it closed with is kept, for its end.

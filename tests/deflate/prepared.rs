@@ -229,7 +229,7 @@ fn prepared_messages_are_refused_where_messages_are() {
     let prepared = PreparedMessage::new("news", &config);
     let mut conn = negotiated(Role::Server, &config);
     let mut out = Vec::new();
-    conn.send_fragment("begun", false, &mut out).unwrap();
+    conn.send_fragment("begun", &mut out).unwrap();
     assert!(conn.send_prepared(&prepared, &mut Vec::new()).is_err());
     conn.close(None, "", &mut out, Duration::ZERO).unwrap();
     assert!(conn.send_prepared(&prepared, &mut Vec::new()).is_err());

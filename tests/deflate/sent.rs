@@ -156,8 +156,11 @@ fn p17_fragments_of_a_compressed_message() {
             ] {
                 let mut out = Vec::new();
                 for (at, part) in parts.iter().enumerate() {
-                    conn.send_fragment(*part, at + 1 == parts.len(), &mut out)
-                        .unwrap();
+                    if at + 1 < parts.len() {
+                        conn.send_fragment(*part, &mut out).unwrap();
+                    } else {
+                        conn.send_last_fragment(*part, &mut out).unwrap();
+                    }
                 }
                 assert_eq!(peer.read(&out), [parts.concat().into_bytes()], "{parts:?}");
             }
@@ -304,8 +307,8 @@ impl PerMessageExtension for Answers {
 
     fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {
         let (_, codec) = Deflate::default().accept(offer)?;
-        let response = Extension::new("permessage-deflate").unwrap();
-        Some((response.with_value(self.0, "8").unwrap(), codec))
+        let response = Extension::new("permessage-deflate");
+        Some((response.with_value(self.0, "8"), codec))
     }
 
     fn confirm(&self, _: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>> {

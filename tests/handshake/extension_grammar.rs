@@ -269,20 +269,22 @@ fn long_runs_of_spaces_and_quotes_are_read_or_refused() {
 
 #[test]
 fn what_is_written_is_made_of_tokens_only() {
-    let written = Extension::new("a")
-        .and_then(|extension| extension.with_flag("b"))
-        .and_then(|extension| extension.with_value("c", "10"))
-        .unwrap();
+    let written = Extension::new("a").with_flag("b").with_value("c", 10);
     assert_eq!(written.to_string(), "a; b; c=10");
     assert_eq!(written.name(), "a");
     let params: Vec<_> = written.params().collect();
     assert_eq!(params, [("b", None), ("c", Some("10"))]);
     for bad in ["", " ", "a b", "a\r\nb", "a;", "\u{e9}", "\"a\""] {
-        let a = || Extension::new("a").unwrap();
-        assert_eq!(Extension::new(bad), Err(GrammarError::Name));
-        assert_eq!(a().with_flag(bad), Err(GrammarError::ParameterName));
-        assert_eq!(a().with_value(bad, "1"), Err(GrammarError::ParameterName));
-        assert_eq!(a().with_value("b", bad), Err(GrammarError::ParameterValue));
+        let a = || Extension::new("a");
+        assert_eq!(Extension::try_new(bad), Err(GrammarError::Name));
+        assert_eq!(a().try_with_flag(bad), Err(GrammarError::ParameterName));
+        let name = a().try_with_value(bad, "1");
+        assert_eq!(name, Err(GrammarError::ParameterName));
+        let value = a().try_with_value("b", bad);
+        assert_eq!(value, Err(GrammarError::ParameterValue));
+        assert!(std::panic::catch_unwind(|| Extension::new(bad)).is_err());
+        assert!(std::panic::catch_unwind(|| a().with_flag(bad)).is_err());
+        assert!(std::panic::catch_unwind(|| a().with_value("b", bad)).is_err());
     }
 }
 

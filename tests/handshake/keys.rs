@@ -107,11 +107,11 @@ fn c5_each_of_a_hundred_thousand_frames_of_every_kind_has_its_own_fresh_key() {
         connection.send("", &mut out).unwrap();
         connection.send(&[0; 7], &mut out).unwrap();
         connection.send(&long, &mut out).unwrap();
-        connection.send_fragment("a", false, &mut out).unwrap();
+        connection.send_fragment("a", &mut out).unwrap();
         connection.send_ping(b"ping", &mut out).unwrap();
-        connection.send_fragment("", false, &mut out).unwrap();
+        connection.send_fragment("", &mut out).unwrap();
         connection.send_pong(b"", &mut out).unwrap();
-        connection.send_fragment("b", true, &mut out).unwrap();
+        connection.send_last_fragment("b", &mut out).unwrap();
         // Ten pongs in answer to pings.
         let pings = frame(9, b"pp", None).repeat(10);
         messages(&mut connection, &[pings], &mut out).unwrap();
@@ -201,9 +201,14 @@ fn c5_a_header_to_be_sent_alone_has_a_fresh_key() {
     let mut connection = connected(&source, &config());
     source.take_log();
     for _ in 0..100 {
-        let header = connection.send_header(MessageKind::Binary, 5).unwrap();
+        let mut out = Vec::new();
+        let mut payload = connection
+            .send_header(MessageKind::Binary, 5, &mut out)
+            .unwrap();
+        payload.mask(&mut [0; 5]);
+        drop(payload);
         let log = source.take_log();
-        assert_eq!(log, [header.masking_key.unwrap().to_vec()]);
+        assert_eq!(log, [out[2..].to_vec()]);
     }
 }
 
@@ -237,7 +242,7 @@ fn c5_nothing_is_drawn_for_what_is_not_sent() {
     source.take_log();
     let mut out = Vec::new();
     assert!(connection.send_ping(&[0; 126], &mut out).is_err());
-    connection.send_fragment("a", false, &mut out).unwrap();
+    connection.send_fragment("a", &mut out).unwrap();
     assert_eq!(source.take_log().len(), 1);
     assert!(connection.send("b", &mut out).is_err());
     assert!(

@@ -12,9 +12,9 @@ use harness::net::{
 };
 use harness::sansio::{BINARY, CLOSE, CONTINUATION, PING, TEXT, close_payload};
 use sockeye::proto::Message;
-use sockeye::server::{
-    ConnectionId, End, HandleError, Handler, Overflow, Sent, Server, Socket, SubscribeError,
-};
+use sockeye::server::socket::Overflow;
+use sockeye::server::topics::SubscribeError;
+use sockeye::server::{ConnectionId, End, HandleError, Handler, Sent, Server, Socket};
 
 /// What both kernels' socket buffers hold at most, by far.
 const LARGE: usize = 32 << 20;
@@ -374,11 +374,11 @@ fn what_others_send_waits_for_the_end_of_a_fragmented_message() {
         }
         Some("last") => {
             assert_eq!(socket.send("between"), Sent::Dropped);
-            assert_eq!(socket.send_fragment("last", true), Ok(Sent::Sent));
+            assert_eq!(socket.send_last_fragment("last"), Ok(Sent::Sent));
             let _ = socket.send("behind");
         }
         Some(text) => {
-            assert_eq!(socket.send_fragment(text, false), Ok(Sent::Sent));
+            assert_eq!(socket.send_fragment(text), Ok(Sent::Sent));
         }
         None => {}
     });
@@ -422,8 +422,8 @@ fn what_others_send_waits_for_the_end_of_a_fragmented_message() {
 #[test]
 fn what_waits_for_a_fragmented_message_that_never_ends_is_counted_as_dropped() {
     let probe = Probe::new(|socket, _, _| {
-        let _ = socket.send_fragment("first", false);
-        let _ = socket.send_fragment(&*socket.id().to_u64().to_string(), false);
+        let _ = socket.send_fragment("first");
+        let _ = socket.send_fragment(&*socket.id().to_u64().to_string());
     });
     let (server, watch) = serve_with(|it| it.config(patient()), probe);
     let mut peer = server.open();

@@ -9,7 +9,7 @@ use std::thread;
 
 use harness::handshake::upgrade;
 use harness::net::{Peer, Probe, Running, patient, serve};
-use sockeye::server::ErrorCause;
+use sockeye::server::observe::ErrorCause;
 
 const ROLE: &str = "SOCKEYE_TEST_CHILD";
 const DESCRIPTORS: usize = 64;

@@ -11,7 +11,8 @@ use harness::handshake::{plain, upgrade};
 use harness::net::{GUARD, Peer, Probe, Running, config, masked_frame, patient};
 use harness::sansio::{CLOSE, PING, TEXT, close_payload, frame};
 use sockeye::proto::{CloseCode, Config, Message};
-use sockeye::server::{Builder, Deferred, End, Handler, HttpResponse, Route, Server, Socket};
+use sockeye::server::route::Deferred;
+use sockeye::server::{Builder, End, Handler, HttpResponse, Route, Server, Socket};
 
 const SHORT: Duration = Duration::from_millis(100);
 

@@ -9,7 +9,8 @@ use harness::handshake::upgrade;
 use harness::net::{GUARD, Peer, Running, config};
 use harness::sansio::{BINARY, CLOSE, TEXT, close_payload};
 use sockeye::proto::{CloseCode, Message};
-use sockeye::server::{ConnectionStats, End, ErrorCause, Handler, Observer, Server, Socket};
+use sockeye::server::observe::{ConnectionStats, ErrorCause, Observer};
+use sockeye::server::{End, Handler, Server, Socket};
 
 /// Who was told what.
 type Told = (&'static str, Option<ErrorCause>, CloseCode);

@@ -9,19 +9,21 @@ use harness::net::{
 };
 use harness::sansio::{CLOSE, CONTINUATION, TEXT, close_payload};
 use sockeye::proto::{CloseCode, Delivery};
-use sockeye::server::{Builder, Excess, HandshakeFailure, Rate, RateLimit, Route, Server};
+use sockeye::server::limits::{Rate, RateLimit, RateLimitAction};
+use sockeye::server::observe::HandshakeFailure;
+use sockeye::server::{Builder, Route, Server};
 
 /// So many messages at once, and then none for the time of a test.
-fn burst(count: u32, excess: Excess) -> RateLimit {
+fn burst(count: u32, action: RateLimitAction) -> RateLimit {
     RateLimit {
         messages: Some(Rate::per_hour(1).burst(count)),
-        excess,
+        action,
         ..RateLimit::default()
     }
 }
 
-fn close_4029() -> Excess {
-    Excess::Close(CloseCode(4029), "slow down".into())
+fn close_4029() -> RateLimitAction {
+    RateLimitAction::Close(CloseCode(4029), "slow down".into())
 }
 
 fn echo(change: impl FnOnce(Builder) -> Builder) -> (Running, Watch) {
@@ -39,7 +41,7 @@ fn status(server: &Running, request: &harness::handshake::Text) -> u16 {
 
 #[test]
 fn a_message_over_the_rate_is_dropped_and_the_next_connection_has_its_own() {
-    let (server, _) = echo(|it| it.rate_limit(burst(2, Excess::Drop)));
+    let (server, _) = echo(|it| it.rate_limit(burst(2, RateLimitAction::Drop)));
     for _ in 0..2 {
         let mut peer = server.open();
         for text in ["one", "two"] {
@@ -55,7 +57,8 @@ fn a_message_over_the_rate_is_dropped_and_the_next_connection_has_its_own() {
 
 #[test]
 fn a_message_over_the_rate_is_answered_with_the_limits_text() {
-    let (server, watch) = echo(|it| it.rate_limit(burst(1, Excess::Reply("slow down".into()))));
+    let (server, watch) =
+        echo(|it| it.rate_limit(burst(1, RateLimitAction::Reply("slow down".into()))));
     let mut peer = server.open();
     assert_eq!(peer.ask("one"), "one");
     assert_eq!(peer.ask("two"), "slow down");
@@ -67,7 +70,7 @@ fn a_message_over_the_rate_is_answered_with_the_limits_text() {
 /// One that sends and never reads must not fill the memory with what it is told for it.
 #[test]
 fn the_limits_text_is_bounded_by_what_may_wait() {
-    let reply = Excess::Reply("slow down".into());
+    let reply = RateLimitAction::Reply("slow down".into());
     let (server, _) = echo(|it| it.rate_limit(burst(1, reply)).max_backpressure(5));
     let mut peer = server.open();
     assert_eq!(peer.ask("one"), "one");
@@ -98,7 +101,7 @@ fn a_pause_for_the_rate_delivers_everything_in_order_and_others_are_not_held() {
     const COUNT: usize = 8;
     let limit = RateLimit {
         messages: Some(Rate::per_second(10).burst(2)),
-        excess: Excess::Pause,
+        action: RateLimitAction::Pause,
         ..RateLimit::default()
     };
     let (server, _) = echo(|it| it.rate_limit(limit));
@@ -118,7 +121,7 @@ fn a_pause_for_the_rate_delivers_everything_in_order_and_others_are_not_held() {
 fn bytes_are_limited_as_messages_are() {
     let limit = RateLimit {
         bytes: Some(Rate::per_hour(1).burst(10)),
-        excess: Excess::Drop,
+        action: RateLimitAction::Drop,
         ..RateLimit::default()
     };
     let (server, _) = echo(|it| it.rate_limit(limit));
@@ -140,7 +143,7 @@ fn of_a_streamed_message_over_the_rate_no_piece_is_told() {
     let (tell, pieces) = std::sync::mpsc::channel();
     let builder = Server::builder()
         .config(streamed)
-        .rate_limit(burst(1, Excess::Drop))
+        .rate_limit(burst(1, RateLimitAction::Drop))
         .route("/chat", Pieces(tell));
     let server = Running::start(builder);
     let mut peer = server.open();
@@ -178,7 +181,7 @@ fn the_connections_of_one_address_share_a_limit_over_all_workers() {
     let workers = std::num::NonZeroUsize::new(2).unwrap();
     let (server, _) = echo(|it| {
         it.workers(workers)
-            .rate_limit_by_address(burst(3, Excess::Reply("too much".into())))
+            .rate_limit_by_address(burst(3, RateLimitAction::Reply("too much".into())))
     });
     let mut peers = [server.open(), server.open()];
     for (at, answer) in [
@@ -195,7 +198,7 @@ fn the_connections_of_one_address_share_a_limit_over_all_workers() {
 
 #[test]
 fn the_connections_of_one_key_share_a_limit_and_without_a_key_there_is_none() {
-    let limit = burst(1, Excess::Reply("too much".into()));
+    let limit = burst(1, RateLimitAction::Reply("too much".into()));
     let (server, _) = echo(|it| {
         it.rate_limit_by_key(limit, |request| {
             request.query_param("user").map(|it| it.into_owned())
@@ -290,7 +293,7 @@ fn a_connection_is_closed_with_1001_at_the_end_of_its_lifetime() {
 fn a_routes_own_limits_stand_before_the_servers() {
     let builder = Server::builder()
         .config(patient())
-        .rate_limit(burst(1, Excess::Reply("server".into())))
+        .rate_limit(burst(1, RateLimitAction::Reply("server".into())))
         .route("/plain", Probe::echo().0)
         .add_route(Route::new("/chat", Probe::echo().0).rate_limit(burst(2, close_4029())));
     let server = Running::start(builder);

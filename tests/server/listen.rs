@@ -109,7 +109,7 @@ fn threads_that_use_the_handle_of_a_server_that_stops_are_told_and_never_wait() 
     let (mut server, _) = serve(patient(), Probe::echo());
     let peer = server.open();
     let (tell, ids) = channel();
-    let list = move |all: Vec<sockeye::server::ConnectionStats>| drop(tell.send(all));
+    let list = move |all: Vec<sockeye::server::observe::ConnectionStats>| drop(tell.send(all));
     server.handle().connections(list).unwrap();
     let id = ids.iter().flatten().next().expect("its id").id;
     let threads: Vec<_> = (0..4)

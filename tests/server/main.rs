@@ -11,6 +11,7 @@ mod ends;
 mod errors;
 mod flow;
 mod http;
+mod idle_memory;
 mod limits;
 mod listen;
 #[cfg(unix)]

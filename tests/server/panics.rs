@@ -9,10 +9,15 @@ use harness::handshake::{plain, upgrade};
 use harness::net::{GUARD, How, Peer, Probe, Running, config, patient, serve_with};
 use harness::sansio::{CLOSE, PING, PONG, TEXT, close_payload};
 use sockeye::proto::{Delivery, Message, MessagePiece};
+use sockeye::server::handler::Cause;
+use sockeye::server::limits::RateLimit;
+use sockeye::server::observe::{ConnectionStats, Observer};
+use sockeye::server::route::{Accepted, Deferred};
+use sockeye::server::topics::{
+    Member, Presence, PresenceChange, PresenceError, SubscribeError, TopicOptions,
+};
 use sockeye::server::{
-    Accepted, Builder, Cause, ConnectionStats, Deferred, End, Handler, HttpResponse, Member,
-    Observer, Presence, PresenceChange, PresenceError, RateLimit, Reject, Request, Route, Server,
-    Socket, SubscribeError, TopicOptions,
+    Builder, End, Handler, HttpResponse, Reject, Request, Route, Server, Socket,
 };
 
 /// Unwinds as a panic does, without its message in the test's output.
@@ -58,7 +63,7 @@ impl Handler for Panics {
             "on_message" => {
                 // What the call did before is whole.
                 socket.subscribe("topic").unwrap();
-                socket.join("topic", "ann", "", |_| None).unwrap();
+                socket.join_presence("topic", "ann", "", |_| None).unwrap();
                 let _ = socket.send("before the panic");
                 // So that on_drain is owed, which must not follow.
                 let _ = socket.send(&vec![0; LIMIT]);
@@ -184,7 +189,7 @@ fn a_panic_in_a_method_closes_its_connection_with_1011_and_no_other() {
     }
     // Subscriptions and presence of the panicked are freed.
     assert_eq!(server.handle().topics(), []);
-    assert!(server.handle().members("topic").is_empty());
+    assert!(server.handle().presence_members("topic").is_empty());
     other.close();
     assert_eq!(ends.recv_timeout(GUARD), Ok(("echo", Cause::Peer, 1000)));
     drop(server);
@@ -291,8 +296,8 @@ impl Presence for NoExit {
 #[test]
 fn a_panic_of_the_presence_store_as_a_connection_ends_is_the_connections_own() {
     let probe = Probe::new(|socket, message, _| {
-        let _ = socket.join("one", "user", "", |_| None);
-        let _ = socket.join("two", "user", "", |_| None);
+        let _ = socket.join_presence("one", "user", "", |_| None);
+        let _ = socket.join_presence("two", "user", "", |_| None);
         let _ = socket.subscribe("topic");
         socket.send(message);
     });
@@ -363,7 +368,7 @@ impl Observer for Panicking {
         panic();
     }
 
-    fn handshake_failed(&self, _: &sockeye::server::FailedHandshake<'_>) {
+    fn handshake_failed(&self, _: &sockeye::server::observe::FailedHandshake<'_>) {
         panic();
     }
 }

@@ -7,10 +7,10 @@ use std::sync::mpsc::channel;
 
 use harness::handshake::{Answer, Text, plain, upgrade};
 use harness::net::{GUARD, Observed, Peer, Probe, Running, config, observing, patient};
-use sockeye::server::{
-    Builder, Excess, ForwardedHeader, HandshakeFailure, HttpResponse, Rate, RateLimit, Reject,
-    Request, Server, TrustedProxies,
-};
+use sockeye::server::limits::{Rate, RateLimit, RateLimitAction};
+use sockeye::server::observe::HandshakeFailure;
+use sockeye::server::proxy::{ForwardedHeader, TrustedProxies};
+use sockeye::server::{Builder, HttpResponse, Reject, Request, Server};
 
 /// Who is not let in.
 const BANNED: &str = "192.0.2.66";
@@ -117,7 +117,7 @@ fn a_client_behind_an_ordinary_proxy_cannot_choose_its_address_by_the_other_head
 /// The clients of the connections that are open, as the server lists them.
 fn listed(server: &Running) -> Vec<String> {
     let (tell, told) = channel();
-    let list = move |all: Vec<sockeye::server::ConnectionStats>| drop(tell.send(all));
+    let list = move |all: Vec<sockeye::server::observe::ConnectionStats>| drop(tell.send(all));
     server.handle().connections(list).unwrap();
     let lists = told.into_iter();
     lists.flatten().map(|it| it.client_ip.to_string()).collect()
@@ -147,7 +147,7 @@ fn the_headers_of_a_peer_that_is_not_trusted_are_ignored() {
 fn limits_by_address_count_the_client_and_not_its_proxy() {
     let one = RateLimit {
         messages: Some(Rate::per_hour(1).burst(2)),
-        excess: Excess::Reply("enough".into()),
+        action: RateLimitAction::Reply("enough".into()),
         ..RateLimit::default()
     };
     let server = serve(|it| {

@@ -8,10 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use harness::handshake::upgrade;
 use harness::net::{GUARD, Peer, Probe, Running, config, patient};
-use sockeye::server::{
-    Builder, FailedHandshake, HandshakeFailure, HttpResponse, Observer, Reject, Request, Server,
-    TrustedProxies,
-};
+use sockeye::server::observe::{FailedHandshake, HandshakeFailure, Observer};
+use sockeye::server::proxy::TrustedProxies;
+use sockeye::server::{Builder, HttpResponse, Reject, Request, Server};
 
 /// A failure as it was told.
 #[derive(Debug, PartialEq)]

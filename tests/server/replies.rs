@@ -8,7 +8,9 @@ use std::sync::mpsc::{Receiver, channel};
 use harness::handshake::{Answer, Text, plain, upgrade};
 use harness::net::{GUARD, Peer, Probe, Running, config, patient};
 use sockeye::proto::Config;
-use sockeye::server::{HandshakeFailure, HttpResponse, Reply, Server};
+use sockeye::server::http::Reply;
+use sockeye::server::observe::HandshakeFailure;
+use sockeye::server::{HttpResponse, Server};
 
 /// A request that waits for its answer.
 struct Asked {

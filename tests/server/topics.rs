@@ -6,10 +6,8 @@ use std::thread;
 
 use harness::net::{Peer, Running, observing, patient, wait_for_ends};
 use sockeye::proto::Message;
-use sockeye::server::{
-    Builder, ConnectionId, End, HandleError, Handler, PresenceChange, Server, Socket,
-    SubscribeError, TopicLimits, TopicOptions,
-};
+use sockeye::server::topics::{PresenceChange, SubscribeError, TopicLimits, TopicOptions};
+use sockeye::server::{Builder, ConnectionId, End, HandleError, Handler, Server, Socket};
 
 /// Does what it is told by text messages, answers each with what came of it, and sends what it
 /// is told of subscriptions.
@@ -21,7 +19,7 @@ impl Handler for Verbs {
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
         let text = message.as_text().expect("text").to_owned();
         let words: Vec<&str> = text.splitn(3, ' ').collect();
-        let counts = |it: sockeye::server::Published| {
+        let counts = |it: sockeye::server::topics::Published| {
             format!("{}/{}/{}", it.sent + it.waiting, it.queued, it.dropped)
         };
         let answer = match *words {
@@ -35,11 +33,11 @@ impl Handler for Verbs {
                 socket.publish_to_all(topic, text);
                 "last".into()
             }
-            ["join", topic, user] => match socket.join(topic, user, "data", |_| None) {
+            ["join", topic, user] => match socket.join_presence(topic, user, "data", |_| None) {
                 Ok(change) => name(&change).into(),
                 Err(error) => format!("{error:?}"),
             },
-            ["leave", topic] => name(&socket.leave(topic, |_| None)).into(),
+            ["leave", topic] => name(&socket.leave_presence(topic, |_| None)).into(),
             ["id"] => socket.id().to_u64().to_string(),
             _ => panic!("{text:?}"),
         };
@@ -61,7 +59,7 @@ impl Handler for Verbs {
 
     /// What the close of a presence's last member announces, as applications do.
     fn on_close(&self, socket: &mut Socket<'_, ()>, _: &End) {
-        socket.leave("announced", |change| match change {
+        socket.leave_presence("announced", |change| match change {
             PresenceChange::Left(member) => Some(format!("{} left", member.user).into()),
             _ => None,
         });
@@ -392,7 +390,7 @@ fn a_user_is_present_from_the_first_join_to_the_last_leave() {
     assert_eq!(bob.ask("join room bob"), "joined");
     assert_eq!(bob.ask("join room eve"), "OtherUser");
     let users = || -> Vec<String> {
-        let members = handle.members("room").into_iter();
+        let members = handle.presence_members("room").into_iter();
         members.map(|it| it.user.to_string()).collect()
     };
     assert_eq!(users(), ["ann", "bob"]);
@@ -418,7 +416,7 @@ fn a_handler_announces_in_on_close_that_a_user_left() {
     phone.close();
     assert_eq!(bob.hear(), "ann left");
     bob.settle();
-    assert!(server.handle().members("announced").is_empty());
+    assert!(server.handle().presence_members("announced").is_empty());
 }
 
 /// D13: what a disconnect leaves behind is nothing.
@@ -455,7 +453,7 @@ fn the_subscriptions_of_a_thousand_connections_are_freed_when_they_end() {
             (stats.topics, stats.subscriptions, stats.connections),
             (0, 0, 0)
         );
-        assert!(server.handle().members("room").is_empty());
+        assert!(server.handle().presence_members("room").is_empty());
     }
     assert_eq!(
         server.handle().stats().connections_opened,

@@ -16,9 +16,9 @@ use harness::net::{
 };
 use harness::sansio::{CLOSE, TEXT, close_payload};
 use sockeye::proto::{CloseCode, Config};
-use sockeye::server::{
-    Accepted, ConnectionId, Deferred, Handle, HandleError, HandshakeFailure, Reject, Route, Server,
-};
+use sockeye::server::observe::HandshakeFailure;
+use sockeye::server::route::{Accepted, Deferred};
+use sockeye::server::{ConnectionId, Handle, HandleError, Reject, Route, Server};
 
 fn many(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
@@ -149,11 +149,11 @@ fn a_handler_asks_the_handle_everything_and_goes_on() {
         let handle = socket.handle();
         let id = socket.id();
         socket.subscribe("topic").unwrap();
-        socket.join("topic", "ann", "", |_| None).unwrap();
+        socket.join_presence("topic", "ann", "", |_| None).unwrap();
         assert_eq!(handle.subscriber_count("topic"), 1);
         assert_eq!(handle.subscribers("topic"), [id]);
         assert_eq!(handle.topics(), [("topic".into(), 1)]);
-        assert_eq!(handle.members("topic").len(), 1);
+        assert_eq!(handle.presence_members("topic").len(), 1);
         assert!(handle.history("topic", 10).is_empty());
         assert_eq!(handle.stats().connections, 1);
         assert_eq!(handle.connection_count(), 1);

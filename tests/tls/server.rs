@@ -17,9 +17,11 @@ use harness::net::{
 };
 use harness::sansio::{BINARY, CLOSE, TEXT, close_payload};
 use harness::tls::{Authority, TlsPeer, VERSIONS, connect, over, server};
-use sockeye::server::{
-    Builder, HandshakeFailure, HttpResponse, Overflow, Request, Sent, TrustedProxies, tls_from_pem,
-};
+use sockeye::server::listen::tls_from_pem;
+use sockeye::server::observe::HandshakeFailure;
+use sockeye::server::proxy::TrustedProxies;
+use sockeye::server::socket::Overflow;
+use sockeye::server::{Builder, HttpResponse, Request, Sent};
 
 const SHORT: Duration = Duration::from_millis(200);
 

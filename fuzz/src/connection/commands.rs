@@ -51,16 +51,18 @@ impl Model {
     /// The header by the core, the payload by hand.
     fn send_header(&mut self, kind: MessageKind, length: usize) {
         let mut bytes = content(kind, length);
-        let header = match self.connection.send_header(kind, length as u64) {
-            Ok(header) => header,
-            Err(error) => return self.sent(Err(error), kind, &bytes, &[]),
-        };
-        let mut out = header.encode().as_bytes().to_vec();
-        let FrameHeader { masking_key, .. } = header;
-        assert_eq!(masking_key.is_some(), self.setup.role == Role::Client);
-        let plain = bytes.clone();
-        if let Some(key) = masking_key {
-            mask(&mut bytes, key, 0);
+        let (plain, mut out) = (bytes.clone(), Vec::new());
+        match self.connection.send_header(kind, length as u64, &mut out) {
+            Ok(mut payload) => {
+                let (head, tail) = bytes.split_at_mut(length / 3);
+                payload.mask(head);
+                match self.setup.role {
+                    Role::Server => payload.pass(tail),
+                    Role::Client => payload.mask(tail),
+                }
+                assert_eq!(payload.left(), 0);
+            }
+            Err(error) => return self.sent(Err(error), kind, &bytes, &out),
         }
         out.extend(bytes);
         let frames = self.written(&out, false);
@@ -75,9 +77,11 @@ impl Model {
     fn send_fragment(&mut self, kind: MessageKind, length: usize, fin: bool) {
         let bytes = content(kind, length);
         let mut out = Vec::new();
-        let answer = self
-            .connection
-            .send_fragment(message(kind, &bytes), fin, &mut out);
+        let fragment = message(kind, &bytes);
+        let answer = match fin {
+            false => self.connection.send_fragment(fragment, &mut out),
+            true => self.connection.send_last_fragment(fragment, &mut out),
+        };
         let frames = self.written(&out, self.sending.is_some());
         let misuse = if self.phase != Phase::Open {
             Some(Misuse::Closed)
@@ -241,10 +245,9 @@ impl Model {
             }
             8 => self.handle_eof(),
             9 => {
-                self.connection.lend(Vec::with_capacity(length));
+                self.scratch.put(Vec::with_capacity(length));
                 if b & 1 == 1 {
-                    let buffer = self.connection.reclaim();
-                    assert!(buffer.capacity() >= length || self.phase != Phase::Open);
+                    assert!(self.scratch.take().capacity() >= length);
                 }
             }
             10 => self.send_header(kind, length),

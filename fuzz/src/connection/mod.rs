@@ -15,8 +15,8 @@ use std::time::Duration;
 use arbitrary::Unstructured;
 use sockeye::error::{Fault, Misuse, ProtocolError};
 use sockeye::proto::{
-    CloseCode, Closed, Connection, Delivery, Event, FrameHeader, Input, MAX_CONTROL_PAYLOAD,
-    MAX_REASON_LENGTH, Message, MessageKind, MessagePiece, MessageRef, Role, Teardown, mask,
+    CloseCode, Closed, Connection, Delivery, Event, Input, MAX_CONTROL_PAYLOAD, MAX_REASON_LENGTH,
+    Message, MessageKind, MessagePiece, MessageRef, Role, Scratch, Teardown,
 };
 
 use crate::wire::{self, Frame, Rules};
@@ -51,6 +51,7 @@ enum Phase {
 struct Model {
     setup: Setup,
     connection: Connection,
+    scratch: Scratch,
     now: Duration,
     phase: Phase,
     /// The kind of the fragmented message being sent.
@@ -79,6 +80,7 @@ impl Model {
         let model = Self {
             setup: setup.clone(),
             connection: setup.connect(),
+            scratch: Scratch::new(),
             now: Duration::from_secs(1),
             phase: Phase::Open,
             sending: None,

@@ -47,7 +47,7 @@ impl Model {
     /// Puts up to `most` bytes of the front of `piece` where the connection has space for them;
     /// `recv` has to follow, at some time.
     pub(super) fn fill(&mut self, piece: &mut Vec<u8>, most: usize) -> usize {
-        let Some(space) = self.connection.space() else {
+        let Some(mut space) = self.connection.space() else {
             return 0;
         };
         assert_eq!(self.phase, Phase::Open);
@@ -56,7 +56,7 @@ impl Model {
         assert!(!space.is_empty() && space.len() <= self.given);
         let count = space.len().min(piece.len()).min(most);
         space[..count].copy_from_slice(&piece[..count]);
-        self.connection.filled(count);
+        assert_eq!(space.filled(count), 0);
         self.given += count;
         piece.drain(..count);
         self.check();
@@ -69,7 +69,8 @@ impl Model {
         let mut input = Input::new(&mut piece);
         loop {
             let mut out = Vec::new();
-            let answer = self.connection.recv(&mut input, &mut out, self.now);
+            let scratch = &mut self.scratch;
+            let answer = (self.connection).recv_with(&mut input, scratch, &mut out, self.now);
             let frames = self.written(&out, false);
             match (self.phase, &answer) {
                 (Phase::Open, _) => {}
@@ -146,7 +147,7 @@ impl Model {
                 assert!(!whole && frames.is_empty());
                 self.piece(&piece, limit);
                 if react && self.setup.reaction % 2 == 1 {
-                    self.connection.recycle(piece.into_payload());
+                    self.scratch.recycle(piece.into_payload());
                 }
             }
             Event::Ping(payload) => {
@@ -231,12 +232,12 @@ impl Model {
                 Ok(Some(frame)) => {
                     assert!(out.is_empty());
                     self.sent(Ok(()), kind, &bytes, frame.as_bytes());
-                    self.connection.recycle(frame.into_payload());
+                    self.scratch.recycle(frame.into_payload());
                 }
                 Ok(None) => self.sent(Ok(()), kind, &bytes, &out),
                 Err(error) => self.sent(Err(error), kind, &bytes, &out),
             },
-            3 => self.connection.recycle(message.into_payload()),
+            3 => self.scratch.recycle(message.into_payload()),
             4 => match message.into_text() {
                 Ok(text) => assert_eq!((kind, text.as_bytes()), (MessageKind::Text, &*bytes)),
                 Err(message) => {

@@ -3,11 +3,12 @@
 //! [`recv`](Connection::recv) is in `recv.rs`, what sends in `send.rs`. Here are the states, the
 //! clock and the end. Bytes, sockets and waiting are the caller's.
 
+mod outgoing;
 mod recv;
+mod scratch;
 mod send;
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -19,10 +20,15 @@ use super::decoder::FrameDecoder;
 use super::extension::PerMessage;
 use super::frame::{Opcode, Role, Rsv};
 use super::message::{Message, MessageKind, MessagePiece, Payload};
+use super::negotiated::Negotiated;
 use super::random::RandomSource;
-use super::timer::{Instant, Progress, Timer, Timers};
+use super::timer::{Progress, Timer, Timers};
+use super::timestamp::Timestamp;
 use crate::error::{Fault, LimitError};
+use crate::proto::sync::Arc;
 
+pub use outgoing::OutgoingPayload;
+pub use scratch::{Scratch, Space};
 pub use send::Frame;
 
 /// What [`Connection::recv`] reports. It borrows the caller's buffer, never the connection.
@@ -73,7 +79,7 @@ enum State {
 /// Four kinds of method:
 /// - inputs: [`recv`](Self::recv), [`handle_eof`](Self::handle_eof),
 ///   [`handle_timeout`](Self::handle_timeout), [`pause`](Self::pause),
-///   [`recycle`](Self::recycle);
+///   [`space`](Self::space);
 /// - commands: `send*`, [`close`](Self::close);
 /// - outputs: bytes are appended to the `out` that inputs and commands are given;
 ///   [`poll_timeout`](Self::poll_timeout) says when to call `handle_timeout`, and
@@ -83,7 +89,46 @@ enum State {
 /// After each input or command, in this order: write `out`, look at `teardown`, set the timer to
 /// `poll_timeout`.
 ///
-/// `now` is always the time since one fixed origin of the caller's choice.
+/// # Who bounds `out`
+///
+/// The caller does. The core appends, and never waits. A command appends what it sends. `recv`
+/// returns after each ping that it has answered, so one call appends a pong or a Close at the most,
+/// 131 bytes; only after this endpoint's own Close it goes on, and then appends no more than three
+/// bytes for each that it is given. So look at `out` between two calls, and where too much waits to
+/// be written, stop: keep what the [`Input`](super::Input) has not consumed, read no further and say
+/// so by [`pause`](Self::pause). A peer that sends pings and takes no pongs is then held up by its
+/// own transport.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use sockeye::proto::{Config, Connection, Input};
+///
+/// const MOST: usize = 64 * 1024; // bytes that may wait to be written
+///
+/// # let now = Duration::ZERO;
+/// # let random = |key: &mut [u8]| key.fill(1);
+/// # let mut peer = Connection::client(Arc::new(Config::default()), Box::new(random), now);
+/// # let mut received = Vec::new();
+/// # for _ in 0..10_000 { peer.send_ping(b"forever", &mut received)?; }
+/// let mut connection = Connection::server(Arc::new(Config::default()), now);
+/// let (mut out, mut consumed) = (Vec::new(), 0);
+/// while consumed < received.len() {
+///     let mut input = Input::new(&mut received[consumed..]);
+///     while out.len() <= MOST && connection.recv(&mut input, &mut out, now)?.is_some() {}
+///     consumed += input.consumed();
+///     if out.len() > MOST {
+///         connection.pause(true, now);
+///         // Wait until the transport takes some of it.
+///         out.clear();
+///         connection.pause(false, now);
+///     }
+/// }
+/// assert!(out.capacity() < 3 * MOST);
+/// # Ok::<(), sockeye::Error>(())
+/// ```
+///
+/// `now` is always the time since one fixed origin of the caller's choice, a [`Duration`] or a
+/// [`Timestamp`].
 pub struct Connection {
     config: Arc<Config>,
     /// What has begun to arrive; None while nothing has, so that an idle connection is small.
@@ -136,22 +181,13 @@ impl Receiving {
     /// A piece of a frame arrived, of so many bytes of data, and perhaps `ended` what was
     /// incomplete. For what arrives whole there is nothing to do.
     #[inline]
-    fn progress(&mut self, bytes: usize, ended: bool, config: &Config, now: Duration) {
+    fn progress(&mut self, bytes: usize, ended: bool, config: &Config, now: Timestamp) {
         match &mut self.incomplete {
             None => {}
             Some(_) if ended => self.incomplete = None,
             Some(progress) => progress.add(bytes, config, now),
         }
     }
-}
-
-/// What a caller with many connections keeps for the one that receives, so that a message of
-/// several reads costs no memory of its own.
-#[derive(Default)]
-pub(crate) struct Spare {
-    /// To assemble a message in.
-    pub(crate) buffer: Vec<u8>,
-    receiving: Option<Box<Receiving>>,
 }
 
 #[derive(Default)]
@@ -174,18 +210,51 @@ struct Ending {
 }
 
 impl Connection {
-    /// The server's end of a connection whose opening handshake was done elsewhere.
-    /// [`ServerHandshake::accept`](super::ServerHandshake::accept) does it here.
+    /// The server's end of a connection whose opening handshake was done elsewhere, and agreed on
+    /// no subprotocol and no extension. [`ServerHandshake`](super::ServerHandshake) does it here.
     #[must_use]
-    pub fn server(config: Arc<Config>, now: Duration) -> Self {
-        Self::new(config, None, None, None, now)
+    pub fn server(config: Arc<Config>, now: impl Into<Timestamp>) -> Self {
+        Self::server_with(config, Negotiated::default(), now)
     }
 
-    /// The client's end of a connection whose opening handshake was done elsewhere.
-    /// [`ClientHandshake`](super::ClientHandshake) does it here.
+    /// As [`server`](Self::server), with what the opening handshake agreed on.
     #[must_use]
-    pub fn client(config: Arc<Config>, random: Box<dyn RandomSource>, now: Duration) -> Self {
-        Self::new(config, Some(random), None, None, now)
+    pub fn server_with(
+        config: Arc<Config>,
+        negotiated: Negotiated,
+        now: impl Into<Timestamp>,
+    ) -> Self {
+        let Negotiated {
+            subprotocol,
+            extension,
+        } = negotiated;
+        Self::new(config, None, extension, subprotocol, now)
+    }
+
+    /// The client's end of a connection whose opening handshake was done elsewhere, and agreed on
+    /// no subprotocol and no extension. [`ClientHandshake`](super::ClientHandshake) does it here.
+    #[must_use]
+    pub fn client(
+        config: Arc<Config>,
+        random: Box<dyn RandomSource>,
+        now: impl Into<Timestamp>,
+    ) -> Self {
+        Self::client_with(config, random, Negotiated::default(), now)
+    }
+
+    /// As [`client`](Self::client), with what the opening handshake agreed on.
+    #[must_use]
+    pub fn client_with(
+        config: Arc<Config>,
+        random: Box<dyn RandomSource>,
+        negotiated: Negotiated,
+        now: impl Into<Timestamp>,
+    ) -> Self {
+        let Negotiated {
+            subprotocol,
+            extension,
+        } = negotiated;
+        Self::new(config, Some(random), extension, subprotocol, now)
     }
 
     pub(super) fn new(
@@ -193,7 +262,7 @@ impl Connection {
         random: Option<Box<dyn RandomSource>>,
         extension: Option<PerMessage>,
         subprotocol: Option<Box<str>>,
-        now: Duration,
+        now: impl Into<Timestamp>,
     ) -> Self {
         let role = match random {
             Some(_) => Role::Client,
@@ -211,7 +280,7 @@ impl Connection {
             config,
             receiving: None,
             rare: (!usual).then(|| Box::new(rare)),
-            timers: Timers::new(now),
+            timers: Timers::new(now.into()),
             state: State::Open,
             role,
             rsv,
@@ -244,9 +313,10 @@ impl Connection {
         self.timers.round_trip()
     }
 
-    /// When bytes of a data frame last arrived, or its time began.
-    #[cfg(feature = "server")]
-    pub(crate) fn data_received(&self) -> Instant {
+    /// When bytes of a data frame last arrived; where none has, or none since a
+    /// [pause](Self::pause), when the connection was made or the pause ended.
+    #[must_use]
+    pub fn last_data(&self) -> Timestamp {
         self.timers.data_received()
     }
 
@@ -258,11 +328,26 @@ impl Connection {
         matches!(self.state, State::Open | State::Failing)
     }
 
-    /// Whether no deadline can come earlier than it was: nothing has begun to arrive or to end.
-    #[cfg(feature = "server")]
+    /// Whether nothing has begun to arrive: no frame and no message is incomplete. Where all input
+    /// is consumed, too, [`recv`](Self::recv) would return None.
+    #[must_use]
     #[inline]
-    pub(crate) fn is_settled(&self) -> bool {
-        self.awaits_message() && !self.paused && !self.timers.awaits_pong()
+    pub fn is_between_messages(&self) -> bool {
+        self.receiving.is_none()
+    }
+
+    /// Whether the connection is open and read from, [between two
+    /// messages](Self::is_between_messages), and no pong is awaited. While it is before and after
+    /// messages arrive and are sent, these move the deadline of
+    /// [`poll_timeout`](Self::poll_timeout) back and never forward: a timer that is set for it needs
+    /// no other time, and what comes too early does nothing.
+    #[must_use]
+    #[inline]
+    pub fn is_settled(&self) -> bool {
+        self.state == State::Open
+            && self.is_between_messages()
+            && !self.paused
+            && !self.timers.awaits_pong()
     }
 
     /// What to do with the transport, None while the connection needs it.
@@ -294,7 +379,7 @@ impl Connection {
     }
 
     /// The same, to be kept.
-    pub(crate) fn own_close(&self) -> Option<CloseFrame> {
+    fn own_close(&self) -> Option<CloseFrame> {
         let (code, reason) = self.sent_close()?;
         Some(CloseFrame::new(Some(code), reason))
     }
@@ -329,8 +414,9 @@ impl Connection {
     /// taken, say; or that it reads again. Until it does, silence says nothing about the peer: no
     /// ping is sent, and of the deadlines only that of the closing handshake runs. Then the peer's
     /// time begins anew. What was said already may be said again.
-    pub fn pause(&mut self, paused: bool, now: Duration) {
+    pub fn pause(&mut self, paused: bool, now: impl Into<Timestamp>) {
         if self.paused && !paused {
+            let now = now.into();
             self.timers.resume(now);
             if let Some(receiving) = &mut self.receiving {
                 receiving.incomplete = receiving.incomplete.take().map(|_| now.into());
@@ -339,14 +425,14 @@ impl Connection {
         self.paused = paused;
     }
 
-    fn next_timer(&self) -> (Instant, Timer) {
+    fn next_timer(&self) -> (Timestamp, Timer) {
         let incomplete = self
             .receiving
             .as_ref()
             .and_then(|it| it.incomplete.as_ref());
         match self.is_open() {
             false => self.timers.closing(&self.config),
-            true if self.paused => (Instant::NEVER, Timer::Idle),
+            true if self.paused => (Timestamp::NEVER, Timer::Idle),
             true => self.timers.next(incomplete, &self.config),
         }
     }
@@ -359,9 +445,14 @@ impl Connection {
     /// [`LimitError::Idle`], [`LimitError::Pong`] and [`LimitError::ReceiveRate`] fail the
     /// connection as a fault of [`recv`](Self::recv) does; [`LimitError::Close`] when the peer left
     /// a Close unanswered.
-    pub fn handle_timeout(&mut self, now: Duration, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub fn handle_timeout(
+        &mut self,
+        now: impl Into<Timestamp>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        let now = now.into();
         let (deadline, timer) = self.next_timer();
-        if Instant::from(now) < deadline {
+        if now < deadline {
             return Ok(());
         }
         let error = match (self.state, timer) {
@@ -408,73 +499,6 @@ impl Connection {
         closed
     }
 
-    /// Gives the buffer of an assembled message back, for the next one to be assembled in. The
-    /// connection keeps one such buffer until then, or until
-    /// [`reclaim`](Self::reclaim); a borrowed payload has none to give.
-    pub fn recycle(&mut self, payload: Payload<'_>) {
-        if let Some(buffer) = payload.into_buffer() {
-            self.lend(buffer);
-        }
-    }
-
-    /// Where the next bytes from the transport belong, inside a large message that has to be
-    /// assembled: read into it, say by [`filled`](Self::filled) how many there were, and call
-    /// [`recv`](Self::recv). They are copied once less so. The space ends where the frame does at
-    /// the latest; a vectored read gets what lies behind it into a buffer of yours, for the same
-    /// call of `recv`.
-    ///
-    /// None where the bytes belong into an [`Input`](super::Input): between messages, in small or
-    /// streamed ones, and where an extension decodes them. It never has to be used.
-    #[inline]
-    pub fn space(&mut self) -> Option<&mut [u8]> {
-        let receiving = self.receiving.as_deref_mut()?;
-        let left = receiving.decoder.data_left()?;
-        match self.state {
-            State::Open if receiving.filled == 0 => receiving.assembler.space(left, &self.config),
-            _ => None,
-        }
-    }
-
-    /// `count` bytes were put into the front of [`space`](Self::space), and no other call was made
-    /// in between.
-    ///
-    /// # Panics
-    /// When that was longer than the space.
-    pub fn filled(&mut self, count: usize) {
-        let room = self.space().map_or(0, |space| space.len());
-        assert!(count <= room, "{count} bytes in a space of {room}");
-        if let Some(receiving) = &mut self.receiving {
-            receiving.filled = count;
-        }
-    }
-
-    /// As [`recycle`](Self::recycle), with any buffer: a caller with many connections lends one
-    /// of a few to the connection that is about to receive.
-    pub fn lend(&mut self, buffer: Vec<u8>) {
-        // Nothing is delivered any more once the closing handshake began.
-        if self.is_open() && buffer.capacity() > 0 {
-            let (role, rsv) = (self.role, self.rsv);
-            let receiving = self
-                .receiving
-                .get_or_insert_with(|| Box::new(Receiving::new(role, rsv)));
-            receiving.assembler.recycle(buffer);
-        }
-    }
-
-    /// Takes the lent buffer back if it was not used; else the answer has no capacity. What it
-    /// holds means nothing: it may be some earlier message. An idle connection that was not lent
-    /// one owns none.
-    pub fn reclaim(&mut self) -> Vec<u8> {
-        let Some(receiving) = &mut self.receiving else {
-            return Vec::new();
-        };
-        let spare = receiving.assembler.take_spare();
-        if receiving.is_idle() {
-            self.receiving = None;
-        }
-        spare
-    }
-
     fn extension(&mut self) -> Option<&mut PerMessage> {
         self.rare.as_mut()?.extension.as_mut()
     }
@@ -493,7 +517,7 @@ impl Connection {
     /// of a fault. After this endpoint's own Close, no second one is sent and the transport is
     /// dropped.
     #[cold]
-    fn fail(&mut self, fault: Fault, out: &mut Vec<u8>, now: Duration) -> Fault {
+    fn fail(&mut self, fault: Fault, out: &mut Vec<u8>, now: Timestamp) -> Fault {
         let teardown = if self.is_open() {
             let code = fault.close_code();
             self.write_close(Some(code), fault.close_reason(), out, now);

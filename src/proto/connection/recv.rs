@@ -3,17 +3,18 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem;
-use core::time::Duration;
 
-use super::{Connection, Event, Receiving, Spare, State, Teardown};
+use super::{Connection, Event, Receiving, Scratch, State, Teardown};
 use crate::error::{Fault, ProtocolError};
 use crate::proto::close::{self, CloseCode, CloseFrame, Closed};
-use crate::proto::config::Config;
-use crate::proto::decoder::{FramePiece, Input, WholeMessage, take_message};
-use crate::proto::frame::{Opcode, Role, Rsv};
+use crate::proto::config::{Config, Delivery};
+use crate::proto::decoder::{FramePiece, WholeMessage, take_message};
+use crate::proto::frame::{FrameHeader, Opcode, Role, Rsv};
+use crate::proto::input::Input;
 use crate::proto::message::{Message, MessageKind, Payload};
-use crate::proto::timer::{Instant, Timers};
-use crate::proto::utf8::validate;
+use crate::proto::timer::Timers;
+use crate::proto::timestamp::Timestamp;
+use crate::proto::utf8::validate_utf8;
 
 impl Connection {
     /// Reads frames from `input` up to the next event, appending what the protocol demands to
@@ -25,54 +26,99 @@ impl Connection {
     /// # Errors
     /// A [`Fault`] when the peer broke the protocol or a limit. `out` then holds the Close frame
     /// that tells it: write it, then follow [`teardown`](Self::teardown). The error sticks.
-    // Else a program that calls it at two places has its answer through memory, which costs 2 to
+    // Else a program that calls it at two places has the event through memory, which costs 2 to
     // 4 ns for each message.
     #[inline(always)]
     pub fn recv<'b>(
         &mut self,
         input: &mut Input<'b>,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: impl Into<Timestamp>,
     ) -> Result<Option<Event<'b>>, Fault> {
-        match self.whole_message(self.role, input, now.into()) {
+        let now = now.into();
+        match self.take_message(input, now) {
             Some(message) => Ok(Some(Event::Message(message))),
             None => self.recv_any(input, None, out, now),
         }
     }
 
-    /// A message that is there in one frame, on the short way past decoder and assembler: the same
-    /// as [`recv`](Self::recv) in fewer instructions. None where it is not this case: then
-    /// [`recv_any`](Self::recv_any) goes on. `role` is the connection's own; who knows it says so,
-    /// and the other's code is left out.
+    /// As [`recv`](Self::recv), with memory of the caller's for messages that arrive in several
+    /// parts; see [`Scratch`].
     ///
-    /// Part of each loop that asks for it, also of a server with several handlers: as functions of
-    /// their own this and [`take_message`] cost a third of a message more.
+    /// # Errors
+    /// As [`recv`](Self::recv).
     #[inline(always)]
-    pub(crate) fn whole_message<'b>(
+    pub fn recv_with<'b>(
         &mut self,
-        role: Role,
         input: &mut Input<'b>,
-        now: Instant,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+        now: impl Into<Timestamp>,
+    ) -> Result<Option<Event<'b>>, Fault> {
+        let now = now.into();
+        match self.take_message(input, now) {
+            Some(message) => Ok(Some(Event::Message(message))),
+            None => self.recv_any(input, Some(scratch), out, now),
+        }
+    }
+
+    /// The next message, where all of it is in `input` in one frame of at most 65,535 bytes: what
+    /// [`recv`](Self::recv) would return, by itself. None says nothing, and consumes nothing: call
+    /// `recv` then.
+    ///
+    /// For a loop that does the same for each message. There the compiler knows what it has, a
+    /// borrowed message and no fault, and need not ask again.
+    // Part of each loop that asks for it, also of a server with several handlers: as functions of
+    // their own this and the one below cost a third of a message more.
+    #[inline(always)]
+    pub fn take_message<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        now: impl Into<Timestamp>,
     ) -> Option<Message<'b>> {
-        debug_assert_eq!(role, self.role);
         if let Some(receiving) = &self.receiving
             && !receiving.decoder.is_between_messages()
         {
             return None;
         }
-        let whole = take_message(role, input, self.whole_below)?;
-        self.timers.received_message(now);
+        let whole = take_message(self.role, input, self.whole_below)?;
+        self.timers.received_message(now.into());
         let WholeMessage {
             kind,
             ascii,
             start,
             bytes,
         } = whole;
-        if kind == MessageKind::Text && !ascii && validate(&bytes[start..]).is_err() {
+        if kind == MessageKind::Text && !ascii && validate_utf8(&bytes[start..]).is_err() {
             self.fails_next(ProtocolError::Utf8);
             return None;
         }
         Some(Message::new(kind, Payload::borrowed(bytes, start)))
+    }
+
+    /// Whether the next call of [`recv`](Self::recv) with these bytes returns a message without a
+    /// copy, or the fault that is in it: all of it is there, in one frame that no extension has
+    /// encoded. False says nothing.
+    ///
+    /// For a reader that owns its buffer and hands messages out of it (`fn recv(&mut self) ->
+    /// Message<'_>`): it receives and reads in a loop until this is true, and then receives once
+    /// more for what it returns. Within the loop the compiler would take its buffer for lent.
+    #[must_use]
+    pub fn is_message_next(&self, received: &[u8]) -> bool {
+        if self.state != State::Open
+            || !self.is_between_messages()
+            || self.config.delivery != Delivery::Whole
+        {
+            return false;
+        }
+        matches!(
+            FrameHeader::decode(received),
+            Ok(Some((header, length)))
+                if header.fin
+                    && header.rsv.is_empty()
+                    && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+                    && header.payload_length <= (received.len() - length) as u64
+        )
     }
 
     /// Has [`recv_any`](Self::recv_any) fail the connection.
@@ -83,41 +129,26 @@ impl Connection {
         self.receiving = Some(Box::new(receiving));
     }
 
-    /// Whether it is open, between two messages.
-    #[cfg(feature = "server")]
-    #[inline]
-    pub(crate) fn awaits_message(&self) -> bool {
-        self.state == State::Open && self.awaits_input()
-    }
-
-    /// Whether nothing is to be done before more bytes arrive, when all input is consumed.
-    #[cfg(feature = "server")]
-    #[inline]
-    pub(crate) fn awaits_input(&self) -> bool {
-        self.receiving.is_none()
-    }
-
     #[cold]
     fn refuse(
         &mut self,
         fault: Fault,
         input: &mut Input<'_>,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: Timestamp,
     ) -> Fault {
         input.discard();
         self.fail(fault, out, now)
     }
 
-    /// As [`recv`](Self::recv), of anything, perhaps with memory of the caller's for a message
-    /// under way. What is in `spare` afterwards may be another, or nothing.
+    /// As [`recv`](Self::recv), of anything.
     #[inline(never)]
-    pub(crate) fn recv_any<'b>(
+    fn recv_any<'b>(
         &mut self,
         input: &mut Input<'b>,
-        mut spare: Option<&mut Spare>,
+        mut scratch: Option<&mut Scratch>,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: Timestamp,
     ) -> Result<Option<Event<'b>>, Fault> {
         if let State::Over(_) = self.state {
             input.discard();
@@ -135,22 +166,20 @@ impl Connection {
             Some(kept) => &mut **kept,
             None => fresh.insert(Receiving::new(self.role, self.rsv)),
         };
-        if let Some(spare) = &mut spare {
-            receiving.assembler.swap_spare(&mut spare.buffer);
+        if let Some(scratch) = &mut scratch {
+            receiving.assembler.swap_unused(&mut scratch.buffer);
         }
         let received = self.pieces(receiving, input, out, now);
-        if let Some(spare) = &mut spare {
-            receiving.assembler.swap_spare(&mut spare.buffer);
+        if let Some(scratch) = &mut scratch {
+            receiving.assembler.swap_unused(&mut scratch.buffer);
         }
         match received {
             Ok(event) => {
                 let idle = receiving.is_idle();
-                // After an event its buffer may come back to what was kept.
-                let done = idle && (event.is_none() || fresh.is_some());
-                if !done && self.teardown().is_none() {
-                    self.receiving = kept.or_else(|| fresh.map(|it| boxed(it, spare)));
-                } else if let (Some(spare), true) = (spare, idle) {
-                    spare.receiving = kept.or(spare.receiving.take());
+                if !idle && self.teardown().is_none() {
+                    self.receiving = kept.or_else(|| fresh.map(|it| boxed(it, scratch)));
+                } else if let (Some(scratch), true) = (scratch, idle) {
+                    scratch.receiving = kept.or(scratch.receiving.take());
                 }
                 Ok(event)
             }
@@ -163,7 +192,7 @@ impl Connection {
         receiving: &mut Receiving,
         input: &mut Input<'b>,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: Timestamp,
     ) -> Result<Option<Event<'b>>, Fault> {
         if let Some(fault) = receiving.assembler.take_fault() {
             return Err(fault);
@@ -202,7 +231,7 @@ impl Connection {
         receiving: &mut Receiving,
         piece: FramePiece<'b>,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: Timestamp,
     ) -> Result<Option<Event<'b>>, Fault> {
         let ended = piece.is_last() && !receiving.decoder.is_fragmented();
         if piece.header().opcode.is_control() {
@@ -232,7 +261,7 @@ impl Connection {
         receiving: &mut Receiving,
         piece: FramePiece<'b>,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: Timestamp,
     ) -> Result<Option<Event<'b>>, Fault> {
         let header = *piece.header();
         let whole = piece.is_first() && piece.is_last();
@@ -294,8 +323,8 @@ impl Connection {
 }
 
 /// Puts it into the caller's box, or one of its own.
-fn boxed(receiving: Receiving, spare: Option<&mut Spare>) -> Box<Receiving> {
-    match spare.and_then(|it| it.receiving.take()) {
+fn boxed(receiving: Receiving, scratch: Option<&mut Scratch>) -> Box<Receiving> {
+    match scratch.and_then(|it| it.receiving.take()) {
         Some(mut place) => {
             *place = receiving;
             place
@@ -310,7 +339,7 @@ impl Receiving {
         &mut self,
         timers: &mut Timers,
         config: &Config,
-        now: Duration,
+        now: Timestamp,
     ) -> Result<Option<Event<'static>>, Fault> {
         let count = mem::take(&mut self.filled);
         let decoder = &mut self.decoder;

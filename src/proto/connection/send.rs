@@ -1,22 +1,18 @@
 //! Sending: messages, fragments, control frames, and the two ways to send without a copy.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::{Connection, State};
 use crate::error::Misuse;
 use crate::proto::close::{self, CloseCode, CloseFrame};
+use crate::proto::encoder;
 use crate::proto::extension::Encoding;
-use crate::proto::frame::{
-    FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv, short_header,
-};
-use crate::proto::mask::mask;
-use crate::proto::message::{Message, MessageKind, MessageRef, Payload};
+use crate::proto::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
+use crate::proto::message::{Message, MessageKind, Payload};
+use crate::proto::message_ref::MessageRef;
 use crate::proto::prepared::PreparedMessage;
-
-/// The longest payload whose length is in the header's second byte (RFC 6455 section 5.2).
-pub(super) const SHORT: usize = 125;
+use crate::proto::sync::Arc;
+use crate::proto::timestamp::Timestamp;
 
 impl Connection {
     /// Sends a message: appends its frame to `out`, or its frames where
@@ -49,49 +45,45 @@ impl Connection {
         let payload = message.as_bytes();
         // A server's message, the usual one.
         if self.is_plain(payload.len()) {
-            append_plain(message.kind(), payload, out);
+            encoder::append_plain(message.kind(), payload, out);
             return Ok(());
         }
         self.send_any(message, encoding, out)
     }
 
-    /// As [`send`](Self::send), of a received message: where its header can lie before it, both
-    /// are appended in one piece.
-    #[cfg(feature = "server")]
+    /// Sends a received message on, as [`send`](Self::send) does, in the fewest instructions: with
+    /// [`take_message`](Self::take_message) the short way of an echo or a relay. Where the frame it
+    /// came in has room for the new header, that is written there, and both are appended in one
+    /// copy. From some KiB up [`send_in_place`](Self::send_in_place) saves that copy, too.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
     #[inline(always)]
-    pub(crate) fn send_received(
-        &mut self,
-        message: Message<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Misuse> {
-        let (length, opcode) = (message.len(), message.kind().opcode());
-        if !self.is_plain(length) || !message.payload().has_room(4) {
+    pub fn send_received(&mut self, message: Message<'_>, out: &mut Vec<u8>) -> Result<(), Misuse> {
+        if !self.is_plain(message.len()) || !message.payload().has_room(4) {
             return self.send_any((&message).into(), Encoding::Auto, out);
         }
-        let mut frame = message.into_payload();
-        let short = length <= SHORT;
-        let frame = frame.extend_front(if short { 2 } else { 4 });
-        // Both lengths fit.
-        let first = if short { length as u8 } else { 126 };
-        let header = short_header(true, Rsv::NONE, opcode, first);
-        frame[..2].copy_from_slice(&header);
-        if !short {
-            frame[2..4].copy_from_slice(&(length as u16).to_be_bytes());
-        }
-        out.extend_from_slice(frame);
+        let kind = message.kind();
+        out.extend_from_slice(encoder::in_front_plain(kind, &mut message.into_payload()));
         Ok(())
     }
 
-    /// Whether a message of this length may be sent now as one frame, as it is.
+    /// A message of fewer bytes than this, sent now, is one unmasked frame of just its bytes, at
+    /// most 65,535. 0 where there is none: for a client, with an extension, inside a fragmented
+    /// message, once the closing handshake began.
+    ///
+    /// Who sends the same message to many connections has its frame already
+    /// ([`PreparedMessage::frame`]) and may write that to each of these, as
+    /// [`share_prepared`](Self::share_prepared) would say, without asking each.
+    #[must_use]
     #[inline]
-    pub(crate) fn is_plain(&self, length: usize) -> bool {
-        length < self.plain_below as usize
+    pub fn plain_below(&self) -> usize {
+        self.plain_below as usize
     }
 
-    /// Messages that are shorter together may be sent now as one frame each, as they are.
-    #[cfg(feature = "server")]
-    pub(crate) fn plain_room(&self) -> usize {
-        (self.plain_below as usize).saturating_sub(1)
+    #[inline]
+    fn is_plain(&self, length: usize) -> bool {
+        length < self.plain_below()
     }
 
     #[inline(never)]
@@ -137,7 +129,7 @@ impl Connection {
         self.check_start()?;
         let shared = match (self.role, self.extension()) {
             (Role::Client, _) => None,
-            (Role::Server, None) => Some(message.plain()),
+            (Role::Server, None) => Some(message.frame()),
             (Role::Server, Some(extension)) => message.choose(extension),
         };
         if shared.is_none() {
@@ -166,8 +158,9 @@ impl Connection {
         }
     }
 
-    /// Sends one fragment of a message; the first call begins the message, the one with `fin`
-    /// ends it (RFC 6455 section 5.4). Pings, pongs and a Close may be sent in between.
+    /// Sends a fragment of a message, of which there is more to come (RFC 6455 section 5.4). The
+    /// first call begins the message, [`send_last_fragment`](Self::send_last_fragment) ends it.
+    /// Pings, pongs and a Close may be sent in between.
     ///
     /// # Errors
     /// [`Misuse::Closed`] once the closing handshake began, [`Misuse::FragmentKind`] when text
@@ -175,10 +168,29 @@ impl Connection {
     pub fn send_fragment<'m>(
         &mut self,
         fragment: impl Into<MessageRef<'m>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        self.write_fragment(fragment.into(), false, out)
+    }
+
+    /// Sends the last fragment of a message, which may be empty, or its only one.
+    ///
+    /// # Errors
+    /// As [`send_fragment`](Self::send_fragment).
+    pub fn send_last_fragment<'m>(
+        &mut self,
+        fragment: impl Into<MessageRef<'m>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Misuse> {
+        self.write_fragment(fragment.into(), true, out)
+    }
+
+    fn write_fragment(
+        &mut self,
+        fragment: MessageRef<'_>,
         fin: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Misuse> {
-        let fragment = fragment.into();
         if !self.is_open() {
             return Err(Misuse::Closed);
         }
@@ -191,27 +203,6 @@ impl Connection {
         self.find_short_ways();
         self.write_data(kind, first, fin, fragment.as_bytes(), Encoding::Auto, out);
         Ok(())
-    }
-
-    /// Begins a message whose payload the caller writes itself: answers the header of its one
-    /// frame. Write it, then exactly `length` bytes of payload, of valid UTF-8 for text, before
-    /// anything else of this connection. A client masks these bytes with the header's key first
-    /// ([`mask`]). The payload is sent as it is, past any extension.
-    ///
-    /// It is not here that a `length` with its top bit set panics, but in [`FrameHeader::encode`]:
-    /// no frame has one.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send).
-    pub fn send_header(&mut self, kind: MessageKind, length: u64) -> Result<FrameHeader, Misuse> {
-        self.check_start()?;
-        Ok(FrameHeader {
-            fin: true,
-            rsv: Rsv::NONE,
-            opcode: kind.opcode(),
-            masking_key: self.masking_key(),
-            payload_length: length,
-        })
     }
 
     /// Sends a received message on without a copy where that can be: the header is written in
@@ -251,11 +242,7 @@ impl Connection {
             header.masking_key = self.masking_key();
             // From here on the bytes are a frame and no longer text.
             let mut frame = message.into_payload();
-            let (front, payload) = frame.extend_front(length).split_at_mut(length);
-            front.copy_from_slice(header.encode().as_bytes());
-            if let Some(key) = header.masking_key {
-                mask(payload, key, 0);
-            }
+            encoder::in_front(&header, &mut frame);
             return Ok(Some(Frame(frame)));
         }
         self.send(&message, out)?;
@@ -295,12 +282,12 @@ impl Connection {
         code: impl Into<Option<CloseCode>>,
         reason: &str,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: impl Into<Timestamp>,
     ) -> Result<(), Misuse> {
         if !self.is_open() {
             return Err(Misuse::Closed);
         }
-        let code = code.into();
+        let (code, now) = (code.into(), now.into());
         close::check(code, reason)?;
         self.write_close(code, reason, out, now);
         self.ending_mut().sent = Some(CloseFrame::new(code, reason));
@@ -320,17 +307,20 @@ impl Connection {
         Ok(())
     }
 
-    /// What is sent from here on is encoded without reference to what was sent before, which may
-    /// never be written.
-    #[cfg(feature = "server")]
-    pub(crate) fn forget(&mut self) {
+    /// What is sent from here on is encoded without reference to what was sent before. For a caller
+    /// that drops messages it has not written yet: a compressed message refers to those before it,
+    /// and its peer could not decode it without them. Call it before and after the message that may
+    /// be dropped.
+    ///
+    /// Without an extension it does nothing.
+    pub fn forget(&mut self) {
         if let Some(extension) = self.extension() {
             extension.encoder.forget();
         }
     }
 
     #[inline]
-    fn check_start(&self) -> Result<(), Misuse> {
+    pub(super) fn check_start(&self) -> Result<(), Misuse> {
         if !self.is_open() {
             Err(Misuse::Closed)
         } else if self.sending.is_some() {
@@ -361,7 +351,7 @@ impl Connection {
         code: Option<CloseCode>,
         reason: &str,
         out: &mut Vec<u8>,
-        now: Duration,
+        now: Timestamp,
     ) {
         let mut payload = [0; MAX_CONTROL_PAYLOAD];
         let length = close::encode(code, reason, &mut payload);
@@ -410,39 +400,19 @@ impl Connection {
                 "the extension's encoder took away what it did not append"
             );
             if encoded {
-                self.frame_behind_room(fin, rsv, opcode, start, out);
+                let header = FrameHeader {
+                    fin,
+                    rsv,
+                    opcode,
+                    masking_key: self.masking_key(),
+                    payload_length: (out.len() - start - MAX_HEADER_LENGTH) as u64,
+                };
+                encoder::behind_room(&header, start, out);
                 return;
             }
             out.truncate(start);
         }
         self.write_frame(fin, Rsv::NONE, opcode, payload, out);
-    }
-
-    /// Makes a frame of the payload behind `MAX_HEADER_LENGTH` bytes of room at `start`.
-    fn frame_behind_room(
-        &mut self,
-        fin: bool,
-        rsv: Rsv,
-        opcode: Opcode,
-        start: usize,
-        out: &mut Vec<u8>,
-    ) {
-        let payload_at = start + MAX_HEADER_LENGTH;
-        let header = FrameHeader {
-            fin,
-            rsv,
-            opcode,
-            masking_key: self.masking_key(),
-            payload_length: (out.len() - payload_at) as u64,
-        };
-        if let Some(key) = header.masking_key {
-            mask(&mut out[payload_at..], key, 0);
-        }
-        let encoded = header.encode();
-        let length = encoded.as_bytes().len();
-        out[start..start + length].copy_from_slice(encoded.as_bytes());
-        out.copy_within(payload_at.., start + length);
-        out.truncate(out.len() - (MAX_HEADER_LENGTH - length));
     }
 
     #[inline]
@@ -454,7 +424,6 @@ impl Connection {
         payload: &[u8],
         out: &mut Vec<u8>,
     ) {
-        out.reserve(MAX_HEADER_LENGTH + payload.len());
         let header = FrameHeader {
             fin,
             rsv,
@@ -462,44 +431,18 @@ impl Connection {
             masking_key: self.masking_key(),
             payload_length: payload.len() as u64,
         };
-        header.encode().append_to(out);
-        let start = out.len();
-        out.extend_from_slice(payload);
-        if let Some(key) = header.masking_key {
-            mask(&mut out[start..], key, 0);
-        }
+        encoder::append(&header, payload, out);
     }
 
     /// RFC 6455 section 5.3: "The masking key is a 32-bit value chosen at random by the client.
     /// When preparing a masked frame, the client MUST pick a fresh masking key".
     #[inline]
-    fn masking_key(&mut self) -> Option<[u8; 4]> {
+    pub(super) fn masking_key(&mut self) -> Option<[u8; 4]> {
         let random = self.rare.as_mut()?.random.as_mut()?;
         let mut key = [0; 4];
         random.fill(&mut key);
         Some(key)
     }
-}
-
-/// Appends an unmasked message of up to 65,535 bytes as one frame.
-#[inline]
-fn append_plain(kind: MessageKind, payload: &[u8], out: &mut Vec<u8>) {
-    let length = payload.len();
-    let short = length <= SHORT;
-    let [first, second] = short_header(
-        true,
-        Rsv::NONE,
-        kind.opcode(),
-        if short { length as u8 } else { 126 },
-    );
-    let [high, low] = (length as u16).to_be_bytes();
-    out.reserve(4 + length);
-    // A copy of a length known when compiling is no call.
-    out.extend_from_slice(&[first, second, high, low]);
-    if short {
-        out.truncate(out.len() - 2);
-    }
-    out.extend_from_slice(payload);
 }
 
 /// A whole frame in the buffer its payload was received in, ready to be written
@@ -514,15 +457,10 @@ impl<'b> Frame<'b> {
         &self.0
     }
 
-    /// The same bytes; give them to [`Connection::recycle`] once they are written.
+    /// The same bytes; give them to [`Scratch::recycle`](crate::proto::Scratch::recycle) once they
+    /// are written.
     #[must_use]
     pub fn into_payload(self) -> Payload<'b> {
         self.0
-    }
-
-    /// The buffer and where in it the frame begins; copies a borrowed one.
-    #[cfg(feature = "server")]
-    pub(crate) fn into_parts(self) -> (Vec<u8>, usize) {
-        self.0.into_parts()
     }
 }

@@ -171,14 +171,13 @@ impl fmt::Display for ExtensionOffer<'_> {
 /// ```
 /// use sockeye::proto::Extension;
 ///
-/// let response = Extension::new("permessage-deflate")?
-///     .with_flag("server_no_context_takeover")?
-///     .with_value("server_max_window_bits", "10")?;
+/// let response = Extension::new("permessage-deflate")
+///     .with_flag("server_no_context_takeover")
+///     .with_value("server_max_window_bits", 10);
 /// assert_eq!(
 ///     response.to_string(),
 ///     "permessage-deflate; server_no_context_takeover; server_max_window_bits=10"
 /// );
-/// # Ok::<(), sockeye::error::GrammarError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Extension {
@@ -187,33 +186,65 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// An extension without parameters.
+    /// An extension without parameters, of a name that the program has.
+    ///
+    /// # Panics
+    /// When `name` is not a token.
+    #[must_use]
+    #[track_caller]
+    pub fn new(name: &'static str) -> Self {
+        Self::try_new(name).unwrap_or_else(|error| refused(name, error))
+    }
+
+    /// Adds a parameter without a value, behind those there are.
+    ///
+    /// # Panics
+    /// When `name` is not a token.
+    #[must_use]
+    #[track_caller]
+    pub fn with_flag(self, name: &'static str) -> Self {
+        self.try_with_flag(name)
+            .unwrap_or_else(|error| refused(name, error))
+    }
+
+    /// Adds a parameter with a value, such as a number, behind those there are.
+    ///
+    /// # Panics
+    /// When `name`, or the value as it is displayed, is not a token.
+    #[must_use]
+    #[track_caller]
+    pub fn with_value(self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.try_with_value(name, &value.to_string())
+            .unwrap_or_else(|error| refused(name, error))
+    }
+
+    /// As [`new`](Self::new), of a name that comes from elsewhere.
     ///
     /// # Errors
     /// [`GrammarError::Name`] if `name` is not a token.
-    pub fn new(name: &str) -> Result<Self, GrammarError> {
+    pub fn try_new(name: &str) -> Result<Self, GrammarError> {
         Ok(Self {
             name: token(name, GrammarError::Name)?,
             params: Vec::new(),
         })
     }
 
-    /// Adds a parameter without a value, behind those there are.
+    /// As [`with_flag`](Self::with_flag), of a name that comes from elsewhere.
     ///
     /// # Errors
     /// [`GrammarError::ParameterName`] if `name` is not a token.
-    pub fn with_flag(mut self, name: &str) -> Result<Self, GrammarError> {
+    pub fn try_with_flag(mut self, name: &str) -> Result<Self, GrammarError> {
         let name = token(name, GrammarError::ParameterName)?;
         self.params.push((name, None));
         Ok(self)
     }
 
-    /// Adds a parameter with a value, behind those there are.
+    /// As [`with_value`](Self::with_value), of a name or value that comes from elsewhere.
     ///
     /// # Errors
     /// [`GrammarError::ParameterName`], [`GrammarError::ParameterValue`] if `name` or `value` is
     /// not a token.
-    pub fn with_value(mut self, name: &str, value: &str) -> Result<Self, GrammarError> {
+    pub fn try_with_value(mut self, name: &str, value: &str) -> Result<Self, GrammarError> {
         let name = token(name, GrammarError::ParameterName)?;
         let value = token(value, GrammarError::ParameterValue)?;
         self.params.push((name, Some(value)));
@@ -232,6 +263,11 @@ impl Extension {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_deref()))
     }
+}
+
+#[track_caller]
+fn refused(name: &str, error: GrammarError) -> ! {
+    panic!("{name:?}: {error}")
 }
 
 fn token(text: &str, error: GrammarError) -> Result<String, GrammarError> {

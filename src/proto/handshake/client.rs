@@ -3,7 +3,6 @@
 use alloc::borrow::ToOwned as _;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -19,12 +18,13 @@ use super::{
 use crate::error::Misuse;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
-use crate::proto::decoder::Input;
 use crate::proto::extension::{PerMessage, parse_extensions};
 use crate::proto::http::{
     HeadLimits, HeadParser, ResponseHead, Version, is_header_value, is_token,
 };
+use crate::proto::input::Input;
 use crate::proto::random::RandomSource;
+use crate::proto::sync::Arc;
 use crate::proto::url::Url;
 
 /// What a client asks for besides the URL.

@@ -19,9 +19,9 @@ use core::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::decoder::Input;
 use super::extension::GrammarError;
 use super::http::{HeadParser, HttpError, RequestHead, ResponseHead};
+use super::input::Input;
 
 pub use client::{ClientHandshake, ClientRequest};
 pub use origin::Origins;

@@ -1,7 +1,6 @@
 //! The server's side of the opening handshake (RFC 6455 section 4.2).
 
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -20,11 +19,12 @@ use super::{
 use crate::error::Misuse;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
-use crate::proto::decoder::Input;
 use crate::proto::extension::{Extension, PerMessage, parse_extensions};
 use crate::proto::http::{
     self, BodyReader, HeadParser, Headers, HttpError, RequestHead, Target, Version, is_token,
 };
+use crate::proto::input::Input;
+use crate::proto::sync::Arc;
 
 /// What a complete request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use core::fmt;
 
 use super::syntax::{TEXT, TOKEN, is_class};
 use super::{Headers, HttpError, Version, content_length};
-use crate::proto::decoder::Input;
+use crate::proto::input::Input;
 
 /// Digits of a chunk's size. 16 are 64 bits; leading zeros count, or they would be without end.
 const MAX_SIZE_DIGITS: u8 = 16;

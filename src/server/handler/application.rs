@@ -4,11 +4,11 @@ use std::boxed::Box;
 
 use super::End;
 use crate::error::Fault;
-use crate::proto::{Closed, Input, Spare};
-use crate::server::connection::{Link, SocketIo};
+use crate::proto::{Closed, Input, Scratch};
 use crate::server::observe::ErrorCause;
-use crate::server::output::Spares;
 use crate::server::topics::SubscribeError;
+use crate::server::websocket::{SocketIo, WebSocket};
+use crate::server::write_queue::Pool;
 
 /// The application of one connection, whatever its state's type.
 pub(in crate::server) trait Application: Send {
@@ -20,7 +20,7 @@ pub(in crate::server) trait Application: Send {
         memory: Memory<'_>,
     ) -> Stop;
     /// Opens the connection, in one piece of memory with its link.
-    fn open(self: Box<Self>, link: Link) -> Box<Open>;
+    fn open(self: Box<Self>, ws: WebSocket) -> Box<OpenSession>;
     fn on_open<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
     fn on_drain<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
     fn on_subscribe<'a>(
@@ -35,8 +35,8 @@ pub(in crate::server) trait Application: Send {
 }
 
 /// An open connection with its application: one piece of memory for both.
-pub(in crate::server) struct Open<A: ?Sized = dyn Application> {
-    pub(in crate::server) link: Link,
+pub(in crate::server) struct OpenSession<A: ?Sized = dyn Application> {
+    pub(in crate::server) ws: WebSocket,
     pub(in crate::server) application: A,
 }
 
@@ -61,6 +61,6 @@ pub(in crate::server) enum Over {
 /// The worker's memory for messages that come in several parts.
 pub(in crate::server) struct Memory<'w> {
     /// Without a buffer, which is lent for as long as it takes.
-    pub(in crate::server) spare: &'w mut Spare,
-    pub(in crate::server) spares: &'w Spares,
+    pub(in crate::server) scratch: &'w mut Scratch,
+    pub(in crate::server) pool: &'w Pool,
 }

@@ -3,16 +3,15 @@
 //! Compiled for each handler, so that its `on_message` and what that sends are part of the loop.
 
 use std::boxed::Box;
-use std::mem;
 use std::sync::Arc;
 
-use super::application::{Application, Memory, Open, Over, Stop};
+use super::application::{Application, Memory, OpenSession, Over, Stop};
 use super::{End, Handler};
-use crate::proto::{Event, Input, Role};
-use crate::server::connection::{Link, SocketIo};
+use crate::proto::{Event, Input};
 use crate::server::observe::ErrorCause;
 use crate::server::socket::Socket;
 use crate::server::topics::SubscribeError;
+use crate::server::websocket::{SocketIo, WebSocket};
 
 /// Gives events to the handler until there is something for the session to look at.
 #[inline]
@@ -24,9 +23,9 @@ pub(in crate::server) fn deliver<H: Handler>(
 ) -> Stop {
     loop {
         let io = socket.io();
-        let connection = &mut io.link.connection;
+        let connection = &mut io.ws.connection;
         // The usual event by itself, so that what is known of it needn't be asked again.
-        if let Some(message) = connection.whole_message(Role::Server, input, io.context.instant) {
+        if let Some(message) = connection.take_message(input, io.worker.instant) {
             if !io.allows(true, message.len()) {
                 return Stop::News;
             }
@@ -38,7 +37,7 @@ pub(in crate::server) fn deliver<H: Handler>(
         if io.has_news() {
             return Stop::News;
         }
-        if input.is_empty() && io.link.connection.awaits_input() {
+        if input.is_empty() && io.ws.connection.is_between_messages() {
             return Stop::Drained;
         }
     }
@@ -53,11 +52,11 @@ fn deliver_any<H: Handler>(
     memory: &mut Memory<'_>,
 ) -> Option<Stop> {
     let io = socket.io();
-    let connection = &mut io.link.connection;
-    let Memory { spare, spares } = memory;
-    spare.buffer = spares.take().unwrap_or_default();
-    let event = connection.recv_any(input, Some(spare), io.cork, io.context.now);
-    spares.put(mem::take(&mut spare.buffer));
+    let connection = &mut io.ws.connection;
+    let Memory { scratch, pool } = memory;
+    scratch.put(pool.take().unwrap_or_default());
+    let event = connection.recv_with(input, scratch, io.cork, io.worker.instant);
+    pool.put(scratch.take());
     let event = match event {
         Ok(None) => return Some(Stop::Drained),
         Ok(Some(event)) => event,
@@ -98,9 +97,9 @@ macro_rules! forward {
 }
 
 impl<H: Handler> Application for Instance<H> {
-    fn open(self: Box<Self>, link: Link) -> Box<Open> {
+    fn open(self: Box<Self>, ws: WebSocket) -> Box<OpenSession> {
         let application = *self;
-        Box::new(Open { link, application })
+        Box::new(OpenSession { ws, application })
     }
 
     fn events<'a>(

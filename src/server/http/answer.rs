@@ -61,7 +61,7 @@ impl<T> Giver<T> {
 }
 
 /// The answer to a plain request, given later, on any thread: see
-/// [`Methods::defer`](crate::server::Methods::defer). Dropped without it, the client gets a 500.
+/// [`Methods::defer`](super::Methods::defer). Dropped without it, the client gets a 500.
 pub struct Reply {
     /// None once it is given.
     giver: Option<Giver<HttpResponse>>,

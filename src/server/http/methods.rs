@@ -26,7 +26,8 @@ impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Syn
 /// first.
 ///
 /// ```
-/// use sockeye::server::{HttpResponse, Methods};
+/// use sockeye::server::HttpResponse;
+/// use sockeye::server::http::Methods;
 ///
 /// let rooms = Methods::new()
 ///     .get(|_| HttpResponse::json("[]"))

@@ -7,7 +7,6 @@
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use core::fmt;
-use core::ops::Deref;
 use std::net::{IpAddr, SocketAddr};
 
 use matchit::Params;
@@ -15,11 +14,12 @@ use matchit::Params;
 use crate::net::Agreed;
 use crate::proto;
 use crate::proto::handshake::percent_decode;
+use crate::proto::http::{Headers, Version};
 use crate::server::handle::Handle;
 use crate::server::shared::Shared;
 
-/// A request in the hands of the application: [`proto::Request`] with the parameters of its route,
-/// the peer, and the body of a plain request.
+/// A request in the hands of the application: the core's [`Request`](proto::Request) with the
+/// parameters of its route, the peer, and the body of a plain request.
 #[derive(Clone)]
 pub struct Request<'a> {
     request: proto::Request<'a>,
@@ -62,6 +62,83 @@ impl<'a> Request<'a> {
     /// With what its transport's TLS has agreed on.
     pub(in crate::server) fn with_agreed(self, agreed: Agreed<'a>) -> Self {
         Self { agreed, ..self }
+    }
+
+    /// Whether this is a proper opening handshake, and not a plain HTTP request.
+    #[must_use]
+    pub fn is_upgrade(&self) -> bool {
+        self.request.is_upgrade()
+    }
+
+    /// The method; `GET` for an opening handshake.
+    #[must_use]
+    pub fn method(&self) -> &'a str {
+        self.request.method()
+    }
+
+    /// The HTTP version.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.request.version()
+    }
+
+    /// The request target as sent, such as `/chat?room=1`.
+    #[must_use]
+    pub fn target(&self) -> &'a str {
+        self.request.target()
+    }
+
+    /// The path, percent-encoded as sent; it begins with `/`.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.request.path()
+    }
+
+    /// The query as sent, without the `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        self.request.query()
+    }
+
+    /// The query's parameters in order, decoded: see
+    /// [`query_params`](proto::Request::query_params) of the core.
+    pub fn query_params(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        self.request.query_params()
+    }
+
+    /// The first query parameter of this name, decoded.
+    #[must_use]
+    pub fn query_param(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.request.query_param(name)
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'a> {
+        self.request.headers()
+    }
+
+    /// The first header of this name, in any case, if it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.request.header(name)
+    }
+
+    /// The host the client means, with its port if it sent one; HTTP/1.0 may have none.
+    #[must_use]
+    pub fn host(&self) -> Option<&'a str> {
+        self.request.host()
+    }
+
+    /// The origin of the page that connects (RFC 6454); clients other than browsers have none.
+    #[must_use]
+    pub fn origin(&self) -> Option<&'a str> {
+        self.request.origin()
+    }
+
+    /// The offered subprotocols, the client's preferred one first (RFC 6455 section 1.9).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.request.subprotocols()
     }
 
     /// What a parameter of the route stands for in this path, percent-decoded: for `/rooms/{room}`
@@ -151,10 +228,10 @@ fn cookie_value(value: &[u8]) -> Option<&str> {
     core::str::from_utf8(value).ok()
 }
 
-impl<'a> Deref for Request<'a> {
-    type Target = proto::Request<'a>;
-
-    fn deref(&self) -> &proto::Request<'a> {
+/// The request by itself, as the core has it: for [`Origins::allow`](crate::proto::Origins::allow),
+/// say.
+impl<'a> AsRef<proto::Request<'a>> for Request<'a> {
+    fn as_ref(&self) -> &proto::Request<'a> {
         &self.request
     }
 }

@@ -12,7 +12,7 @@ const NANOS: u64 = 1_000_000_000;
 /// messages. (nginx's own default admits no burst at all, which real clients run into.)
 ///
 /// ```
-/// use sockeye::server::Rate;
+/// use sockeye::server::limits::Rate;
 ///
 /// let messages = Rate::per_second(20).burst(100);
 /// let handshakes = Rate::per_minute(30);

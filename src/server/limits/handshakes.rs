@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::bucket::{Rate, TokenBucket};
 use super::connections::Refused;
 use super::keyed::Keyed;
-use super::rate_limit::{Excess, RateLimit, Verdict};
+use super::rate_limit::{RateLimit, RateLimitAction, Verdict};
 use crate::server::sync::{Mutex, lock};
 
 /// How many opening handshakes are taken up over time, per address and in all.
@@ -25,7 +25,7 @@ impl HandshakeRates {
         let limit = |rate| RateLimit {
             messages: Some(rate),
             bytes: None,
-            excess: Excess::Drop,
+            action: RateLimitAction::Drop,
         };
         Self {
             per_address: per_address.map(|rate| Keyed::new(limit(rate), max_addresses)),

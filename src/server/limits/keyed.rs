@@ -115,7 +115,7 @@ impl<K: Key + ?Sized> Keyed<K> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Excess, Rate};
+    use super::super::{Rate, RateLimitAction};
     use super::*;
     use alloc::format;
 
@@ -123,7 +123,7 @@ mod tests {
         RateLimit {
             messages: Some(Rate::per_second(count)),
             bytes: None,
-            excess: Excess::Drop,
+            action: RateLimitAction::Drop,
         }
     }
 

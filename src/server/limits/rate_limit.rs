@@ -12,7 +12,7 @@ use crate::proto::CloseCode;
 /// code of theirs; brokers such as Mosquitto and NATS stop reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Excess {
+pub enum RateLimitAction {
     /// The message is dropped, and counted. The peer isn't told.
     Drop,
     /// The message is delivered, and then nothing is read from this peer until it is within the
@@ -27,7 +27,7 @@ pub enum Excess {
     Close(CloseCode, Box<str>),
 }
 
-impl Default for Excess {
+impl Default for RateLimitAction {
     /// Closing with 1008 (policy violation, RFC 6455 section 7.4.1): a client that is over the
     /// limit is at fault or hostile, and hears which.
     fn default() -> Self {
@@ -41,12 +41,12 @@ impl Default for Excess {
 /// sending too fast still gets its rate through.
 ///
 /// ```
-/// use sockeye::server::{Excess, Rate, RateLimit};
+/// use sockeye::server::limits::{RateLimitAction, Rate, RateLimit};
 ///
 /// let limit = RateLimit {
 ///     messages: Some(Rate::per_second(20).burst(100)),
 ///     bytes: Some(Rate::per_second(64 * 1024).burst(1024 * 1024)),
-///     excess: Excess::Pause,
+///     action: RateLimitAction::Pause,
 /// };
 /// # let _ = limit;
 /// ```
@@ -56,12 +56,12 @@ pub struct RateLimit {
     pub messages: Option<Rate>,
     /// Bytes of their payloads, decompressed. Default no limit.
     ///
-    /// A message longer than the burst never passes, but with [`Excess::Pause`], where it goes on
+    /// A message longer than the burst never passes, but with [`RateLimitAction::Pause`], where it goes on
     /// credit. So the burst should be at least
     /// [`max_message_size`](crate::proto::Config::max_message_size).
     pub bytes: Option<Rate>,
     /// What happens to a message over either. Default a Close with 1008.
-    pub excess: Excess,
+    pub action: RateLimitAction,
 }
 
 /// What to do with a message.
@@ -110,7 +110,7 @@ impl RateState {
         bytes: usize,
         now: Duration,
     ) -> Verdict<'a> {
-        if limit.excess == Excess::Pause {
+        if limit.action == RateLimitAction::Pause {
             let pause = self.charge(limit, messages, bytes, now);
             return match pause {
                 Duration::ZERO => Verdict::Deliver,
@@ -127,10 +127,10 @@ impl RateState {
             self.charge(limit, messages, bytes, now);
             return Verdict::Deliver;
         }
-        match &limit.excess {
-            Excess::Drop | Excess::Pause => Verdict::Drop,
-            Excess::Reply(text) => Verdict::Reply(text),
-            Excess::Close(code, reason) => Verdict::Close(*code, reason),
+        match &limit.action {
+            RateLimitAction::Drop | RateLimitAction::Pause => Verdict::Drop,
+            RateLimitAction::Reply(text) => Verdict::Reply(text),
+            RateLimitAction::Close(code, reason) => Verdict::Close(*code, reason),
         }
     }
 

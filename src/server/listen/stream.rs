@@ -107,7 +107,7 @@ impl Socket {
 }
 
 /// What sessions run on: made of a connection that was accepted.
-pub(in crate::server) trait Carrier: Transport + Sized {
+pub(in crate::server) trait AcceptedStream: Transport + Sized {
     /// With TLS where there is some; behind a PROXY header if it is `proxied`.
     fn new(socket: Socket, tls: Option<&Tls>, proxied: bool) -> io::Result<Self>;
 
@@ -115,7 +115,7 @@ pub(in crate::server) trait Carrier: Transport + Sized {
     fn source(&mut self) -> &mut dyn Source;
 }
 
-impl Carrier for TcpStream {
+impl AcceptedStream for TcpStream {
     fn new(socket: Socket, _: Option<&Tls>, _: bool) -> io::Result<Self> {
         match socket {
             Socket::Tcp(socket) => Ok(socket),
@@ -138,7 +138,7 @@ pub(in crate::server) enum Stream {
 }
 
 #[cfg(any(unix, feature = "tls"))]
-impl Carrier for Stream {
+impl AcceptedStream for Stream {
     #[cfg_attr(not(feature = "tls"), expect(unused_variables))]
     fn new(socket: Socket, tls: Option<&Tls>, proxied: bool) -> io::Result<Self> {
         #[cfg(feature = "tls")]

@@ -66,7 +66,8 @@ fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, Error> {
 /// [`ServerConfig`](rustls::ServerConfig) with rustls' own builder.
 ///
 /// ```no_run
-/// use sockeye::server::{Server, tls_from_pem};
+/// use sockeye::server::Server;
+/// use sockeye::server::listen::tls_from_pem;
 ///
 /// let server = Server::builder()
 ///     .tls(tls_from_pem("fullchain.pem", "privkey.pem")?)

@@ -163,7 +163,7 @@ impl<L: Label> fmt::Debug for Counts<L> {
 /// now. They are read one after the other while the workers go on, so they need not add up.
 ///
 /// ```
-/// use sockeye::server::{ErrorCause, Stats};
+/// use sockeye::server::observe::{ErrorCause, Stats};
 ///
 /// # let stats = Stats::default();
 /// println!("{} connections, {} with bad UTF-8", stats.connections, stats.errors.count(ErrorCause::Utf8));
@@ -202,7 +202,7 @@ pub struct Stats {
     /// Messages that were not sent because of a backlog, and those that gave way to later ones.
     pub dropped: u64,
     /// Messages that waited and were replaced by later ones of their topic, which
-    /// [conflates](crate::server::TopicOptions::conflate). They count as sent, too.
+    /// [conflates](crate::server::topics::TopicOptions::conflate). They count as sent, too.
     pub conflated: u64,
     /// Messages that were over a rate limit, and pauses for it.
     pub rate_limited: u64,

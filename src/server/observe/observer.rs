@@ -82,7 +82,8 @@ impl fmt::Debug for FailedHandshake<'_> {
 ///
 /// ```
 /// use std::io;
-/// use sockeye::server::{ConnectionStats, End, ErrorCause, FailedHandshake, Observer, Server};
+/// use sockeye::server::{End, Server};
+/// use sockeye::server::observe::{ConnectionStats, ErrorCause, FailedHandshake, Observer};
 ///
 /// struct Log;
 ///

@@ -26,7 +26,7 @@ where
 
 impl Guard for crate::proto::Origins {
     fn check(&self, request: &Request<'_>) -> Result<(), Reject> {
-        match self.allow(request) {
+        match self.allow(request.as_ref()) {
             true => Ok(()),
             false => Err(Reject::new(403, "this origin is not allowed")),
         }

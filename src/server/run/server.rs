@@ -18,7 +18,7 @@ use crate::server::handle::Handle;
 use crate::server::listen::SocketFile;
 #[cfg(any(unix, feature = "tls"))]
 use crate::server::listen::Stream;
-use crate::server::listen::{Bound, Carrier, LOCAL, LocalAddr};
+use crate::server::listen::{AcceptedStream, Bound, LOCAL, LocalAddr};
 use crate::server::route::Endpoints;
 use crate::server::shared::Shared;
 
@@ -110,7 +110,7 @@ impl Server {
     }
 }
 
-fn workers<T: Carrier>(
+fn workers<T: AcceptedStream>(
     polls: Vec<Poll>,
     bound: &[Bound],
     parts: &Parts,
@@ -124,7 +124,10 @@ fn workers<T: Carrier>(
         .collect()
 }
 
-fn run<T: Carrier + Send>(workers: Vec<Worker<T>>, shared: &Arc<Shared>) -> Result<(), Error> {
+fn run<T: AcceptedStream + Send>(
+    workers: Vec<Worker<T>>,
+    shared: &Arc<Shared>,
+) -> Result<(), Error> {
     let mut workers = workers.into_iter();
     let Some(first) = workers.next() else {
         return Ok(());

@@ -4,7 +4,7 @@
 //! simulation. Who polls and accepts is the [`Worker`](super::worker::Worker).
 
 mod burst;
-mod local;
+mod fan_out;
 mod pending;
 mod work;
 
@@ -16,18 +16,18 @@ use std::vec::Vec;
 
 use mio::Token;
 
-use self::local::{Exchange, Others};
+use self::fan_out::{Exchange, FanOut};
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
 use crate::net::Transport;
-use crate::proto::Spare;
-use crate::server::connection::Context;
+use crate::proto::Scratch;
 use crate::server::handler::EndKind;
 use crate::server::id::{ConnectionId, Standing};
 use crate::server::limits::Permit;
 use crate::server::route::Endpoints;
 use crate::server::session::{Next, Session, Turn};
 use crate::server::shared::Shared;
+use crate::server::websocket::WorkerState;
 
 /// One for the worker, so its size is no cost per connection. What a socket has at once is often
 /// 64 KiB in all: with the headers, that fits whole. More makes no measurable difference.
@@ -43,16 +43,16 @@ const DRIVE: u64 = 4 * 1024;
 /// Sessions that are looked at before what they took is: reading the counters costs, too.
 const UNTIL_LOOK: u32 = 32;
 
-pub(in crate::server) struct Hub<T> {
-    context: Context,
+pub(in crate::server) struct Sessions<T> {
+    worker: WorkerState,
     endpoints: Arc<Endpoints>,
-    worker: usize,
-    sessions: Slab<Session<T>>,
+    index: usize,
+    slab: Slab<Session<T>>,
     wheel: TimerWheel,
     exchange: Exchange,
     buffer: Vec<u8>,
     cork: Vec<u8>,
-    spare: Spare,
+    scratch: Scratch,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
     /// Sessions that are still to be told so.
@@ -71,23 +71,23 @@ struct Spent {
     until_look: u32,
 }
 
-impl<T: Transport> Hub<T> {
+impl<T: Transport> Sessions<T> {
     pub(in crate::server) fn new(
         shared: Arc<Shared>,
         endpoints: Arc<Endpoints>,
-        worker: usize,
+        index: usize,
         now: Duration,
     ) -> Self {
         Self {
-            context: Context::new(shared, worker, now),
+            worker: WorkerState::new(shared, index, now),
             endpoints,
-            worker,
-            sessions: Slab::new(),
+            index,
+            slab: Slab::new(),
             wheel: TimerWheel::new(now),
             exchange: Exchange::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
-            spare: Spare::default(),
+            scratch: Scratch::new(),
             stop_at: None,
             stopping: Vec::new(),
             spent: Spent::default(),
@@ -95,7 +95,7 @@ impl<T: Transport> Hub<T> {
     }
 
     pub(in crate::server) fn shared(&self) -> &Arc<Shared> {
-        &self.context.shared
+        &self.worker.shared
     }
 
     pub(in crate::server) fn endpoints(&self) -> &Endpoints {
@@ -106,9 +106,9 @@ impl<T: Transport> Hub<T> {
     /// the commands that have come before: what comes later waits for the events that the next poll
     /// has, so that an end of a stream is seen before what was asked after it.
     pub(in crate::server) fn at(&mut self, now: Duration) -> &mut Self {
-        self.context.at(now);
-        if !self.context.inbox.is_idle() {
-            self.exchange.pending.take(&self.context.inbox);
+        self.worker.at(now);
+        if !self.worker.inbox.is_idle() {
+            self.exchange.pending.take(&self.worker.inbox);
         }
         self.exchange.deliveries = work::DELIVERIES;
         self.begin_part();
@@ -126,7 +126,7 @@ impl<T: Transport> Hub<T> {
 
     /// Bytes read and written so far.
     fn bytes(&self) -> u64 {
-        let metrics = &self.context.metrics;
+        let metrics = &self.worker.metrics;
         metrics.bytes_received.value() + metrics.bytes_sent.value()
     }
 
@@ -153,7 +153,7 @@ impl<T: Transport> Hub<T> {
     }
 
     pub(in crate::server) fn is_empty(&self) -> bool {
-        self.sessions.len() == 0
+        self.slab.len() == 0
     }
 
     /// How long nothing is to be done without an event; None for ever.
@@ -161,7 +161,7 @@ impl<T: Transport> Hub<T> {
         if !self.exchange.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let now = self.context.now;
+        let now = self.worker.now;
         let wheel = self.wheel.next(now);
         match (self.work_in(), self.stop_at) {
             (None, None) => wheel,
@@ -180,10 +180,10 @@ impl<T: Transport> Hub<T> {
         permit: Permit,
         register: impl FnOnce(&mut T, Token) -> bool,
     ) {
-        let session = Session::new(transport, peer, permit, &self.endpoints, self.context.now);
-        let token = self.sessions.insert(session);
+        let session = Session::new(transport, peer, permit, &self.endpoints, self.worker.now);
+        let token = self.slab.insert(session);
         self.set_standing(token, Standing::Opening);
-        let session = self.sessions.get_mut(token);
+        let session = self.slab.get_mut(token);
         if session.is_some_and(|it| register(it.transport_mut(), token)) {
             // Its deadline runs also if it never sends a byte.
             self.drive(token);
@@ -210,7 +210,7 @@ impl<T: Transport> Hub<T> {
     /// The same, in another turn: this one's share is used up.
     #[cold]
     fn ready_later(&mut self, token: Token, readable: bool, read_closed: bool) {
-        if let Some(session) = self.sessions.get_mut(token) {
+        if let Some(session) = self.slab.get_mut(token) {
             if readable {
                 session.set_readable(read_closed);
             }
@@ -220,7 +220,7 @@ impl<T: Transport> Hub<T> {
 
     /// Has a session driven without an event, once those that wait for that are.
     fn drive_later(&mut self, token: Token) {
-        if let Some(session) = self.sessions.get_mut(token)
+        if let Some(session) = self.slab.get_mut(token)
             && !session.queued
         {
             session.queued = true;
@@ -230,20 +230,20 @@ impl<T: Transport> Hub<T> {
 
     /// The transport of a session has failed; what it received before can still be read.
     pub(in crate::server) fn broken(&mut self, token: Token) {
-        if let Some(session) = self.sessions.get_mut(token) {
+        if let Some(session) = self.slab.get_mut(token) {
             session.set_broken();
         }
     }
 
     /// Drives the sessions whose deadline may have passed.
     pub(in crate::server) fn expire(&mut self) {
-        let now = self.context.now;
+        let now = self.worker.now;
         while let Some((tick, places)) = self.wheel.expire(now) {
             for place in places {
-                let Some(token) = self.sessions.token_at(place) else {
+                let Some(token) = self.slab.token_at(place) else {
                     continue;
                 };
-                if let Some(session) = self.sessions.get_mut(token)
+                if let Some(session) = self.slab.get_mut(token)
                     && session.scheduled == Some(tick)
                 {
                     session.scheduled = None;
@@ -256,7 +256,7 @@ impl<T: Transport> Hub<T> {
         }
         // Also one that comes too late is told to all first.
         if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {
-            for token in self.sessions.tokens() {
+            for token in self.slab.tokens() {
                 self.drive_by(token, |session, turn| {
                     session.terminate(EndKind::ShutDown, turn)
                 });
@@ -277,7 +277,7 @@ impl<T: Transport> Hub<T> {
                 break;
             };
             driven += 1;
-            if let Some(session) = self.sessions.get_mut(token) {
+            if let Some(session) = self.slab.get_mut(token) {
                 session.queued = false;
                 self.drive(token);
                 if self.spend() {
@@ -288,9 +288,9 @@ impl<T: Transport> Hub<T> {
         self.exchange.fence = self.exchange.fence.saturating_sub(driven);
         if self.exchange.again.is_empty() {
             // Each subscriber was driven; nor does a burst go on, whose subscribers wait for that.
-            self.context.spares.turn_over();
-            let kept = &self.context.metrics.published_bytes;
-            kept.set(self.context.spares.kept() as u64);
+            self.worker.pool.turn_over();
+            let kept = &self.worker.metrics.published_bytes;
+            kept.set(self.worker.pool.kept() as u64);
         }
         // Whoever is waited for may have taken something, or nothing.
         self.look_at_gate();
@@ -306,23 +306,23 @@ impl<T: Transport> Hub<T> {
             self.end_burst();
         }
         // Lent, so that what it publishes reaches the others.
-        let Some((session, sessions)) = self.sessions.lend(token) else {
+        let Some((session, sessions)) = self.slab.lend(token) else {
             return;
         };
-        let mut peers = Others {
+        let mut local = FanOut {
             sessions,
             exchange: &mut self.exchange,
-            spares: &self.context.spares,
+            pool: &self.worker.pool,
         };
         let mut turn = Turn {
-            id: ConnectionId::new(self.worker, token),
-            context: &self.context,
+            id: ConnectionId::new(self.index, token),
+            worker: &self.worker,
             endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spare: &mut self.spare,
+            scratch: &mut self.scratch,
             drained: false,
-            peers: &mut peers,
+            local: &mut local,
         };
         let queued = session.queued_bytes();
         let next = how(session, &mut turn);
@@ -330,7 +330,7 @@ impl<T: Transport> Hub<T> {
         if next == Next::Settled && queued == 0 {
             return;
         }
-        let gauge = &self.context.metrics.queued_bytes;
+        let gauge = &self.worker.metrics.queued_bytes;
         if session.queued_bytes() != queued {
             gauge.set(gauge.value() + session.queued_bytes() as u64 - queued as u64);
         }
@@ -353,19 +353,19 @@ impl<T: Transport> Hub<T> {
 
     /// Closing the transport takes it out of the poll as well.
     fn drop_session(&mut self, token: Token) {
-        let Some(session) = self.sessions.remove(token) else {
+        let Some(session) = self.slab.remove(token) else {
             return;
         };
-        let gauge = &self.context.metrics.queued_bytes;
+        let gauge = &self.worker.metrics.queued_bytes;
         gauge.set(gauge.value() - session.queued_bytes() as u64);
         drop(session);
         self.set_standing(token, Standing::Gone);
-        self.context.shared.left(self.worker);
+        self.worker.shared.left(self.index);
     }
 
     fn set_standing(&self, token: Token, standing: Standing) {
-        let id = ConnectionId::new(self.worker, token);
-        self.context.shared.set_standing(id, standing);
+        let id = ConnectionId::new(self.index, token);
+        self.worker.shared.set_standing(id, standing);
     }
 
     /// Before a session is driven, or looked at.
@@ -375,13 +375,13 @@ impl<T: Transport> Hub<T> {
     }
 
     /// All sessions, none being driven.
-    fn split(&mut self) -> (&Context, Others<'_, T>) {
-        let others = Others {
-            sessions: self.sessions.all(),
+    fn split(&mut self) -> (&WorkerState, FanOut<'_, T>) {
+        let fan_out = FanOut {
+            sessions: self.slab.all(),
             exchange: &mut self.exchange,
-            spares: &self.context.spares,
+            pool: &self.worker.pool,
         };
-        (&self.context, others)
+        (&self.worker, fan_out)
     }
 }
 

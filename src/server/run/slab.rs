@@ -26,7 +26,7 @@ struct Slot<T> {
 }
 
 /// The values of a slab beside one that is lent; each in its place, since they are large.
-pub(in crate::server) struct Others<'s, T> {
+pub(in crate::server) struct Rest<'s, T> {
     before: &'s mut [Slot<T>],
     /// Those behind the lent one.
     behind: &'s mut [Slot<T>],
@@ -75,15 +75,15 @@ impl<T> Slab<T> {
 
     /// A value, and beside it all others.
     #[inline]
-    pub(in crate::server) fn lend(&mut self, token: Token) -> Option<(&mut T, Others<'_, T>)> {
+    pub(in crate::server) fn lend(&mut self, token: Token) -> Option<(&mut T, Rest<'_, T>)> {
         let (before, rest) = self.slots.split_at_mut_checked(index(token))?;
         let (slot, behind) = rest.split_first_mut()?;
-        Some((slot.value_mut(token)?, Others { before, behind }))
+        Some((slot.value_mut(token)?, Rest { before, behind }))
     }
 
     /// All values, none lent.
-    pub(in crate::server) fn all(&mut self) -> Others<'_, T> {
-        Others {
+    pub(in crate::server) fn all(&mut self) -> Rest<'_, T> {
+        Rest {
             before: &mut self.slots,
             behind: &mut [],
         }
@@ -109,7 +109,7 @@ impl<T> Slab<T> {
     }
 }
 
-impl<T> Others<'_, T> {
+impl<T> Rest<'_, T> {
     #[inline]
     pub(in crate::server) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         let slot = match index(token).checked_sub(self.before.len()) {

@@ -1,4 +1,4 @@
-//! The event loop: one thread, one poll, one [`Hub`] of sessions.
+//! The event loop: one thread, one poll, one [`Sessions`] of sessions.
 
 use std::io;
 use std::marker::PhantomData;
@@ -11,10 +11,10 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::balance::Balance;
 use super::inbox::Inbox;
-use super::sessions::Hub;
+use super::sessions::Sessions;
 use crate::net::Clock;
 use crate::server::handle::Handle;
-use crate::server::listen::{Carrier, Port, Socket, Tls};
+use crate::server::listen::{AcceptedStream, Port, Socket, Tls};
 use crate::server::observe::HandshakeFailure;
 use crate::server::route::Endpoints;
 use crate::server::shared::Shared;
@@ -49,7 +49,7 @@ struct Loop<T> {
     index: usize,
     clock: Clock,
     poll: Poll,
-    hub: Hub<T>,
+    sessions: Sessions<T>,
     /// All listeners of the server; none once it stops.
     ports: Vec<Port>,
     /// One of them may have connections to accept.
@@ -59,7 +59,7 @@ struct Loop<T> {
     balance: Balance,
 }
 
-impl<T: Carrier> Worker<T> {
+impl<T: AcceptedStream> Worker<T> {
     pub(in crate::server) fn new(
         index: usize,
         shared: &Arc<Shared>,
@@ -96,7 +96,7 @@ impl<T: Carrier> Worker<T> {
         let clock = shared.clock;
         let mut worker = Loop::<T> {
             index,
-            hub: Hub::new(Arc::clone(&shared), endpoints, index, clock.now()),
+            sessions: Sessions::new(Arc::clone(&shared), endpoints, index, clock.now()),
             clock,
             poll,
             acceptable: !ports.is_empty(),
@@ -107,7 +107,7 @@ impl<T: Carrier> Worker<T> {
         let result = worker.turns();
         // It may run another server's worker next, or be anybody's.
         Inbox::leave_thread();
-        worker.hub.stop();
+        worker.sessions.stop();
         if result.is_err() {
             // The others must not go on without this one.
             Handle::new(&shared).shut_down();
@@ -116,40 +116,40 @@ impl<T: Carrier> Worker<T> {
     }
 }
 
-impl<T: Carrier> Loop<T> {
+impl<T: AcceptedStream> Loop<T> {
     fn turns(&mut self) -> io::Result<()> {
-        self.hub.shared().inboxes[self.index].own_thread();
+        self.sessions.shared().inboxes[self.index].own_thread();
         let mut events = Events::with_capacity(EVENTS);
         // Read once for each turn: a wait is too long by what the last turn took, which is within
         // a tick of the timer wheel as a rule.
         let mut now = self.clock.now();
-        while !(self.hub.stops() && self.hub.is_empty()) {
+        while !(self.sessions.stops() && self.sessions.is_empty()) {
             match self.poll.poll(&mut events, self.patience(now)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
             now = self.clock.now();
-            self.hub.at(now);
+            self.sessions.at(now);
             for event in &events {
                 match event.token() {
                     // What a waker is about is looked for in each turn.
                     Token(token) if token >= LISTENERS => self.arrived(token - LISTENERS),
                     token => {
                         if event.is_error() {
-                            self.hub.broken(token);
+                            self.sessions.broken(token);
                         }
                         let read_closed = event.is_read_closed();
-                        self.hub.ready(token, event.is_readable(), read_closed);
+                        self.sessions.ready(token, event.is_readable(), read_closed);
                     }
                 }
             }
-            self.hub.work();
-            if self.hub.stops() {
+            self.sessions.work();
+            if self.sessions.stops() {
                 self.stop_listening();
             }
-            self.hub.drive_again();
+            self.sessions.drive_again();
             // Behind the events: what a peer sent in time counts, also when this worker was late.
-            self.hub.expire();
+            self.sessions.expire();
             if self.acceptable {
                 // The turn may have been long, and the others wait by the clock.
                 self.accept(self.clock.now());
@@ -160,13 +160,13 @@ impl<T: Carrier> Loop<T> {
 
     /// How long to wait for events.
     fn patience(&self, now: Duration) -> Option<Duration> {
-        let hub = self.hub.patience();
+        let sessions = self.sessions.patience();
         if !self.acceptable {
-            return hub;
+            return sessions;
         }
         match self.accept_at.or(self.balance.until()) {
             None => Some(Duration::ZERO),
-            Some(at) => hub.into_iter().chain([at.saturating_sub(now)]).min(),
+            Some(at) => sessions.into_iter().chain([at.saturating_sub(now)]).min(),
         }
     }
 
@@ -194,7 +194,7 @@ impl<T: Carrier> Loop<T> {
             return;
         }
         self.accept_at = None;
-        let shared = Arc::clone(self.hub.shared());
+        let shared = Arc::clone(self.sessions.shared());
         self.balance.look(&shared.loads);
         for at in 0..self.ports.len() {
             for _ in 0..ACCEPTS_PER_TURN {
@@ -244,13 +244,13 @@ impl<T: Carrier> Loop<T> {
             }
             return;
         };
-        let proxied = self.hub.endpoints().is_proxied(peer);
+        let proxied = self.sessions.endpoints().is_proxied(peer);
         let Ok(transport) = T::new(socket, tls, proxied) else {
             return shared.handshake_failed(self.index, peer, HandshakeFailure::Tls);
         };
         shared.take_in(self.index);
         let registry = self.poll.registry();
-        self.hub
+        self.sessions
             .insert(transport, peer, permit, |transport, token| {
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 registry

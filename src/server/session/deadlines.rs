@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Response};
-use crate::server::connection::Link;
 use crate::server::handler::EndKind;
 use crate::server::observe::HandshakeFailure;
 use crate::server::options::Options;
+use crate::server::websocket::WebSocket;
 
 impl<T: Transport> Session<T> {
     /// When to drive the session if nothing happens before. The `default` options are those of a
@@ -23,21 +23,21 @@ impl<T: Transport> Session<T> {
                 let handshake = opening.handshake.poll_timeout();
                 opening.deferred_until.or(handshake)
             }
-            Phase::Open(open) if open.link.connection.is_open() => {
-                let link = &open.link;
-                let expires = self.expires_at(link);
+            Phase::Open(open) if open.ws.connection.is_open() => {
+                let ws = &open.ws;
+                let expires = self.expires_at(ws);
                 // While reading is paused, silence says nothing about the peer, but its end does.
                 let core = match self.is_paused(default) {
                     true => self.left_until(options),
-                    false => link.connection.poll_timeout(),
+                    false => ws.connection.poll_timeout(),
                 };
-                match (expires, link.resume_at()) {
+                match (expires, ws.resume_at()) {
                     (None, None) => core,
                     own => core.into_iter().chain(own.0).chain(own.1).min(),
                 }
             }
             Phase::Open(open) => {
-                let core = open.link.connection.poll_timeout();
+                let core = open.ws.connection.poll_timeout();
                 core.map(|at| self.not_before_written(at, options.config.close_timeout))
             }
             Phase::Lingering(it) => Some(self.not_before_written(it.deadline, it.patience)),
@@ -56,11 +56,11 @@ impl<T: Transport> Session<T> {
     }
 
     /// When an open connection's lifetime is over.
-    fn expires_at(&self, link: &Link) -> Option<Duration> {
-        let lifetime = link.options.max_lifetime?;
+    fn expires_at(&self, ws: &WebSocket) -> Option<Duration> {
+        let lifetime = ws.options.max_lifetime?;
         // A tenth more or less. Its peer and the nanosecond of its opening decide, which is as
         // good as chance here and is always the same.
-        let opened = link.opened();
+        let opened = ws.opened();
         let spread = u64::from(opened.subsec_nanos()) << 16 | u64::from(self.remote.peer.port());
         let jitter = spread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let share = 0.9 + (jitter % 200) as f64 / 1000.0;
@@ -69,13 +69,13 @@ impl<T: Transport> Session<T> {
 
     /// When a session that has paused, and whose peer has ended its stream, is ended.
     fn left_until(&self, options: &Options) -> Option<Duration> {
-        let left_at = self.rare.as_ref()?.left_at?;
+        let left_at = self.halt.as_ref()?.left_at?;
         Some(left_at.saturating_add(options.config.close_timeout))
     }
 
     /// A deadline of the end leaves `patience` from when the last of its output was taken.
     fn not_before_written(&self, deadline: Duration, patience: Duration) -> Duration {
-        let last = self.rare.as_ref().and_then(|it| it.last.as_ref());
+        let last = self.halt.as_ref().and_then(|it| it.last.as_ref());
         let written = last.map(|it| it.progress);
         written.map_or(deadline, |it| deadline.max(it.saturating_add(patience)))
     }
@@ -83,18 +83,18 @@ impl<T: Transport> Session<T> {
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         if self
             .deadline(&turn.endpoints.options)
-            .is_none_or(|at| turn.context.now < at)
+            .is_none_or(|at| turn.worker.now < at)
         {
             return Ok(());
         }
-        let due = |at: Option<Duration>| at.is_some_and(|at| turn.context.now >= at);
+        let due = |at: Option<Duration>| at.is_some_and(|at| turn.worker.now >= at);
         if due(self.stalls_at(self.options(&turn.endpoints.options))) {
             return Err(self.lost(EndKind::Stalled, turn));
         }
         let (expired, left) = match &self.phase {
-            Phase::Open(open) if open.link.connection.is_open() => {
-                let left = self.left_until(&open.link.options);
-                (due(self.expires_at(&open.link)), due(left))
+            Phase::Open(open) if open.ws.connection.is_open() => {
+                let left = self.left_until(&open.ws.options);
+                (due(self.expires_at(&open.ws)), due(left))
             }
             _ => (false, false),
         };
@@ -111,7 +111,7 @@ impl<T: Transport> Session<T> {
             }
             Phase::Opening(opening) => {
                 let handshake = &mut opening.handshake;
-                if let Err(error) = handshake.handle_timeout(turn.context.now, turn.cork) {
+                if let Err(error) = handshake.handle_timeout(turn.worker.now, turn.cork) {
                     if !opening.served {
                         self.failed((&error).into(), &error, turn);
                     }
@@ -123,18 +123,18 @@ impl<T: Transport> Session<T> {
                 let reason = "the stream ended while reading was paused";
                 self.close(CloseCode::GOING_AWAY, reason, turn);
             }
-            Phase::Open(open) if due(open.link.resume_at()) => {
-                open.link.rare().resume_at = None;
+            Phase::Open(open) if due(open.ws.resume_at()) => {
+                open.ws.cold().resume_at = None;
             }
             Phase::Open(open) if expired => {
-                open.link.ends(EndKind::Lifetime);
+                open.ws.ends(EndKind::Lifetime);
                 self.close(CloseCode::GOING_AWAY, "the connection's time is over", turn);
             }
             Phase::Open(open) => {
                 if let Err(fault) = open
-                    .link
+                    .ws
                     .connection
-                    .handle_timeout(turn.context.now, turn.cork)
+                    .handle_timeout(turn.worker.now, turn.cork)
                 {
                     self.fail(fault, turn);
                 }

@@ -71,7 +71,7 @@ impl<T: Transport> Session<T> {
     /// Begins the closing handshake, if it hasn't begun.
     pub(in crate::server) fn close(&mut self, code: CloseCode, reason: &str, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
-            open.link.close(code, reason, turn.cork, turn.context.now);
+            open.ws.close(code, reason, turn.cork, turn.worker.now);
         }
     }
 
@@ -114,7 +114,7 @@ impl<T: Transport> Session<T> {
     /// The core has failed the connection.
     pub(super) fn fail(&mut self, fault: Fault, turn: &mut Turn<'_>) {
         let teardown = match &self.phase {
-            Phase::Open(open) => open.link.connection.teardown(),
+            Phase::Open(open) => open.ws.connection.teardown(),
             _ => None,
         };
         // It drops the transport where it sent a Close before. That nobody answered one is
@@ -130,12 +130,9 @@ impl<T: Transport> Session<T> {
     /// The one call of `on_error` and `on_close`; from here on the session lingers or goes.
     pub(super) fn end(&mut self, end: EndKind, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
-            let kind = open.link.take_end().unwrap_or(end);
-            let end = End::new(kind, &open.link.connection);
-            turn.context
-                .metrics
-                .dropped
-                .add(open.link.drop_held() as u64);
+            let kind = open.ws.take_end().unwrap_or(end);
+            let end = End::new(kind, &open.ws.connection);
+            turn.worker.metrics.dropped.add(open.ws.drop_held() as u64);
             if let Some(cause) = end.error() {
                 self.call(turn, |application, io| {
                     application.on_error(io, cause, &end)
@@ -143,13 +140,13 @@ impl<T: Transport> Session<T> {
             }
             if let Phase::Open(open) = &mut self.phase {
                 // A panic there hides the end from nobody.
-                open.link.take_end();
+                open.ws.take_end();
             }
             self.call(turn, |application, io| application.on_close(io, &end));
-            let stats = self.stats(turn.id, turn.context.now);
+            let stats = self.stats(turn.id, turn.worker.now);
             self.leave(turn);
             if let Some(stats) = stats {
-                turn.context.shared.closed(&stats, &end);
+                turn.worker.shared.closed(&stats, &end);
             }
         }
         self.linger(turn);
@@ -160,16 +157,16 @@ impl<T: Transport> Session<T> {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
-        let Some(rare) = &mut open.link.rare else {
+        let Some(cold) = &mut open.ws.cold else {
             return;
         };
-        for topic in mem::take(&mut rare.subscriptions) {
-            turn.context.shared.directory.unsubscribe(&topic, turn.id);
-            turn.peers.unsubscribe(&topic, turn.id.token());
+        for topic in mem::take(&mut cold.subscriptions) {
+            turn.worker.shared.directory.unsubscribe(&topic, turn.id);
+            turn.local.unsubscribe(&topic, turn.id.token());
         }
-        for topic in mem::take(&mut rare.joined) {
+        for topic in mem::take(&mut cold.joined) {
             // The store may be the application's own: its panic is not the worker's.
-            let shared = &turn.context.shared;
+            let shared = &turn.worker.shared;
             let leave = || shared.leave(&topic, turn.id, |_| ());
             let _ = catch_unwind(AssertUnwindSafe(leave));
         }
@@ -177,12 +174,12 @@ impl<T: Transport> Session<T> {
 
     pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
         let timeout = self.options(&turn.endpoints.options).config.close_timeout;
-        let timeout_at = turn.context.now.saturating_add(timeout);
+        let timeout_at = turn.worker.now.saturating_add(timeout);
         let (deadline, patience) = match &self.phase {
-            Phase::Open(open) => match open.link.connection.teardown() {
-                Some(Teardown::Drop) => (turn.context.now, Duration::ZERO),
+            Phase::Open(open) => match open.ws.connection.teardown() {
+                Some(Teardown::Drop) => (turn.worker.now, Duration::ZERO),
                 _ => {
-                    let core = open.link.connection.poll_timeout();
+                    let core = open.ws.connection.poll_timeout();
                     (core.unwrap_or(timeout_at), timeout)
                 }
             },
@@ -218,7 +215,7 @@ impl<T: Transport> Session<T> {
                 self.eof(turn)
             }
             Phase::Open(open) => {
-                if let Some(closed) = open.link.connection.handle_eof() {
+                if let Some(closed) = open.ws.connection.handle_eof() {
                     self.end(EndKind::Closed(closed), turn);
                 }
                 Err(Gone)
@@ -234,7 +231,7 @@ impl<T: Transport> Session<T> {
     pub(super) fn lost(&mut self, end: EndKind, turn: &mut Turn<'_>) -> Gone {
         match &mut self.phase {
             Phase::Open(open) => {
-                open.link.connection.handle_eof();
+                open.ws.connection.handle_eof();
                 self.end(end, turn);
             }
             Phase::Opening(opening) if !opening.served => match end {

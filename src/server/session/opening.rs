@@ -15,13 +15,13 @@ use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::HandshakeError;
 use crate::net::{Agreed, Transport};
 use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
-use crate::server::connection::{Link, Remote};
 use crate::server::handle::Handle;
-use crate::server::handler::{Application, Open};
+use crate::server::handler::{Application, OpenSession};
 use crate::server::http::{Answer, HttpResponse, Reject, Request, Slot, StoredRequest};
 use crate::server::observe::{FailedHandshake, HandshakeFailure};
 use crate::server::proxy::ProxyHeader;
 use crate::server::route::{Accepted, Decided, Decision, Endpoint, Endpoints};
+use crate::server::websocket::{Remote, WebSocket};
 
 /// Requests, until one of them is an opening handshake.
 pub(super) struct Opening {
@@ -61,7 +61,7 @@ impl Opening {
 
     fn defer(&mut self, slot: Waits, turn: &Turn<'_>) {
         let timeout = turn.endpoints.options.config.handshake_timeout;
-        self.deferred_until = Some(turn.context.now.saturating_add(timeout));
+        self.deferred_until = Some(turn.worker.now.saturating_add(timeout));
         self.slot = Some(slot);
     }
 
@@ -118,11 +118,11 @@ impl<T: Transport> Session<T> {
         let handshake = &mut opening.handshake;
         let sent = response.as_response(|it| match opening.stopping {
             true => handshake.reject(it, turn.cork).map(|()| false),
-            false => handshake.respond(it, turn.cork, turn.context.now),
+            false => handshake.respond(it, turn.cork, turn.worker.now),
         });
         let keep_alive = sent.unwrap_or_else(|_| {
             // The application's own response can't be sent.
-            let failed = handshake.respond(&Response::status(500), turn.cork, turn.context.now);
+            let failed = handshake.respond(&Response::status(500), turn.cork, turn.worker.now);
             failed.unwrap_or(false)
         });
         opening.served = true;
@@ -190,7 +190,7 @@ impl<T: Transport> Session<T> {
         reason: &dyn fmt::Display,
         turn: &Turn<'_>,
     ) {
-        let (shared, peer) = (&turn.context.shared, self.remote.peer);
+        let (shared, peer) = (&turn.worker.shared, self.remote.peer);
         shared.count_failed(turn.id.worker(), cause, || {
             let known = match &self.phase {
                 Phase::Opening(opening) => Some(opening.handshake.known(input)),
@@ -225,7 +225,7 @@ impl<T: Transport> Session<T> {
                     // The body of a request that nobody handles is not waited for.
                     let limit = turn.endpoints.max_body;
                     let read = match handles(handshake, turn.endpoints) {
-                        true => handshake.read_body(limit, input, turn.cork, turn.context.now),
+                        true => handshake.read_body(limit, input, turn.cork, turn.worker.now),
                         false => Ok(true),
                     };
                     match read {
@@ -278,14 +278,14 @@ impl<T: Transport> Session<T> {
         match settle(&opening.handshake, decision, &self.remote, agreed, turn) {
             Ok(open) => self.open(open, turn),
             Err(reject) => {
-                self.failed(reject.failure, &Told(&reject.response), turn);
+                self.failed(reject.failure, &Refusal(&reject.response), turn);
                 self.linger(turn);
                 Ok(())
             }
         }
     }
 
-    fn open(&mut self, open: Box<Open>, turn: &mut Turn<'_>) -> Result<(), Gone> {
+    fn open(&mut self, open: Box<OpenSession>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         // A peer that has gone again was never open.
         if self.read_closed {
             self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
@@ -296,15 +296,15 @@ impl<T: Transport> Session<T> {
             && let Some(request) = opening.handshake.request()
             && request.query_param(PREVIOUS).is_some()
         {
-            turn.context.metrics.reconnections.add(1);
+            turn.worker.metrics.reconnections.add(1);
         }
         self.phase = Phase::Open(open);
         // What it was scheduled for was the handshake's, and may be later than its own deadlines.
         self.scheduled = None;
-        if let Some(stats) = self.stats(turn.id, turn.context.now) {
-            turn.context.shared.opened(&stats);
+        if let Some(stats) = self.stats(turn.id, turn.worker.now) {
+            turn.worker.shared.opened(&stats);
         }
-        self.tell(turn, |application, io| application.on_open(io));
+        self.notify(turn, |application, io| application.on_open(io));
         self.end_if_asked(turn)
     }
 }
@@ -330,7 +330,7 @@ fn answer(
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
 ) -> Answer<HttpResponse> {
-    let (shared, endpoints) = (&turn.context.shared, turn.endpoints);
+    let (shared, endpoints) = (&turn.worker.shared, turn.endpoints);
     let found = handshake
         .request()
         .and_then(|it| Some((it, endpoints.router.at(it.path())?)));
@@ -352,7 +352,7 @@ fn decide(
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
 ) -> Decision {
-    let (shared, endpoints, peer) = (&turn.context.shared, turn.endpoints, remote.peer);
+    let (shared, endpoints, peer) = (&turn.worker.shared, turn.endpoints, remote.peer);
     let decision = endpoint(handshake, endpoints).and_then(|(request, params, endpoint)| {
         let client_ip = endpoints.client_ip(peer, request.headers());
         remote
@@ -362,7 +362,7 @@ fn decide(
             .map_err(|it| it.counted_as(HandshakeFailure::TooManyConnections))?;
         endpoints
             .handshake_rates
-            .allow(client_ip, turn.context.now)
+            .allow(client_ip, turn.worker.now)
             .map_err(|_| Reject::new(429, "too many handshakes: try again later"))
             .map_err(|it| it.counted_as(HandshakeFailure::RateLimited))?;
         let request = Request::new(request, params, peer, client_ip, shared).with_agreed(agreed);
@@ -399,9 +399,9 @@ fn endpoint<'a>(
 }
 
 /// What a client is told by a response: its status, and the text if there is one.
-struct Told<'a>(&'a HttpResponse);
+struct Refusal<'a>(&'a HttpResponse);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for Refusal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut headers = self.0.headers.iter();
         let text = headers.any(|(name, value)| {
@@ -421,7 +421,7 @@ fn settle(
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
-) -> Result<Box<Open>, Reject> {
+) -> Result<Box<OpenSession>, Reject> {
     let accepted = match decision {
         // The application's own key may panic, and so may its state as it is dropped; both come
         // before the 101 is there.
@@ -451,11 +451,11 @@ fn accept(
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
-) -> Result<Box<Open>, Reject> {
+) -> Result<Box<OpenSession>, Reject> {
     let (request, params, endpoint) = endpoint(handshake, turn.endpoints)?;
     let options = &endpoint.options;
     let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
-        let (shared, client_ip) = (&turn.context.shared, remote.client_ip());
+        let (shared, client_ip) = (&turn.worker.shared, remote.client_ip());
         let request = Request::new(request, params, remote.peer, client_ip, shared);
         (limit.key)(&request.with_agreed(agreed))
     });
@@ -473,15 +473,15 @@ fn accept(
         config: Some(&options.config),
     };
     let connection = handshake
-        .accept(&accept, turn.cork, turn.context.now)
+        .accept(&accept, turn.cork, turn.worker.now)
         .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
-    let mut link = Link::new(connection, options, turn.context.now);
-    link.limited |= turn.context.shared.by_address.is_some();
+    let mut ws = WebSocket::new(connection, options, turn.worker.now);
+    ws.limited |= turn.worker.shared.by_address.is_some();
     if options.keep_request {
-        link.rare().request = Some(StoredRequest::new(&request));
+        ws.cold().request = Some(StoredRequest::new(&request));
     }
     if let Some(key) = rate_key {
-        link.rare().rate_key = Some(key.into());
+        ws.cold().rate_key = Some(key.into());
     }
-    Ok(accepted.state.open(link))
+    Ok(accepted.state.open(ws))
 }

@@ -9,8 +9,8 @@ use std::vec::Vec;
 use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
-use crate::server::connection::{CORK_LIMIT, SocketIo};
-use crate::server::handler::{EndKind, Memory, Open, Over, Stop};
+use crate::server::handler::{EndKind, Memory, OpenSession, Over, Stop};
+use crate::server::websocket::{CORK_LIMIT, SocketIo};
 
 impl<T: Transport> Session<T> {
     /// The usual turn, of an [undisturbed](Session::is_undisturbed) session: what others sent to it
@@ -23,13 +23,13 @@ impl<T: Transport> Session<T> {
             let held = self.transport.held();
             let written = self
                 .queue
-                .write(&mut self.transport, &[], &turn.context.spares);
+                .write(&mut self.transport, &[], &turn.worker.pool);
             if !self.took_all(&written, self.queue.len()) {
                 return self.wrote(written, held, turn).map(|()| false);
             }
             let bytes = self.queue.len() as u64;
-            turn.context.metrics.bytes_sent.add(bytes);
-            self.queue.clear(&turn.context.spares);
+            turn.worker.metrics.bytes_sent.add(bytes);
+            self.queue.clear(&turn.worker.pool);
         }
         if !self.readable {
             return Ok(true);
@@ -61,7 +61,7 @@ impl<T: Transport> Session<T> {
             if !self.took_all(&written, turn.cork.len()) {
                 return self.wrote(written, 0, turn).map(|()| false);
             }
-            turn.context.metrics.bytes_sent.add(turn.cork.len() as u64);
+            turn.worker.metrics.bytes_sent.add(turn.cork.len() as u64);
             turn.cork.clear();
         }
         Ok(settled && !self.readable)
@@ -73,8 +73,11 @@ impl<T: Transport> Session<T> {
     fn stays_settled(&self) -> bool {
         let settled = match &self.phase {
             Phase::Open(open) => {
-                let link = &open.link;
-                self.queue.is_unused() && !link.draining.get() && link.connection.awaits_message()
+                let ws = &open.ws;
+                self.queue.is_unused()
+                    && !ws.draining.get()
+                    && ws.connection.is_open()
+                    && ws.connection.is_between_messages()
             }
             _ => false,
         };
@@ -87,26 +90,28 @@ impl<T: Transport> Session<T> {
         // The rest of a large message goes where it is assembled, and only what is behind it
         // through the worker's buffer.
         let space = match &mut self.phase {
-            Phase::Open(open) => open.link.connection.space(),
+            Phase::Open(open) => open.ws.connection.space(),
             _ => None,
         };
-        let (direct, read) = match space {
-            Some(space) => (space.len(), self.transport.read_both(space, buffer)),
-            None => (0, self.transport.read(buffer)),
+        // How many bytes there is room for, how many came, and how many of them behind the space.
+        let (room, read) = match space {
+            Some(mut space) => {
+                let room = space.len() + buffer.len();
+                let read = self.transport.read_both(&mut space, buffer);
+                (room, read.map(|count| (count, space.filled(count))))
+            }
+            None => {
+                let read = self.transport.read(buffer);
+                (buffer.len(), read.map(|count| (count, count)))
+            }
         };
         self.queue.hold(&self.transport);
         let result = match read {
-            Ok(count) if count > 0 => {
-                self.count_read(count, direct + buffer.len(), turn);
-                let filled = count.min(direct);
-                if let Phase::Open(open) = &mut self.phase
-                    && filled > 0
-                {
-                    open.link.connection.filled(filled);
-                }
-                self.receive(&mut buffer[..count - filled], turn)
+            Ok((count, behind)) if count > 0 => {
+                self.count_read(count, room, turn);
+                self.receive(&mut buffer[..behind], turn)
             }
-            nothing => self.read_nothing(nothing, turn),
+            nothing => self.read_nothing(nothing.map(|(count, _)| count), turn),
         };
         turn.buffer = buffer;
         result
@@ -121,7 +126,7 @@ impl<T: Transport> Session<T> {
     /// So many bytes were read into so much room.
     #[inline]
     fn count_read(&mut self, count: usize, room: usize, turn: &Turn<'_>) {
-        turn.context.metrics.bytes_received.add(count as u64);
+        turn.worker.metrics.bytes_received.add(count as u64);
         // A short read has drained the socket, unless its end waits behind.
         self.readable = self.transport.has_more(count, room) || self.read_closed;
     }
@@ -144,8 +149,8 @@ impl<T: Transport> Session<T> {
 
     /// Goes on with bytes that a pause has left.
     pub(super) fn take_unread(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        let rare = self.rare.as_mut();
-        let mut bytes = rare.map_or_else(Vec::new, |it| mem::take(&mut it.unread));
+        let halt = self.halt.as_mut();
+        let mut bytes = halt.map_or_else(Vec::new, |it| mem::take(&mut it.unread));
         self.tidy();
         self.receive(&mut bytes, turn)
     }
@@ -179,13 +184,13 @@ impl<T: Transport> Session<T> {
             Phase::Open(open) => {
                 // What was assembled may be sent on without a copy: lent only while it may be, what
                 // is idle owns no buffer.
-                let assembles = !open.link.connection.is_settled();
+                let assembles = !open.ws.connection.is_settled();
                 if assembles {
-                    self.queue.lend(&turn.context.spares);
+                    self.queue.lend(&turn.worker.pool);
                 }
                 let result = self.messages(&mut input, turn);
                 if assembles {
-                    self.queue.reclaim(&turn.context.spares);
+                    self.queue.reclaim(&turn.worker.pool);
                 }
                 result?;
             }
@@ -226,7 +231,7 @@ impl<T: Transport> Session<T> {
                 Ok(Stop::News) => {}
                 Err(_) => self.panicked(turn),
             }
-            self.tell_subscriptions(turn);
+            self.notify_subscriptions(turn);
             self.end_if_asked(turn)?;
             if self.pauses(input, turn)? {
                 return Ok(());
@@ -244,21 +249,21 @@ impl<T: Transport> Session<T> {
         let Phase::Open(open) = &mut self.phase else {
             return Ok(Stop::Drained);
         };
-        let Open { link, application } = &mut **open;
+        let OpenSession { ws, application } = &mut **open;
         #[cfg(feature = "tracing")]
         let _span = crate::server::observe::connection_span(turn.id, self.remote.peer).entered();
         let mut io = SocketIo {
             id: turn.id,
-            context: turn.context,
+            worker: turn.worker,
             remote: &self.remote,
-            link: &mut *link,
+            ws: &mut *ws,
             cork: turn.cork,
             queue: &mut self.queue,
-            peers: turn.peers,
+            local: turn.local,
         };
         let memory = Memory {
-            spare: &mut *turn.spare,
-            spares: &turn.context.spares,
+            scratch: &mut *turn.scratch,
+            pool: &turn.worker.pool,
         };
         // As in `call`; caught once for all that was read, since it costs some instructions.
         catch_unwind(AssertUnwindSafe(|| {
@@ -283,13 +288,13 @@ impl<T: Transport> Session<T> {
 
     /// Whether a pause has left received bytes.
     pub(super) fn has_unread(&self) -> bool {
-        self.rare.as_ref().is_some_and(|it| !it.unread.is_empty())
+        self.halt.as_ref().is_some_and(|it| !it.unread.is_empty())
     }
 
     /// Keeps received bytes that a pause leaves.
     pub(super) fn keep_unread(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() || self.has_unread() {
-            self.rare.get_or_insert_default().unread = bytes.to_vec();
+            self.halt.get_or_insert_default().unread = bytes.to_vec();
             self.tidy();
         }
     }
@@ -297,11 +302,11 @@ impl<T: Transport> Session<T> {
     /// Frees what it has no more use for.
     pub(super) fn tidy(&mut self) {
         if self
-            .rare
+            .halt
             .as_ref()
             .is_some_and(|it| it.unread.is_empty() && it.last.is_none() && it.left_at.is_none())
         {
-            self.rare = None;
+            self.halt = None;
         }
     }
 }

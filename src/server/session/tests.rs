@@ -15,12 +15,12 @@ use super::super::topics::{SubscribeError, Topic};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 use crate::server::builder::Builder;
-use crate::server::connection::Published;
 use crate::server::run::inbox::{Command, Inbox};
 use crate::server::run::server::Parts;
 use crate::server::run::sessions::RECEIVE_BUFFER;
 use crate::server::socket::Socket;
 use crate::server::tests::wire::{Random, Sim, Wire};
+use crate::server::websocket::Published;
 
 mod calls;
 mod deadlines;
@@ -124,7 +124,7 @@ fn parts(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Parts {
 /// There are no others.
 struct Alone;
 
-impl Peers for Alone {
+impl LocalSessions for Alone {
     fn known(&self, _: &str) -> Option<Arc<Topic>> {
         None
     }
@@ -137,7 +137,13 @@ impl Peers for Alone {
         1
     }
 
-    fn deliver(&mut self, _: &Arc<Topic>, _: u64, _: Option<Token>, _: Delivery<'_>) -> Published {
+    fn deliver(
+        &mut self,
+        _: &Arc<Topic>,
+        _: u64,
+        _: Option<Token>,
+        _: LocalDelivery<'_>,
+    ) -> Published {
         Published::default()
     }
 
@@ -171,8 +177,8 @@ struct Rig {
     now: Duration,
     buffer: Vec<u8>,
     cork: Vec<u8>,
-    context: Context,
-    spare: Spare,
+    worker: WorkerState,
+    scratch: Scratch,
 }
 
 impl Rig {
@@ -184,7 +190,7 @@ impl Rig {
     fn with(echo: Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Self {
         let sim = Sim::default();
         let Parts { shared, endpoints } = parts(&echo, change);
-        let context = Context::new(Arc::clone(&shared), 0, Duration::ZERO);
+        let worker = WorkerState::new(Arc::clone(&shared), 0, Duration::ZERO);
         sim.0.borrow_mut().room = usize::MAX;
         let peer = ([127, 0, 0, 1], 1).into();
         Self {
@@ -202,8 +208,8 @@ impl Rig {
             now: Duration::ZERO,
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
-            context,
-            spare: Spare::default(),
+            worker,
+            scratch: Scratch::new(),
         }
     }
 
@@ -234,16 +240,16 @@ impl Rig {
     }
 
     fn turn(&mut self, how: fn(&mut Session<Sim>, &mut Turn<'_>) -> Next) -> Next {
-        self.context.at(self.now);
+        self.worker.at(self.now);
         let mut turn = Turn {
             id: ConnectionId::from_u64(0),
-            context: &self.context,
+            worker: &self.worker,
             endpoints: &self.endpoints,
             buffer: &mut self.buffer,
             cork: &mut self.cork,
-            spare: &mut self.spare,
+            scratch: &mut self.scratch,
             drained: false,
-            peers: &mut Alone,
+            local: &mut Alone,
         };
         let next = how(&mut self.session, &mut turn);
         assert!(self.cork.is_empty(), "the cork is for one session's turn");
@@ -336,10 +342,10 @@ impl Client {
     fn fragments(mut self, length: usize, size: usize) -> Self {
         let bytes = noise(length);
         for fragment in bytes.chunks(size) {
-            self.0.send_fragment(fragment, false, &mut self.1).unwrap();
+            self.0.send_fragment(fragment, &mut self.1).unwrap();
             self.0.send_ping(&fragment[..1], &mut self.1).unwrap();
         }
-        self.0.send_fragment(b"", true, &mut self.1).unwrap();
+        self.0.send_last_fragment(b"", &mut self.1).unwrap();
         self
     }
 

@@ -17,7 +17,7 @@ use crate::proto::MessageKind;
 ///
 /// The topic gives each message its offset, greater than those before it in its topic, and keeps the
 /// order: it calls `push` for one message after the other. Offsets are those of one
-/// [`epoch`](Self::epoch); together they are a [`Position`](crate::server::Position). A client that comes
+/// [`epoch`](Self::epoch); together they are a [`Position`](super::Position). A client that comes
 /// back with the last one it saw gets what it missed by [`since`](Self::since), and is told if that
 /// isn't all any more. (So does Centrifugo; Socket.IO's connection state recovery works with an
 /// offset alike.)
@@ -35,7 +35,7 @@ pub trait History: Send + Sync {
     fn recent(&self, topic: &str, limit: usize, now: Duration) -> Vec<HistoryEntry>;
 
     /// The messages behind `offset`, the oldest first.
-    fn since(&self, topic: &str, offset: u64, now: Duration) -> Missed;
+    fn since(&self, topic: &str, offset: u64, now: Duration) -> Replay;
 
     /// The offset that the topic goes on from: that of its last message, or a greater one. Asked
     /// when the topic comes into use.
@@ -60,7 +60,7 @@ pub struct HistoryEntry {
 
 /// What a client missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Missed {
+pub struct Replay {
     /// The messages that are still there, the oldest first.
     pub entries: Vec<HistoryEntry>,
     /// Whether that is all it missed. If not, it has to load the state anew.

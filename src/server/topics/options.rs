@@ -9,7 +9,8 @@ use crate::server::id::ConnectionId;
 /// What holds for the topics of a pattern, for [`Builder::topic`](crate::server::Builder::topic).
 ///
 /// ```
-/// use sockeye::server::{Server, TopicOptions};
+/// use sockeye::server::Server;
+/// use sockeye::server::topics::TopicOptions;
 ///
 /// let server = Server::builder()
 ///     .topic("prices/*", TopicOptions::new().conflate())
@@ -36,7 +37,7 @@ impl TopicOptions {
 
     /// A subscriber that is behind gets only the latest message of each topic: a newer one takes
     /// the place of one that waits behind a backlog, and
-    /// [`Stats::conflated`](crate::server::Stats::conflated) counts that. One that keeps up gets all of
+    /// [`Stats::conflated`](crate::server::observe::Stats::conflated) counts that. One that keeps up gets all of
     /// them. For prices, positions, states; not for chat.
     pub fn conflate(mut self) -> Self {
         self.conflate = true;
@@ -61,7 +62,7 @@ impl TopicOptions {
     }
 
     /// Asks `guard` about each subscription to a topic of the pattern; its error is
-    /// [`SubscribeError::Refused`](crate::server::SubscribeError::Refused).
+    /// [`SubscribeError::Refused`](super::SubscribeError::Refused).
     ///
     /// It knows the connection by its id only. What depends on the connection's state is better
     /// decided where [`Socket::subscribe`](crate::server::Socket::subscribe) is called.

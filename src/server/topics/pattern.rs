@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+use core::str::FromStr;
 
 /// A pattern for topics, whose segments are parted by `/`.
 ///
@@ -18,12 +19,12 @@ use core::fmt;
 /// topic.
 ///
 /// ```
-/// use sockeye::server::TopicPattern;
+/// use sockeye::server::topics::TopicPattern;
 ///
 /// let rooms = TopicPattern::new("rooms/*")?;
 /// assert!(rooms.matches("rooms/1"));
 /// assert!(!rooms.matches("rooms/1/typing"));
-/// # Ok::<(), sockeye::server::PatternError>(())
+/// # Ok::<(), sockeye::server::topics::PatternError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPattern {
@@ -104,6 +105,15 @@ impl TopicPattern {
             None => !self.open,
             Some(rest) => self.open && !rest.is_empty(),
         }
+    }
+}
+
+/// As [`TopicPattern::new`], for patterns of a file or of the command line.
+impl FromStr for TopicPattern {
+    type Err = PatternError;
+
+    fn from_str(pattern: &str) -> Result<Self, PatternError> {
+        Self::new(pattern)
     }
 }
 

@@ -20,14 +20,13 @@ impl Xor {
 
 impl PerMessageExtension for Xor {
     fn offers(&self) -> Vec<Extension> {
-        let offer = Extension::new(Self::NAME).unwrap();
-        vec![offer.with_value("level", "1").unwrap()]
+        let offer = Extension::new(Self::NAME);
+        vec![offer.with_value("level", "1")]
     }
 
     fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {
         let level = offer.params().any(|param| param.name == "level");
-        (offer.name() == Self::NAME && level)
-            .then(|| (Extension::new(Self::NAME).unwrap(), Self::codec()))
+        (offer.name() == Self::NAME && level).then(|| (Extension::new(Self::NAME), Self::codec()))
     }
 
     fn confirm(&self, response: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>> {

@@ -16,10 +16,9 @@ use std::thread;
 
 use sockeye::Error;
 use sockeye::proto::{Config, Message, Role};
-use sockeye::server::{
-    Builder, Cause, ConnectionStats, End, EndKind, FailedHandshake, Handle, Handler,
-    HandshakeFailure, Observer, Server, Socket,
-};
+use sockeye::server::handler::{Cause, EndKind};
+use sockeye::server::observe::{ConnectionStats, FailedHandshake, HandshakeFailure, Observer};
+use sockeye::server::{Builder, End, Handle, Handler, Server, Socket};
 
 use crate::handshake::{Answer, Text, assert_proper_101, upgrade};
 use crate::sansio::{CLOSE, KEY, PING, PONG, RawFrame, TEXT, close_payload, frame, frames_from};

@@ -55,11 +55,11 @@ impl Runs {
 
 impl PerMessageExtension for Runs {
     fn offers(&self) -> Vec<Extension> {
-        vec![Extension::new("x-runs").unwrap()]
+        vec![Extension::new("x-runs")]
     }
 
     fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {
-        (offer.name() == "x-runs").then(|| (Extension::new("x-runs").unwrap(), self.codec()))
+        (offer.name() == "x-runs").then(|| (Extension::new("x-runs"), self.codec()))
     }
 
     fn confirm(&self, response: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>> {

@@ -8,7 +8,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
-use sockeye::server::{ErrorCause, Listener, LocalAddr};
+use sockeye::server::Listener;
+use sockeye::server::listen::LocalAddr;
+use sockeye::server::observe::ErrorCause;
 
 use super::{Place, builder, failure, serve, unix};
 use harness::handshake::upgrade;

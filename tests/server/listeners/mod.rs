@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use harness::handshake::upgrade;
 use harness::net::{GUARD, Peer, Probe, Running, patient};
 use sockeye::Error;
-use sockeye::server::{Builder, HttpResponse, Listener, LocalAddr, Server};
+use sockeye::server::listen::LocalAddr;
+use sockeye::server::{Builder, HttpResponse, Listener, Server};
 
 type UnixPeer = Peer<UnixStream>;
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use sockeye::rustls::pki_types::ServerName;
 use sockeye::rustls::{ClientConnection, StreamOwned};
-use sockeye::server::{Listener, LocalAddr, TrustedProxies};
+use sockeye::server::Listener;
+use sockeye::server::listen::LocalAddr;
+use sockeye::server::proxy::TrustedProxies;
 
 use super::{Place, builder, serve, unix};
 use harness::handshake::upgrade;

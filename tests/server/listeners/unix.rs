@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
-use sockeye::server::{Listener, LocalAddr, TrustedProxies};
+use sockeye::server::Listener;
+use sockeye::server::listen::LocalAddr;
+use sockeye::server::proxy::TrustedProxies;
 
 use super::{Place, builder, failure, serve, unix};
 use harness::handshake::{plain, upgrade};

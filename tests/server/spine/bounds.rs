@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use sockeye::server::{HandleError, HistoryLimits, MemoryHistory, TopicOptions};
+use sockeye::server::HandleError;
+use sockeye::server::topics::{HistoryLimits, MemoryHistory, TopicOptions};
 
 use super::clients::{Client, DEADLINE, Keeper, builder, gate, open_in_turn, publish, serve};
 use harness::load::{Process, Readers, WORKERS, frame_length};
@@ -183,12 +184,10 @@ fn a_handler_that_publishes_without_an_end_is_refused_and_what_waits_is_counted(
 fn a_thread_that_publishes_to_a_blocked_worker_is_refused_and_nothing_of_that_happens() {
     // 128 MiB.
     const AT_MOST: usize = 2048;
-    let limits = HistoryLimits {
-        max_messages: 2 * AT_MOST,
-        max_bytes: 1 << 30,
-        max_total_bytes: 1 << 40,
-        ..HistoryLimits::default()
-    };
+    let mut limits = HistoryLimits::default();
+    limits.max_messages = 2 * AT_MOST;
+    limits.max_bytes = 1 << 30;
+    limits.max_total_bytes = 1 << 40;
     let store = Arc::new(MemoryHistory::new(limits));
     let (server, keeper, _) = serve_gated(Some(TopicOptions::new().history_in(store, 1)));
     let handle = server.handle();

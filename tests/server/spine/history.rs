@@ -7,8 +7,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use sockeye::server::{
-    Handle, History, HistoryEntry, HistoryLimits, MemoryHistory, Missed, TopicOptions,
+use sockeye::server::Handle;
+use sockeye::server::topics::{
+    History, HistoryEntry, HistoryLimits, MemoryHistory, Replay, TopicOptions,
 };
 
 use super::clients::{Client, DEADLINE, builder, gate, open_in_turn, publish, serve};
@@ -240,7 +241,7 @@ impl History for Slow {
         self.0.recent(topic, limit, now)
     }
 
-    fn since(&self, topic: &str, offset: u64, now: Duration) -> Missed {
+    fn since(&self, topic: &str, offset: u64, now: Duration) -> Replay {
         self.0.since(topic, offset, now)
     }
 
@@ -257,10 +258,8 @@ impl History for Slow {
 #[test]
 fn who_subscribes_while_a_slow_store_takes_messages_gets_each_of_them_once() {
     let faults = [1, 2].map(|workers| {
-        let limits = HistoryLimits {
-            max_messages: 1_000,
-            ..HistoryLimits::default()
-        };
+        let mut limits = HistoryLimits::default();
+        limits.max_messages = 1_000;
         let store = Slow(MemoryHistory::new(limits));
         let options = TopicOptions::new().history_in(Arc::new(store), 1_000);
         subscribe_amid_publishes(workers, options, 40, 25)

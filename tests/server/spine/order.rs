@@ -6,7 +6,8 @@ use std::sync::Barrier;
 use std::thread;
 
 use sockeye::proto::CloseCode;
-use sockeye::server::{ConnectionId, Socket, TopicOptions};
+use sockeye::server::topics::TopicOptions;
+use sockeye::server::{ConnectionId, Socket};
 
 use super::clients::{Client, builder, open_in_turn, publish, serve};
 use harness::handshake::Seeded;

@@ -3,7 +3,7 @@
 use core::num::NonZeroUsize;
 use std::sync::mpsc::channel;
 
-use sockeye::server::{Position, TopicOptions};
+use sockeye::server::topics::{Position, TopicOptions};
 
 use super::clients::{Client, DEADLINE, builder, open_in_turn, serve};
 

@@ -7,7 +7,8 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use sockeye::proto::Message;
-use sockeye::server::{End, Handler, PresenceChange, Route, Socket};
+use sockeye::server::topics::PresenceChange;
+use sockeye::server::{End, Handler, Route, Socket};
 
 use super::clients::{DEADLINE, builder, publish};
 use harness::handshake::upgrade;
@@ -32,11 +33,11 @@ fn announcement(change: &PresenceChange) -> Option<Message<'static>> {
 
 impl Present {
     fn enter(socket: &mut Socket<'_, ()>, user: &str) {
-        socket.join(ROOM, user, "", announcement).unwrap();
+        socket.join_presence(ROOM, user, "", announcement).unwrap();
     }
 
     fn go(socket: &mut Socket<'_, ()>) {
-        socket.leave(ROOM, announcement);
+        socket.leave_presence(ROOM, announcement);
     }
 }
 
@@ -107,7 +108,10 @@ fn wrong(workers: usize) -> [usize; 2] {
         wait_for_ends(&observed, 1);
         old = new;
         publish(handle, ROOM, "end");
-        let is_there = handle.members(ROOM).iter().any(|it| &*it.user == "bob");
+        let is_there = handle
+            .presence_members(ROOM)
+            .iter()
+            .any(|it| &*it.user == "bob");
         for ((observer, last), wrong) in observers.iter_mut().zip(&mut last).zip(&mut wrong) {
             loop {
                 match observer.hear() {

@@ -1,7 +1,8 @@
 //! O7: what a sender is told holds: `on_drain` follows what waits, a conflated topic loses only
 //! what is out of date, and what can't arrive is an error.
 
-use sockeye::server::{ConnectionId, TopicOptions};
+use sockeye::server::ConnectionId;
+use sockeye::server::topics::TopicOptions;
 
 use super::clients::{Client, builder, gate, open_in_turn, publish, serve};
 use harness::net::{How, Peer, Probe, Running, Told, Watch, observing, serve_with, wait_for_ends};

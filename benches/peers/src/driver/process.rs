@@ -73,7 +73,11 @@ impl Setting {
             fs::copy(source.join("npm").join(file), npm.join(file))?;
         }
 
-        let cargo = |directory: &Path, arguments: &[&str]| {
+        // Wherever this program was built to: `target/release` of some directory.
+        let own = std::env::current_exe()?;
+        let binaries = own.parent().ok_or("no directory has this program")?;
+        let built = binaries.parent().ok_or("no directory has its own")?;
+        let cargo = |directory: &Path, target: &Path, arguments: &[&str]| {
             let mut command = Command::new(env!("CARGO"));
             command.current_dir(directory);
             command.args(["build", "--release", "--locked"]);
@@ -87,18 +91,17 @@ impl Setting {
                     command.env_remove(name);
                 }
             }
-            command.args(arguments);
+            command.args(arguments).arg("--target-dir").arg(target);
             command
         };
-        finish(&mut cargo(&source, &["--bins"]))?;
+        finish(&mut cargo(&source, built, &["--bins"]))?;
         let generator = match generator {
             Some(path) => path.canonicalize()?,
             None => {
-                finish(&mut cargo(
-                    &root,
-                    &["--features", "cli,deflate,tls", "--bin", "sockeye"],
-                ))?;
-                root.join("target/release/sockeye")
+                let target = root.join("target");
+                let what = ["--features", "cli,deflate,tls", "--bin", "sockeye"];
+                finish(&mut cargo(&root, &target, &what))?;
+                target.join("release/sockeye")
             }
         };
         if !is_installed {
@@ -107,7 +110,7 @@ impl Setting {
             finish(install.current_dir(&npm))?;
         }
         Ok(Self {
-            binaries: std::env::current_exe()?.with_file_name(""),
+            binaries: binaries.to_owned(),
             certificate: Certificate::make(&output)?,
             source,
             output,

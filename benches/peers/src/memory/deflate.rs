@@ -118,7 +118,7 @@ fn decompress(texts: &[String], deflate: &Deflate) -> Vec<Row> {
         texts.iter().map(send).collect()
     };
     let (first, again) = (sent(), sent());
-    let mut frame = Vec::new();
+    let (mut frame, mut scratch) = (Vec::new(), Scratch::new());
     let mut receive = move |frames: &[Vec<u8>]| {
         for bytes in frames {
             // Unmasked in place.
@@ -126,13 +126,13 @@ fn decompress(texts: &[String], deflate: &Deflate) -> Vec<Row> {
             frame.extend_from_slice(bytes);
             let mut input = Input::new(&mut frame);
             let event = server
-                .recv(&mut input, &mut Vec::new(), NOW)
+                .recv_with(&mut input, &mut scratch, &mut Vec::new(), NOW)
                 .expect("it is sound");
             let Some(Event::Message(message)) = event else {
                 panic!("not a message");
             };
             black_box(message.as_bytes());
-            server.recycle(message.into_payload());
+            scratch.recycle(message.into_payload());
         }
     };
     receive(&first);

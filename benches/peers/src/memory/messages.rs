@@ -195,25 +195,27 @@ fn decode(kind: MessageKind, text: &str, read: usize) -> Vec<Row> {
 fn sockeye(mut source: Pipe, buffer: usize, count: usize) -> impl FnMut() {
     let mut buffer = vec![0; buffer];
     let mut connection = Connection::server(Arc::new(Config::default()), NOW);
-    let mut out = Vec::new();
+    let (mut out, mut scratch) = (Vec::new(), Scratch::new());
     move || {
         let mut messages = 0;
         while messages < count {
             // Within a large message, to where it is assembled.
             let read = match connection.space() {
-                Some(space) => {
-                    let read = source.read(space).expect("it has bytes");
-                    connection.filled(read);
-                    0
+                Some(mut space) => {
+                    let read = source.read(&mut space).expect("it has bytes");
+                    space.filled(read)
                 }
                 None => source.read(&mut buffer).expect("it has bytes"),
             };
             let mut input = Input::new(&mut buffer[..read]);
-            while let Some(event) = connection.recv(&mut input, &mut out, NOW).expect("sound") {
+            while let Some(event) = connection
+                .recv_with(&mut input, &mut scratch, &mut out, NOW)
+                .expect("sound")
+            {
                 if let Event::Message(message) = event {
                     messages += 1;
                     black_box(message.as_bytes());
-                    connection.recycle(message.into_payload());
+                    scratch.recycle(message.into_payload());
                 }
             }
         }
@@ -272,14 +274,15 @@ fn encode(size: usize) -> Vec<Row> {
 
     // The headers alone: the payloads go from where they are.
     let mut connection = Connection::server(Arc::new(Config::default()), NOW);
-    let (data, mut sink) = (payload.clone(), pipe());
+    let (data, mut header, mut sink) = (payload.clone(), Vec::new(), pipe());
     let vectored = move || {
         for _ in 0..count {
-            let header = connection
-                .send_header(MessageKind::Binary, data.len() as u64)
+            header.clear();
+            connection
+                .send_header(MessageKind::Binary, data.len() as u64, &mut header)
                 .expect("open")
-                .encode();
-            let slices = [IoSlice::new(header.as_bytes()), IoSlice::new(&data)];
+                .pass(&data);
+            let slices = [IoSlice::new(&header), IoSlice::new(&data)];
             let written = sink.write_vectored(black_box(&slices)).expect("endless");
             black_box(written);
         }

@@ -204,7 +204,7 @@ struct Direction {
 
 impl PerMessageExtension for Deflate {
     fn offers(&self) -> Vec<Extension> {
-        self.offer().into_iter().collect()
+        alloc::vec![self.offer()]
     }
 
     fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {

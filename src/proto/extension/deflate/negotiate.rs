@@ -1,9 +1,7 @@
 //! What is offered, answered and agreed on (RFC 7692 section 7.1).
 
-use alloc::string::ToString;
-
 use super::{Deflate, Direction, WindowBits};
-use crate::proto::extension::grammar::{Extension, ExtensionOffer, GrammarError};
+use crate::proto::extension::grammar::{Extension, ExtensionOffer};
 
 /// The extension's name (RFC 7692 section 7).
 pub(super) const NAME: &str = "permessage-deflate";
@@ -98,21 +96,21 @@ impl Params {
         Ok(params)
     }
 
-    fn into_extension(self) -> Result<Extension, GrammarError> {
-        let mut extension = Extension::new(NAME)?;
+    fn into_extension(self) -> Extension {
+        let mut extension = Extension::new(NAME);
         if self.server_no_context_takeover {
-            extension = extension.with_flag(SERVER_NO_CONTEXT_TAKEOVER)?;
+            extension = extension.with_flag(SERVER_NO_CONTEXT_TAKEOVER);
         }
         if self.client_no_context_takeover {
-            extension = extension.with_flag(CLIENT_NO_CONTEXT_TAKEOVER)?;
+            extension = extension.with_flag(CLIENT_NO_CONTEXT_TAKEOVER);
         }
         if let Some(bits) = self.server_max_window_bits {
-            extension = extension.with_value(SERVER_MAX_WINDOW_BITS, &bits.to_string())?;
+            extension = extension.with_value(SERVER_MAX_WINDOW_BITS, bits);
         }
         match self.client_max_window_bits {
-            Some(Some(bits)) => extension.with_value(CLIENT_MAX_WINDOW_BITS, &bits.to_string()),
+            Some(Some(bits)) => extension.with_value(CLIENT_MAX_WINDOW_BITS, bits),
             Some(None) => extension.with_flag(CLIENT_MAX_WINDOW_BITS),
-            None => Ok(extension),
+            None => extension,
         }
     }
 }
@@ -137,14 +135,14 @@ fn below_max(window: WindowBits) -> Option<u8> {
 
 impl Deflate {
     /// What a client offers. It always lets the server choose the client's window.
-    pub(super) fn offer(&self) -> Option<Extension> {
+    pub(super) fn offer(&self) -> Extension {
         let params = Params {
             server_no_context_takeover: self.server_no_context_takeover,
             client_no_context_takeover: self.client_no_context_takeover,
             server_max_window_bits: below_max(self.server_max_window_bits),
             client_max_window_bits: Some(below_max(self.client_max_window_bits)),
         };
-        params.into_extension().ok()
+        params.into_extension()
     }
 
     /// The server's judgement; None declines.
@@ -196,7 +194,7 @@ impl Deflate {
                 takeover: !client_no_context_takeover,
                 window: client_window.map_or(Some(WindowBits::MAX), WindowBits::new),
             },
-            response: response.into_extension().ok(),
+            response: Some(response.into_extension()),
         })
     }
 

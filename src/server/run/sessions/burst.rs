@@ -5,11 +5,11 @@ use std::sync::Arc;
 use mio::Token;
 
 use crate::net::Transport;
-use crate::server::connection::Batch;
-use crate::server::output::Spares;
 use crate::server::run::slab;
 use crate::server::session::Session;
 use crate::server::topics::{Local, Topic};
+use crate::server::websocket::Batch;
+use crate::server::write_queue::Pool;
 
 /// Messages that are published one behind the other to the same subscribers. Each of these is given
 /// the first; the rest gathers here, as long as nothing is in its way at any of them, and is given
@@ -76,9 +76,9 @@ impl Burst {
 
     pub(super) fn end<T: Transport>(
         &mut self,
-        sessions: &mut slab::Others<'_, Session<T>>,
+        sessions: &mut slab::Rest<'_, Session<T>>,
         topics: &Local,
-        spares: &Spares,
+        pool: &Pool,
     ) {
         self.subscribers = 0;
         let (Some(batch), Some(topic)) = (self.gathered.take(), &self.topic) else {
@@ -91,7 +91,7 @@ impl Burst {
             if Some(token) != self.except
                 && let Some(session) = sessions.get_mut(token)
             {
-                session.deliver_batch(&batch, spares);
+                session.deliver_batch(&batch, pool);
             }
         }
     }

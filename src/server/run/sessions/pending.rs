@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mio::Token;
 
-use crate::server::connection::STALLS_AFTER;
 use crate::server::run::inbox::{Command, DIRECT, Inbox, Publication};
+use crate::server::websocket::STALLS_AFTER;
 
 /// How long a subscriber is waited for that takes some of what waits for it: everything behind the
 /// message waits with it. One that reads all the time has taken half of what may wait by then.

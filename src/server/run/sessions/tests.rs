@@ -17,7 +17,6 @@ use super::super::inbox::{Command, Inbox};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
 use crate::server::Server;
-use crate::server::connection::{Overflow, Published};
 use crate::server::handler::{End, Handler};
 use crate::server::observe::{ConnectionStats, Observer};
 use crate::server::run::server::Parts;
@@ -25,6 +24,7 @@ use crate::server::socket::Socket;
 use crate::server::tests::wire::{Random, Sim, Wire};
 use crate::server::topics::SubscribeError;
 use crate::server::topics::TopicOptions;
+use crate::server::websocket::{Overflow, Published};
 
 mod burst;
 mod client;
@@ -100,10 +100,10 @@ impl Handler for App {
                 socket.unsubscribe(topic);
             }
             "begin" => {
-                let _ = socket.send_fragment(text, false);
+                let _ = socket.send_fragment(text);
             }
             "finish" => {
-                let _ = socket.send_fragment("", true);
+                let _ = socket.send_last_fragment("");
             }
             "close" => {
                 let _ = socket.close(CloseCode(4000), "asked to");
@@ -145,15 +145,15 @@ impl Drop for OnThread {
     }
 }
 
-impl<T: Transport> Hub<T> {
+impl<T: Transport> Sessions<T> {
     fn on_its_thread(&self) -> OnThread {
-        self.context.inbox.own_thread();
+        self.worker.inbox.own_thread();
         OnThread
     }
 
     /// Gives it a command, and a turn's share of its time.
     fn tell(&mut self, command: Command) {
-        self.context.inbox.push(command);
+        self.worker.inbox.push(command);
         self.work_now();
         while !self.stopping.is_empty() {
             self.work();
@@ -162,7 +162,7 @@ impl<T: Transport> Hub<T> {
 
     /// Carries out what has come.
     fn work_now(&mut self) {
-        self.exchange.pending.take(&self.context.inbox);
+        self.exchange.pending.take(&self.worker.inbox);
         self.work();
     }
 
@@ -173,7 +173,7 @@ impl<T: Transport> Hub<T> {
         while self.patience() == Some(Duration::ZERO) {
             turns += 1;
             assert!(turns < 1_000_000, "it spins");
-            let now = self.context.now;
+            let now = self.worker.now;
             self.at(now).work();
             self.drive_again();
             self.expire();

@@ -7,15 +7,15 @@ use std::vec::Vec;
 
 use mio::Token;
 
-use super::Hub;
+use super::Sessions;
 use super::pending::{Begun, Stop};
 use crate::net::Transport;
-use crate::server::connection::Delivery;
 use crate::server::handler::EndKind;
 use crate::server::id::ConnectionId;
-use crate::server::output::Keep;
 use crate::server::run::inbox::{Command, Inbox, Publication};
 use crate::server::session::Session;
+use crate::server::websocket::LocalDelivery;
+use crate::server::write_queue::Keep;
 
 /// Deliveries of messages to subscribers in one turn, by commands and by handlers: some
 /// milliseconds' worth. What is published beyond it follows in the next turns.
@@ -29,12 +29,12 @@ const COMMANDS: usize = 256;
 /// what is written.
 const SLICE: usize = 256 * 1024;
 
-impl<T: Transport> Hub<T> {
+impl<T: Transport> Sessions<T> {
     /// In what time there are commands to carry out; None before something comes.
     #[inline]
     pub(super) fn work_in(&self) -> Option<Duration> {
         let throttled = !self.exchange.throttled.is_empty();
-        if self.context.inbox.is_idle() && self.stopping.is_empty() && !throttled {
+        if self.worker.inbox.is_idle() && self.stopping.is_empty() && !throttled {
             return None;
         }
         self.some_work_in(throttled)
@@ -46,10 +46,10 @@ impl<T: Transport> Hub<T> {
             return Some(Duration::ZERO);
         }
         // What is only reserved, while a history takes its time, wakes the worker when it comes.
-        if self.exchange.pending.is_empty() && !self.context.inbox.has_commands() {
+        if self.exchange.pending.is_empty() && !self.worker.inbox.has_commands() {
             return None;
         }
-        let now = self.context.now;
+        let now = self.worker.now;
         let gate = self.exchange.pending.gate();
         Some(gate.map_or(Duration::ZERO, |it| it.opens_at().saturating_sub(now)))
     }
@@ -63,9 +63,9 @@ impl<T: Transport> Hub<T> {
         if !self.stopping.is_empty() {
             self.shut_down_some();
         }
-        if self.context.inbox.is_idle() {
+        if self.worker.inbox.is_idle() {
             // The last bytes may have been given back by another thread.
-            if self.context.inbox.is_waited_for() {
+            if self.worker.inbox.is_waited_for() {
                 self.wake_waiting();
             }
         } else if self.exchange.fence == 0 && self.stopping.is_empty() {
@@ -77,7 +77,7 @@ impl<T: Transport> Hub<T> {
 
     #[inline(never)]
     fn carry_out_slice(&mut self) {
-        let inbox = Arc::clone(&self.context.inbox);
+        let inbox = Arc::clone(&self.worker.inbox);
         let (mut bytes, mut commands) = (0, 0);
         self.look_at_gate();
         while self.exchange.pending.gate().is_none()
@@ -103,14 +103,14 @@ impl<T: Transport> Hub<T> {
 
     /// Takes no more commands.
     pub(in crate::server) fn stop(&mut self) {
-        self.exchange.pending.stop(&self.context.inbox);
+        self.exchange.pending.stop(&self.worker.inbox);
         self.wake_waiting();
     }
 
     /// Wakes the workers whose publishers wait for room here.
     fn wake_waiting(&self) {
-        for worker in self.context.inbox.take_waiting() {
-            if let Some(inbox) = self.context.shared.inboxes.get(worker) {
+        for worker in self.worker.inbox.take_waiting() {
+            if let Some(inbox) = self.worker.shared.inboxes.get(worker) {
                 inbox.wake();
             }
         }
@@ -129,13 +129,13 @@ impl<T: Transport> Hub<T> {
         let Some(gate) = pending.gate_mut() else {
             return;
         };
-        let session = self.sessions.get_mut(gate.token);
+        let session = self.slab.get_mut(gate.token);
         let full = session.and_then(|it| Some((it.full_since(gate.length)?, it)));
         let Some((progress, session)) = full else {
             return pending.open_gate(false);
         };
         gate.progress = progress;
-        if self.context.now >= gate.opens_at() {
+        if self.worker.now >= gate.opens_at() {
             session.lags();
             pending.open_gate(true);
         }
@@ -149,19 +149,19 @@ impl<T: Transport> Hub<T> {
         mut begun: Begun,
         commands: &mut usize,
     ) -> bool {
-        let now = self.context.now;
+        let now = self.worker.now;
         let stop = match &command {
             Command::Publish(publication) => {
                 self.publish(publication, number, begun.hurries, &mut begun.cursor)
             }
             Command::Send(token, message) if !self.is_ahead(*token, number) => {
                 *commands += 1;
-                let (context, mut others) = self.split();
-                let mut delivery = Delivery::new(message, Keep::Always, number, context);
+                let (worker, mut fan_out) = self.split();
+                let mut delivery = LocalDelivery::new(message, Keep::Always, number, worker);
                 if begun.hurries {
                     delivery = delivery.hurry();
                 }
-                let taken = others.send(*token, &mut delivery);
+                let taken = fan_out.send(*token, &mut delivery);
                 (!taken).then_some(Stop::Full(*token, delivery.len()))
             }
             _ => {
@@ -191,30 +191,30 @@ impl<T: Transport> Hub<T> {
             offset,
             except,
         } = publication;
-        let (context, mut others) = self.split();
-        let mut delivery = Delivery::new(message, Delivery::keep(topic), number, context);
+        let (worker, mut fan_out) = self.split();
+        let mut delivery = LocalDelivery::new(message, LocalDelivery::keep(topic), number, worker);
         if hurries {
             delivery = delivery.hurry();
         }
-        others.fan_out(topic, *offset, *except, delivery, cursor).1
+        fan_out.fan_out(topic, *offset, *except, delivery, cursor).1
     }
 
     fn is_ahead(&mut self, token: Token, number: u64) -> bool {
-        let session = self.sessions.get_mut(token);
+        let session = self.slab.get_mut(token);
         session.is_some_and(|it| it.is_ahead_of(number))
     }
 
     /// Carries a command out that is no message.
     fn obey(&mut self, command: Command, number: u64) {
-        let now = self.context.now;
+        let now = self.worker.now;
         let passed = command.token().is_some_and(|it| self.is_ahead(it, number));
         match command {
             Command::Subscribe(token, subscribing) => {
                 if !passed {
                     self.drive_by(token, |session, turn| session.subscribe(&subscribing, turn));
                 }
-                let directory = &self.context.shared.directory;
-                directory.arrived(&subscribing.topic, self.worker);
+                let directory = &self.worker.shared.directory;
+                directory.arrived(&subscribing.topic, self.index);
             }
             _ if passed => {}
             Command::Send(..) | Command::Publish(_) => {}
@@ -235,9 +235,9 @@ impl<T: Transport> Hub<T> {
             Command::Inspect(receive) => {
                 self.end_burst();
                 let mut all = Vec::new();
-                for token in self.sessions.tokens() {
-                    let session = self.sessions.get_mut(token);
-                    let id = ConnectionId::new(self.worker, token);
+                for token in self.slab.tokens() {
+                    let session = self.slab.get_mut(token);
+                    let id = ConnectionId::new(self.index, token);
                     all.extend(session.and_then(|it| it.stats(id, now)));
                 }
                 // A panic is the asking thread's own affair: the worker lives.
@@ -245,7 +245,7 @@ impl<T: Transport> Hub<T> {
             }
             Command::ShutDown(at) => {
                 if self.stop_at.is_none() {
-                    self.stopping = self.sessions.tokens();
+                    self.stopping = self.slab.tokens();
                 }
                 self.stop_at = Some(self.stop_at.map_or(at, |it| it.min(at)));
             }
@@ -264,17 +264,17 @@ impl<T: Transport> Hub<T> {
 
     /// Whether publishers may go on.
     fn has_room(&self) -> bool {
-        self.context.shared.inboxes.iter().all(|it| it.has_room())
+        self.worker.shared.inboxes.iter().all(|it| it.has_room())
     }
 
     /// Reads again from the sessions that published too fast, if there is room.
     #[cold]
     fn unthrottle(&mut self) {
-        if !Inbox::have_room_for(self.worker, &self.context.shared.inboxes) {
+        if !Inbox::have_room_for(self.index, &self.worker.shared.inboxes) {
             return;
         }
         for token in std::mem::take(&mut self.exchange.throttled) {
-            if let Some(session) = self.sessions.get_mut(token) {
+            if let Some(session) = self.slab.get_mut(token) {
                 session.unthrottle();
                 self.drive_later(token);
             }

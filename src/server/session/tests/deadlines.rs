@@ -1,7 +1,7 @@
 //! What a session does when time passes, and when its peer doesn't take what it is sent.
 
 use super::*;
-use crate::server::connection::CORK_LIMIT;
+use crate::server::websocket::CORK_LIMIT;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -4,9 +4,9 @@
 use super::*;
 #[cfg(feature = "deflate")]
 use crate::proto::PreparedMessage;
-use crate::server::connection::Overflow;
+use crate::server::websocket::Overflow;
 #[cfg(feature = "deflate")]
-use crate::server::output::Keep;
+use crate::server::write_queue::Keep;
 
 /// A session that drops its oldest, behind a backlog of one echo.
 fn behind_a_backlog(change: impl FnOnce(&mut Config), head: &[u8], limit: usize) -> Rig {
@@ -131,9 +131,9 @@ mod deflated {
         for text in &texts[1..99] {
             let message = PreparedMessage::new(&**text, &config());
             let keep = Keep::UntilNext("price".into());
-            let context = Context::new(Arc::clone(&rig.shared), 0, NOW);
-            let mut delivery = Delivery::new(&message, keep, 1, &context);
-            let given = rig.session.deliver(&mut delivery, &rig.context.spares);
+            let worker = WorkerState::new(Arc::clone(&rig.shared), 0, NOW);
+            let mut delivery = LocalDelivery::new(&message, keep, 1, &worker);
+            let given = rig.session.deliver(&mut delivery, &rig.worker.pool);
             assert_eq!(given, Given::Sent(Sent::Queued));
         }
         rig.wire(|wire| wire.give_room(usize::MAX));

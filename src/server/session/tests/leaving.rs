@@ -1,7 +1,7 @@
 //! A peer that has ended its stream while its session has paused: docs/cases.md O8.
 
 use super::*;
-use crate::server::limits::{Excess, Rate};
+use crate::server::limits::{Rate, RateLimitAction};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -93,9 +93,9 @@ fn a_pause_of_the_applications_as_the_connection_opens_ends_as_well() {
 
 /// A subscription that another thread asked for.
 fn resume(session: &mut Session<Sim>, turn: &mut Turn<'_>) -> Next {
-    let (directory, other) = (&turn.context.shared.directory, ConnectionId::from_u64(99));
+    let (directory, other) = (&turn.worker.shared.directory, ConnectionId::from_u64(99));
     let (_, subscribing) = directory
-        .subscribe("resume", other, turn.context.now)
+        .subscribe("resume", other, turn.worker.now)
         .unwrap();
     directory.unsubscribe("resume", other);
     session.subscribe(&subscribing, turn)
@@ -145,7 +145,7 @@ fn a_reset_ends_it_at_once() {
 fn a_pause_for_a_rate_limit_that_is_longer_ends_as_well() {
     let limit = |options: &mut Options, _: &mut Config| {
         options.rate_limit.messages = Some(Rate::per_hour(1));
-        options.rate_limit.excess = Excess::Pause;
+        options.rate_limit.action = RateLimitAction::Pause;
     };
     let mut rig = Rig::open(limit);
     rig.receive(Client::new().text("1").text("2").text("3").close(4001).1);

@@ -116,5 +116,10 @@ fn a_fault_behind_our_own_close_ends_with_1006() {
         (vec![Told::Close("1006".into())], vec![])
     );
     let stats = rig.shared.stats();
-    assert_eq!(stats.errors.count(crate::server::ErrorCause::Frame), 1);
+    assert_eq!(
+        stats
+            .errors
+            .count(crate::server::observe::ErrorCause::Frame),
+        1
+    );
 }

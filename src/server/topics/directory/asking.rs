@@ -9,7 +9,7 @@ use crate::server::id::ConnectionId;
 use crate::server::sync::atomic::Ordering;
 use crate::server::sync::lock;
 use crate::server::topics::Position;
-use crate::server::topics::history::{HistoryEntry, Missed};
+use crate::server::topics::history::{HistoryEntry, Replay};
 use crate::server::topics::topic::{Topic, assert_inside, outside};
 
 impl Directory {
@@ -78,11 +78,11 @@ impl Directory {
         topic: &str,
         since: Position,
         now: Duration,
-    ) -> Missed {
+    ) -> Replay {
         self.enter(topic, |topic, state| {
             let position = state.position(topic, self.epoch);
             if position == since {
-                return Missed {
+                return Replay {
                     entries: Vec::new(),
                     complete: true,
                 };
@@ -91,7 +91,7 @@ impl Directory {
                 Some((history, _)) if position.epoch == since.epoch => {
                     outside(|| history.since(&topic.name, since.offset, now))
                 }
-                _ => Missed::default(),
+                _ => Replay::default(),
             }
         })
     }

@@ -9,11 +9,12 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::hash::RandomState;
 
-use super::{History, HistoryEntry, Missed};
+use super::{History, HistoryEntry, Replay};
 use crate::server::shards::Shards;
 
 /// How much a [`MemoryHistory`] keeps. What comes first counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HistoryLimits {
     /// Messages of one topic. Default 100: a screen or two of a chat.
     pub max_messages: usize,
@@ -218,17 +219,17 @@ impl History for MemoryHistory {
         topic.entries.range(skip..).cloned().collect()
     }
 
-    fn since(&self, topic: &str, offset: u64, now: Duration) -> Missed {
+    fn since(&self, topic: &str, offset: u64, now: Duration) -> Replay {
         let mut shard = self.shards.of(topic);
         let forgotten = shard.forgotten;
         let Some(topic) = shard.read(topic, &self.limits, now) else {
-            return Missed {
+            return Replay {
                 entries: Vec::new(),
                 complete: offset == forgotten,
             };
         };
         let seen = topic.entries.partition_point(|it| it.offset <= offset);
-        Missed {
+        Replay {
             entries: topic.entries.range(seen..).cloned().collect(),
             complete: (topic.dropped..=topic.last()).contains(&offset),
         }

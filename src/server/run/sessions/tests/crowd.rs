@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) struct Crowd {
-    pub(super) hub: Hub<Sim>,
+    pub(super) hub: Sessions<Sim>,
     pub(super) app: App,
     pub(super) clients: Vec<Client>,
 }
@@ -15,7 +15,7 @@ impl Crowd {
         let builder = builder.observer(app.clone()).route("/hub", app.clone());
         let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
         let mut crowd = Self {
-            hub: Hub::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
+            hub: Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
             app,
             clients: Vec::new(),
         };

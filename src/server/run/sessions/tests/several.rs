@@ -10,7 +10,6 @@ use std::sync::MutexGuard;
 use super::super::super::inbox::HandleError;
 use super::*;
 use crate::proto::{ClientHandshake, ClientRequest, Url};
-use crate::server::connection::Sent;
 use crate::server::handle::Handle;
 use crate::server::http::Reject;
 use crate::server::id::Standing;
@@ -19,6 +18,7 @@ use crate::server::route::Route;
 use crate::server::topics::Position;
 use crate::server::topics::PresenceChange;
 use crate::server::topics::{HistoryLimits, MemoryHistory};
+use crate::server::websocket::Sent;
 
 mod app;
 mod ear;
@@ -35,13 +35,13 @@ use threads::Thread;
 struct World {
     random: Random,
     now: Duration,
-    hubs: Vec<Hub<Sim>>,
+    hubs: Vec<Sessions<Sim>>,
     /// How many of its turns each of them will miss.
     blocked: Vec<usize>,
     shared: Arc<Shared>,
     app: Several,
     threads: Vec<Thread>,
-    peers: Vec<Peer>,
+    local: Vec<Peer>,
     max_inbox: usize,
     /// Those of clients without an extension, and with one.
     configs: [Arc<Config>; 2],
@@ -133,7 +133,7 @@ impl World {
         let Parts { shared, endpoints } = builder.parts(wakers).unwrap();
         let hub = |worker| {
             let endpoints = Arc::clone(&endpoints);
-            Hub::new(Arc::clone(&shared), endpoints, worker, Duration::ZERO)
+            Sessions::new(Arc::clone(&shared), endpoints, worker, Duration::ZERO)
         };
         Self {
             hubs: (0..workers).map(hub).collect(),
@@ -143,7 +143,7 @@ impl World {
             now: Duration::ZERO,
             shared,
             app,
-            peers: Vec::new(),
+            local: Vec::new(),
             max_inbox,
             configs: [plain, Arc::new(deflated)],
         }
@@ -169,7 +169,7 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.peers.iter().filter(|it| !it.is_dropped()).count() > 12 {
+        if self.local.iter().filter(|it| !it.is_dropped()).count() > 12 {
             return;
         }
         let sim = Sim::default();
@@ -195,20 +195,20 @@ impl World {
             true
         });
         let id = peer.id.unwrap();
-        self.peers.push(peer);
+        self.local.push(peer);
         self.ledger().keen.insert(id, keen);
     }
 
     /// Something that a client, or its wire, does.
     fn act(&mut self) {
         let random = &mut self.random;
-        let alive: Vec<usize> = (0..self.peers.len())
-            .filter(|it| !self.peers[*it].is_dropped())
+        let alive: Vec<usize> = (0..self.local.len())
+            .filter(|it| !self.local[*it].is_dropped())
             .collect();
         if alive.is_empty() {
             return;
         }
-        let peer = &mut self.peers[alive[random.below(alive.len())]];
+        let peer = &mut self.local[alive[random.below(alive.len())]];
         match random.below(24) {
             0..14 => {
                 let filling = random.bytes() / 16;
@@ -284,7 +284,7 @@ impl World {
     /// The events of one worker, or, where it is in no hurry to hear of them, some of these.
     fn events(&mut self, worker: usize, all: bool) -> Vec<(Token, bool, bool)> {
         let mut events = Vec::new();
-        for peer in &mut self.peers {
+        for peer in &mut self.local {
             if peer.id.unwrap().worker() != worker || !all && self.random.one_in(4) {
                 continue;
             }
@@ -305,7 +305,7 @@ impl World {
     /// Time passes, and all wires are good.
     fn settle(&mut self) {
         self.now += Duration::from_millis(250);
-        for peer in &mut self.peers {
+        for peer in &mut self.local {
             peer.wire(|wire| {
                 wire.faults = None;
                 let left = wire.input.len();
@@ -320,7 +320,7 @@ impl World {
         for worker in 0..self.hubs.len() {
             self.turn(worker, true);
         }
-        for peer in self.peers.iter_mut().filter(|it| !it.deaf) {
+        for peer in self.local.iter_mut().filter(|it| !it.deaf) {
             peer.listen(&self.app.0);
         }
         self.check_step();
@@ -363,7 +363,7 @@ impl World {
         let mut ledger = self.app.0.lock().unwrap();
         let (reports, asked) = ledger.reports;
         assert_eq!(reports, asked, "reports of connections");
-        for (at, peer) in self.peers.iter().enumerate() {
+        for (at, peer) in self.local.iter().enumerate() {
             let id = peer.id.unwrap();
             let open = |it: &ledger::Conn| (it.opened, it.closed) == (1, 0);
             if !peer.is_well() || !ledger.connections.get(&id).is_some_and(open) {
@@ -390,7 +390,7 @@ impl World {
         while !self.hubs.iter().all(|it| it.is_empty()) {
             assert!(self.now < deadline, "a session is stuck");
             self.now += Duration::from_millis(750);
-            for peer in &mut self.peers {
+            for peer in &mut self.local {
                 if !stops {
                     peer.close();
                 }
@@ -460,7 +460,7 @@ impl World {
             let once = (conn.opened, conn.closed, conn.ended);
             assert!(once == (1, 1, 1) || once == (0, 0, 0), "{id:?}: {once:?}");
         }
-        for (at, peer) in self.peers.iter().enumerate() {
+        for (at, peer) in self.local.iter().enumerate() {
             assert!(peer.is_dropped(), "client {at}");
             let standing = self.shared.standing(peer.id.unwrap());
             assert_eq!(standing, Standing::Gone, "client {at}");

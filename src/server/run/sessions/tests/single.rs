@@ -19,9 +19,9 @@ pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-pub(super) fn hub(builder: crate::server::Builder) -> (Hub<Sim>, Sim, Token) {
+pub(super) fn hub(builder: crate::server::Builder) -> (Sessions<Sim>, Sim, Token) {
     let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
-    let mut hub = Hub::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
+    let mut hub = Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
     let sim = Sim::default();
     sim.0.borrow_mut().room = usize::MAX;
     shared.take_in(0);
@@ -34,7 +34,7 @@ pub(super) fn hub(builder: crate::server::Builder) -> (Hub<Sim>, Sim, Token) {
     (hub, sim, token.unwrap())
 }
 
-pub(super) fn give(hub: &mut Hub<Sim>, sim: &Sim, token: Token, bytes: &[u8], now: Duration) {
+pub(super) fn give(hub: &mut Sessions<Sim>, sim: &Sim, token: Token, bytes: &[u8], now: Duration) {
     {
         let mut wire = sim.0.borrow_mut();
         wire.input.extend_from_slice(bytes);
@@ -45,7 +45,12 @@ pub(super) fn give(hub: &mut Hub<Sim>, sim: &Sim, token: Token, bytes: &[u8], no
 }
 
 /// When the hub writes something next, in ms, looking every 250 ms.
-fn next_output(hub: &mut Hub<Sim>, sim: &Sim, from: u64, until: u64) -> Option<(u64, Vec<u8>)> {
+fn next_output(
+    hub: &mut Sessions<Sim>,
+    sim: &Sim,
+    from: u64,
+    until: u64,
+) -> Option<(u64, Vec<u8>)> {
     sim.0.borrow_mut().output.clear();
     let mut now = from;
     while now <= until {

@@ -3,7 +3,8 @@
 
 use super::single::{UPGRADE, give, hub, ms};
 use super::*;
-use crate::server::{Deferred, HttpResponse, Route};
+use crate::server::route::Deferred;
+use crate::server::{HttpResponse, Route};
 
 /// Keeps the end that it is told.
 #[derive(Clone, Default)]
@@ -21,7 +22,7 @@ impl Handler for Ends {
     }
 }
 
-fn open() -> (Hub<Sim>, Sim, Ends) {
+fn open() -> (Sessions<Sim>, Sim, Ends) {
     let ends = Ends::default();
     let (mut hub, sim, token) = hub(Server::builder().route("/q", ends.clone()));
     give(&mut hub, &sim, token, UPGRADE, ms(0));

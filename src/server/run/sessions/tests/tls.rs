@@ -83,7 +83,7 @@ fn run(seed: u64) {
     let (server, client) = tls_tests::configs(version);
     let builder = Server::builder().route("/q", Echo);
     let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
-    let mut hub = Hub::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
+    let mut hub = Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
     let sim = Sim::default();
     sim.0.borrow_mut().faults = Some(Random(seed + 1));
     shared.take_in(0);

@@ -20,7 +20,7 @@ pub(super) struct Seen {
 pub(super) struct World {
     random: Random,
     now: Duration,
-    hub: Hub<Sim>,
+    hub: Sessions<Sim>,
     shared: Arc<Shared>,
     app: App,
     clients: Vec<Client>,
@@ -60,7 +60,7 @@ impl World {
         }
         let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
         Self {
-            hub: Hub::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
+            hub: Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
             random,
             now: Duration::ZERO,
             shared,
@@ -179,7 +179,7 @@ impl World {
         }
         for (token, readable, ended) in events {
             // One that came before in this batch may have ended it, and another taken its slot.
-            self.stale += u64::from(self.hub.sessions.get_mut(token).is_none());
+            self.stale += u64::from(self.hub.slab.get_mut(token).is_none());
             self.hub.at(self.now).ready(token, readable, ended);
             if self.random.one_in(8) {
                 self.connect();

@@ -105,7 +105,7 @@ fn who_comes_back_gets_what_was_missed_and_is_told_if_that_is_not_all() {
     assert_eq!((texts(&missed.entries), missed.complete), (vec!["3"], true));
     assert_eq!(
         since(offsets[3]),
-        Missed {
+        Replay {
             entries: vec![],
             complete: true
         }

@@ -120,9 +120,9 @@ impl Several {
             let conn = ledger.conn(socket.id());
             conn.owes_drain |= buffered > 0 && socket.is_open();
             // Also what it catches up with is in the way of its own.
-            conn.lossy |= buffered + SHORT > limit || socket.io().context.inbox.own() != 0;
+            conn.lossy |= buffered + SHORT > limit || socket.io().worker.inbox.own() != 0;
         }
-        ledger.seen.caught_up += u64::from(socket.io().context.inbox.own() != 0);
+        ledger.seen.caught_up += u64::from(socket.io().worker.inbox.own() != 0);
     }
 
     fn send(&self, socket: &mut Socket<'_, ()>, filling: usize) {
@@ -203,9 +203,9 @@ impl Several {
         // Two connections each may be one user.
         let user = format!("u{}", id.to_u64() % 8 / 2);
         match what {
-            0 => _ = socket.join(&name, &user, data, announce),
-            1 => _ = socket.update(&name, data, announce),
-            _ => _ = socket.leave(&name, announce),
+            0 => _ = socket.join_presence(&name, &user, data, announce),
+            1 => _ = socket.update_presence(&name, data, announce),
+            _ => _ = socket.leave_presence(&name, announce),
         }
         let Some(change) = told else {
             return;
@@ -276,14 +276,11 @@ impl Several {
         let (id, thread) = (socket.id(), socket.id().worker());
         let under_way = self.ledger().conn(id).fragment;
         if under_way {
-            self.ledger().conn(id).fragment = socket.send_fragment("", true).is_err();
+            self.ledger().conn(id).fragment = socket.send_last_fragment("").is_err();
             return;
         }
         let message = self.ledger().message(thread);
-        if socket
-            .send_fragment(&*text(message, 0, filling), false)
-            .is_ok()
-        {
+        if socket.send_fragment(&*text(message, 0, filling)).is_ok() {
             let mut ledger = self.ledger();
             ledger.sent(message, id);
             // Until it ends, only so much is kept.
@@ -295,7 +292,7 @@ impl Several {
 }
 
 pub(super) fn members_of(handle: &Handle, topic: &str) -> BTreeMap<String, String> {
-    let members = handle.members(topic).into_iter();
+    let members = handle.presence_members(topic).into_iter();
     members
         .map(|it| (it.user.as_ref().into(), it.data.as_ref().into()))
         .collect()

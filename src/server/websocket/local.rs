@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use mio::Token;
 
-use super::delivery::Delivery;
+use super::delivery::LocalDelivery;
 use super::outcome::Published;
 use crate::server::run::inbox::{Command, Inbox};
 use crate::server::topics::Topic;
 
 /// The other sessions of the worker, while one of them is driven.
-pub(in crate::server) trait Peers {
+pub(in crate::server) trait LocalSessions {
     /// The record of a topic, if this worker has subscribers of it.
     fn known(&self, topic: &str) -> Option<Arc<Topic>>;
 
@@ -26,7 +26,7 @@ pub(in crate::server) trait Peers {
         topic: &Arc<Topic>,
         offset: u64,
         except: Option<Token>,
-        delivery: Delivery<'_>,
+        delivery: LocalDelivery<'_>,
     ) -> Published;
 
     fn subscribe(&mut self, topic: &Arc<Topic>, token: Token, begun: u64);

@@ -3,32 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::proto::Instant;
+use crate::proto::Timestamp;
 use crate::server::observe::Metrics;
-use crate::server::output::Spares;
 use crate::server::run::inbox::Inbox;
 use crate::server::shared::Shared;
+use crate::server::write_queue::Pool;
 
 /// What is the same for all connections of a worker in one turn of its loop.
-pub(in crate::server) struct Context {
+pub(in crate::server) struct WorkerState {
     pub(in crate::server) shared: Arc<Shared>,
     /// The worker's.
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) inbox: Arc<Inbox>,
     /// Buffers for large messages, and what is published in this turn.
-    pub(in crate::server) spares: Spares,
+    pub(in crate::server) pool: Pool,
     pub(in crate::server) now: Duration,
     /// The same as the connection counts it: it is asked for with each message.
-    pub(in crate::server) instant: Instant,
+    pub(in crate::server) instant: Timestamp,
 }
 
-impl Context {
-    pub(in crate::server) fn new(shared: Arc<Shared>, worker: usize, now: Duration) -> Self {
+impl WorkerState {
+    pub(in crate::server) fn new(shared: Arc<Shared>, index: usize, now: Duration) -> Self {
         Self {
-            metrics: Arc::clone(&shared.metrics[worker]),
-            inbox: Arc::clone(&shared.inboxes[worker]),
+            metrics: Arc::clone(&shared.metrics[index]),
+            inbox: Arc::clone(&shared.inboxes[index]),
             shared,
-            spares: Spares::default(),
+            pool: Pool::default(),
             now,
             instant: now.into(),
         }

@@ -1,34 +1,34 @@
 //! What an application's calls do: sending, closing, and what is counted of them.
 //!
-//! Borrows what a turn lends; the connection itself is the [`Link`]. Topics are in `topics.rs`.
+//! Borrows what a turn lends; the connection itself is the [`WebSocket`]. Topics are in `topics.rs`.
 
 use std::mem;
 use std::sync::Arc;
 use std::vec::Vec;
 
-use super::context::Context;
 use super::outcome::{Overflow, Sent};
 use super::outgoing::Outgoing;
-use super::{Delivery, Given, Link, Peers, Remote};
+use super::worker_state::WorkerState;
+use super::{Given, LocalDelivery, LocalSessions, Remote, WebSocket};
 use crate::error::Misuse;
 use crate::proto::{Encoding, Message, MessageRef, PreparedMessage};
 use crate::server::handler::EndKind;
 use crate::server::id::ConnectionId;
 use crate::server::limits::Verdict;
 use crate::server::observe::Metrics;
-use crate::server::output::{Keep, WriteQueue};
 use crate::server::run::inbox::own_waits;
+use crate::server::write_queue::{Keep, WriteQueue};
 
 /// A socket without the application's state.
 pub(in crate::server) struct SocketIo<'a> {
     pub(in crate::server) id: ConnectionId,
-    pub(in crate::server) context: &'a Context,
+    pub(in crate::server) worker: &'a WorkerState,
     pub(in crate::server) remote: &'a Remote,
-    pub(in crate::server) link: &'a mut Link,
+    pub(in crate::server) ws: &'a mut WebSocket,
     /// What this turn has appended.
     pub(in crate::server) cork: &'a mut Vec<u8>,
     pub(in crate::server) queue: &'a mut WriteQueue,
-    pub(in crate::server) peers: &'a mut (dyn Peers + 'a),
+    pub(in crate::server) local: &'a mut (dyn LocalSessions + 'a),
 }
 
 /// Output that is written before the turn ends: one handler that answers with much more than it
@@ -44,59 +44,59 @@ impl SocketIo<'_> {
     /// application gets it. A streamed message is refused from the piece on that was too much.
     #[inline]
     pub(in crate::server) fn allows(&mut self, first: bool, bytes: usize) -> bool {
-        let account = &mut self.link.account;
+        let account = &mut self.ws.account;
         account.messages_received += u64::from(first);
         account.bytes_received += bytes as u64;
-        self.context.metrics.messages_received.add(first.into());
-        if !self.link.limited {
+        self.worker.metrics.messages_received.add(first.into());
+        if !self.ws.limited {
             return true;
         }
-        if first || !self.link.refusing {
-            self.link.refusing = !self.check_rate(first.into(), bytes);
+        if first || !self.ws.refusing {
+            self.ws.refusing = !self.check_rate(first.into(), bytes);
         }
-        !self.link.refusing
+        !self.ws.refusing
     }
 
     /// Asks the limits of the connection, its address and its key about what it sent, and does
     /// what they say.
     #[inline(never)]
     fn check_rate(&mut self, messages: u32, bytes: usize) -> bool {
-        let now = self.context.now;
-        let link = &mut *self.link;
-        let options = Arc::clone(&link.options);
-        let rare = link.rare.get_or_insert_default();
+        let now = self.worker.now;
+        let ws = &mut *self.ws;
+        let options = Arc::clone(&ws.options);
+        let cold = ws.cold.get_or_insert_default();
         let client_ip = self.remote.client_ip();
-        let verdict = rare
+        let verdict = cold
             .rate
             .check(&options.rate_limit, messages, bytes, now)
-            .and(|| match &self.context.shared.by_address {
+            .and(|| match &self.worker.shared.by_address {
                 Some(limit) => limit.check(&client_ip, messages, bytes, now),
                 None => Verdict::Deliver,
             })
-            .and(|| match (&options.rate_by_key, rare.rate_key.as_deref()) {
+            .and(|| match (&options.rate_by_key, cold.rate_key.as_deref()) {
                 (Some(limit), Some(key)) => limit.table.check(key, messages, bytes, now),
                 _ => Verdict::Deliver,
             });
         if verdict == Verdict::Deliver {
             return true;
         }
-        self.context.metrics.rate_limited.add(1);
+        self.worker.metrics.rate_limited.add(1);
         match verdict {
             Verdict::Deliver => true,
             Verdict::DeliverThenPause(pause) => {
-                rare.resume_at = Some(now.saturating_add(pause));
+                cold.resume_at = Some(now.saturating_add(pause));
                 true
             }
             Verdict::Drop => false,
             Verdict::Reply(text) => {
                 // While a fragmented message is sent it is dropped, too.
-                self.append(text.len(), |link, out| link.connection.send(text, out));
+                self.append(text.len(), |ws, out| ws.connection.send(text, out));
                 false
             }
             Verdict::Close(code, reason) => {
-                link.ends(EndKind::RateLimit(code));
+                ws.ends(EndKind::RateLimit(code));
                 // It fails when the closing handshake began already.
-                let _ = link.connection.close(code, reason, self.cork, now);
+                let _ = ws.connection.close(code, reason, self.cork, now);
                 false
             }
         }
@@ -105,8 +105,8 @@ impl SocketIo<'_> {
     /// Whether there is something for the session to look at after a call of the application.
     #[inline]
     pub(in crate::server) fn has_news(&self) -> bool {
-        let queued = || self.queue.len() > self.link.options.pause_reading_at;
-        self.cork.len() > CORK_LIMIT || self.link.has_news() || !self.queue.is_unused() && queued()
+        let queued = || self.queue.len() > self.ws.options.pause_reading_at;
+        self.cork.len() > CORK_LIMIT || self.ws.has_news() || !self.queue.is_unused() && queued()
     }
 
     #[inline]
@@ -117,8 +117,8 @@ impl SocketIo<'_> {
     /// As the application is told: if something waits, it is told when that is written.
     pub(in crate::server) fn buffered_seen(&self) -> usize {
         let buffered = self.buffered();
-        if buffered > 0 && self.link.connection.is_open() {
-            self.link.draining.set(true);
+        if buffered > 0 && self.ws.connection.is_open() {
+            self.ws.draining.set(true);
         }
         buffered
     }
@@ -135,7 +135,7 @@ impl SocketIo<'_> {
     /// Tells the others what has changed in the presence of a topic.
     pub(in crate::server) fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
         if let Some(message) = message {
-            let message = PreparedMessage::new(&message, &self.link.options.config);
+            let message = PreparedMessage::new(&message, &self.ws.options.config);
             self.publish(topic, false, true, |_| &message);
         }
     }
@@ -154,12 +154,12 @@ impl SocketIo<'_> {
                 if !self.is_clear(length) {
                     return self.send_late((&message).into(), Encoding::Auto);
                 }
-                let sent = self.link.connection.send_received(message, self.cork);
+                let sent = self.ws.connection.send_received(message, self.cork);
                 self.sent_clear(sent, length)
             }
             Outgoing::Ref(message) => self.send_ref(message, Encoding::Auto),
-            Outgoing::Prepared(message) => self.append(message.payload().len(), |link, out| {
-                link.connection.send_prepared(message, out)
+            Outgoing::Prepared(message) => self.append(message.payload().len(), |ws, out| {
+                ws.connection.send_prepared(message, out)
             }),
         }
     }
@@ -174,7 +174,7 @@ impl SocketIo<'_> {
         if !self.is_clear(length) {
             return self.send_late(message, encoding);
         }
-        let sent = self.link.connection.send_with(message, encoding, self.cork);
+        let sent = self.ws.connection.send_with(message, encoding, self.cork);
         self.sent_clear(sent, length)
     }
 
@@ -182,8 +182,8 @@ impl SocketIo<'_> {
     #[inline]
     fn is_clear(&self, length: usize) -> bool {
         self.queue.is_unused()
-            && self.cork.len() + length <= self.link.options.max_backpressure
-            && self.link.end().is_none()
+            && self.cork.len() + length <= self.ws.options.max_backpressure
+            && self.ws.end().is_none()
     }
 
     /// As [`count_sent`](Self::count_sent), where nothing was in the way.
@@ -192,16 +192,16 @@ impl SocketIo<'_> {
         if sent.is_err() {
             return Sent::Dropped;
         }
-        self.context.metrics.messages_sent.add(1);
-        self.link.account.sent(1, length, self.context.instant);
+        self.worker.metrics.messages_sent.add(1);
+        self.ws.account.sent(1, length, self.worker.instant);
         Sent::Sent
     }
 
     /// As [`send_ref`](Self::send_ref) where something may be in the way.
     #[inline(never)]
     fn send_late(&mut self, message: MessageRef<'_>, encoding: Encoding) -> Sent {
-        self.append(message.as_bytes().len(), |link, out| {
-            link.connection.send_with(message, encoding, out)
+        self.append(message.as_bytes().len(), |ws, out| {
+            ws.connection.send_with(message, encoding, out)
         })
     }
 
@@ -210,19 +210,19 @@ impl SocketIo<'_> {
     pub(in crate::server) fn append(
         &mut self,
         length: usize,
-        encode: impl FnOnce(&mut Link, &mut Vec<u8>) -> Result<(), Misuse>,
+        encode: impl FnOnce(&mut WebSocket, &mut Vec<u8>) -> Result<(), Misuse>,
     ) -> Sent {
-        if !self.link.connection.is_open() || self.link.end().is_some() {
+        if !self.ws.connection.is_open() || self.ws.end().is_some() {
             return Sent::Dropped;
         }
-        let metrics = &self.context.metrics;
+        let metrics = &self.worker.metrics;
         let corked = self.cork.len();
         if !self.fits(length)
             && !self
-                .link
-                .make_room(self.queue, corked, length, metrics, self.context.now)
+                .ws
+                .make_room(self.queue, corked, length, metrics, self.worker.now)
         {
-            if matches!(self.link.end(), Some(EndKind::Backpressure)) {
+            if matches!(self.ws.end(), Some(EndKind::Backpressure)) {
                 // Its Close is queued, and would be followed by what the cork holds.
                 self.cork.clear();
             }
@@ -231,14 +231,14 @@ impl SocketIo<'_> {
         if self.may_be_dropped() {
             let mut frame = Vec::new();
             // The peer may never get it, or not what came before it.
-            self.link.connection.forget();
-            if encode(self.link, &mut frame).is_err() {
+            self.ws.connection.forget();
+            if encode(self.ws, &mut frame).is_err() {
                 return Sent::Dropped;
             }
-            self.link.connection.forget();
+            self.ws.connection.forget();
             self.uncork();
             self.queue.push(frame, 0, Keep::UntilFull);
-        } else if encode(self.link, self.cork).is_err() {
+        } else if encode(self.ws, self.cork).is_err() {
             return Sent::Dropped;
         }
         self.count_sent(length)
@@ -246,23 +246,23 @@ impl SocketIo<'_> {
 
     #[inline]
     fn fits(&self, length: usize) -> bool {
-        self.buffered() + length <= self.link.options.max_backpressure
+        self.buffered() + length <= self.ws.options.max_backpressure
     }
 
     #[inline]
     fn count_sent(&mut self, length: usize) -> Sent {
-        self.context.metrics.messages_sent.add(1);
-        self.link.sent(self.queue, length, self.context.instant)
+        self.worker.metrics.messages_sent.add(1);
+        self.ws.sent(self.queue, length, self.worker.instant)
     }
 
     /// Whether a message that is sent now may be dropped to make room for later ones.
     #[inline]
     fn may_be_dropped(&self) -> bool {
-        self.queue.is_blocked() && self.link.options.overflow == Overflow::DropOldest
+        self.queue.is_blocked() && self.ws.options.overflow == Overflow::DropOldest
     }
 
     fn dropped(&self) -> Sent {
-        self.context.metrics.dropped.add(1);
+        self.worker.metrics.dropped.add(1);
         Sent::Dropped
     }
 
@@ -276,16 +276,16 @@ impl SocketIo<'_> {
 
     /// Sends what others may send, too: it waits for the end of a fragmented message.
     pub(super) fn send_between(&mut self, message: &PreparedMessage, keep: Keep) -> Sent {
-        let open = self.link.connection.is_open() && self.link.end().is_none();
-        match self.link.sending && open {
+        let open = self.ws.connection.is_open() && self.ws.end().is_none();
+        match self.ws.sending && open {
             true => {
                 self.uncork();
-                let sent = self.link.hold(self.queue, message, keep, self.context);
+                let sent = self.ws.hold(self.queue, message, keep, self.worker);
                 let Metrics {
                     messages_sent,
                     dropped,
                     ..
-                } = &*self.context.metrics;
+                } = &*self.worker.metrics;
                 match sent {
                     Sent::Dropped => dropped.add(1),
                     _ => messages_sent.add(1),
@@ -298,13 +298,13 @@ impl SocketIo<'_> {
 
     fn send_in_place(&mut self, message: Message<'_>) -> Sent {
         let mut frame = None;
-        let sent = self.append(message.len(), |link, out| {
-            frame = link.connection.send_in_place(message, out)?;
+        let sent = self.append(message.len(), |ws, out| {
+            frame = ws.connection.send_in_place(message, out)?;
             Ok(())
         });
         if let Some(frame) = frame {
             self.uncork();
-            let (buffer, start) = frame.into_parts();
+            let (buffer, start) = frame.into_payload().into_parts();
             let keep = match self.may_be_dropped() {
                 true => Keep::UntilFull,
                 false => Keep::Always,
@@ -320,24 +320,25 @@ impl SocketIo<'_> {
         fin: bool,
     ) -> Result<Sent, Misuse> {
         // A fragment can't be dropped without the rest of its message.
-        self.link
-            .connection
-            .send_fragment(fragment, fin, self.cork)?;
-        self.link.sending = !fin;
+        match fin {
+            false => self.ws.connection.send_fragment(fragment, self.cork)?,
+            true => (self.ws.connection).send_last_fragment(fragment, self.cork)?,
+        }
+        self.ws.sending = !fin;
         if fin
-            && let Some(rare) = &mut self.link.rare
-            && !rare.held.is_empty()
+            && let Some(cold) = &mut self.ws.cold
+            && !cold.held.is_empty()
         {
-            let held = mem::take(&mut rare.held);
+            let held = mem::take(&mut cold.held);
             self.uncork();
-            let context = self.context;
+            let worker = self.worker;
             for (message, keep) in held {
                 // They had room.
-                let number = self.peers.number();
-                let mut delivery = Delivery::new(&message, keep, number, context).hurry();
-                let given = self.link.take(self.queue, &mut delivery, &context.spares);
+                let number = self.local.number();
+                let mut delivery = LocalDelivery::new(&message, keep, number, worker).hurry();
+                let given = self.ws.take(self.queue, &mut delivery, &worker.pool);
                 if given == Given::Sent(Sent::Dropped) {
-                    context.metrics.dropped.add(1);
+                    worker.metrics.dropped.add(1);
                 }
             }
         }
@@ -346,6 +347,6 @@ impl SocketIo<'_> {
             return Ok(self.count_sent(length));
         }
         // The message counts when it is whole.
-        Ok(self.link.appended(self.queue, length, self.context.instant))
+        Ok(self.ws.appended(self.queue, length, self.worker.instant))
     }
 }

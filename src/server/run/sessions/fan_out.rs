@@ -9,19 +9,19 @@ use mio::Token;
 use super::burst::Burst;
 use super::pending::{Pending, Stop};
 use crate::net::Transport;
-use crate::server::connection::{Delivery, Given, Peers, Published};
 use crate::server::observe::Metrics;
-use crate::server::output::Spares;
 use crate::server::run::inbox::{Command, Inbox, Publication};
 use crate::server::run::slab;
 use crate::server::session::Session;
 use crate::server::topics::{Local, Topic};
+use crate::server::websocket::{Given, LocalDelivery, LocalSessions, Published};
+use crate::server::write_queue::Pool;
 
 /// The sessions of the worker that are not being driven.
-pub(super) struct Others<'h, T> {
-    pub(super) sessions: slab::Others<'h, Session<T>>,
+pub(super) struct FanOut<'h, T> {
+    pub(super) sessions: slab::Rest<'h, Session<T>>,
     pub(super) exchange: &'h mut Exchange,
-    pub(super) spares: &'h Spares,
+    pub(super) pool: &'h Pool,
 }
 
 /// What sessions reach each other by.
@@ -41,17 +41,17 @@ pub(super) struct Exchange {
     pub(super) fence: usize,
 }
 
-impl<T: Transport> Others<'_, T> {
+impl<T: Transport> FanOut<'_, T> {
     /// Gives a message to one session; false if that has no room for it, and is to be waited for.
-    pub(super) fn send(&mut self, token: Token, delivery: &mut Delivery<'_>) -> bool {
+    pub(super) fn send(&mut self, token: Token, delivery: &mut LocalDelivery<'_>) -> bool {
         self.end_burst();
         let mut tally = Tally::default();
         let mut taken = true;
         if let Some(session) = self.sessions.get_mut(token) {
             let again = &mut self.exchange.again;
-            taken = tally.deliver(session, token, delivery, self.spares, again);
+            taken = tally.deliver(session, token, delivery, self.pool, again);
         }
-        tally.count(&delivery.context.metrics);
+        tally.count(&delivery.worker.metrics);
         taken
     }
 
@@ -59,7 +59,7 @@ impl<T: Transport> Others<'_, T> {
     pub(super) fn end_burst(&mut self) {
         self.exchange
             .burst
-            .end(&mut self.sessions, &self.exchange.topics, self.spares);
+            .end(&mut self.sessions, &self.exchange.topics, self.pool);
     }
 
     /// Gives a message to the subscribers of its topic that come behind `cursor`: to all of them,
@@ -69,7 +69,7 @@ impl<T: Transport> Others<'_, T> {
         topic: &Arc<Topic>,
         offset: u64,
         except: Option<Token>,
-        mut delivery: Delivery<'_>,
+        mut delivery: LocalDelivery<'_>,
         cursor: &mut Option<Token>,
     ) -> (Published, Option<Stop>) {
         let Exchange {
@@ -82,22 +82,22 @@ impl<T: Transport> Others<'_, T> {
         let sessions = &mut self.sessions;
         let mut tally = Tally::default();
         if cursor.is_none() && burst.is_of(topic, except) {
-            delivery.publish(self.spares);
+            delivery.publish(self.pool);
             if let Some(message) = delivery.batch() {
                 let length = message.len();
                 if burst.gather(message) {
                     tally.published.sent = burst.subscribers;
                     tally.queued = (burst.subscribers * length) as i64;
-                    return (tally.count(&delivery.context.metrics), None);
+                    return (tally.count(&delivery.worker.metrics), None);
                 }
             }
         }
-        burst.end(sessions, topics, self.spares);
+        burst.end(sessions, topics, self.pool);
         let Some(subscribers) = topics.of(&topic.name) else {
             return (tally.published, None);
         };
         if subscribers.len() > 1 {
-            delivery.publish(self.spares);
+            delivery.publish(self.pool);
         }
         let whole = cursor.is_none() && subscribers.all_take(offset);
         let batch = delivery.batch();
@@ -118,12 +118,12 @@ impl<T: Transport> Others<'_, T> {
             match &batch {
                 Some(batch) if room >= batch.len() => {
                     least_room = least_room.min(room - batch.len());
-                    session.deliver_batch(batch, self.spares);
+                    session.deliver_batch(batch, self.pool);
                     tally.published.sent += 1;
                     tally.queued += batch.len() as i64;
                     drive_later(session, token, again);
                 }
-                _ if !tally.deliver(session, token, &mut delivery, self.spares, again) => {
+                _ if !tally.deliver(session, token, &mut delivery, self.pool, again) => {
                     stop = Some(Stop::Full(token, delivery.len()));
                     left += 1;
                     break;
@@ -147,7 +147,7 @@ impl<T: Transport> Others<'_, T> {
             }
             _ => {}
         }
-        (tally.count(&delivery.context.metrics), stop)
+        (tally.count(&delivery.worker.metrics), stop)
     }
 }
 
@@ -178,12 +178,12 @@ impl Tally {
         &mut self,
         session: &mut Session<T>,
         token: Token,
-        delivery: &mut Delivery<'_>,
-        spares: &Spares,
+        delivery: &mut LocalDelivery<'_>,
+        pool: &Pool,
         again: &mut VecDeque<Token>,
     ) -> bool {
         let before = session.queued_bytes();
-        let given = session.deliver(delivery, spares);
+        let given = session.deliver(delivery, pool);
         self.queued += session.queued_bytes() as i64 - before as i64;
         match given {
             Given::Sent(sent) => self.published.count(sent),
@@ -212,7 +212,7 @@ impl Tally {
     }
 }
 
-impl<T: Transport> Peers for Others<'_, T> {
+impl<T: Transport> LocalSessions for FanOut<'_, T> {
     fn known(&self, topic: &str) -> Option<Arc<Topic>> {
         let Exchange { topics, burst, .. } = &*self.exchange;
         let found = burst.topic(topic);
@@ -234,9 +234,9 @@ impl<T: Transport> Peers for Others<'_, T> {
         topic: &Arc<Topic>,
         offset: u64,
         except: Option<Token>,
-        delivery: Delivery<'_>,
+        delivery: LocalDelivery<'_>,
     ) -> Published {
-        let (message, context) = (delivery.message, delivery.context);
+        let (message, worker) = (delivery.message, delivery.worker);
         let mut cursor = None;
         let (mut published, stop) = self.fan_out(topic, offset, except, delivery, &mut cursor);
         if let Some(stop) = stop {
@@ -252,7 +252,7 @@ impl<T: Transport> Peers for Others<'_, T> {
             let left = left.flat_map(|it| it.takers(offset, cursor));
             published.waiting += left.filter(|it| Some(*it) != except).count();
             let pending = &mut self.exchange.pending;
-            pending.resume(publication, cursor, stop, context.now, &context.inbox);
+            pending.resume(publication, cursor, stop, worker.now, &worker.inbox);
         }
         published
     }

@@ -6,13 +6,13 @@
 //! others send to it in `delivery.rs`.
 
 mod commands;
-mod context;
 mod delivery;
 mod io;
 mod local;
 mod outcome;
 mod outgoing;
 mod topics;
+mod worker_state;
 
 use std::boxed::Box;
 use std::cell::Cell;
@@ -23,23 +23,23 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-pub(super) use self::context::Context;
-pub(super) use self::delivery::{Batch, Delivery, Given, STALLS_AFTER};
+pub(super) use self::delivery::{Batch, Given, LocalDelivery, STALLS_AFTER};
 pub(super) use self::io::{CORK_LIMIT, SocketIo};
-pub(super) use self::local::Peers;
+pub(super) use self::local::LocalSessions;
 pub use self::outcome::{Overflow, Published, Sent};
 pub use self::outgoing::Outgoing;
+pub(super) use self::worker_state::WorkerState;
 use super::handler::EndKind;
 use super::http::StoredRequest;
 use super::id::ConnectionId;
 use super::limits::{Permit, RateState};
 use super::observe::{ConnectionStats, Metrics};
 use super::options::Options;
-use super::output::{Keep, WriteQueue};
 use super::run::inbox::DIRECT;
 use super::topics::SubscribeError;
+use super::write_queue::{Keep, WriteQueue};
 use crate::error::Misuse;
-use crate::proto::{CloseCode, Connection, Instant, PreparedMessage};
+use crate::proto::{CloseCode, Connection, PreparedMessage, Timestamp};
 
 /// Who is at the other end.
 pub(super) struct Remote {
@@ -57,10 +57,10 @@ impl Remote {
 }
 
 /// An open connection, apart from its application.
-pub(super) struct Link {
+pub(super) struct WebSocket {
     pub(super) connection: Connection,
     pub(super) options: Arc<Options>,
-    pub(super) rare: Option<Box<Rare>>,
+    pub(super) cold: Option<Box<ColdState>>,
     account: Account,
     /// It is being sent.
     pub(super) sending: bool,
@@ -80,11 +80,11 @@ pub(super) struct Link {
 
 /// What a connection that only echoes has none of, say: it costs memory where it is used.
 #[derive(Default)]
-pub(super) struct Rare {
+pub(super) struct ColdState {
     pub(super) request: Option<StoredRequest>,
     pub(super) subscriptions: BTreeSet<Arc<str>>,
     /// Subscriptions that a command brought about, which the handler is still to be told.
-    pub(super) told: Vec<Told>,
+    pub(super) notices: Vec<Notice>,
     /// What others sent while a fragmented message of the application's is under way.
     held: Vec<(PreparedMessage, Keep)>,
     /// Why the connection ends, where neither the peer nor the protocol is the reason.
@@ -105,12 +105,12 @@ pub(super) struct Rare {
     pub(super) joined: BTreeSet<Box<str>>,
 }
 
-impl Rare {
+impl ColdState {
     /// Whether there is nothing in it, but for how much of the rate limit is used up.
     fn is_unused(&self) -> bool {
         self.request.is_none()
             && self.subscriptions.is_empty()
-            && self.told.is_empty()
+            && self.notices.is_empty()
             && self.held.is_empty()
             && self.end.is_none()
             && self.resume_at.is_none()
@@ -122,9 +122,9 @@ impl Rare {
 
 /// What a connection sent and received.
 struct Account {
-    opened: Instant,
+    opened: Timestamp,
     /// When it last sent a message, or was opened.
-    sent: Instant,
+    sent: Timestamp,
     messages_received: u64,
     bytes_received: u64,
     messages_sent: u64,
@@ -133,24 +133,24 @@ struct Account {
 
 impl Account {
     #[inline]
-    fn sent(&mut self, messages: u64, bytes: usize, now: Instant) {
+    fn sent(&mut self, messages: u64, bytes: usize, now: Timestamp) {
         self.messages_sent += messages;
         self.bytes_sent += bytes as u64;
         self.sent = now;
     }
 }
 
-pub(super) enum Told {
+pub(super) enum Notice {
     Subscribed(Arc<str>, Result<usize, SubscribeError>),
     Unsubscribed(Arc<str>, usize),
 }
 
-impl Link {
+impl WebSocket {
     pub(super) fn new(connection: Connection, options: &Arc<Options>, now: Duration) -> Self {
         Self {
             connection,
             options: Arc::clone(options),
-            rare: None,
+            cold: None,
             account: Account {
                 opened: now.into(),
                 sent: now.into(),
@@ -179,8 +179,8 @@ impl Link {
         now: Duration,
     ) -> ConnectionStats {
         let account = &self.account;
-        let active = account.sent.max(self.connection.data_received());
-        let request = self.rare.as_ref().and_then(|it| it.request.as_ref());
+        let active = account.sent.max(self.connection.last_data());
+        let request = self.cold.as_ref().and_then(|it| it.request.as_ref());
         ConnectionStats {
             id,
             peer_addr: remote.peer,
@@ -192,7 +192,7 @@ impl Link {
             messages_sent: account.messages_sent,
             bytes_sent: account.bytes_sent,
             buffered,
-            subscriptions: self.rare.as_ref().map_or(0, |it| it.subscriptions.len()),
+            subscriptions: self.cold.as_ref().map_or(0, |it| it.subscriptions.len()),
             round_trip: self.connection.round_trip(),
             user_agent: request
                 .and_then(|it| it.header("user-agent"))
@@ -205,87 +205,87 @@ impl Link {
     }
 
     /// What it has of the rarely used.
-    pub(super) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    pub(super) fn cold(&mut self) -> &mut ColdState {
+        self.cold.get_or_insert_default()
     }
 
     /// Why it ends, where neither the peer nor the protocol is the reason.
     #[inline]
     pub(super) fn end(&self) -> Option<&EndKind> {
-        self.rare.as_ref()?.end.as_ref()
+        self.cold.as_ref()?.end.as_ref()
     }
 
     /// It ends for this reason, unless there is one.
     pub(super) fn ends(&mut self, end: EndKind) {
-        self.rare().end.get_or_insert(end);
+        self.cold().end.get_or_insert(end);
     }
 
     pub(super) fn take_end(&mut self) -> Option<EndKind> {
-        self.rare.as_mut()?.end.take()
+        self.cold.as_mut()?.end.take()
     }
 
     /// Gives up what waits for the end of a fragmented message; answers how many.
     pub(super) fn drop_held(&mut self) -> usize {
-        let held = self.rare.as_mut().map(|it| mem::take(&mut it.held));
+        let held = self.cold.as_mut().map(|it| mem::take(&mut it.held));
         held.map_or(0, |it| it.len())
     }
 
     /// Until when nothing is read, for it sent too fast.
     #[inline]
     pub(super) fn resume_at(&self) -> Option<Duration> {
-        self.rare.as_ref()?.resume_at
+        self.cold.as_ref()?.resume_at
     }
 
     /// Nothing is to be read for now.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
-        let waits = |it: &Rare| it.resume_at.is_some() || it.throttled;
-        self.paused || self.rare.as_deref().is_some_and(waits)
+        let waits = |it: &ColdState| it.resume_at.is_some() || it.throttled;
+        self.paused || self.cold.as_deref().is_some_and(waits)
     }
 
     /// What the handler is still to be told.
     #[inline]
-    pub(super) fn take_told(&mut self) -> Vec<Told> {
-        let Some(rare) = &mut self.rare else {
+    pub(super) fn take_notices(&mut self) -> Vec<Notice> {
+        let Some(cold) = &mut self.cold else {
             return Vec::new();
         };
-        let told = mem::take(&mut rare.told);
-        if told.is_empty() {
+        let notices = mem::take(&mut cold.notices);
+        if notices.is_empty() {
             self.free_unused();
         }
-        told
+        notices
     }
 
     /// Gives back what is no longer used.
     pub(super) fn free_unused(&mut self) {
-        let unused = self.rare.as_ref().is_some_and(|it| it.is_unused());
+        let unused = self.cold.as_ref().is_some_and(|it| it.is_unused());
         if unused && !self.limited && !self.ahead {
-            self.rare = None;
+            self.cold = None;
         }
     }
 
     #[inline]
     pub(super) fn is_subscribed(&self, topic: &str) -> bool {
-        let rare = self.rare.as_ref();
-        rare.is_some_and(|it| it.subscriptions.contains(topic))
+        let cold = self.cold.as_ref();
+        cold.is_some_and(|it| it.subscriptions.contains(topic))
     }
 
     /// A message of `length` bytes is on its way; what became of it.
     #[inline]
-    pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Instant) -> Sent {
+    pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Timestamp) -> Sent {
         self.account.sent(1, length, now);
-        self.tell_sent(queue)
+        self.outcome(queue)
     }
 
     /// As [`sent`](Self::sent), of a part of a message.
-    fn appended(&mut self, queue: &WriteQueue, length: usize, now: Instant) -> Sent {
+    fn appended(&mut self, queue: &WriteQueue, length: usize, now: Timestamp) -> Sent {
         self.account.sent(0, length, now);
-        self.tell_sent(queue)
+        self.outcome(queue)
     }
 
     /// What becomes of what was sent; `on_drain` follows if it has to wait.
     #[inline]
-    fn tell_sent(&mut self, queue: &WriteQueue) -> Sent {
+    fn outcome(&mut self, queue: &WriteQueue) -> Sent {
         if queue.is_blocked() {
             self.draining.set(true);
             return Sent::Queued;
@@ -323,10 +323,10 @@ impl Link {
     /// Whether there is something for the session to look at after a call of the application.
     #[inline]
     pub(super) fn has_news(&self) -> bool {
-        let news = |it: &Rare| {
-            it.end.is_some() || it.resume_at.is_some() || it.throttled || !it.told.is_empty()
+        let news = |it: &ColdState| {
+            it.end.is_some() || it.resume_at.is_some() || it.throttled || !it.notices.is_empty()
         };
-        self.paused || self.rare.as_deref().is_some_and(news)
+        self.paused || self.cold.as_deref().is_some_and(news)
     }
 
     /// Whether nothing is under way but messages, and no deadline can come earlier than it was.
@@ -377,30 +377,30 @@ impl Link {
 
     /// Whether the command with this number was carried out for it already.
     pub(super) fn is_ahead_of(&self, number: u64) -> bool {
-        let is_ahead = |it: &Rare| match number & DIRECT {
+        let is_ahead = |it: &ColdState| match number & DIRECT {
             0 => number < it.ahead,
             _ => number <= it.ahead_of_direct,
         };
-        self.ahead && self.rare.as_deref().is_some_and(is_ahead)
+        self.ahead && self.cold.as_deref().is_some_and(is_ahead)
     }
 
     /// The commands below this number were carried out for it.
     fn set_ahead(&mut self, number: u64) {
         self.ahead = true;
-        let ahead = &mut self.rare().ahead;
+        let ahead = &mut self.cold().ahead;
         *ahead = number.max(*ahead);
     }
 
     /// The message with this number, which went past the inbox, was given to it.
     fn set_ahead_of_direct(&mut self, number: u64) {
         self.ahead = true;
-        self.rare().ahead_of_direct = number;
+        self.cold().ahead_of_direct = number;
     }
 
     /// From which number on commands are still to be carried out for it.
     fn ahead(&self) -> u64 {
-        match (&self.rare, self.ahead) {
-            (Some(rare), true) => rare.ahead,
+        match (&self.cold, self.ahead) {
+            (Some(cold), true) => cold.ahead,
             _ => 0,
         }
     }

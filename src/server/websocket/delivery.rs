@@ -5,13 +5,13 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::outcome::{Overflow, Sent};
-use super::{Context, Link};
-use crate::proto::{Instant, PreparedMessage};
+use super::{WebSocket, WorkerState};
+use crate::proto::{PreparedMessage, Timestamp};
 use crate::server::options::Options;
-use crate::server::output::{Keep, KeptPlace, Place, Spares, WriteQueue};
 use crate::server::topics::Topic;
+use crate::server::write_queue::{Keep, KeptPlace, Place, Pool, WriteQueue};
 
-impl Link {
+impl WebSocket {
     /// How many bytes of published frames it takes with nothing in the way, each as it is.
     #[inline]
     pub(in crate::server) fn room_for_batch(&self, queue: &WriteQueue) -> usize {
@@ -25,7 +25,7 @@ impl Link {
             return 0;
         }
         let room = max_backpressure.saturating_sub(queue.len());
-        room.min(self.connection.plain_room())
+        room.min(self.connection.plain_below().saturating_sub(1))
     }
 
     #[inline(always)]
@@ -33,9 +33,9 @@ impl Link {
         &mut self,
         queue: &mut WriteQueue,
         batch: &Batch,
-        spares: &Spares,
+        pool: &Pool,
     ) {
-        queue.push_published(&batch.place, spares);
+        queue.push_published(&batch.place, pool);
         let account = &mut self.account;
         account.sent(batch.messages, batch.payload, batch.instant);
     }
@@ -44,8 +44,8 @@ impl Link {
     pub(in crate::server) fn deliver(
         &mut self,
         queue: &mut WriteQueue,
-        delivery: &mut Delivery<'_>,
-        spares: &Spares,
+        delivery: &mut LocalDelivery<'_>,
+        pool: &Pool,
     ) -> Given {
         let message = delivery.message;
         if self.is_ahead_of(delivery.number) {
@@ -58,9 +58,9 @@ impl Link {
         }
         if self.sending {
             let keep = delivery.keep.clone();
-            return Given::Sent(self.hold(queue, message, keep, delivery.context));
+            return Given::Sent(self.hold(queue, message, keep, delivery.worker));
         }
-        self.take(queue, delivery, spares)
+        self.take(queue, delivery, pool)
     }
 
     /// Keeps a message until the fragmented one that is under way has ended.
@@ -70,15 +70,15 @@ impl Link {
         queue: &mut WriteQueue,
         message: &PreparedMessage,
         keep: Keep,
-        context: &Context,
+        worker: &WorkerState,
     ) -> Sent {
         let length = message.payload().len();
-        let held = self.rare().held.iter();
+        let held = self.cold().held.iter();
         let held: usize = held.map(|(it, _)| it.payload().len()).sum();
-        if !self.make_room(queue, held, length, &context.metrics, context.now) {
+        if !self.make_room(queue, held, length, &worker.metrics, worker.now) {
             return Sent::Dropped;
         }
-        self.rare().held.push((message.clone(), keep));
+        self.cold().held.push((message.clone(), keep));
         Sent::Queued
     }
 
@@ -86,11 +86,11 @@ impl Link {
     pub(super) fn take(
         &mut self,
         queue: &mut WriteQueue,
-        delivery: &mut Delivery<'_>,
-        spares: &Spares,
+        delivery: &mut LocalDelivery<'_>,
+        pool: &Pool,
     ) -> Given {
         let message = delivery.message;
-        let Context { metrics, now, .. } = delivery.context;
+        let WorkerState { metrics, now, .. } = delivery.worker;
         let length = message.payload().len();
         // Only what waits behind a backlog gives way: who keeps up gets every message.
         if let Keep::UntilNext(key) = &delivery.keep
@@ -127,7 +127,7 @@ impl Link {
         }
         match shared {
             Ok(Some(frame)) if lasts && delivery.publishes => {
-                if !delivery.push(frame, queue, spares) {
+                if !delivery.push(frame, queue, pool) {
                     queue.push_shared(frame, keep);
                 }
             }
@@ -135,7 +135,7 @@ impl Link {
             Ok(None) => queue.push(own, 0, keep),
             Err(_) => return Given::Sent(Sent::Dropped),
         }
-        Given::Sent(self.sent(queue, length, delivery.context.instant))
+        Given::Sent(self.sent(queue, length, delivery.worker.instant))
     }
 }
 
@@ -158,7 +158,7 @@ fn keeps_up(progress: Option<Duration>, now: Duration) -> bool {
 }
 
 /// A message on its way to sessions that are not being driven.
-pub(in crate::server) struct Delivery<'a> {
+pub(in crate::server) struct LocalDelivery<'a> {
     pub(in crate::server) message: &'a PreparedMessage,
     keep: Keep,
     /// Its place among the worker's commands.
@@ -171,15 +171,15 @@ pub(in crate::server) struct Delivery<'a> {
     encoded: Option<(*const [u8], KeptPlace)>,
     /// For many.
     publishes: bool,
-    pub(in crate::server) context: &'a Context,
+    pub(in crate::server) worker: &'a WorkerState,
 }
 
-impl<'a> Delivery<'a> {
+impl<'a> LocalDelivery<'a> {
     pub(in crate::server) fn new(
         message: &'a PreparedMessage,
         keep: Keep,
         number: u64,
-        context: &'a Context,
+        worker: &'a WorkerState,
     ) -> Self {
         Self {
             message,
@@ -189,7 +189,7 @@ impl<'a> Delivery<'a> {
             place: None,
             encoded: None,
             publishes: false,
-            context,
+            worker,
         }
     }
 
@@ -213,19 +213,19 @@ impl<'a> Delivery<'a> {
     }
 
     /// For many connections.
-    pub(in crate::server) fn publish(&mut self, spares: &Spares) {
+    pub(in crate::server) fn publish(&mut self, pool: &Pool) {
         if self.keep == Keep::Always && !self.publishes {
             self.publishes = true;
-            self.place = spares.publish(self.message.plain());
+            self.place = pool.publish(self.message.frame());
         }
     }
 
     /// Queues one of the message's frames, without a copy; false if there is no room for it.
-    fn push(&mut self, frame: &Arc<[u8]>, queue: &mut WriteQueue, spares: &Spares) -> bool {
-        if Arc::ptr_eq(frame, self.message.plain()) {
+    fn push(&mut self, frame: &Arc<[u8]>, queue: &mut WriteQueue, pool: &Pool) -> bool {
+        if Arc::ptr_eq(frame, self.message.frame()) {
             return match &self.place {
                 Some(place) => {
-                    queue.push_published(place, spares);
+                    queue.push_published(place, pool);
                     true
                 }
                 None => false,
@@ -233,7 +233,7 @@ impl<'a> Delivery<'a> {
         }
         let known = self.encoded.as_ref();
         if known.is_none_or(|(it, _)| !core::ptr::eq(*it, Arc::as_ptr(frame))) {
-            let Some(place) = spares.publish_encoded(frame) else {
+            let Some(place) = pool.publish_encoded(frame) else {
                 return false;
             };
             self.encoded = Some((Arc::as_ptr(frame), place));
@@ -250,7 +250,7 @@ impl<'a> Delivery<'a> {
             place: self.place.clone()?,
             messages: 1,
             payload: self.message.payload().len(),
-            instant: self.context.instant,
+            instant: self.worker.instant,
         })
     }
 }
@@ -262,7 +262,7 @@ pub(in crate::server) struct Batch {
     /// Bytes of payload.
     payload: usize,
     /// When the last was published.
-    instant: Instant,
+    instant: Timestamp,
 }
 
 impl Batch {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::vec::Vec;
 
-use super::write_queue::Backlog;
+use super::Backlog;
 
 /// Smaller buffers are as cheap to allocate.
 const LEAST: usize = 16 * 1024;
@@ -36,7 +36,7 @@ const LONGEST_PUBLISHED: usize = 16 * 1024;
 /// Owned by a worker. What is in here was written before, so that using it again costs neither an
 /// allocation nor new pages.
 #[derive(Debug, Default)]
-pub(crate) struct Spares {
+pub(crate) struct Pool {
     buffers: RefCell<Kept<Vec<u8>>>,
     backlogs: RefCell<Kept<Box<Backlog>>>,
     /// The segment that is being filled. A subscriber needs of it no more than from where to where,
@@ -52,7 +52,7 @@ pub(crate) struct Spares {
 /// Frames one behind the other, as they were published: kept once, and for as long as somebody has
 /// yet to take one of them. Bytes are only appended while anybody refers to it.
 #[derive(Debug, Default)]
-pub(super) struct Segment {
+pub(in crate::server) struct Segment {
     bytes: RefCell<Vec<u8>>,
     /// Where it counts once it is full.
     counted: OnceCell<Rc<Cell<usize>>>,
@@ -60,7 +60,7 @@ pub(super) struct Segment {
 
 impl Segment {
     #[inline]
-    pub(super) fn bytes(&self) -> Ref<'_, Vec<u8>> {
+    pub(in crate::server) fn bytes(&self) -> Ref<'_, Vec<u8>> {
         self.bytes.borrow()
     }
 
@@ -97,8 +97,8 @@ pub(crate) type Place = Range<usize>;
 /// Where frames lie that are kept.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptPlace {
-    pub(super) segment: Rc<Segment>,
-    pub(super) at: Place,
+    pub(in crate::server) segment: Rc<Segment>,
+    pub(in crate::server) at: Place,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ struct Kept<T> {
     bytes: usize,
 }
 
-impl Spares {
+impl Pool {
     /// Takes a buffer that is no longer needed; drops it if it isn't worth keeping.
     #[inline]
     pub(crate) fn put(&self, buffer: Vec<u8>) {
@@ -135,7 +135,7 @@ impl Spares {
     }
 
     /// Takes a backlog in which nothing waits.
-    pub(super) fn put_backlog(&self, backlog: Box<Backlog>) {
+    pub(in crate::server) fn put_backlog(&self, backlog: Box<Backlog>) {
         let bytes = backlog.bytes();
         let kept = &mut *self.backlogs.borrow_mut();
         if kept.bytes + bytes <= MOST_BACKLOG_BYTES {
@@ -146,7 +146,7 @@ impl Spares {
 
     /// The backlog that was used last.
     #[inline]
-    pub(super) fn take_backlog(&self) -> Option<Box<Backlog>> {
+    pub(in crate::server) fn take_backlog(&self) -> Option<Box<Backlog>> {
         let kept = &mut *self.backlogs.borrow_mut();
         let backlog = kept.all.pop()?;
         kept.bytes -= backlog.bytes();
@@ -155,7 +155,7 @@ impl Spares {
 }
 
 /// What was published, until all its subscribers have taken it.
-impl Spares {
+impl Pool {
     /// Keeps a frame for its subscribers; where, if there is room for it.
     #[inline]
     pub(crate) fn publish(&self, frame: &[u8]) -> Option<Place> {
@@ -191,12 +191,12 @@ impl Spares {
     }
 
     /// The segment that is being filled.
-    pub(super) fn segment(&self) -> Rc<Segment> {
+    pub(in crate::server) fn segment(&self) -> Rc<Segment> {
         Rc::clone(&self.published.borrow())
     }
 
     /// A place in it, kept.
-    pub(super) fn kept_at(&self, place: &Place) -> KeptPlace {
+    pub(in crate::server) fn kept_at(&self, place: &Place) -> KeptPlace {
         KeptPlace {
             segment: self.segment(),
             at: place.clone(),
@@ -205,7 +205,7 @@ impl Spares {
 
     /// Looks at what is being filled.
     #[inline]
-    pub(super) fn with_published<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+    pub(in crate::server) fn with_published<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
         look(&self.published.borrow().bytes.borrow())
     }
 
@@ -221,59 +221,59 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_in_number_and_bytes_and_the_last_comes_first() {
-        let spares = Spares::default();
-        spares.put(Vec::with_capacity(LEAST - 1));
-        assert!(spares.take().is_none());
+        let pool = Pool::default();
+        pool.put(Vec::with_capacity(LEAST - 1));
+        assert!(pool.take().is_none());
         for extra in 0..2 * MOST_BUFFERS {
-            spares.put(Vec::with_capacity(LEAST + extra));
+            pool.put(Vec::with_capacity(LEAST + extra));
         }
-        assert_eq!(spares.buffers.borrow().all.len(), MOST_BUFFERS);
-        let last = spares.take().unwrap();
+        assert_eq!(pool.buffers.borrow().all.len(), MOST_BUFFERS);
+        let last = pool.take().unwrap();
         assert_eq!(last.capacity(), LEAST + MOST_BUFFERS - 1);
-        while spares.take().is_some() {}
-        assert_eq!(spares.buffers.borrow().bytes, 0);
-        spares.put(Vec::with_capacity(MOST_BYTES));
-        spares.put(Vec::with_capacity(LEAST));
-        assert_eq!(spares.buffers.borrow().all.len(), 1);
+        while pool.take().is_some() {}
+        assert_eq!(pool.buffers.borrow().bytes, 0);
+        pool.put(Vec::with_capacity(MOST_BYTES));
+        pool.put(Vec::with_capacity(LEAST));
+        assert_eq!(pool.buffers.borrow().all.len(), 1);
     }
 
     #[test]
     fn a_segment_is_filled_anew_once_all_of_it_is_taken_and_another_begun_while_it_is_not() {
-        let spares = Spares::default();
-        assert_eq!(spares.publish(&[0; LONGEST_PUBLISHED + 1]), None);
+        let pool = Pool::default();
+        assert_eq!(pool.publish(&[0; LONGEST_PUBLISHED + 1]), None);
         let mut end = 0;
-        while let Some(place) = spares.publish(&[1; LONGEST_PUBLISHED]) {
+        while let Some(place) = pool.publish(&[1; LONGEST_PUBLISHED]) {
             assert_eq!(place, end..end + LONGEST_PUBLISHED);
             end = place.end;
         }
         assert_eq!(end, SEGMENT);
-        let kept = spares.kept_at(&(0..1));
-        spares.turn_over();
-        assert_eq!(spares.kept(), SEGMENT);
-        assert_eq!(spares.publish(&[2]), Some(0..1));
-        let other = spares.kept_at(&(0..1));
-        spares.turn_over();
-        assert_eq!(spares.publish(&[3]), Some(1..2), "there is room");
+        let kept = pool.kept_at(&(0..1));
+        pool.turn_over();
+        assert_eq!(pool.kept(), SEGMENT);
+        assert_eq!(pool.publish(&[2]), Some(0..1));
+        let other = pool.kept_at(&(0..1));
+        pool.turn_over();
+        assert_eq!(pool.publish(&[3]), Some(1..2), "there is room");
         assert_eq!((kept.segment.bytes()[0], other.segment.bytes()[0]), (1, 2));
         drop(kept);
-        assert_eq!(spares.kept(), 0);
+        assert_eq!(pool.kept(), 0);
         drop(other);
-        spares.turn_over();
-        assert_eq!(spares.publish(&[4]), Some(0..1));
+        pool.turn_over();
+        assert_eq!(pool.publish(&[4]), Some(0..1));
     }
 
     #[test]
     fn segments_that_are_kept_are_bounded_in_bytes() {
-        let spares = Spares::default();
+        let pool = Pool::default();
         let mut places = Vec::new();
-        while let Some(place) = spares.publish(&[0; LONGEST_PUBLISHED]) {
-            places.push(spares.kept_at(&place));
-            spares.turn_over();
+        while let Some(place) = pool.publish(&[0; LONGEST_PUBLISHED]) {
+            places.push(pool.kept_at(&place));
+            pool.turn_over();
         }
-        assert_eq!(spares.kept(), MOST_KEPT);
+        assert_eq!(pool.kept(), MOST_KEPT);
         places.clear();
-        spares.turn_over();
-        assert!(spares.publish(&[0]).is_some());
-        assert_eq!(spares.kept(), 0);
+        pool.turn_over();
+        assert!(pool.publish(&[0]).is_some());
+        assert_eq!(pool.kept(), 0);
     }
 }

@@ -5,21 +5,21 @@ use std::mem;
 use std::sync::Arc;
 
 use super::outcome::Published;
-use super::{Delivery, SocketIo, Told};
+use super::{LocalDelivery, Notice, SocketIo};
 use crate::proto::{Encoding, MessageKind, MessageRef, PreparedMessage};
-use crate::server::output::Keep;
 use crate::server::topics::{
     HistoryEntry, Position, Publisher, SubscribeError, Subscribed, Subscribing,
 };
+use crate::server::write_queue::Keep;
 
 impl SocketIo<'_> {
     pub(in crate::server) fn subscribe(
         &mut self,
         topic: &str,
     ) -> Result<Subscribed, SubscribeError> {
-        let (id, directory) = (self.id, &self.context.shared.directory);
-        if self.link.is_subscribed(topic) {
-            let begun = self.peers.begun(topic, id.token()).unwrap_or_default();
+        let (id, directory) = (self.id, &self.worker.shared.directory);
+        if self.ws.is_subscribed(topic) {
+            let begun = self.local.begun(topic, id.token()).unwrap_or_default();
             let Position { epoch, .. } = directory.position(topic);
             let position = Position {
                 epoch,
@@ -29,7 +29,7 @@ impl SocketIo<'_> {
             return Ok(Subscribed { count, position });
         }
         self.check(topic)?;
-        let now = self.context.now;
+        let now = self.worker.now;
         let (subscribed, subscribing) = directory.subscribe(topic, id, now)?;
         self.begin(subscribed, &subscribing);
         Ok(subscribed)
@@ -38,10 +38,10 @@ impl SocketIo<'_> {
     /// A subscription that another thread asked for has arrived; its handler is to be told.
     pub(in crate::server) fn subscribe_at(&mut self, subscribing: &Subscribing) {
         let name = &subscribing.topic.name;
-        if self.link.is_subscribed(name) {
+        if self.ws.is_subscribed(name) {
             return;
         }
-        let directory = &self.context.shared.directory;
+        let directory = &self.worker.shared.directory;
         let begins = self
             .check(name)
             .and_then(|()| directory.subscribe_at(subscribing, self.id));
@@ -52,17 +52,17 @@ impl SocketIo<'_> {
     }
 
     pub(in crate::server) fn refuse(&mut self, topic: &Arc<str>, error: SubscribeError) {
-        let refused = Told::Subscribed(Arc::clone(topic), Err(error));
-        self.link.rare().told.push(refused);
+        let refused = Notice::Subscribed(Arc::clone(topic), Err(error));
+        self.ws.cold().notices.push(refused);
     }
 
     fn check(&self, topic: &str) -> Result<(), SubscribeError> {
-        if !self.link.connection.is_open() {
+        if !self.ws.connection.is_open() {
             return Err(SubscribeError::Closed);
         }
-        let subscribed = self.link.rare.as_ref();
+        let subscribed = self.ws.cold.as_ref();
         let subscribed = subscribed.map_or(0, |it| it.subscriptions.len());
-        let directory = &self.context.shared.directory;
+        let directory = &self.worker.shared.directory;
         directory.check(topic, self.id, subscribed)
     }
 
@@ -70,11 +70,11 @@ impl SocketIo<'_> {
     fn begin(&mut self, subscribed: Subscribed, subscribing: &Subscribing) {
         let Subscribing { topic, replay, .. } = subscribing;
         let begun = subscribed.position.offset;
-        self.peers.subscribe(topic, self.id.token(), begun);
-        let rare = self.link.rare();
-        rare.subscriptions.insert(Arc::clone(&topic.name));
-        let told = Told::Subscribed(Arc::clone(&topic.name), Ok(subscribed.count));
-        rare.told.push(told);
+        self.local.subscribe(topic, self.id.token(), begun);
+        let cold = self.ws.cold();
+        cold.subscriptions.insert(Arc::clone(&topic.name));
+        let notices = Notice::Subscribed(Arc::clone(&topic.name), Ok(subscribed.count));
+        cold.notices.push(notices);
         for HistoryEntry { kind, payload, .. } in replay {
             let text = || core::str::from_utf8(payload).ok().map(MessageRef::Text);
             let message = match kind {
@@ -82,8 +82,8 @@ impl SocketIo<'_> {
                 MessageKind::Binary => Some(MessageRef::Binary(payload)),
             };
             match message {
-                Some(message) if self.link.sending => {
-                    let message = PreparedMessage::new(message, &self.link.options.config);
+                Some(message) if self.ws.sending => {
+                    let message = PreparedMessage::new(message, &self.ws.options.config);
                     self.send_between(&message, Keep::Always);
                 }
                 Some(message) => _ = self.send_ref(message, Encoding::Auto),
@@ -93,16 +93,16 @@ impl SocketIo<'_> {
     }
 
     pub(in crate::server) fn unsubscribe(&mut self, topic: &str) -> bool {
-        let (id, shared) = (self.id, &self.context.shared);
-        let Some(rare) = &mut self.link.rare else {
+        let (id, shared) = (self.id, &self.worker.shared);
+        let Some(cold) = &mut self.ws.cold else {
             return false;
         };
-        let Some(name) = rare.subscriptions.take(topic) else {
+        let Some(name) = cold.subscriptions.take(topic) else {
             return false;
         };
         let left = shared.directory.unsubscribe(topic, id);
-        self.peers.unsubscribe(topic, id.token());
-        rare.told.push(Told::Unsubscribed(name, left));
+        self.local.unsubscribe(topic, id.token());
+        cold.notices.push(Notice::Unsubscribed(name, left));
         true
     }
 
@@ -114,14 +114,14 @@ impl SocketIo<'_> {
         insists: bool,
         make: impl FnOnce(Position) -> M,
     ) -> Published {
-        let (id, shared) = (self.id, &self.context.shared);
-        let known = self.peers.known(topic);
+        let (id, shared) = (self.id, &self.worker.shared);
+        let known = self.local.known(topic);
         let publisher = Publisher {
             except: (!to_self).then_some(id),
-            delivers: self.peers.may_deliver().then(|| id.worker()),
+            delivers: self.local.may_deliver().then(|| id.worker()),
             insists,
         };
-        let (inboxes, now) = (&shared.inboxes, self.context.now);
+        let (inboxes, now) = (&shared.inboxes, self.worker.now);
         let known = known.as_ref();
         let outcome = shared
             .directory
@@ -136,12 +136,12 @@ impl SocketIo<'_> {
         if outcome.deliver {
             let message = message.borrow();
             if let Some(topic) = known {
-                let (keep, number) = (Delivery::keep(topic), self.peers.number());
-                let delivery = Delivery::new(message, keep, number, self.context);
+                let (keep, number) = (LocalDelivery::keep(topic), self.local.number());
+                let delivery = LocalDelivery::new(message, keep, number, self.worker);
                 let (offset, except) = (outcome.position.offset, Some(id.token()));
-                published = self.peers.deliver(topic, offset, except, delivery);
+                published = self.local.deliver(topic, offset, except, delivery);
             }
-            if to_self && self.link.is_subscribed(topic) {
+            if to_self && self.ws.is_subscribed(topic) {
                 published.count(self.send_between(message, Keep::Always));
             }
         } else if to_self {
@@ -151,8 +151,8 @@ impl SocketIo<'_> {
         }
         published.waiting += outcome.waiting;
         published.position = Some(outcome.position);
-        if outcome.filling && !mem::replace(&mut self.link.rare().throttled, true) {
-            self.peers.throttle(id.token());
+        if outcome.filling && !mem::replace(&mut self.ws.cold().throttled, true) {
+            self.local.throttle(id.token());
         }
         published
     }

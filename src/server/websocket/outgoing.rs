@@ -1,5 +1,8 @@
 //! The forms in which a message can be given to a connection.
 
+use std::string::String;
+use std::vec::Vec;
+
 use crate::proto::{Message, MessageRef, PreparedMessage};
 
 /// A message to send: borrowed text or bytes, or a received message itself.
@@ -9,6 +12,7 @@ use crate::proto::{Message, MessageRef, PreparedMessage};
 // With a tag of its own: hidden within a message's buffer, the compiler would look for it in one
 // that it has just made.
 #[derive(Debug)]
+#[non_exhaustive]
 #[repr(u8)]
 pub enum Outgoing<'m> {
     /// Text or bytes from anywhere.
@@ -28,6 +32,18 @@ impl<'m, T: Into<MessageRef<'m>>> From<T> for Outgoing<'m> {
 impl<'m> From<Message<'m>> for Outgoing<'m> {
     fn from(message: Message<'m>) -> Self {
         Self::Message(message)
+    }
+}
+
+impl From<String> for Outgoing<'_> {
+    fn from(text: String) -> Self {
+        Self::Message(text.into())
+    }
+}
+
+impl From<Vec<u8>> for Outgoing<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Message(bytes.into())
     }
 }
 

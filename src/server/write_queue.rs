@@ -3,6 +3,8 @@
 //! Owns their order, their count, and what of them may still be given up. When to write, and
 //! what to do when there are too many, is the session's.
 
+mod pool;
+
 use std::boxed::Box;
 use std::cell::Ref;
 use std::collections::VecDeque;
@@ -13,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::Spares;
-use super::spares::{KeptPlace, Place, Segment};
+use self::pool::Segment;
+pub(super) use self::pool::{KeptPlace, Place, Pool};
 use crate::net::Transport;
 
 /// Slices for one vectored write: past some tens, a system call's fixed cost no longer matters.
@@ -178,7 +180,7 @@ impl WriteQueue {
 
     /// Bytes that the transport holds, as was noted last.
     #[inline]
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::server) fn held(&self) -> usize {
         self.0.as_ref().map_or(0, |it| it.held)
     }
 
@@ -221,13 +223,13 @@ impl WriteQueue {
         }
     }
 
-    /// Queues frames that are [published](Spares::publish) there. They are to be written, or tried
-    /// to, before the turn is [over](Spares::turn_over).
+    /// Queues frames that are [published](Pool::publish) there. They are to be written, or tried
+    /// to, before the turn is [over](Pool::turn_over).
     #[inline(always)]
-    pub(crate) fn push_published(&mut self, place: &Place, spares: &Spares) {
-        let backlog = self.lend(spares);
+    pub(crate) fn push_published(&mut self, place: &Place, pool: &Pool) {
+        let backlog = self.lend(pool);
         if backlog.blocked.is_some() {
-            return self.push_kept(&spares.kept_at(place));
+            return self.push_kept(&pool.kept_at(place));
         }
         if let Some(Item {
             bytes: Bytes::Published(end),
@@ -365,7 +367,7 @@ impl WriteQueue {
         &self,
         transport: &mut impl Transport,
         fresh: &[u8],
-        spares: &Spares,
+        pool: &Pool,
     ) -> io::Result<usize> {
         while transport.held() > 0 {
             transport.flush()?;
@@ -374,16 +376,16 @@ impl WriteQueue {
             None if fresh.is_empty() => Ok(0),
             None => transport.write(fresh),
             Some(backlog) if backlog.queued() + fresh.len() == 0 => Ok(0),
-            Some(backlog) => backlog.write(transport, fresh, spares),
+            Some(backlog) => backlog.write(transport, fresh, pool),
         }
     }
 
     /// All that waited is written.
     #[inline]
-    pub(crate) fn clear(&mut self, spares: &Spares) {
+    pub(crate) fn clear(&mut self, pool: &Pool) {
         if let Some(mut backlog) = self.0.take() {
-            backlog.clear(spares);
-            spares.put_backlog(backlog);
+            backlog.clear(pool);
+            pool.put_backlog(backlog);
         }
     }
 
@@ -398,7 +400,7 @@ impl WriteQueue {
         mut written: io::Result<usize>,
         transport: &mut impl Transport,
         fresh: &mut Vec<u8>,
-        spares: &Spares,
+        pool: &Pool,
         now: Duration,
     ) -> io::Result<bool> {
         let queued = |queue: &Self| queue.0.as_ref().map_or(0, |it| it.queued());
@@ -409,7 +411,7 @@ impl WriteQueue {
             && transport.held() == 0
         {
             fresh.clear();
-            self.clear(spares);
+            self.clear(pool);
             return Ok(true);
         }
         let (mut fresh_at, mut took) = (0, false);
@@ -422,7 +424,7 @@ impl WriteQueue {
                 Ok(count) => {
                     took |= count > 0;
                     fresh_at += match &mut self.0 {
-                        Some(backlog) => backlog.advance(count, spares),
+                        Some(backlog) => backlog.advance(count, pool),
                         None => count,
                     };
                 }
@@ -432,7 +434,7 @@ impl WriteQueue {
                     fresh.clear();
                     self.hold(transport);
                     let backlog = self.0.get_or_insert_default();
-                    backlog.keep(spares);
+                    backlog.keep(pool);
                     if fresh_at > 0
                         && let Some(item) = backlog.items.back_mut()
                     {
@@ -451,24 +453,24 @@ impl WriteQueue {
             if self.is_empty() && fresh_at == fresh.len() {
                 break;
             }
-            written = self.write(transport, &fresh[fresh_at..], spares);
+            written = self.write(transport, &fresh[fresh_at..], pool);
         }
         fresh.clear();
-        self.reclaim(spares);
+        self.reclaim(pool);
         Ok(true)
     }
 
     /// Lends it the memory of a backlog that was, for what may be queued next.
     #[inline(always)]
-    pub(crate) fn lend(&mut self, spares: &Spares) -> &mut Backlog {
+    pub(crate) fn lend(&mut self, pool: &Pool) -> &mut Backlog {
         self.0
-            .get_or_insert_with(|| spares.take_backlog().unwrap_or_default())
+            .get_or_insert_with(|| pool.take_backlog().unwrap_or_default())
     }
 
     /// Takes that back, or its own, if nothing waits.
-    pub(crate) fn reclaim(&mut self, spares: &Spares) {
+    pub(crate) fn reclaim(&mut self, pool: &Pool) {
         if self.is_empty() {
-            self.clear(spares);
+            self.clear(pool);
         }
     }
 }
@@ -481,7 +483,7 @@ impl Backlog {
     }
 
     /// What it holds of memory.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::server) fn bytes(&self) -> usize {
         size_of::<Self>() + self.chunk.capacity() + self.items.rest.capacity() * size_of::<Item>()
     }
 
@@ -491,7 +493,7 @@ impl Backlog {
         &self,
         transport: &mut impl Transport,
         fresh: &[u8],
-        spares: &Spares,
+        pool: &Pool,
     ) -> io::Result<usize> {
         match &self.items.first {
             Some(Item {
@@ -499,9 +501,9 @@ impl Backlog {
                 start,
                 ..
             }) if self.items.rest.is_empty() && fresh.is_empty() => {
-                spares.with_published(|published| transport.write(&published[*start..*end]))
+                pool.with_published(|published| transport.write(&published[*start..*end]))
             }
-            _ => self.write_slices(transport, fresh, spares),
+            _ => self.write_slices(transport, fresh, pool),
         }
     }
 
@@ -510,13 +512,13 @@ impl Backlog {
         &self,
         transport: &mut impl Transport,
         fresh: &[u8],
-        spares: &Spares,
+        pool: &Pool,
     ) -> io::Result<usize> {
         let mut segments = [const { None }; MAX_SLICES];
         for (segment, item) in segments.iter_mut().zip(self.items.iter()) {
             *segment = item.bytes.open();
         }
-        spares.with_published(|published| {
+        pool.with_published(|published| {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             // `fresh` goes along only when everything before it does.
             let last = (self.items.len() < MAX_SLICES).then_some(fresh);
@@ -537,29 +539,29 @@ impl Backlog {
     }
 
     /// What waits longer than this turn keeps its segment.
-    fn keep(&mut self, spares: &Spares) {
+    fn keep(&mut self, pool: &Pool) {
         for item in self.items.first.iter_mut().chain(&mut self.items.rest) {
             if let Bytes::Published(end) = item.bytes {
-                item.bytes = Bytes::Kept(spares.segment(), end);
+                item.bytes = Bytes::Kept(pool.segment(), end);
             }
         }
     }
 
     /// All of it is written.
     #[inline]
-    fn clear(&mut self, spares: &Spares) {
+    fn clear(&mut self, pool: &Pool) {
         self.length = 0;
         self.held = 0;
         self.blocked = None;
         match self.items.first.take() {
             // As in `push_back`.
             Some(item) if matches!(item.bytes, Bytes::Published(_)) => mem::forget(item),
-            Some(item) => self.done(item, spares),
+            Some(item) => self.done(item, pool),
             None => {}
         }
         if self.items.rest.capacity() > 0 {
             while let Some(item) = self.items.rest.pop_front() {
-                self.done(item, spares);
+                self.done(item, pool);
             }
             if self.items.rest.capacity() > MAX_SLICES {
                 self.items.rest = VecDeque::new();
@@ -569,19 +571,19 @@ impl Backlog {
 
     /// Keeps what is worth it of an item that is written.
     #[inline]
-    fn done(&mut self, item: Item, spares: &Spares) {
+    fn done(&mut self, item: Item, pool: &Pool) {
         if let Bytes::Owned(mut buffer) = item.bytes {
             if buffer.capacity() <= KEPT_CHUNK && self.chunk.capacity() == 0 {
                 buffer.clear();
                 self.chunk = buffer;
             } else {
-                spares.put(buffer);
+                pool.put(buffer);
             }
         }
     }
 
     /// Removes `written` bytes from the front; answers how many were written beyond the queue.
-    fn advance(&mut self, mut written: usize, spares: &Spares) -> usize {
+    fn advance(&mut self, mut written: usize, pool: &Pool) -> usize {
         while let Some(first) = self.items.first.as_mut() {
             let waiting = first.len();
             if written < waiting {
@@ -593,7 +595,7 @@ impl Backlog {
             written -= waiting;
             self.length -= waiting;
             if let Some(item) = self.items.pop_front() {
-                self.done(item, spares);
+                self.done(item, pool);
             }
         }
         written

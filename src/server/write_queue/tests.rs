@@ -37,9 +37,9 @@ impl Transport for Narrow {
 
 /// Writes all that the transport takes, as a session does.
 fn write(queue: &mut WriteQueue, narrow: &mut Narrow, fresh: &mut Vec<u8>) -> bool {
-    let written = queue.write(narrow, fresh, &Spares::default());
+    let written = queue.write(narrow, fresh, &Pool::default());
     queue
-        .wrote(written, narrow, fresh, &Spares::default(), Duration::ZERO)
+        .wrote(written, narrow, fresh, &Pool::default(), Duration::ZERO)
         .unwrap()
 }
 
@@ -79,7 +79,7 @@ fn keeps_the_order_through_short_writes_and_blocking() {
 #[test]
 fn published_frames_keep_their_order_and_are_there_as_long_as_somebody_waits_for_them() {
     for (step, room) in [(1000, 0), (1000, 1), (3, 7), (7, 20), (1, 39), (1000, 45)] {
-        let (mut queue, spares) = (WriteQueue::default(), Spares::default());
+        let (mut queue, pool) = (WriteQueue::default(), Pool::default());
         let mut expected = Vec::new();
         for round in 0..3 {
             let own = vec_of(round, 4);
@@ -88,9 +88,9 @@ fn published_frames_keep_their_order_and_are_there_as_long_as_somebody_waits_for
             // Two in a row are one piece, and one that others got in between is not theirs.
             for (frame, mine) in [(105, true), (6, true), (77, false), (108, true)] {
                 let frame = vec_of(10 * round + frame, frame);
-                let place = spares.publish(&frame).unwrap();
+                let place = pool.publish(&frame).unwrap();
                 if mine {
-                    queue.push_published(&place, &spares);
+                    queue.push_published(&place, &pool);
                     expected.extend_from_slice(&frame);
                 }
             }
@@ -103,14 +103,14 @@ fn published_frames_keep_their_order_and_are_there_as_long_as_somebody_waits_for
             room,
             calls: 0,
         };
-        let written = queue.write(&mut narrow, &[], &spares);
+        let written = queue.write(&mut narrow, &[], &pool);
         let mut fresh = vec_of(99, 3);
         expected.extend_from_slice(&fresh);
-        let drained = queue.wrote(written, &mut narrow, &mut fresh, &spares, Duration::ZERO);
+        let drained = queue.wrote(written, &mut narrow, &mut fresh, &pool, Duration::ZERO);
         assert!(!drained.unwrap());
         assert!(!queue.holds_published());
-        spares.turn_over();
-        spares.publish(&[0xFF; 100]).unwrap();
+        pool.turn_over();
+        pool.publish(&[0xFF; 100]).unwrap();
         narrow.room = usize::MAX;
         assert!(write(&mut queue, &mut narrow, &mut Vec::new()));
         assert_eq!(narrow.taken, expected, "step {step}, room {room}");
@@ -192,7 +192,7 @@ fn a_queue_over_tls_keeps_the_order_and_counts_what_is_held() {
 
     for step in [1, 9, 1000] {
         let mut pair = Pair::connected(&rustls::version::TLS13, step);
-        let (mut queue, spares) = (WriteQueue::default(), Spares::default());
+        let (mut queue, pool) = (WriteQueue::default(), Pool::default());
         let (mut expected, mut taken) = (Vec::new(), Vec::new());
         for turn in 0..300 {
             let mut fresh = some(turn % 60);
@@ -204,8 +204,8 @@ fn a_queue_over_tls_keeps_the_order_and_counts_what_is_held() {
             let waiting = pair.down.bytes.borrow().len();
             pair.down.room.set(waiting + turn * 7 % 90);
             let now = Duration::from_secs(turn as u64);
-            let written = queue.write(&mut pair.server, &fresh, &spares);
-            let drained = queue.wrote(written, &mut pair.server, &mut fresh, &spares, now);
+            let written = queue.write(&mut pair.server, &fresh, &pool);
+            let drained = queue.wrote(written, &mut pair.server, &mut fresh, &pool, now);
             assert_eq!(drained.unwrap(), queue.is_empty());
             assert_eq!(queue.held(), pair.server.held());
             assert_eq!(queue.is_empty(), queue.blocked_since().is_none());
@@ -215,8 +215,8 @@ fn a_queue_over_tls_keeps_the_order_and_counts_what_is_held() {
         }
         pair.down.room.set(usize::MAX);
         let (fresh, now) = (&mut Vec::new(), Duration::ZERO);
-        let written = queue.write(&mut pair.server, fresh, &spares);
-        let done = queue.wrote(written, &mut pair.server, fresh, &spares, now);
+        let written = queue.write(&mut pair.server, fresh, &pool);
+        let done = queue.wrote(written, &mut pair.server, fresh, &pool, now);
         assert!(done.unwrap());
         taken.extend(read(&mut pair.client).unwrap());
         assert!(taken == expected, "step {step}");

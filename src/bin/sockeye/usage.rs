@@ -1,9 +1,9 @@
-//! The programs of the package as somebody meets them first. Cargo builds the program `sockeye`
-//! with its package's tests, which those of the whole workspace rely on.
+//! The program as somebody meets it first. That cargo builds it for this test is what the suite
+//! `tools` relies on.
+#![cfg(feature = "cli")]
 
-#[cfg(feature = "cli")]
 #[test]
-fn the_load_generator_says_how_it_is_used() {
+fn help_says_how_it_is_used() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_sockeye"))
         .args(["bench", "--help"])
         .output()

@@ -1,0 +1,67 @@
+//! What an opening handshake that was done elsewhere agreed on.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::config::Config;
+use super::extension::{Extension, GrammarError, PerMessage, parse_extensions};
+
+/// What both endpoints agreed on, where something else has done the opening handshake: an HTTP
+/// server or client, a proxy. For [`Connection::server_with`](super::Connection::server_with) and
+/// [`client_with`](super::Connection::client_with).
+///
+/// A server under an HTTP library of another's:
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// use sockeye::proto::{Config, Connection, Negotiated};
+///
+/// # let now = Duration::ZERO;
+/// let config = Arc::new(Config::default()); // with its `extensions`
+///
+/// // The request's values of `Sec-WebSocket-Extensions`, and one of its subprotocols, …
+/// # let extensions = [b"permessage-deflate".as_slice()];
+/// let mut agreed = Negotiated::default();
+/// agreed.subprotocol = Some("chat".into());
+/// if let Some((response, extension)) = config.accept_extension(extensions)? {
+///     // … of which the response has to say `Sec-WebSocket-Extensions: {response}` …
+/// #   let _ = response;
+///     agreed.extension = Some(extension);
+/// }
+/// // … and, once it is sent, the connection is this:
+/// let connection = Connection::server_with(config, agreed, now);
+/// assert_eq!(connection.subprotocol(), Some("chat"));
+/// # Ok::<(), sockeye::Error>(())
+/// ```
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Negotiated {
+    /// The subprotocol (RFC 6455 section 1.9), for
+    /// [`Connection::subprotocol`](super::Connection::subprotocol) to say.
+    pub subprotocol: Option<Box<str>>,
+    /// The extension (RFC 6455 section 9), as a server's
+    /// [`accept`](super::PerMessageExtension::accept) or a client's
+    /// [`confirm`](super::PerMessageExtension::confirm) made it.
+    pub extension: Option<PerMessage>,
+}
+
+impl Config {
+    /// A server's choice among the extensions that a client offers: the first offer that one of its
+    /// [`extensions`](Self::extensions) accepts, as the response has to say it and as the connection
+    /// uses it. None declines them all, which is no error. `lines` are the values of
+    /// `Sec-WebSocket-Extensions` in the request.
+    ///
+    /// [`ServerHandshake`](super::ServerHandshake) does this by itself.
+    ///
+    /// # Errors
+    /// [`GrammarError`] when the request is malformed: it is refused then (RFC 6455 section 9.1).
+    pub fn accept_extension<'a>(
+        &self,
+        lines: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Option<(Extension, PerMessage)>, GrammarError> {
+        let offers = parse_extensions(lines).collect::<Result<Vec<_>, _>>()?;
+        let mut accepted = (offers.iter())
+            .flat_map(|offer| self.extensions.iter().filter_map(|it| it.accept(offer)));
+        Ok(accepted.next())
+    }
+}
