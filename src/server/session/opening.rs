@@ -397,7 +397,7 @@ impl<T: Transport> Session<T> {
                     turn,
                 ) {
                     Ok(open) => return self.open(open, returns, turn),
-                    Err(rejected) => rejected,
+                    Err(rejected) => *rejected,
                 }
             }
             Decision::Reject(reject) => (upgrade, reject),
@@ -548,7 +548,7 @@ fn accept(
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
-) -> Result<Box<OpenSession>, (Upgrade, Reject)> {
+) -> Result<Box<OpenSession>, Box<(Upgrade, Reject)>> {
     // The application's own key may panic, and so may its state as it is dropped; both come before
     // the 101 is there.
     let route = guarded(|| {
@@ -563,7 +563,7 @@ fn accept(
     });
     let (options, rate_key) = match route.and_then(|it| it) {
         Ok(route) => route,
-        Err(reject) => return Err((upgrade, dropped(accepted, reject))),
+        Err(reject) => return Err(Box::new((upgrade, dropped(accepted, reject)))),
     };
     let request = upgrade.request();
     let stored = options.keep_request.then(|| StoredRequest::new(&request));
@@ -584,7 +584,8 @@ fn accept(
         Ok(connection) => connection,
         Err(unanswered) => {
             let reject = Reject::new(500, unanswered.misuse().to_string());
-            return Err((unanswered.into_request(), dropped(accepted, reject)));
+            let rejected = (unanswered.into_request(), dropped(accepted, reject));
+            return Err(Box::new(rejected));
         }
     };
     let mut ws = WebSocket::new(connection, options, turn.worker.now);
