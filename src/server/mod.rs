@@ -70,6 +70,7 @@
 //!   it takes what waits, for two seconds at the most.
 
 mod builder;
+pub mod end;
 mod handle;
 pub mod handler;
 pub mod http;
@@ -95,9 +96,11 @@ mod websocket;
 mod write_queue;
 
 pub use builder::Builder;
+#[doc(inline)]
+pub use end::End;
 pub use handle::Handle;
 #[doc(inline)]
-pub use handler::{End, Handler};
+pub use handler::Handler;
 #[doc(inline)]
 pub use http::{HttpResponse, Reject, Request};
 pub use id::{ConnectionId, ConnectionIdError};

@@ -22,7 +22,8 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
-use super::handler::{Application, EndKind, OpenSession};
+use super::end::EndKind;
+use super::handler::{Application, OpenSession};
 use super::id::ConnectionId;
 use super::limits::Permit;
 use super::observe::ConnectionStats;

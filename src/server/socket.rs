@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::end::EndKind;
 use super::handle::Handle;
-use super::handler::EndKind;
 use super::http::StoredRequest;
 use super::id::ConnectionId;
 use super::observe::ConnectionStats;

@@ -29,7 +29,7 @@ pub(super) use self::local::LocalSessions;
 pub use self::outcome::{Overflow, Published, Sent};
 pub use self::outgoing::Outgoing;
 pub(super) use self::worker_state::WorkerState;
-use super::handler::EndKind;
+use super::end::EndKind;
 use super::http::StoredRequest;
 use super::id::ConnectionId;
 use super::limits::{Permit, RateState};

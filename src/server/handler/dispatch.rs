@@ -5,9 +5,10 @@
 use std::boxed::Box;
 use std::sync::Arc;
 
+use super::Handler;
 use super::application::{Application, Memory, OpenSession, Over, Stop};
-use super::{End, Handler};
 use crate::proto::{Event, Input};
+use crate::server::end::End;
 use crate::server::observe::ErrorCause;
 use crate::server::socket::Socket;
 use crate::server::topics::SubscribeError;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::metrics::{ErrorCause, HandshakeFailure};
-use crate::server::handler::End;
+use crate::server::end::End;
 use crate::server::id::ConnectionId;
 
 /// A connection in numbers.

@@ -16,7 +16,7 @@ use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 use super::metrics::ErrorCause;
 use super::observer::{ConnectionStats, FailedHandshake, Observer};
 use crate::net::Clock;
-use crate::server::handler::End;
+use crate::server::end::End;
 use crate::server::id::ConnectionId;
 use crate::server::limits::{Rate, TokenBucket};
 

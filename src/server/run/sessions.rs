@@ -21,7 +21,7 @@ use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
 use crate::net::Transport;
 use crate::proto::Scratch;
-use crate::server::handler::EndKind;
+use crate::server::end::EndKind;
 use crate::server::id::{ConnectionId, Standing};
 use crate::server::limits::Permit;
 use crate::server::route::Endpoints;

@@ -10,7 +10,7 @@ use super::{Gone, Lingering, Next, Phase, Session, Turn};
 use crate::error::{Fault, HandshakeError, LimitError};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Response, Teardown};
-use crate::server::handler::{End, EndKind};
+use crate::server::end::{End, EndKind};
 use crate::server::observe::HandshakeFailure;
 
 /// What peers are told by a server that stops.

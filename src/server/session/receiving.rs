@@ -9,7 +9,8 @@ use std::vec::Vec;
 use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
-use crate::server::handler::{EndKind, Memory, OpenSession, Over, Stop};
+use crate::server::end::EndKind;
+use crate::server::handler::{Memory, OpenSession, Over, Stop};
 use crate::server::websocket::{CORK_LIMIT, SocketIo};
 
 impl<T: Transport> Session<T> {

@@ -12,7 +12,7 @@ use super::worker_state::WorkerState;
 use super::{Given, LocalDelivery, LocalSessions, Remote, WebSocket};
 use crate::error::Misuse;
 use crate::proto::{Encoding, Message, MessageRef, PreparedMessage};
-use crate::server::handler::EndKind;
+use crate::server::end::EndKind;
 use crate::server::id::ConnectionId;
 use crate::server::limits::Verdict;
 use crate::server::observe::Metrics;

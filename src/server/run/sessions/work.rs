@@ -10,7 +10,7 @@ use mio::Token;
 use super::Sessions;
 use super::pending::{Begun, Stop};
 use crate::net::Transport;
-use crate::server::handler::EndKind;
+use crate::server::end::EndKind;
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, Inbox, Publication};
 use crate::server::session::Session;
