@@ -32,7 +32,8 @@ use super::route::Endpoints;
 use super::run::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};
 use super::websocket::{
-    Batch, Given, LocalDelivery, LocalSessions, Notice, Remote, Sent, SocketIo, WorkerState,
+    Batch, FastPath, Given, LocalDelivery, LocalSessions, Notice, Remote, Sent, SocketIo,
+    WorkerState,
 };
 use super::write_queue::{Pool, WriteQueue};
 use crate::net::Transport;
@@ -241,10 +242,7 @@ impl<T: Transport> Session<T> {
     /// How many bytes of published frames it takes with nothing in the way, at present.
     #[inline]
     pub(super) fn room_for_batch(&self) -> usize {
-        match &self.phase {
-            Phase::Open(open) => open.ws.room_for_batch(&self.queue),
-            _ => 0,
-        }
+        self.fast_path().map_or(0, FastPath::room_for_published)
     }
 
     /// What there was [room](Self::room_for_batch) for.
@@ -267,7 +265,7 @@ impl<T: Transport> Session<T> {
     pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
         debug_assert!(turn.cork.is_empty());
         // With an entry ahead in the timer wheel nothing is due.
-        if !self.is_undisturbed() || self.scheduled.is_none() {
+        if !self.settles() || self.scheduled.is_none() {
             return self.advance(false, turn);
         }
         match self.turn_settled(turn) {
@@ -347,22 +345,25 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Whether it is open and nothing is under way but messages: the usual state, in which there
-    /// is little to look at.
+    /// None unless it is open.
+    #[inline]
+    fn fast_path(&self) -> Option<FastPath<'_>> {
+        match &self.phase {
+            Phase::Open(open) => Some(FastPath::of(&open.ws, &self.queue)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is open and settled: the usual state, in which there is little to look at.
     #[inline]
     fn is_settled(&self) -> bool {
-        self.queue.is_unused() && self.is_undisturbed()
+        self.halt.is_none() && self.fast_path().is_some_and(FastPath::is_settled)
     }
 
     /// Whether it is settled, or will be once what was queued since is written.
     #[inline]
-    fn is_undisturbed(&self) -> bool {
-        match &self.phase {
-            Phase::Open(open) => {
-                self.halt.is_none() && !self.queue.is_blocked() && open.ws.is_settled()
-            }
-            _ => false,
-        }
+    fn settles(&self) -> bool {
+        self.halt.is_none() && self.fast_path().is_some_and(FastPath::settles)
     }
 
     /// A pause that ends gives the peer its time anew; one whose peer has ended its stream has a

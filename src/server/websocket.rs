@@ -7,6 +7,7 @@
 
 mod commands;
 mod delivery;
+mod fast_path;
 mod io;
 mod local;
 mod outcome;
@@ -24,7 +25,8 @@ use std::time::Duration;
 use std::vec::Vec;
 
 pub(super) use self::delivery::{Batch, Given, LocalDelivery, STALLS_AFTER};
-pub(super) use self::io::{CORK_LIMIT, SocketIo};
+pub(super) use self::fast_path::{CORK_LIMIT, FastPath};
+pub(super) use self::io::SocketIo;
 pub(super) use self::local::LocalSessions;
 pub use self::outcome::{Overflow, Published, Sent};
 pub use self::outgoing::Outgoing;
@@ -106,6 +108,12 @@ pub(super) struct ColdState {
 }
 
 impl ColdState {
+    /// Whether something in it is the session's to see to before it goes on.
+    #[inline]
+    fn interrupts(&self) -> bool {
+        self.end.is_some() || self.resume_at.is_some() || self.throttled || !self.notices.is_empty()
+    }
+
     /// Whether there is nothing in it, but for how much of the rate limit is used up.
     fn is_unused(&self) -> bool {
         self.request.is_none()
@@ -318,21 +326,6 @@ impl WebSocket {
         let _ = self
             .connection
             .close(CloseCode::INTERNAL_ERROR, "the server failed", out, now);
-    }
-
-    /// Whether there is something for the session to look at after a call of the application.
-    #[inline]
-    pub(super) fn has_news(&self) -> bool {
-        let news = |it: &ColdState| {
-            it.end.is_some() || it.resume_at.is_some() || it.throttled || !it.notices.is_empty()
-        };
-        self.paused || self.cold.as_deref().is_some_and(news)
-    }
-
-    /// Whether nothing is under way but messages, and no deadline can come earlier than it was.
-    #[inline]
-    pub(super) fn is_settled(&self) -> bool {
-        self.connection.is_settled() && !self.draining.get() && !self.has_news()
     }
 
     /// Makes room for a message of `length` bytes behind `waiting`; false if it is dropped.

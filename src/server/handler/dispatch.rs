@@ -35,7 +35,7 @@ pub(in crate::server) fn deliver<H: Handler>(
             return stop;
         }
         let io = socket.io();
-        if io.has_news() {
+        if !io.fast_path().receives(io.cork.len()) {
             return Stop::News;
         }
         if input.is_empty() && io.ws.connection.is_between_messages() {

@@ -11,10 +11,10 @@ use crate::net::Transport;
 use crate::proto::Input;
 use crate::server::end::EndKind;
 use crate::server::handler::{Memory, OpenSession, Over, Stop};
-use crate::server::websocket::{CORK_LIMIT, SocketIo};
+use crate::server::websocket::{CORK_LIMIT, FastPath, SocketIo};
 
 impl<T: Transport> Session<T> {
-    /// The usual turn, of an [undisturbed](Session::is_undisturbed) session: what others sent to it
+    /// The usual turn, of a session that [settles](Session::settles): what others sent to it
     /// is written; one read, what it leads to, one write. The same as the long way, without looking
     /// for what such a session doesn't have. Answers whether it is settled, with nothing left to
     /// do.
@@ -68,20 +68,10 @@ impl<T: Transport> Session<T> {
         Ok(settled && !self.readable)
     }
 
-    /// Whether it is settled after events that brought no news: then only what was sent, and the
-    /// connection, can make a difference.
+    /// Whether it is settled after events that all went through.
     #[inline]
     fn stays_settled(&self) -> bool {
-        let settled = match &self.phase {
-            Phase::Open(open) => {
-                let ws = &open.ws;
-                self.queue.is_unused()
-                    && !ws.draining.get()
-                    && ws.connection.is_open()
-                    && ws.connection.is_between_messages()
-            }
-            _ => false,
-        };
+        let settled = self.fast_path().is_some_and(FastPath::stays_settled);
         debug_assert_eq!(settled, self.is_settled());
         settled
     }

@@ -6,6 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::vec::Vec;
 
+use super::fast_path::FastPath;
 use super::outcome::{Overflow, Sent};
 use super::outgoing::Outgoing;
 use super::worker_state::WorkerState;
@@ -30,10 +31,6 @@ pub(in crate::server) struct SocketIo<'a> {
     pub(in crate::server) queue: &'a mut WriteQueue,
     pub(in crate::server) local: &'a mut (dyn LocalSessions + 'a),
 }
-
-/// Output that is written before the turn ends: one handler that answers with much more than it
-/// was sent must not fill the memory. The size of a read, so that an echo is never cut in two.
-pub(in crate::server) const CORK_LIMIT: usize = 96 * 1024;
 
 /// From here on an assembled message leaves in its own buffer instead of being copied behind
 /// the turn's other output.
@@ -102,11 +99,9 @@ impl SocketIo<'_> {
         }
     }
 
-    /// Whether there is something for the session to look at after a call of the application.
     #[inline]
-    pub(in crate::server) fn has_news(&self) -> bool {
-        let queued = || self.queue.len() > self.ws.options.pause_reading_at;
-        self.cork.len() > CORK_LIMIT || self.ws.has_news() || !self.queue.is_unused() && queued()
+    pub(in crate::server) fn fast_path(&self) -> FastPath<'_> {
+        FastPath::of(self.ws, self.queue)
     }
 
     #[inline]
@@ -151,7 +146,7 @@ impl SocketIo<'_> {
             }
             Outgoing::Message(message) => {
                 let length = message.len();
-                if !self.is_clear(length) {
+                if !self.fast_path().sends(self.cork.len(), length) {
                     return self.send_late((&message).into(), Encoding::Auto);
                 }
                 let sent = self.ws.connection.send_received(message, self.cork);
@@ -171,19 +166,11 @@ impl SocketIo<'_> {
         encoding: Encoding,
     ) -> Sent {
         let length = message.as_bytes().len();
-        if !self.is_clear(length) {
+        if !self.fast_path().sends(self.cork.len(), length) {
             return self.send_late(message, encoding);
         }
         let sent = self.ws.connection.send_with(message, encoding, self.cork);
         self.sent_clear(sent, length)
-    }
-
-    /// Whether nothing is in the way of a message of this length, as a rule.
-    #[inline]
-    fn is_clear(&self, length: usize) -> bool {
-        self.queue.is_unused()
-            && self.cork.len() + length <= self.ws.options.max_backpressure
-            && self.ws.end().is_none()
     }
 
     /// As [`count_sent`](Self::count_sent), where nothing was in the way.
