@@ -52,7 +52,8 @@ pub enum EndKind {
     RateLimit(CloseCode),
     /// Its [maximum lifetime](super::Route::max_lifetime) was over.
     Lifetime,
-    /// [`Socket::terminate`](super::Socket::terminate) or [`Handle::terminate`](super::Handle::terminate).
+    /// [`Socket::terminate`](super::Socket::terminate) or
+    /// [`Handle::terminate`](super::Handle::terminate).
     Terminated,
     /// The server was stopped, and the peer didn't answer its Close in time.
     ShutDown,
@@ -177,8 +178,8 @@ impl End {
         }
     }
 
-    /// The error that it was, as [`Stats::errors`](super::observe::Stats::errors) counts them; None where
-    /// somebody wanted the end: the peer, the application, a rate limit's rule, a stop.
+    /// The error that it was, as [`Stats::errors`](super::observe::Stats::errors) counts them; None
+    /// where somebody wanted the end: the peer, the application, a rate limit's rule, a stop.
     #[must_use]
     pub fn error(&self) -> Option<ErrorCause> {
         match &self.kind {

@@ -93,7 +93,7 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (socket, topic, count);
     }
 
-    /// The connection ends by an error, which `end` tells in full: a fault of the peer's, a broken
+    /// The connection ends by an error, which `end` holds in full: a fault of the peer's, a broken
     /// transport, a deadline, a panic. Called once, right before [`on_close`](Self::on_close);
     /// nothing can be sent any more.
     fn on_error(&self, socket: &mut Socket<'_, Self::State>, cause: ErrorCause, end: &End) {

@@ -48,8 +48,8 @@ const READS_PER_TURN: usize = 4;
 /// reset that destroys the last bytes sent to it.
 const MAX_DISCARDED: usize = 4 * 1024 * 1024;
 
-/// It lies in the worker's table whatever its phase, so it has fields only for what all phases
-/// need.
+/// All sessions lie in the worker's slab whatever their phase, so there are fields only for what
+/// all need.
 pub(super) struct Session<T> {
     transport: T,
     remote: Remote,
@@ -122,7 +122,7 @@ pub(super) struct Turn<'w> {
 }
 
 impl Turn<'_> {
-    /// The session's output goes with it: the cork is the next session's.
+    /// The session is dropped with its output: the cork is the next session's.
     fn gone(&mut self, Gone: Gone) -> Next {
         self.cork.clear();
         Next::Drop
@@ -142,7 +142,7 @@ pub(super) enum Next {
     Drop,
 }
 
-/// The session's transport is of no more use; what is left to do is done.
+/// The transport is of no more use, and all that was to be done is done.
 struct Gone;
 
 impl<T: Transport> Session<T> {
@@ -182,7 +182,7 @@ impl<T: Transport> Session<T> {
         self.read_closed |= read_closed;
     }
 
-    /// The transport has failed: it is read to its error, also by a session that has paused.
+    /// The transport has failed: it is read to its error, even while the session has paused.
     pub(super) fn set_broken(&mut self) {
         self.set_readable(true);
         self.broken = true;
@@ -205,7 +205,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// When it took something of its backlog last, while it has no room for a message of `length`
+    /// When it last took some of its backlog, if it has no room for a message of `length`
     /// bytes.
     pub(super) fn full_since(&self, length: usize) -> Option<Option<Duration>> {
         match &self.phase {
@@ -216,7 +216,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// It was waited for, and still has no room.
+    /// It was waited for in vain.
     pub(super) fn lags(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
             open.ws.lags();
@@ -245,7 +245,7 @@ impl<T: Transport> Session<T> {
         self.fast_path().map_or(0, FastPath::room_for_published)
     }
 
-    /// What there was [room](Self::room_for_batch) for.
+    /// Queues published frames that there was [room](Self::room_for_batch) for.
     #[inline(always)]
     pub(super) fn deliver_batch(&mut self, batch: &Batch, pool: &Pool) {
         if let Phase::Open(open) = &mut self.phase {
@@ -277,7 +277,7 @@ impl<T: Transport> Session<T> {
 
     /// A subscription that another thread asked for.
     pub(super) fn subscribe(&mut self, subscribing: &Subscribing, turn: &mut Turn<'_>) -> Next {
-        // Its guard may be the application's own: a panic is the connection's.
+        // The guard is the application's: its panic ends only this connection.
         self.notify(turn, |_, io| io.subscribe_at(subscribing));
         self.advance(false, turn)
     }
@@ -310,7 +310,7 @@ impl<T: Transport> Session<T> {
     fn try_advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Result<Next, Gone> {
         let settled = self.is_settled();
         if !settled || !turn.cork.is_empty() {
-            // A command may have been told to the application.
+            // A command may have called the application.
             self.end_if_asked(turn)?;
             let tried = begun && self.queue.is_blocked() && turn.cork.is_empty();
             match self.owes_drain() {
@@ -396,7 +396,7 @@ impl<T: Transport> Session<T> {
     /// decides, and while it says so.
     fn is_paused(&self, default: &Options) -> bool {
         match &self.phase {
-            // Nobody is left to wait for.
+            // The transport is read to its error, which ends it.
             _ if self.broken => false,
             Phase::Opening(opening) if opening.deferred_until.is_some() => true,
             // A closing handshake is read to its end, whatever the application said before.
@@ -426,7 +426,7 @@ impl<T: Transport> Session<T> {
         self.queue.len()
     }
 
-    /// Calls the application of an open session, and tells it of the subscriptions that its own
+    /// Calls the application of an open session, and notifies it of the subscriptions that its own
     /// call brought about. A panic ends the connection.
     #[inline]
     fn notify(
@@ -447,7 +447,7 @@ impl<T: Transport> Session<T> {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
-        // After a panic it is told of nothing but its end, for which that reason was taken.
+        // After a panic only `on_close` is called, once that reason was taken.
         if matches!(open.ws.end(), Some(EndKind::Panicked)) {
             return;
         }
@@ -576,7 +576,7 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    /// All is written that the application waits for, and it is still to be told.
+    /// All is written that the application waits for, and `on_drain` is still to be called.
     fn owes_drain(&self) -> bool {
         match &self.phase {
             Phase::Open(open) => open.ws.draining.get() && self.queue.is_empty(),

@@ -43,7 +43,7 @@ use super::write_queue::{Keep, WriteQueue};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Connection, PreparedMessage, Timestamp};
 
-/// Who is at the other end.
+/// The other end of a connection.
 pub(super) struct Remote {
     pub(super) peer: SocketAddr,
     /// Counts the connection as long as it lives, once its head is there by its client's address.
@@ -51,7 +51,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// The peer's address, or what a trusted proxy tells.
+    /// The peer's address, or the one that a trusted proxy names.
     pub(super) fn client_ip(&self) -> IpAddr {
         let peer = || self.peer.ip().to_canonical();
         self.permit.address().unwrap_or_else(peer)
@@ -64,28 +64,28 @@ pub(super) struct WebSocket {
     pub(super) options: Arc<Options>,
     pub(super) cold: Option<Box<ColdState>>,
     account: Account,
-    /// It is being sent.
+    /// A fragmented message is being sent.
     pub(super) sending: bool,
     /// `on_drain` is owed once the queue is empty.
     pub(super) draining: Cell<bool>,
-    /// The application doesn't want to read.
+    /// The application has paused reading.
     pub(super) paused: bool,
     /// The rest of the streamed message under way is refused, as a piece of it was.
     refusing: bool,
     /// Some commands that wait were carried out for it already.
     ahead: bool,
-    /// It didn't make room for what is published when it was waited for, and isn't any more.
+    /// It was waited for in vain: until it has room again, it isn't any more.
     lags: bool,
     /// A limit of messages or bytes over time holds for it, its address or its key.
     pub(super) limited: bool,
 }
 
-/// What a connection that only echoes has none of, say: it costs memory where it is used.
+/// What few connections need, in memory that is there while it is used.
 #[derive(Default)]
 pub(super) struct ColdState {
     pub(super) request: Option<StoredRequest>,
     pub(super) subscriptions: BTreeSet<Arc<str>>,
-    /// Subscriptions that a command brought about, which the handler is still to be told.
+    /// Changes of subscriptions by commands, for which the handler is still to be called.
     pub(super) notices: Vec<Notice>,
     /// What others sent while a fragmented message of the application's is under way.
     held: Vec<(PreparedMessage, Keep)>,
@@ -212,7 +212,7 @@ impl WebSocket {
         self.account.opened.into()
     }
 
-    /// What it has of the rarely used.
+    /// Its cold state, made if there is none.
     pub(super) fn cold(&mut self) -> &mut ColdState {
         self.cold.get_or_insert_default()
     }
@@ -223,7 +223,7 @@ impl WebSocket {
         self.cold.as_ref()?.end.as_ref()
     }
 
-    /// It ends for this reason, unless there is one.
+    /// Sets the reason for which it ends, unless there is one.
     pub(super) fn ends(&mut self, end: EndKind) {
         self.cold().end.get_or_insert(end);
     }
@@ -232,13 +232,13 @@ impl WebSocket {
         self.cold.as_mut()?.end.take()
     }
 
-    /// Gives up what waits for the end of a fragmented message; answers how many.
+    /// Drops what waits for the end of a fragmented message; returns how many messages.
     pub(super) fn drop_held(&mut self) -> usize {
         let held = self.cold.as_mut().map(|it| mem::take(&mut it.held));
         held.map_or(0, |it| it.len())
     }
 
-    /// Until when nothing is read, for it sent too fast.
+    /// Until when nothing is read, after it sent too fast.
     #[inline]
     pub(super) fn resume_at(&self) -> Option<Duration> {
         self.cold.as_ref()?.resume_at
@@ -251,7 +251,7 @@ impl WebSocket {
         self.paused || self.cold.as_deref().is_some_and(waits)
     }
 
-    /// What the handler is still to be told.
+    /// What the handler is still to be called for.
     #[inline]
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         let Some(cold) = &mut self.cold else {
@@ -264,7 +264,7 @@ impl WebSocket {
         notices
     }
 
-    /// Gives back what is no longer used.
+    /// Frees the cold state if nothing in it is used.
     pub(super) fn free_unused(&mut self) {
         let unused = self.cold.as_ref().is_some_and(|it| it.is_unused());
         if unused && !self.limited && !self.ahead {
@@ -291,7 +291,7 @@ impl WebSocket {
         self.outcome(queue)
     }
 
-    /// What becomes of what was sent; `on_drain` follows if it has to wait.
+    /// The outcome of a send; `on_drain` follows if it has to wait.
     #[inline]
     fn outcome(&mut self, queue: &WriteQueue) -> Sent {
         if queue.is_blocked() {
@@ -398,7 +398,7 @@ impl WebSocket {
         }
     }
 
-    /// It is no longer waited for until it has taken half of what may wait.
+    /// It isn't waited for until it has taken half of what may wait.
     pub(super) fn lags(&mut self) {
         self.lags = true;
     }

@@ -324,13 +324,13 @@ impl WriteQueue {
         }
     }
 
-    /// Drops the oldest messages that may be dropped until at most `length` bytes wait; answers
+    /// Drops the oldest messages that may be dropped until at most `length` bytes wait; returns
     /// how many.
     pub(crate) fn shrink_to(&mut self, length: usize) -> usize {
         self.drop_where(|waiting, item| waiting > length && item.keep != Keep::Always)
     }
 
-    /// Drops the message of this key; answers how many there were, 0 or 1.
+    /// Drops the message of this key; returns how many there were, 0 or 1.
     pub(crate) fn drop_key(&mut self, key: &str) -> usize {
         self.drop_where(|_, item| matches!(&item.keep, Keep::UntilNext(it) if **it == *key))
     }
@@ -391,7 +391,7 @@ impl WriteQueue {
 
     /// Goes on after the first write with what that has `written`, in as few system calls as it
     /// takes, and queues what the transport doesn't take. `fresh` is empty afterwards, and `spares`
-    /// has the buffers that are done with. Answers whether nothing waits any more.
+    /// has the buffers that are done with. Returns whether nothing waits any more.
     ///
     /// # Errors
     /// The transport's; it is broken then.
@@ -582,7 +582,7 @@ impl Backlog {
         }
     }
 
-    /// Removes `written` bytes from the front; answers how many were written beyond the queue.
+    /// Removes `written` bytes from the front; returns how many were written beyond the queue.
     fn advance(&mut self, mut written: usize, pool: &Pool) -> usize {
         while let Some(first) = self.items.first.as_mut() {
             let waiting = first.len();

@@ -22,7 +22,7 @@ const HELD: Duration = Duration::from_millis(100);
 /// while has then not taken a whole burst when the others come.
 const CROWD: usize = 16;
 
-/// What each worker tells the others.
+/// What each worker shows to the others.
 #[derive(Default)]
 pub(in crate::server) struct Load {
     /// Its connections, open or not.

@@ -33,8 +33,8 @@ pub(in crate::server) const DIRECT: u64 = 1 << 63;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// As many bytes wait for a worker as [`max_inbox`](crate::server::Builder::max_inbox) allows: whoever
-    /// fills it has to slow down. Nothing of the call has happened, so it may be repeated.
+    /// As many bytes wait for a worker as [`max_inbox`](crate::server::Builder::max_inbox) allows:
+    /// whoever fills it has to slow down. Nothing of the call has happened, so it may be repeated.
     Busy,
     /// The connection is over, or never was.
     Gone,
@@ -143,7 +143,7 @@ struct Queue {
 thread_local! {
     /// The inbox of the worker that runs on this thread, by its address.
     static OWN: Cell<usize> = const { Cell::new(0) };
-    /// Whether some of its own commands wait, as [`Inbox::own`] tells: this costs less to ask.
+    /// Whether some of its own commands wait, as [`Inbox::own`] says: this costs less to ask.
     static OWN_WAITS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -163,7 +163,7 @@ pub(in crate::server) struct Reserved<'i> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.inbox.release(self.bytes);
-        // Its worker carries nothing out for this, and has to tell those who wait for room.
+        // Its worker has no command to carry out, and has to wake the workers that wait for room.
         if self.inbox.is_waited_for() {
             self.inbox.wake();
         }
@@ -216,7 +216,7 @@ impl Inbox {
         }
     }
 
-    /// Keeps room in any case: for what ends something, or tells what has happened.
+    /// Keeps room in any case: for what ends something, or announces what has happened.
     pub(in crate::server) fn reserve_always(&self, bytes: usize) -> Reserved<'_> {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         Reserved { inbox: self, bytes }
@@ -269,7 +269,7 @@ impl Inbox {
         !self.lock().commands.is_empty()
     }
 
-    /// Whether nothing is before what would be added now. Asked by the worker itself.
+    /// Whether a message may go past the inbox: nothing waits in it. Asked by its worker only.
     #[inline]
     pub(in crate::server) fn is_idle(&self) -> bool {
         self.bytes.load(Ordering::Acquire) == 0
@@ -309,19 +309,19 @@ impl Inbox {
         for inbox in inboxes {
             inbox.wait(worker);
         }
-        // One that has drained since would not tell.
+        // One that has drained since would wake nobody.
         have_room()
     }
 
     // ---- its worker ---------------------------------------------------------------------------
 
-    /// From here on this thread is the worker's.
+    /// From here on the worker runs on this thread.
     pub(in crate::server) fn own_thread(&self) {
         OWN.with(|it| it.set(self.address()));
         OWN_WAITS.with(|it| it.set(self.own() != 0));
     }
 
-    /// From here on this thread is no worker's.
+    /// From here on no worker runs on this thread.
     pub(in crate::server) fn leave_thread() {
         OWN.with(|it| it.set(0));
         OWN_WAITS.with(|it| it.set(false));
@@ -397,7 +397,7 @@ impl Inbox {
         (0..128).filter(move |it| bits[it / 64] >> (it % 64) & 1 == 1)
     }
 
-    /// Takes no more commands; neither what is left nor what was `taken` will be carried out.
+    /// Takes no more commands; what is left and what was `taken` is dropped.
     pub(in crate::server) fn stop(&self, taken: &mut VecDeque<Command>) {
         let mut queue = self.lock();
         self.stopped.store(true, Ordering::SeqCst);

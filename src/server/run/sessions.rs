@@ -55,7 +55,7 @@ pub(in crate::server) struct Sessions<T> {
     scratch: Scratch,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
-    /// Sessions that are still to be told so.
+    /// Sessions that have yet to begin their end.
     stopping: Vec<Token>,
     /// What this part of the turn has taken.
     spent: Spent,
@@ -102,9 +102,9 @@ impl<T: Transport> Sessions<T> {
         &self.endpoints
     }
 
-    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time. It carries out
-    /// the commands that have come before: what comes later waits for the events that the next poll
-    /// has, so that an end of a stream is seen before what was asked after it.
+    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time. It carries
+    /// out the commands that have come before: what comes later waits for the events that the next
+    /// poll has, so that an end of a stream is seen before what was asked after it.
     pub(in crate::server) fn at(&mut self, now: Duration) -> &mut Self {
         self.worker.at(now);
         if !self.worker.inbox.is_idle() {
@@ -147,7 +147,7 @@ impl<T: Transport> Sessions<T> {
         is_spent
     }
 
-    /// Whether it was told to stop.
+    /// Whether it is to stop.
     pub(in crate::server) fn stops(&self) -> bool {
         self.stop_at.is_some()
     }
@@ -156,7 +156,7 @@ impl<T: Transport> Sessions<T> {
         self.slab.len() == 0
     }
 
-    /// How long nothing is to be done without an event; None for ever.
+    /// How long there is nothing to do without an event; None for ever.
     pub(in crate::server) fn patience(&self) -> Option<Duration> {
         if !self.exchange.again.is_empty() {
             return Some(Duration::ZERO);
@@ -198,7 +198,7 @@ impl<T: Transport> Sessions<T> {
         if self.spend() {
             return self.ready_later(token, readable, read_closed);
         }
-        // An event of a session that is gone has a token that is gone.
+        // The token of a session that is over reaches none.
         self.drive_by(token, |session, turn| {
             if readable {
                 session.set_readable(read_closed);
@@ -254,7 +254,7 @@ impl<T: Transport> Sessions<T> {
                 }
             }
         }
-        // Also one that comes too late is told to all first.
+        // Also where the deadline has passed already, each session begins its end first.
         if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {
             for token in self.slab.tokens() {
                 self.drive_by(token, |session, turn| {

@@ -83,7 +83,7 @@ impl<T: AcceptedStream> Worker<T> {
         })
     }
 
-    /// Runs until the server was told to stop and its sessions are over.
+    /// Runs until the server is to stop and its sessions are over.
     pub(in crate::server) fn run(self) -> io::Result<()> {
         let Self {
             index,
@@ -105,7 +105,7 @@ impl<T: AcceptedStream> Worker<T> {
             balance: Balance::new(index, shared.loads.len()),
         };
         let result = worker.turns();
-        // It may run another server's worker next, or be anybody's.
+        // The thread may run another server's worker next, or none.
         Inbox::leave_thread();
         worker.sessions.stop();
         if result.is_err() {
@@ -148,7 +148,7 @@ impl<T: AcceptedStream> Loop<T> {
                 self.stop_listening();
             }
             self.sessions.drive_again();
-            // Behind the events: what a peer sent in time counts, also when this worker was late.
+            // After the events: what a peer sent in time counts, even when this worker was late.
             self.sessions.expire();
             if self.acceptable {
                 // The turn may have been long, and the others wait by the clock.

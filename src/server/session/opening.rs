@@ -171,7 +171,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Counts a connection that does not come to open, and tells of it.
+    /// Counts a connection that does not come to open, and notifies the observers.
     pub(super) fn failed(
         &self,
         cause: HandshakeFailure,
@@ -398,7 +398,7 @@ fn endpoint<'a>(
     Ok((request, params, endpoint))
 }
 
-/// What a client is told by a response: its status, and the text if there is one.
+/// A response as a reason: its status, and the text if there is one.
 struct Refusal<'a>(&'a HttpResponse);
 
 impl fmt::Display for Refusal<'_> {

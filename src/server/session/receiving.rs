@@ -14,10 +14,10 @@ use crate::server::handler::{Memory, OpenSession, Over, Stop};
 use crate::server::websocket::{CORK_LIMIT, FastPath, SocketIo};
 
 impl<T: Transport> Session<T> {
-    /// The usual turn, of a session that [settles](Session::settles): what others sent to it
-    /// is written; one read, what it leads to, one write. The same as the long way, without looking
-    /// for what such a session doesn't have. Answers whether it is settled, with nothing left to
-    /// do.
+    /// The usual turn, of a session that [settles](Session::settles): what others sent to it is
+    /// written; one read, what it leads to, one write. The same as [`advance`](Session::advance),
+    /// without looking for what such a session doesn't have. Returns whether it is settled, with
+    /// nothing left to do.
     #[inline]
     pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if !self.queue.is_unused() {

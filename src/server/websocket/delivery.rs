@@ -126,9 +126,9 @@ impl WebSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Given {
     Sent(Sent),
-    /// It had it already.
+    /// It has got it before.
     Passed,
-    /// It has no room for it, and is to be waited for: it takes what waits.
+    /// It has no room for it, and is waited for, since it reads what waits.
     Later,
 }
 

@@ -1,6 +1,7 @@
 //! What an application's calls do: sending, closing, and what is counted of them.
 //!
-//! Borrows what a turn lends; the connection itself is the [`WebSocket`]. Topics are in `topics.rs`.
+//! Borrows what a turn lends; the connection itself is the [`WebSocket`]. Topics are in
+//! `topics.rs`.
 
 use std::mem;
 use std::sync::Arc;
@@ -109,7 +110,7 @@ impl SocketIo<'_> {
         self.queue.len() + self.cork.len()
     }
 
-    /// As the application is told: if something waits, it is told when that is written.
+    /// For the application: if something waits, `on_drain` follows once that is written.
     pub(in crate::server) fn buffered_seen(&self) -> usize {
         let buffered = self.buffered();
         if buffered > 0 && self.ws.connection.is_open() {

@@ -35,7 +35,7 @@ impl SocketIo<'_> {
         Ok(subscribed)
     }
 
-    /// A subscription that another thread asked for has arrived; its handler is to be told.
+    /// A subscription that another thread asked for has arrived; its handler is to be called.
     pub(in crate::server) fn subscribe_at(&mut self, subscribing: &Subscribing) {
         let name = &subscribing.topic.name;
         if self.ws.is_subscribed(name) {

@@ -165,7 +165,7 @@ struct Tally {
     published: Published,
     /// By how much what waits has grown; below zero where it was dropped for this.
     queued: i64,
-    /// One of them had it already.
+    /// One of them has got it before.
     passed: bool,
 }
 

@@ -39,8 +39,8 @@ pub(super) struct Begun {
     pub(super) cursor: Option<Token>,
     /// Nobody is waited for any more.
     pub(super) hurries: bool,
-    /// It was published on this worker, past the inbox: it has no place in its count, but a number of
-    /// its own.
+    /// It was published on this worker, past the inbox: it has no place in its count, but a number
+    /// of its own.
     direct: bool,
 }
 
@@ -164,7 +164,8 @@ impl Pending {
         self.done + u64::from(!self.is_direct())
     }
 
-    /// The first command for `token`, out of the inbox, that has a number from `after` on and up to `until`.
+    /// The first command for `token`, out of the inbox, that has a number from `after` on and up to
+    /// `until`.
     pub(super) fn next_for(
         &mut self,
         token: Token,

@@ -240,7 +240,7 @@ impl<T: Transport> Sessions<T> {
                     let id = ConnectionId::new(self.index, token);
                     all.extend(session.and_then(|it| it.stats(id, now)));
                 }
-                // A panic is the asking thread's own affair: the worker lives.
+                // A panic of the caller's function must not end the worker.
                 let _ = catch_unwind(AssertUnwindSafe(|| receive(all)));
             }
             Command::ShutDown(at) => {
