@@ -12,7 +12,7 @@ use super::id::ConnectionId;
 use super::observe::ConnectionStats;
 use super::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed, outside};
 pub use super::websocket::{Outgoing, Overflow, Sent};
-use super::websocket::{Published, SocketIo};
+use super::websocket::{Publish, Published, SocketIo};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 
@@ -418,12 +418,12 @@ impl<'a, S> Socket<'a, S> {
 
     /// As [`publish`](Self::publish), with a message that was prepared once.
     pub fn publish_prepared(&mut self, topic: &str, message: &PreparedMessage) -> Published {
-        self.io.publish(topic, false, false, |_| message)
+        self.io.publish(topic, Publish::ToOthers, |_| message)
     }
 
     /// As [`publish_to_all`](Self::publish_to_all), with a message that was prepared once.
     pub fn publish_prepared_to_all(&mut self, topic: &str, message: &PreparedMessage) -> Published {
-        self.io.publish(topic, true, false, |_| message)
+        self.io.publish(topic, Publish::ToAll, |_| message)
     }
 
     /// As [`publish_to_all`](Self::publish_to_all), with a message that is made once its position
@@ -438,7 +438,7 @@ impl<'a, S> Socket<'a, S> {
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Published {
         let options = Arc::clone(&self.io.ws.options);
-        self.io.publish(topic, true, false, |position| {
+        self.io.publish(topic, Publish::ToAll, |position| {
             let message = outside(|| make(position));
             PreparedMessage::new(&message, &options.config)
         })

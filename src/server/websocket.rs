@@ -2,7 +2,8 @@
 //! to.
 //!
 //! Owns what becomes of a message on its way out: room, backlog, order. Writing it is the
-//! session's; what its own application calls is in `io.rs`, `topics.rs` and `commands.rs`, what
+//! session's; what its own application calls is in `sending.rs` and `topics.rs`, what its own thread
+//! asked of it in `commands.rs`, what
 //! others send to it in `delivery.rs`.
 
 mod commands;
@@ -12,6 +13,8 @@ mod io;
 mod local;
 mod outcome;
 mod outgoing;
+mod receiving;
+mod sending;
 mod topics;
 mod worker_state;
 
@@ -30,6 +33,7 @@ pub(super) use self::io::SocketIo;
 pub(super) use self::local::LocalSessions;
 pub use self::outcome::{Overflow, Published, Sent};
 pub use self::outgoing::Outgoing;
+pub(super) use self::topics::Publish;
 pub(super) use self::worker_state::WorkerState;
 use super::end::EndKind;
 use super::http::StoredRequest;
