@@ -2,9 +2,8 @@
 //! to.
 //!
 //! Owns what becomes of a message on its way out: room, backlog, order. Writing it is the
-//! session's; what its own application calls is in `sending.rs` and `topics.rs`, what its own thread
-//! asked of it in `commands.rs`, what
-//! others send to it in `delivery.rs`.
+//! session's; what its own application calls is in `sending.rs` and `topics.rs`, what its own
+//! thread asked of it in `commands.rs`, what others send to it in `delivery.rs`.
 
 mod commands;
 mod delivery;
@@ -101,7 +100,7 @@ pub(super) struct ColdState {
     pub(super) throttled: bool,
     /// The commands below this number were carried out for it.
     ahead: u64,
-    /// And the messages of its worker's handlers up to this one.
+    /// The direct messages up to this number were given to it.
     ahead_of_direct: u64,
     /// How much of its rate limit is used up.
     rate: RateState,
@@ -388,7 +387,7 @@ impl WebSocket {
         *ahead = number.max(*ahead);
     }
 
-    /// The message with this number, which went past the inbox, was given to it.
+    /// The direct message with this number was given to it.
     fn set_ahead_of_direct(&mut self, number: u64) {
         self.ahead = true;
         self.cold().ahead_of_direct = number;

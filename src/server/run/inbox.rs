@@ -25,8 +25,8 @@ use crate::server::topics::{SubscribeError, Subscribing, Topic};
 /// brings, and half of it before publishers are slowed.
 pub(in crate::server) const DEFAULT_CAPACITY: usize = 64 * 1024 * 1024;
 
-/// In the number of a message that went past the inbox, and that is counted by itself: it comes
-/// before all that is in there.
+/// A bit of the numbers of direct messages, which are counted apart: such a message comes
+/// before all that is in the inbox.
 pub(in crate::server) const DIRECT: u64 = 1 << 63;
 
 /// A command was not taken, and will have no effect.
@@ -86,7 +86,7 @@ pub(in crate::server) struct Publication {
 }
 
 impl Command {
-    /// What it counts for against the bound: what it holds that nobody else does, as a rule.
+    /// Its bytes as they count against the bound: as a rule, those that it alone holds.
     pub(in crate::server) fn bytes(&self) -> usize {
         let held = match self {
             Self::Send(_, message) => message.payload().len(),
@@ -116,7 +116,7 @@ impl Command {
 
 /// Commands on their way to a worker.
 ///
-/// Each has a number, by which the worker and its sessions know what they have seen: twice its
+/// Each has a number, by which the worker and its sessions know what is carried out: twice its
 /// place in the order, counted from 1. (An odd one is behind a command and before the next.)
 pub(in crate::server) struct Inbox {
     queue: Mutex<Queue>,
@@ -198,12 +198,12 @@ impl Inbox {
     /// Keeps room for a command of so many bytes.
     ///
     /// # Errors
-    /// There is none, or nobody will take it.
+    /// There is none, or the worker has stopped.
     pub(in crate::server) fn reserve(&self, bytes: usize) -> Result<Reserved<'_>, HandleError> {
         if self.is_stopped() {
             return Err(HandleError::Stopped);
         }
-        // A command that is longer than all of it is taken by an empty one.
+        // An empty inbox takes a command of any length.
         let fits = |waiting: usize| {
             (waiting == 0 || waiting + bytes <= self.capacity).then_some(waiting + bytes)
         };
@@ -285,17 +285,17 @@ impl Inbox {
         self.bytes() > self.capacity / 2
     }
 
-    /// Publishers that wait may go on: there is room, or nobody takes anything any more.
+    /// Whether publishers that wait may go on: there is room, or the worker has stopped.
     ///
-    /// Who waits says so and looks then; who makes room looks then who waits. So that one of them
-    /// sees the other, all of it is in the one order of `SeqCst`.
+    /// A waiter registers before it checks, and room is made before the waiters are read. So that
+    /// one of them sees the other, all of this is `SeqCst`.
     pub(in crate::server) fn has_room(&self) -> bool {
         self.bytes.load(Ordering::SeqCst) <= self.capacity / 4
             || self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Has a worker woken once there is room. It looks for itself afterwards, since that may have
-    /// been so already.
+    /// Registers a worker to be woken once there is room. It checks again afterwards, since there
+    /// may be room already.
     pub(in crate::server) fn wait(&self, worker: usize) {
         self.waiting[worker / 64].fetch_or(1 << (worker % 64), Ordering::SeqCst);
     }
@@ -366,13 +366,13 @@ impl Inbox {
         }
     }
 
-    /// A command of so many bytes is to be carried out that was never added.
+    /// Counts a command that is to be carried out and was never added.
     pub(in crate::server) fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
     /// A command of so many bytes is carried out, or won't be. The workers that wait for room are
-    /// told by `wake`.
+    /// woken by `wake`.
     pub(in crate::server) fn release(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
     }

@@ -1,7 +1,7 @@
 //! The sessions of one worker and what they share, apart from the operating system's event queue.
 //!
 //! Generic over the transport, with the clock as data, so that a whole server also runs in
-//! simulation. Who polls and accepts is the [`Worker`](super::worker::Worker).
+//! simulation. Polling and accepting is the [`Worker`](super::worker::Worker).
 
 mod burst;
 mod fan_out;
@@ -40,7 +40,7 @@ pub(in crate::server) const RECEIVE_BUFFER: usize = 96 * 1024;
 const SHARE: u64 = 2 * 1024 * 1024;
 const DRIVE: u64 = 4 * 1024;
 
-/// Sessions that are looked at before what they took is: reading the counters costs, too.
+/// Drives between two looks at the counters, which cost something to read, too.
 const UNTIL_LOOK: u32 = 32;
 
 pub(in crate::server) struct Sessions<T> {
@@ -142,7 +142,7 @@ impl<T: Transport> Sessions<T> {
         let bytes = self.bytes().wrapping_sub(self.spent.from);
         self.spent.drives += u64::from(UNTIL_LOOK);
         let is_spent = bytes + self.spent.drives * DRIVE > SHARE;
-        // Once it is, it is looked at each time, and stays so.
+        // Once it is spent, each further call says so.
         self.spent.until_look = if is_spent { 1 } else { UNTIL_LOOK };
         is_spent
     }
@@ -218,7 +218,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Has a session driven without an event, once those that wait for that are.
+    /// Queues a session to be driven without an event.
     fn drive_later(&mut self, token: Token) {
         if let Some(session) = self.slab.get_mut(token)
             && !session.queued
@@ -305,7 +305,7 @@ impl<T: Transport> Sessions<T> {
         if self.exchange.burst.goes_on() {
             self.end_burst();
         }
-        // Lent, so that what it publishes reaches the others.
+        // It is lent, so that what it publishes can reach the others.
         let Some((session, sessions)) = self.slab.lend(token) else {
             return;
         };
