@@ -1,8 +1,8 @@
 //! One connection of the server, from its first byte to the end of its transport.
 //!
 //! Owns the transport, what waits to be written to it, and the phase it is in. A readable
-//! transport, a timer and a command from another thread all end in [`Session::drive`], a command in
-//! its long way, [`Session::advance`]: it reads, lets the core and the application answer, and
+//! transport and a timer end in [`Session::drive`], a command from another thread in
+//! [`Session::advance`], its general form: it reads, calls the core and the application, and
 //! writes once for each read. The clock and the buffers are the worker's. Here are the session, its
 //! turn and what it writes; the rest is in `receiving.rs`, `opening.rs`, `deadlines.rs` and
 //! `ending.rs`.
@@ -77,7 +77,7 @@ enum Phase {
 /// until the peer's end of the stream or the deadline.
 struct Lingering {
     deadline: Duration,
-    /// How long after the last byte was written it waits at most, also when that is later.
+    /// How long it waits at most after the last byte was written, even beyond the deadline.
     patience: Duration,
     half_closed: bool,
     /// The peer has ended its stream; only the queue keeps the session.
@@ -90,7 +90,7 @@ struct Lingering {
 struct Halt {
     /// Received bytes that a pause has left, at most one read's worth.
     unread: Vec<u8>,
-    /// What is still to be written of the bytes up to its last, a Close say; None while it goes on.
+    /// What is still to be written up to its last byte, a Close say; None while it isn't ending.
     last: Option<Last>,
     /// Since when it has paused with nothing to come but the end of the peer's stream.
     left_at: Option<Duration>,
@@ -116,7 +116,7 @@ pub(super) struct Turn<'w> {
     pub(super) cork: &'w mut Vec<u8>,
     /// For what the session begins to receive; without a buffer between sessions.
     pub(super) scratch: &'w mut Scratch,
-    /// `on_drain` was called: the next time is another turn's.
+    /// `on_drain` was called; it isn't called again in this turn.
     pub(super) drained: bool,
     pub(super) local: &'w mut (dyn LocalSessions + 'w),
 }
@@ -299,7 +299,7 @@ impl<T: Transport> Session<T> {
         self.advance(false, turn)
     }
 
-    /// As [`drive`](Self::drive) the long way, for any session, and with whatever a command has put
+    /// As [`drive`](Self::drive), for a session in any state, and with whatever a command has put
     /// into the cork. The usual turn may have `begun`, with a write and a read.
     #[inline(never)]
     pub(super) fn advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Next {
@@ -366,8 +366,8 @@ impl<T: Transport> Session<T> {
         self.halt.is_none() && self.fast_path().is_some_and(FastPath::settles)
     }
 
-    /// A pause that ends gives the peer its time anew; one whose peer has ended its stream has a
-    /// time of its own.
+    /// After a pause the peer's deadlines begin anew; a pause in which the peer has ended its
+    /// stream has a deadline of its own.
     fn note_pause(&mut self, turn: &Turn<'_>) {
         let (paused, now) = (self.is_paused(&turn.endpoints.options), turn.worker.now);
         if let Phase::Open(open) = &mut self.phase {
@@ -463,8 +463,8 @@ impl<T: Transport> Session<T> {
         };
         #[cfg(feature = "tracing")]
         let _span = super::observe::connection_span(turn.id, self.remote.peer).entered();
-        // The session is whole after each of the calls it makes through the socket, and the
-        // application is not asked again but for its end.
+        // The session is consistent after each call that is made through the socket, and the
+        // application is only called again for its end.
         if catch_unwind(AssertUnwindSafe(|| call(application, &mut io))).is_err() {
             self.panicked(turn);
         }
@@ -479,8 +479,8 @@ impl<T: Transport> Session<T> {
     }
 
     fn notify_subscriptions(&mut self, turn: &mut Turn<'_>) {
-        // Bounded: each subscription can be made and ended by the calls that tell of others, but
-        // a handler that never stops doing so hangs in any loop.
+        // Not bounded by itself: these calls can subscribe and unsubscribe again, and
+        // a handler that never stops doing so hangs its worker in any case.
         while let Phase::Open(open) = &mut self.phase {
             let notices = open.ws.take_notices();
             if notices.is_empty() {
@@ -550,10 +550,10 @@ impl<T: Transport> Session<T> {
             now,
         );
         if drained.is_ok() {
-            // Of what a transport holds, its plaintext was counted as it took it.
+            // What the transport holds was counted as it took the plaintext.
             let sent = waiting - held - (self.queue.len() - self.transport.held());
             turn.worker.metrics.bytes_sent.add(sent as u64);
-            // Held, it is longer.
+            // Encrypted, it is longer.
             self.count_written(waiting.saturating_sub(self.queue.len()), turn);
         }
         if let Phase::Open(open) = &mut self.phase {

@@ -25,7 +25,7 @@ use crate::net::Clock;
 use crate::proto::Config;
 
 pub(super) struct Shared {
-    /// What holds where no route has said otherwise.
+    /// The settings of the routes that have none of their own.
     pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
     pub(super) inboxes: Vec<Arc<Inbox>>,

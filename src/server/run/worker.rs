@@ -1,4 +1,4 @@
-//! The event loop: one thread, one poll, one [`Sessions`] of sessions.
+//! The event loop: one thread, one poll, its [`Sessions`].
 
 use std::io;
 use std::marker::PhantomData;
@@ -31,7 +31,7 @@ const EVENTS: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// After the process or the system ran out of file descriptors or memory, accepting waits this
-/// long: no spinning meanwhile.
+/// long, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A thread's part of a server, before it runs.
@@ -44,7 +44,7 @@ pub(in crate::server) struct Worker<T> {
     sessions: PhantomData<fn() -> T>,
 }
 
-/// A worker on its thread, which what its sessions share never leaves.
+/// A worker on its thread. What its sessions share never leaves that.
 struct Loop<T> {
     index: usize,
     clock: Clock,
@@ -109,7 +109,7 @@ impl<T: AcceptedStream> Worker<T> {
         Inbox::leave_thread();
         worker.sessions.stop();
         if result.is_err() {
-            // The others must not go on without this one.
+            // The other workers must not go on without this one.
             Handle::new(&shared).shut_down();
         }
         result
@@ -132,7 +132,7 @@ impl<T: AcceptedStream> Loop<T> {
             self.sessions.at(now);
             for event in &events {
                 match event.token() {
-                    // What a waker is about is looked for in each turn.
+                    // A wake-up needs no handling of its own: each turn looks at the inbox.
                     Token(token) if token >= LISTENERS => self.arrived(token - LISTENERS),
                     token => {
                         if event.is_error() {

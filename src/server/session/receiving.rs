@@ -46,7 +46,7 @@ impl<T: Transport> Session<T> {
                 let mut input = Input::new(&mut buffer[..count]);
                 let stop = self.events(&mut input, turn);
                 if matches!(stop, Ok(Stop::Drained)) {
-                    // There is nothing in it to be dropped, for which it would be asked.
+                    // Forgotten, since dropping it would check what it is.
                     mem::forget(stop);
                     Ok(self.stays_settled())
                 } else {
@@ -114,7 +114,7 @@ impl<T: Transport> Session<T> {
         matches!(written, Ok(count) if *count == all) && self.transport.held() == 0
     }
 
-    /// So many bytes were read into so much room.
+    /// `count` bytes were read into `room`.
     #[inline]
     fn count_read(&mut self, count: usize, room: usize, turn: &Turn<'_>) {
         turn.worker.metrics.bytes_received.add(count as u64);
@@ -159,7 +159,7 @@ impl<T: Transport> Session<T> {
             }
             opening.begun = true;
             if opening.deferred_until.is_some() {
-                // The transport is broken and read to its error: nobody waits for more answers.
+                // The transport is broken and only read to its error: no request is answered.
                 return Ok(());
             }
             self.requests(&mut input, turn)?;
@@ -173,8 +173,8 @@ impl<T: Transport> Session<T> {
             Phase::Opening(_) => self.keep_unread(input.as_slice()),
             Phase::Open(_) if paused => self.keep_unread(input.as_slice()),
             Phase::Open(open) => {
-                // What was assembled may be sent on without a copy: lent only while it may be, what
-                // is idle owns no buffer.
+                // What was assembled may be sent on without a copy. The queue is lent memory only
+                // then: an idle session owns no buffer.
                 let assembles = !open.ws.connection.is_settled();
                 if assembles {
                     self.queue.lend(&turn.worker.pool);

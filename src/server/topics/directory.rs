@@ -36,7 +36,7 @@ pub(in crate::server) struct Publisher {
     pub(in crate::server) insists: bool,
 }
 
-/// A message has its place.
+/// The outcome of a message that has its position.
 pub(in crate::server) struct Outcome {
     pub(in crate::server) position: Position,
     /// Subscribers that it is on its way to.
@@ -63,7 +63,7 @@ pub(in crate::server) struct Directory {
 #[derive(Default)]
 struct Shard {
     topics: HashMap<Arc<str>, Arc<Topic>>,
-    /// The greatest offset of the topics that are gone: one that comes back goes on above it.
+    /// The greatest offset of removed topics: a topic that is made anew goes on above it.
     forgotten: u64,
 }
 
@@ -78,7 +78,7 @@ impl Directory {
             limits,
             options: options.into_iter().map(shared).collect(),
             shards: Shards::new(Shard::default),
-            // The standard library's random keys.
+            // A random number, from the standard library's random keys.
             epoch: RandomState::new().build_hasher().finish() >> 11,
             workers,
             topics: AtomicUsize::new(0),
@@ -149,7 +149,7 @@ impl Directory {
     fn new_topic(&self, name: &str, forgotten: u64) -> Arc<Topic> {
         let options = self.options(name).cloned();
         let keeps = options.as_ref().is_some_and(|it| it.history.is_some());
-        // A history knows better.
+        // With a history, the history has the last position.
         let position = (!keeps).then_some(Position {
             epoch: self.epoch,
             offset: forgotten,
@@ -346,7 +346,7 @@ impl Directory {
         let mut make = Some(make);
         self.enter(topic, |topic, state| match make.take() {
             Some(make) => self.publish_to(inboxes, topic, state, publisher, now, make),
-            // It is entered once.
+            // `make` is taken once.
             None => Err(HandleError::Stopped),
         })
     }
@@ -371,7 +371,7 @@ impl Directory {
             deliver: delivers.is_some(),
             filling: false,
         };
-        // All of them, or none.
+        // Room is reserved in all inboxes, or in none.
         let mut places: Vec<(Reserved<'_>, Command)> = Vec::new();
         if delivers.is_none() || inboxes.len() > 1 {
             for (worker, (on, inbox)) in state.workers.iter().zip(inboxes).enumerate() {

@@ -17,7 +17,7 @@ use crate::server::write_queue::Keep;
 const IN_PLACE_FROM: usize = 16 * 1024;
 
 impl SocketIo<'_> {
-    /// Always inlined, into what has a message of a known form: its form is not asked for again.
+    /// Always inlined into its callers, where the form of the message is known.
     #[inline(always)]
     pub(in crate::server) fn send(&mut self, message: Outgoing<'_>) -> Sent {
         match message {
@@ -99,7 +99,7 @@ impl SocketIo<'_> {
         }
         if self.may_be_dropped() {
             let mut frame = Vec::new();
-            // The peer may never get it, or not what came before it.
+            // The peer may not get it, nor what came before it: no later message may refer to it.
             self.ws.connection.forget();
             if encode(self.ws, &mut frame).is_err() {
                 return Sent::Dropped;
@@ -202,7 +202,7 @@ impl SocketIo<'_> {
             self.uncork();
             let worker = self.worker;
             for (message, keep) in held {
-                // They had room.
+                // They had room when they came.
                 let number = self.local.number();
                 let mut delivery = LocalDelivery::new(&message, keep, number, worker).hurry();
                 let given = self.ws.take(self.queue, &mut delivery, &worker.pool);

@@ -164,8 +164,8 @@ impl SocketIo<'_> {
                 published.count(self.send_between(message, Keep::Always));
             }
         } else if to_self {
-            // It came behind others in the inbox, and this connection gets them in that order, but
-            // before what it is sent next.
+            // It is behind others in the inbox. This connection gets all of them in that order, but
+            // before what it sends itself next.
             self.catch_up();
         }
         published.waiting += outcome.waiting;

@@ -151,7 +151,7 @@ impl MemoryHistory {
         Self {
             limits,
             shards: Shards::new(Shard::default),
-            // The standard library's random keys.
+            // A random number, from the standard library's random keys.
             epoch: RandomState::new().build_hasher().finish() >> 11,
         }
     }
