@@ -42,7 +42,7 @@
 //!   after it.
 //! - The TLS handshake has to be over within the deadline of the opening handshake, which is
 //!   absolute; one that fails is counted and observed as
-//!   [`HandshakeFailure::Tls`](HandshakeFailure).
+//!   [`HandshakeFailure::Tls`](observe::HandshakeFailure).
 //! - `Request::tls` tells guards and routes the client's certificates and what was agreed on.
 //! - An end of TCP without close_notify is an error, and 1006, unless both Close frames were there:
 //!   anyone on the way can cut a connection.
@@ -57,7 +57,7 @@
 //!
 //! - **One order.** What one thread asks for, by [`Socket`] and [`Handle`] in any mixture, takes effect
 //!   on each connection in the order of its calls, whichever worker that is on. A topic has one order
-//!   for all its subscribers and its history; each message has a [`Position`] in it, and a subscription
+//!   for all its subscribers and its history; each message has a [`Position`](topics::Position) in it, and a subscription
 //!   begins at one.
 //! - **One bound.** What waits for a worker is bounded in bytes ([`Builder::max_inbox`]), what waits for
 //!   a connection too ([`Builder::max_backpressure`]). Connections that publish faster than is taken

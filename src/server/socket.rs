@@ -339,7 +339,7 @@ impl<'a, S> Socket<'a, S> {
     ///
     /// The connection leaves when it ends, after
     /// [`Handler::on_close`](super::Handler::on_close); one that wants to tell the others calls
-    /// [`leave`](Self::leave) there.
+    /// [`leave_presence`](Self::leave_presence) there.
     ///
     /// # Errors
     /// [`PresenceError`]; nothing changed then.

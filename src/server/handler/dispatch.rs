@@ -70,7 +70,7 @@ fn deliver_any<H: Handler>(
             handler.on_message(socket, message);
         }
         Event::Piece(piece) => {
-            if !io.allows(piece.first, piece.as_bytes().len()) {
+            if !io.allows(piece.is_first(), piece.as_bytes().len()) {
                 return Some(Stop::News);
             }
             handler.on_piece(socket, piece);

@@ -18,7 +18,7 @@ pub enum Overflow {
     Close,
 }
 
-/// What became of a message given to [`Socket::send`].
+/// What became of a message given to [`Socket::send`](crate::server::Socket::send).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// It leaves with this turn's write; nothing waits before it. If the transport doesn't take all
