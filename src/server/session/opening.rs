@@ -34,9 +34,9 @@ pub(super) struct Opening {
     slot: Option<Waits>,
     /// The server stops once it has answered.
     pub(super) stopping: bool,
-    /// Bytes of the connection's own have come; a PROXY header is its proxy's.
+    /// Bytes of the client have come; a PROXY header is the proxy's.
     pub(super) begun: bool,
-    /// It was a plain client's so far, and is no failed handshake when it goes.
+    /// A plain request was served, so that its end is no failed handshake.
     pub(super) served: bool,
 }
 
@@ -92,7 +92,7 @@ impl<T: Transport> Session<T> {
                             return turn.gone(gone);
                         }
                     } else {
-                        // What wakes it is an earlier request's.
+                        // It was woken for an earlier request.
                         opening.slot = Some(Waits::Upgrade(slot));
                     }
                 }
@@ -147,7 +147,7 @@ impl<T: Transport> Session<T> {
                 if let ProxyHeader::Proxied { source, .. } = proxied {
                     self.remote.peer = source;
                 }
-                // TLS begins behind it, and has these bytes to read.
+                // TLS begins behind the header, and these bytes are its first.
                 let behind = self.transport.begin(header[length..].to_vec());
                 self.readable |= behind.is_none();
                 Ok(behind)
@@ -171,7 +171,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Counts a connection that does not come to open, and tells of it.
+    /// Counts a connection that does not come to open, and notifies the observers.
     pub(super) fn failed(
         &self,
         cause: HandshakeFailure,
@@ -286,7 +286,7 @@ impl<T: Transport> Session<T> {
     }
 
     fn open(&mut self, open: Box<OpenSession>, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        // A peer that has gone again was never open.
+        // Where the peer has ended its stream already, the connection never opens.
         if self.read_closed {
             self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
             return Err(Gone);
@@ -299,7 +299,7 @@ impl<T: Transport> Session<T> {
             turn.worker.metrics.reconnections.add(1);
         }
         self.phase = Phase::Open(open);
-        // What it was scheduled for was the handshake's, and may be later than its own deadlines.
+        // The handshake's deadline, for which it is scheduled, may be later than its own.
         self.scheduled = None;
         if let Some(stats) = self.stats(turn.id, turn.worker.now) {
             turn.worker.shared.opened(&stats);
@@ -398,7 +398,7 @@ fn endpoint<'a>(
     Ok((request, params, endpoint))
 }
 
-/// What a client is told by a response: its status, and the text if there is one.
+/// A response as a reason: its status, and the text if there is one.
 struct Refusal<'a>(&'a HttpResponse);
 
 impl fmt::Display for Refusal<'_> {
