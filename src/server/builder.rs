@@ -122,7 +122,8 @@ impl Builder {
     /// Answers WebSocket connections on `path` with `handler`; each connection's state begins as
     /// its type's default.
     ///
-    /// A path is fixed (`/chat`), has parameters (`/rooms/{room}`, one segment each), ends in an
+    /// A path begins with `/`, and [`listen`](Self::listen) refuses one that doesn't. It is fixed
+    /// (`/chat`), has parameters (`/rooms/{room}`, one segment each), ends in an
     /// optional one (`/rooms/{room?}`) or in a catch-all (`/files/{*rest}`, at least one byte).
     /// Fixed segments win over parameters, whatever the order of the calls. Paths are compared as
     /// they are sent, percent-encoded; [`Request::param`](super::Request::param) decodes.

@@ -86,6 +86,10 @@ impl Entry {
 /// The patterns that a path stands for: `/rooms/{room?}` is `/rooms/{room}` and `/rooms`, any
 /// other itself.
 fn patterns(path: &str) -> Result<Vec<String>, String> {
+    // RFC 9112 section 3.2.1: the path of a request begins so.
+    if !path.starts_with('/') {
+        return Err("it has to begin with `/`, or no request would match".into());
+    }
     let optional = path.strip_suffix("?}").and_then(|it| it.rsplit_once("/{"));
     let patterns = match optional {
         Some(("", name)) => vec![format!("/{{{name}}}"), "/".into()],
@@ -174,7 +178,10 @@ mod tests {
     #[test]
     fn bad_patterns_and_clashes_are_told_with_the_path() {
         for paths in [
-            &["/{a?}/b"][..],
+            &[""][..],
+            &["chat"],
+            &["{room}"],
+            &["/{a?}/b"],
             &["/x{a?}"],
             &["/a?"],
             &["/a?b/{c?}"],
