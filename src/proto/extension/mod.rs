@@ -276,6 +276,7 @@ pub trait PerMessageDecode: Send {
 
 /// Why a message can't be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// It decodes to more than the limit: the connection is failed with 1009.
     TooLong,
