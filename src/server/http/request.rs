@@ -13,8 +13,8 @@ use matchit::Params;
 
 use crate::net::Agreed;
 use crate::proto;
-use crate::proto::handshake::percent_decode;
 use crate::proto::http::{Headers, Version};
+use crate::proto::percent_decode;
 use crate::server::handle::Handle;
 use crate::server::shared::Shared;
 
@@ -164,7 +164,7 @@ impl<'a> Request<'a> {
         self.peer
     }
 
-    /// The client's address: the peer's, unless the peer is a trusted proxy that tells another.
+    /// The client's address: the peer's, unless the peer is a trusted proxy that names another.
     #[must_use]
     pub fn client_ip(&self) -> IpAddr {
         self.client_ip

@@ -16,7 +16,7 @@ use core::time::Duration;
 use sockeye::error::Fault;
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Closed, Config, Connection, Event, Input, MessageKind,
-    Role, ServerHandshake, Url,
+    Received, Role, ServerHandshake, Url,
 };
 
 pub const CONTINUATION: u8 = 0x0;
@@ -206,9 +206,12 @@ pub fn handshake(client: &Arc<Config>, server: &Arc<Config>) -> (Connection, Con
     let mut up = Vec::new();
     let mut client =
         ClientHandshake::new(&url, &request, client.clone(), random, &mut up, now).unwrap();
-    let (mut acceptor, mut down) = (ServerHandshake::new(server.clone(), now), Vec::new());
-    acceptor.recv(&mut Input::new(&mut up), &mut down).unwrap();
-    let server = acceptor.accept(&Accept::default(), &mut down, now).unwrap();
+    let (acceptor, mut down) = (ServerHandshake::new(server.clone(), now), Vec::new());
+    let received = acceptor.recv(&mut Input::new(&mut up), &mut down, now);
+    let Ok(Received::Upgrade(upgrade)) = received else {
+        panic!("{received:?}");
+    };
+    let server = upgrade.accept(&Accept::default(), &mut down, now).unwrap();
     let client = client.recv(&mut Input::new(&mut down), now).unwrap();
     (client.expect("a whole response"), server)
 }
@@ -266,22 +269,22 @@ pub fn push_event(events: &mut Vec<Seen>, event: Event<'_>) {
             let utf8 = core::str::from_utf8(piece.as_bytes());
             assert_eq!(piece.as_text().is_some(), piece.kind() == MessageKind::Text);
             assert!(piece.as_text().is_none() || utf8.is_ok(), "{piece:?}");
-            assert!(piece.last || !piece.as_bytes().is_empty());
+            assert!(piece.is_last() || !piece.as_bytes().is_empty());
             if let Some(Seen::Piece {
                 kind, bytes, last, ..
             }) = events.last_mut()
                 && !*last
             {
-                assert!(!piece.first && piece.kind() == *kind, "{piece:?}");
+                assert!(!piece.is_first() && piece.kind() == *kind, "{piece:?}");
                 bytes.extend_from_slice(piece.as_bytes());
-                *last = piece.last;
+                *last = piece.is_last();
                 return;
             }
             Seen::Piece {
                 kind: piece.kind(),
                 bytes: piece.as_bytes().to_vec(),
-                first: piece.first,
-                last: piece.last,
+                first: piece.is_first(),
+                last: piece.is_last(),
             }
         }
         other => panic!("unknown event {other:?}"),
