@@ -17,7 +17,7 @@ impl Handler for Echo {
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
         if message.as_text() == Some("calls") {
             let calls = harness::counting::calls();
-            socket.send(&calls.to_string());
+            socket.send(calls.to_string());
         } else {
             socket.send(message);
         }

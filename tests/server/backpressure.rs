@@ -27,10 +27,10 @@ fn flood(overflow: Overflow) -> (Running, Watch) {
     let probe = Probe::new(|socket, message, told| {
         let text = message.as_text();
         let answer = match text {
-            Some("large") => vec![socket.send(&vec![0xFF; LARGE])],
+            Some("large") => vec![socket.send(vec![0xFF; LARGE])],
             _ => {
                 let size = (LIMIT - socket.buffered()) / 5 - 20;
-                (0..10).map(|at| socket.send(&vec![at; size])).collect()
+                (0..10).map(|at| socket.send(vec![at; size])).collect()
             }
         };
         if text == Some("terminate") {

@@ -157,7 +157,7 @@ fn behind_a_backlog_send_answers_queued_and_drain_follows() {
 #[test]
 fn a_peer_that_takes_nothing_for_send_timeout_is_dropped() {
     let (probe, watch) = Probe::new(|socket, _, _| {
-        let _ = socket.send(&vec![3; KERNEL]);
+        let _ = socket.send(vec![3; KERNEL]);
     });
     let (server, watch) = serve_with(
         |it| {

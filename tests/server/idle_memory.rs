@@ -23,7 +23,7 @@ impl Handler for Tell {
             Some("unsubscribe") => _ = socket.unsubscribe("topic"),
             _ => {}
         }
-        socket.send(&held().to_string());
+        socket.send(held().to_string());
     }
 }
 

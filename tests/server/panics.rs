@@ -58,7 +58,7 @@ impl Handler for Panics {
             }
             // The second is over the limit.
             "on_drain" => {
-                let _ = (socket.send("first"), socket.send(&vec![0; LIMIT]));
+                let _ = (socket.send("first"), socket.send(vec![0; LIMIT]));
             }
             "on_message" => {
                 // What the call did before is whole.
@@ -66,7 +66,7 @@ impl Handler for Panics {
                 socket.join_presence("topic", "ann", "", |_| None).unwrap();
                 let _ = socket.send("before the panic");
                 // So that on_drain is owed, which must not follow.
-                let _ = socket.send(&vec![0; LIMIT]);
+                let _ = socket.send(vec![0; LIMIT]);
                 panic();
             }
             _ => drop(socket.send(message)),

@@ -24,7 +24,7 @@ fn serve_large(workers: usize) -> (Running, Watch) {
                 socket.subscribe("room").unwrap();
                 let _ = socket.send("subscribed");
             }
-            Some("large") => _ = socket.send(&large()),
+            Some("large") => _ = socket.send(large()),
             Some("publish") => {
                 socket.publish("room", &large());
                 let _ = socket.send("published");
@@ -128,7 +128,7 @@ fn serve_conflated() -> (Running, super::clients::Keeper) {
         builder(2).topic(CONFLATED, options),
         move |socket, text| match text {
             "block" => gate.wait(),
-            "large" => _ = socket.send(&vec![0xFF; LARGE]),
+            "large" => _ = socket.send(vec![0xFF; LARGE]),
             _ => {
                 for number in 0..10 {
                     socket.publish(CONFLATED, &*format!("{text} {number}"));
