@@ -290,7 +290,8 @@ fn grown_by_flood(size: usize) -> Option<u64> {
     use sockeye::proto::Opcode;
     use std::io::{Read as _, Write as _};
 
-    const SUBSCRIBERS: usize = 300;
+    // A copy for each of what waits would be more than ten times the bound.
+    const SUBSCRIBERS: usize = 100;
     let messages = (32 << 20) / size;
     // What waits at the most for one of them, thrice, besides what each needs and a fixed amount.
     let bound = 3 * (16 << 20) + 2 * SUBSCRIBERS as u64 * EACH + (16 << 20);

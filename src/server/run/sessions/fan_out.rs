@@ -128,7 +128,8 @@ impl<T: Transport> FanOut<'_, T> {
                     left += 1;
                     break;
                 }
-                _ => {}
+                // Something is in its way, and may be in that of the next one.
+                _ => least_room = 0,
             }
         }
         let given = *deliveries - left;
