@@ -17,7 +17,7 @@ use criterion::{
 };
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Config, Connection, Deflate, Event, Input, Level,
-    PreparedMessage, Scratch, ServerHandshake, Url, WindowBits,
+    PreparedMessage, Received, Scratch, ServerHandshake, Url, WindowBits,
 };
 
 /// Bytes of JSON: a line, a page, a document.
@@ -68,9 +68,12 @@ fn pair(deflate: Option<&Deflate>) -> (Connection, Connection) {
         NOW,
     )
     .unwrap();
-    let mut server = ServerHandshake::new(config, NOW);
-    server.recv(&mut Input::new(&mut up), &mut down).unwrap();
-    let server = server.accept(&Accept::default(), &mut down, NOW).unwrap();
+    let server = ServerHandshake::new(config, NOW);
+    let received = server.recv(&mut Input::new(&mut up), &mut down, NOW);
+    let Ok(Received::Upgrade(upgrade)) = received else {
+        panic!("{received:?}");
+    };
+    let server = upgrade.accept(&Accept::default(), &mut down, NOW).unwrap();
     let client = client.recv(&mut Input::new(&mut down), NOW).unwrap();
     (client.unwrap(), server)
 }

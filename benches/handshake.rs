@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sockeye::proto::{
-    Accept, ClientHandshake, ClientRequest, Config, Connection, Input, ServerHandshake, Url,
+    Accept, ClientHandshake, ClientRequest, Config, Connection, Input, Received, ServerHandshake,
+    Url,
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -33,12 +34,16 @@ Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
 /// The server's half. The handshake reads the bytes and doesn't change them.
 fn accept(config: &Arc<Config>, pieces: &mut [&mut [u8]], out: &mut Vec<u8>) -> Connection {
     let mut handshake = ServerHandshake::new(Arc::clone(config), NOW);
-    let mut kind = None;
     for piece in pieces {
-        kind = handshake.recv(&mut Input::new(piece), out).unwrap();
+        match handshake.recv(&mut Input::new(piece), out, NOW).unwrap() {
+            Received::Incomplete(more) => handshake = more,
+            Received::Upgrade(upgrade) => {
+                return upgrade.accept(&Accept::default(), out, NOW).unwrap();
+            }
+            Received::Plain(_) => break,
+        }
     }
-    kind.expect("a whole request");
-    handshake.accept(&Accept::default(), out, NOW).unwrap()
+    panic!("a whole opening handshake");
 }
 
 /// The client's request. The nonce is always the same: the random source is the caller's and not

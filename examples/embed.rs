@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sockeye::proto::{
-    Accept, Config, Connection, Event, Input, RequestKind, Response, ServerHandshake, Teardown,
+    Accept, Config, Connection, Event, Input, Linger, LingerStep, Received, Response,
+    ServerHandshake,
 };
 
 /// A transport, its clock, and the two buffers.
@@ -51,38 +52,44 @@ fn serve(mut wire: Wire, config: Arc<Config>) -> io::Result<String> {
     // A peer that takes nothing must not hold the thread.
     wire.stream
         .set_write_timeout(Some(Duration::from_secs(60)))?;
-    let mut handshake = ServerHandshake::new(Arc::clone(&config), wire.now());
+    let mut handshake = ServerHandshake::new(config, wire.now());
     let (mut connection, mut read) = loop {
-        let deadline = handshake.poll_timeout();
-        let (count, now) = match wire.read(deadline)? {
+        let read = wire.read(handshake.poll_timeout())?;
+        let now = wire.now();
+        let count = match read {
             Some(0) => return Ok("left before the opening handshake".into()),
-            Some(count) => (count, wire.now()),
-            None => (0, wire.now()),
+            Some(count) => count,
+            None => match handshake.handle_timeout(now, &mut wire.out) {
+                Ok(more) => {
+                    handshake = more;
+                    continue;
+                }
+                Err(refused) => {
+                    let how = refused.to_string();
+                    return wire.follow(refused.into_linger(), how);
+                }
+            },
         };
         let mut input = Input::new(&mut wire.buffer[..count]);
-        let result = match count {
-            0 => handshake.handle_timeout(now, &mut wire.out).map(|()| None),
-            _ => handshake.recv(&mut input, &mut wire.out),
-        };
-        match result {
-            Ok(None) => {}
-            Ok(Some(RequestKind::Upgrade)) => {
-                // Here is the place to look at `handshake.request()`. What is left of the input
-                // are frames.
-                let accepted = handshake.accept(&Accept::default(), &mut wire.out, now);
+        match handshake.recv(&mut input, &mut wire.out, now) {
+            Ok(Received::Incomplete(more)) => handshake = more,
+            Ok(Received::Upgrade(upgrade)) => {
+                // Here is the place to look at `upgrade.request()`. What is left of the input are
+                // frames.
+                let accepted = upgrade.accept(&Accept::default(), &mut wire.out, now);
                 let consumed = input.consumed();
-                break (accepted.expect("a request to accept"), consumed..count);
+                break (accepted.map_err(io::Error::other)?, consumed..count);
             }
-            // Pages could be served; this server has none. Whatever is refused is written, then
-            // the transport is drained: see the documentation of `ServerHandshake`.
-            Ok(Some(RequestKind::Plain)) => {
-                let response = Response::status(426);
-                handshake
-                    .reject(&response, &mut wire.out)
-                    .expect("a request");
-                return wire.linger(config.close_timeout, "a plain request".into());
+            // Pages could be served; this server has none.
+            Ok(Received::Plain(request)) => {
+                let linger = request.reject(&Response::status(426), &mut wire.out, now);
+                let linger = linger.map_err(io::Error::other)?;
+                return wire.follow(linger, "a plain request".into());
             }
-            Err(error) => return wire.linger(config.close_timeout, error.to_string()),
+            Err(refused) => {
+                let how = refused.to_string();
+                return wire.follow(refused.into_linger(), how);
+            }
         }
     };
     let mut how = "left without a closing handshake".into();
@@ -104,15 +111,16 @@ fn serve(mut wire: Wire, config: Arc<Config>) -> io::Result<String> {
             }
         }
         read = loop {
-            wire.write()?;
-            match connection.teardown() {
-                None => {}
-                // Once more a handshake's end or a fault: written, then drained to the deadline.
-                Some(Teardown::HalfClose) => drop(wire.stream.shutdown(Shutdown::Write)),
-                Some(Teardown::AwaitEof) => {}
-                Some(Teardown::Drop) => return Ok(how),
+            // Once more a handshake's end or a fault: written, then drained.
+            if let Some(linger) = connection.linger() {
+                return wire.follow(linger, how);
             }
-            match wire.read(connection.poll_timeout())? {
+            wire.write()?;
+            let read = match connection.poll_timeout() {
+                Some(deadline) => wire.read(deadline)?,
+                None => wire.read(Duration::MAX)?,
+            };
+            match read {
                 Some(0) => drop(connection.handle_eof()),
                 Some(count) => break 0..count,
                 None => how = expire(&mut connection, &mut wire).unwrap_or(how),
@@ -150,10 +158,11 @@ impl Wire {
     }
 
     /// Reads what is there; 0 is the end, None that the deadline has passed.
-    fn read(&mut self, deadline: Option<Duration>) -> io::Result<Option<usize>> {
+    fn read(&mut self, deadline: Duration) -> io::Result<Option<usize>> {
         // A timeout of zero is an error; what is there is read also at the deadline.
         let least = Duration::from_millis(1);
-        let timeout = deadline.map(|at| at.saturating_sub(self.now()).max(least));
+        let timeout = deadline.saturating_sub(self.now()).max(least);
+        let timeout = (deadline < Duration::MAX).then_some(timeout);
         self.stream.set_read_timeout(timeout)?;
         match self.stream.read(&mut self.buffer) {
             Ok(count) => Ok(Some(count)),
@@ -164,19 +173,21 @@ impl Wire {
         }
     }
 
-    /// Writes an answer that ends the transport, and drains what comes, within bounds.
-    fn linger(mut self, timeout: Duration, how: String) -> io::Result<String> {
+    /// Writes what is left and follows the transport to its end.
+    fn follow(mut self, mut linger: Linger, how: String) -> io::Result<String> {
         self.write()?;
-        self.stream.shutdown(Shutdown::Write)?;
-        let deadline = self.now() + timeout;
-        let mut budget = 1024 * 1024;
-        while self.now() < deadline && budget > 0 {
-            match self.read(Some(deadline))? {
-                Some(0) => break,
-                count => budget = usize::saturating_sub(budget, count.unwrap_or(0)),
+        loop {
+            match linger.step(true) {
+                LingerStep::ShutDown => self.stream.shutdown(Shutdown::Write)?,
+                LingerStep::Write | LingerStep::Read => match self.read(linger.poll_timeout())? {
+                    Some(0) => linger.handle_eof(),
+                    Some(count) => linger.discard(count),
+                    None => {}
+                },
+                LingerStep::Drop => return Ok(how),
             }
+            linger.handle_timeout(self.now());
         }
-        Ok(how)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sockeye::Error;
 use sockeye::client::OsRandom;
 use sockeye::proto::{
-    Accept, ClientHandshake, ClientRequest, CloseCode, Config, Connection, Event, Input,
+    Accept, ClientHandshake, ClientRequest, CloseCode, Config, Connection, Event, Input, Received,
     ServerHandshake, Teardown, Url,
 };
 
@@ -36,16 +36,18 @@ fn main() -> Result<(), Error> {
 
     // … the server reads it, looks at it and accepts …
     let mut to_client = Vec::new();
-    let mut server = ServerHandshake::new(config, NOW);
+    let server = ServerHandshake::new(config, NOW);
     let mut input = Input::new(&mut to_server);
-    server.recv(&mut input, &mut to_client)?;
-    let request = server.request().expect("the request came whole");
+    let Received::Upgrade(upgrade) = server.recv(&mut input, &mut to_client, NOW)? else {
+        panic!("the request came whole");
+    };
+    let request = upgrade.request();
     println!("server: a client asks for {}", request.path());
     let accept = Accept {
         subprotocol: request.choose_subprotocol(&["greeting"]),
         ..Accept::default()
     };
-    let mut server = server.accept(&accept, &mut to_client, NOW)?;
+    let mut server = upgrade.accept(&accept, &mut to_client, NOW)?;
     to_server.clear();
 
     // … and the client checks the response.

@@ -10,7 +10,7 @@ use arbitrary::Unstructured;
 use libfuzzer_sys::fuzz_target;
 use sockeye::proto::http::{HeadLimits, HeadParser, content_length};
 use sockeye::proto::{
-    Accept, Config, Input, Origins, Request, RequestKind, Response, ServerHandshake,
+    Accept, Config, Input, Origins, Received, Request, Responded, Response, ServerHandshake,
 };
 use sockeye_fuzz::rle::Rle;
 use sockeye_fuzz::{Cuts, byte, head, rest};
@@ -26,84 +26,96 @@ struct Run {
 
 fn run(config: &Arc<Config>, flags: u8, pieces: Vec<Vec<u8>>) -> Run {
     let now = Duration::ZERO;
-    let mut handshake = ServerHandshake::new(Arc::clone(config), now);
+    let mut handshake = Some(ServerHandshake::new(Arc::clone(config), now));
     let mut run = Run {
         requests: Vec::new(),
         out: Vec::new(),
         behind: None,
     };
-    let mut done = false;
     for mut piece in pieces {
         let mut input = Input::new(&mut piece);
         if let Some(behind) = &mut run.behind {
             behind.extend(input.as_slice());
         }
-        while !done {
+        while let Some(reading) = handshake.take() {
             assert!(run.behind.is_none());
-            match handshake.recv(&mut input, &mut run.out) {
-                Ok(None) => {
-                    assert!(input.is_empty() && handshake.request().is_none());
+            let plain = match reading.recv(&mut input, &mut run.out, now) {
+                Ok(Received::Incomplete(more)) => {
+                    assert!(input.is_empty());
+                    let _ = format!("{:?}", more.request());
+                    handshake = Some(more);
                     break;
                 }
-                Ok(Some(kind)) => {
-                    assert_eq!(handshake.poll_timeout(), None);
-                    let request = handshake.request().expect("a request");
-                    assert_eq!(request.is_upgrade(), kind == RequestKind::Upgrade);
+                Ok(Received::Upgrade(upgrade)) => {
+                    let request = upgrade.request();
+                    assert!(request.is_upgrade());
                     look_at(&request);
                     let name = format!("{} {}", request.method(), request.target());
-                    let wanted = request.choose_subprotocol(&["chat", "soap"]);
-                    let wanted = wanted.map(ToString::to_string);
-                    if kind == RequestKind::Upgrade && flags & 1 == 0 {
+                    if flags & 1 == 0 {
+                        let wanted = request.choose_subprotocol(&["chat", "soap"]);
                         let accept = Accept {
-                            subprotocol: wanted.as_deref(),
+                            subprotocol: wanted,
                             ..Accept::default()
                         };
-                        let connection = handshake
-                            .accept(&accept, &mut run.out, now)
-                            .expect("an upgrade");
-                        assert_eq!(connection.subprotocol(), wanted.as_deref());
+                        let connection = upgrade.accept(&accept, &mut run.out, now);
+                        let connection = connection.expect("an upgrade");
+                        assert_eq!(connection.subprotocol(), wanted);
                         run.requests.push((name, 101));
                         run.behind = Some(input.as_slice().to_vec());
-                        done = true;
                     } else {
-                        let status = [200, 204, 404, 426][usize::from(flags >> 1 & 3)];
-                        let response = Response {
-                            status,
-                            headers: &[("X-Test", "1")],
-                            body: b"body",
-                        };
-                        let before = input.len();
-                        let keep = handshake.respond(&response, &mut run.out, now);
-                        assert_eq!(before, input.len());
-                        done = !keep.expect("a request to answer");
-                        assert!(!done || handshake.request().is_some());
+                        let (status, response) = response(flags);
+                        let rejected = upgrade.reject(&response, &mut run.out, now);
+                        rejected.expect("a good response");
                         run.requests.push((name, status));
                     }
+                    break;
                 }
-                Err(error) => {
-                    let _ = format!("{error} {error:?}");
+                Ok(Received::Plain(plain)) => plain,
+                Err(refused) => {
+                    let error = refused.error();
+                    let _ = format!("{error} {error:?} {:?}", refused.request());
                     let status = error.status().expect("a status");
                     run.requests.push((String::new(), status));
-                    let length = run.out.len();
-                    assert_eq!(handshake.recv(&mut input, &mut run.out), Err(error));
-                    assert_eq!(run.out.len(), length, "the answer is written once");
-                    assert_eq!(handshake.poll_timeout(), None);
-                    done = true;
+                    break;
                 }
+            };
+            let request = plain.request();
+            assert!(!request.is_upgrade() && plain.poll_timeout().is_none());
+            look_at(&request);
+            let name = format!("{} {}", request.method(), request.target());
+            let (status, response) = response(flags);
+            let before = input.len();
+            let responded = plain.respond(&response, &mut run.out, now);
+            assert_eq!(before, input.len());
+            if let Responded::KeepAlive(next) = responded.expect("a good response") {
+                handshake = Some(next);
             }
+            run.requests.push((name, status));
         }
     }
-    if let Some(deadline) = handshake.poll_timeout() {
+    if let Some(handshake) = handshake {
+        let deadline = handshake.poll_timeout();
         let early = deadline - Duration::from_nanos(1);
-        assert_eq!(handshake.handle_timeout(early, &mut run.out), Ok(()));
+        let handshake = handshake.handle_timeout(early, &mut run.out);
+        let handshake = handshake.expect("nothing is due");
         let before = run.out.len();
         let late = handshake.handle_timeout(deadline, &mut run.out);
-        assert!(late.is_err() && handshake.poll_timeout().is_none());
+        assert!(late.is_err());
         if run.out.len() > before {
             run.requests.push((String::new(), 408));
         }
     }
     run
+}
+
+fn response(flags: u8) -> (u16, Response<'static>) {
+    let status = [200, 204, 404, 426][usize::from(flags >> 1 & 3)];
+    let response = Response {
+        status,
+        headers: &[("X-Test", "1")],
+        body: b"body",
+    };
+    (status, response)
 }
 
 /// Calls every reader.

@@ -13,7 +13,7 @@ use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 use sockeye::error::Fault;
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Config, Connection, Deflate, Delivery, Event,
-    FrameHeader, Input, Opcode, Rsv, ServerHandshake, Url,
+    FrameHeader, Input, Opcode, Received, Rsv, ServerHandshake, Url,
 };
 use sockeye_fuzz::{Cuts, byte, bytes};
 
@@ -31,11 +31,12 @@ fn connection(config: &Arc<Config>) -> Connection {
         now,
     )
     .expect("a request");
-    let mut server = ServerHandshake::new(config.clone(), now);
-    server
-        .recv(&mut Input::new(&mut up), &mut down)
-        .expect("fine");
-    server
+    let server = ServerHandshake::new(config.clone(), now);
+    let received = server.recv(&mut Input::new(&mut up), &mut down, now);
+    let Ok(Received::Upgrade(upgrade)) = received else {
+        panic!("{received:?}");
+    };
+    upgrade
         .accept(&Accept::default(), &mut down, now)
         .expect("a 101");
     let connection = client.recv(&mut Input::new(&mut down), now);

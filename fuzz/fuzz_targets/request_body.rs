@@ -13,7 +13,9 @@ use sockeye::proto::http::{
     BodyReader, HeadLimits, HeadParser, RequestHead, content_length, expects_continue,
     parse_request,
 };
-use sockeye::proto::{Config, Input, RequestKind, Response, ServerHandshake};
+use sockeye::proto::{
+    Config, Input, PlainRequest, ReadBody, Received, Responded, Response, ServerHandshake,
+};
 use sockeye_fuzz::{Cuts, byte, rest};
 
 const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -26,48 +28,60 @@ struct Run {
     error: Option<HandshakeError>,
 }
 
+/// Where a transport stands between two pieces.
+enum Stage {
+    Head(ServerHandshake),
+    Body(PlainRequest),
+    Over,
+}
+
 /// Answers each plain request, with its body read, up to an upgrade or the end.
 fn run(limit: usize, pieces: Vec<Vec<u8>>) -> Run {
     let now = Duration::ZERO;
-    let mut handshake = ServerHandshake::new(Arc::new(Config::default()), now);
+    let mut stage = Stage::Head(ServerHandshake::new(Arc::new(Config::default()), now));
     let (mut bodies, mut out, mut error) = (Vec::new(), Vec::new(), None);
-    let mut done = false;
     for mut piece in pieces {
         let mut input = Input::new(&mut piece);
-        while !done {
-            let read = match handshake.recv(&mut input, &mut out) {
-                Ok(None) => Ok(false),
-                Ok(Some(RequestKind::Plain)) => {
-                    handshake.read_body(limit, &mut input, &mut out, now)
-                }
-                Ok(Some(RequestKind::Upgrade)) => {
-                    done = true;
-                    break;
-                }
-                Err(fault) => Err(fault),
+        loop {
+            let read = match core::mem::replace(&mut stage, Stage::Over) {
+                Stage::Head(handshake) => match handshake.recv(&mut input, &mut out, now) {
+                    Ok(Received::Incomplete(more)) => {
+                        assert!(input.is_empty());
+                        stage = Stage::Head(more);
+                        break;
+                    }
+                    Ok(Received::Plain(request)) => {
+                        assert_eq!(request.poll_timeout(), None);
+                        request.read_body(limit, &mut input, &mut out, now)
+                    }
+                    Ok(Received::Upgrade(_)) => break,
+                    Err(refused) => Err(refused),
+                },
+                Stage::Body(request) => request.read_body(limit, &mut input, &mut out, now),
+                Stage::Over => break,
             };
-            assert!(handshake.body().len() <= limit);
             match read {
-                Ok(false) => {
-                    assert!(input.is_empty() && handshake.poll_timeout().is_some());
+                Ok(ReadBody::Incomplete(request)) => {
+                    assert!(request.body().len() <= limit);
+                    assert!(input.is_empty() && request.poll_timeout().is_some());
+                    stage = Stage::Body(request);
                     break;
                 }
-                Ok(true) => {
-                    assert_eq!(handshake.poll_timeout(), None);
-                    bodies.push(handshake.body().to_vec());
+                Ok(ReadBody::Complete(request)) => {
+                    assert!(request.body().len() <= limit);
+                    assert_eq!(request.poll_timeout(), None);
+                    bodies.push(request.body().to_vec());
                     let left = input.len();
-                    let kept = handshake.respond(&Response::status(200), &mut out, now);
-                    assert_eq!((input.len(), handshake.body()), (left, &b""[..]));
-                    done = !kept.expect("a request to answer");
+                    let responded = request.respond(&Response::status(200), &mut out, now);
+                    assert_eq!(input.len(), left);
+                    match responded.expect("a good response") {
+                        Responded::KeepAlive(next) => stage = Stage::Head(next),
+                        Responded::Close(_) => break,
+                    }
                 }
-                Err(fault) => {
-                    let length = out.len();
-                    let again = handshake.read_body(limit, &mut input, &mut out, now);
-                    assert_eq!(again, Err(fault.clone()));
-                    assert_eq!(out.len(), length, "the answer is written once");
-                    assert_eq!(handshake.poll_timeout(), None);
-                    error = Some(fault);
-                    done = true;
+                Err(refused) => {
+                    error = Some(refused.into_error());
+                    break;
                 }
             }
         }

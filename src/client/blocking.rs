@@ -18,7 +18,7 @@ use crate::error::{Error, HandshakeError, Misuse};
 use crate::net::Clock;
 use crate::proto::{
     ClientHandshake, ClientRequest, CloseCode, Closed, Config, Connection, Delivery, Event, Input,
-    Message, MessageRef, RandomSource, Teardown, Url,
+    Linger, LingerStep, Message, MessageRef, RandomSource, Url,
 };
 
 /// A read's worth: the largest that loopback and common networks hand over at once.
@@ -462,31 +462,12 @@ impl Client {
 
     /// Follows a connection that is over to the end of its transport.
     fn tear_down(&mut self) -> io::Result<()> {
-        let mut half_closed = false;
-        while self.connection.teardown() != Some(Teardown::Drop) {
-            let deadline = self.connection.poll_timeout();
-            let written = self.wire.write(deadline)?;
-            let half_close = self.connection.teardown() == Some(Teardown::HalfClose);
-            if written && half_close && !mem::replace(&mut half_closed, true) {
-                self.wire.stream.shutdown_write()?;
-            }
-            self.wire.start = self.wire.end;
-            match self.wire.read(deadline, Duration::ZERO)? {
-                Read::Bytes => {}
-                Read::Timeout => {
-                    let now = self.wire.clock.now();
-                    // Nothing can fail any more.
-                    let _ = self.connection.handle_timeout(now, &mut self.wire.out);
-                }
-                Read::Eof => {
-                    self.connection.handle_eof();
-                }
-            }
-        }
-        if !half_closed {
-            self.wire.stream.farewell();
-        }
-        Ok(())
+        let Some(linger) = self.connection.linger() else {
+            return Ok(());
+        };
+        let result = self.wire.follow(linger);
+        self.connection.handle_eof();
+        result
     }
 }
 
@@ -585,6 +566,28 @@ impl Wire {
             self.written = 0;
         }
         Ok(true)
+    }
+
+    /// Follows the transport to its end.
+    fn follow(&mut self, mut linger: Linger) -> io::Result<()> {
+        loop {
+            let deadline = Some(linger.poll_timeout());
+            match linger.step(!self.has_output()) {
+                LingerStep::Write => _ = self.write(deadline)?,
+                LingerStep::ShutDown => self.stream.shutdown_write()?,
+                LingerStep::Read => match self.read(deadline, Duration::ZERO)? {
+                    Read::Bytes => linger.discard(self.end - self.start),
+                    Read::Timeout => {}
+                    Read::Eof => linger.handle_eof(),
+                },
+                LingerStep::Drop => break,
+            }
+            linger.handle_timeout(self.clock.now());
+        }
+        if !linger.is_shut_down() {
+            self.stream.farewell();
+        }
+        Ok(())
     }
 
     /// Waits for bytes until `deadline`, and `least` in any case. All earlier ones are consumed.

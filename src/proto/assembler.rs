@@ -8,13 +8,15 @@ use alloc::vec::Vec;
 use core::mem;
 
 use super::config::{Config, Delivery};
-use super::connection::Event;
 use super::decoder::FramePiece;
+use super::event::Event;
 use super::extension::{DecodeError, PerMessage};
+use super::fault::Fault;
 use super::frame::{FrameHeader, MAX_HEADER_LENGTH, Opcode};
+use super::limit_error::LimitError;
 use super::message::{Message, MessageKind, MessagePiece, Payload};
+use super::protocol_error::ProtocolError;
 use super::utf8::{Utf8Validator, open_at_end};
-use crate::error::{Fault, LimitError, ProtocolError};
 
 /// An assembled payload begins here in its buffer, so that the header of any frame fits in front
 /// and the buffer can be sent as it is.

@@ -7,7 +7,8 @@ use alloc::boxed::Box;
 use core::fmt;
 
 use super::frame::MAX_CONTROL_PAYLOAD;
-use crate::error::{Misuse, ProtocolError};
+use super::misuse::Misuse;
+use super::protocol_error::ProtocolError;
 
 /// The most bytes a Close reason may have: a control frame carries at most 125 bytes
 /// (RFC 6455 section 5.5), and two of them are the code.

@@ -96,7 +96,7 @@ pub struct Config {
     pub close_timeout: Duration,
     /// How long the opening handshake may take in all, from the first byte waited for to the
     /// complete head. The body of a plain request has as long again, and longer while it arrives:
-    /// see [`read_body`](super::ServerHandshake::read_body).
+    /// see [`read_body`](super::PlainRequest::read_body).
     ///
     /// Default 10 s: far over a slow network's need, and what a peer that sends a byte now and
     /// then can hold.

@@ -8,7 +8,7 @@ use super::frame::{FrameHeader, HeaderRules, MAX_HEADER_LENGTH, Opcode, Role, Rs
 use super::input::Input;
 use super::mask::{mask, mask_to_ascii};
 use super::message::MessageKind;
-use crate::error::ProtocolError;
+use super::protocol_error::ProtocolError;
 
 /// Decodes a stream of frames, whatever the pieces its bytes arrive in.
 ///

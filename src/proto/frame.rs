@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::BitOr;
 
-use crate::error::ProtocolError;
+use super::protocol_error::ProtocolError;
 
 /// The longest frame header in bytes: 2, a 64-bit length, a masking key.
 pub const MAX_HEADER_LENGTH: usize = 14;

@@ -46,9 +46,13 @@
 //!
 //! // … the server reads and accepts it, …
 //! let mut server_out = Vec::new();
-//! let mut server = ServerHandshake::new(config, now);
-//! server.recv(&mut Input::new(&mut client_out), &mut server_out)?;
-//! let mut server = server.accept(&Accept::default(), &mut server_out, now)?;
+//! let server = ServerHandshake::new(config, now);
+//! let Received::Upgrade(upgrade) =
+//!     server.recv(&mut Input::new(&mut client_out), &mut server_out, now)?
+//! else {
+//!     panic!("a whole opening handshake");
+//! };
+//! let mut server = upgrade.accept(&Accept::default(), &mut server_out, now)?;
 //!
 //! // … the client checks the response, and sends a message.
 //! let mut client = client.recv(&mut Input::new(&mut server_out), now)?.expect("a whole response");
@@ -89,61 +93,74 @@
 //! 3. Work is linear in the bytes received, however they are fragmented.
 //! 4. A fault is reported at the first byte that proves it, a length over a limit at the end of
 //!    its header.
-//! 5. One mapping from fault to close code ([`Fault::close_code`](crate::error::Fault)); the
+//! 5. One mapping from fault to close code ([`Fault::close_code`]); the
 //!    Close is queued by the core; the fault sticks.
 //! 6. Every ping is answered, in order; fragments are counted; decoded size is limited as it
 //!    grows.
 //! 7. Nothing is lenient.
 
 mod assembler;
-pub(crate) mod close;
+mod close;
 mod config;
 mod connection;
 mod decoder;
 mod encoder;
+mod event;
 pub(crate) mod extension;
+mod fault;
 mod frame;
-pub(crate) mod handshake;
+mod handshake;
 pub mod http;
 mod input;
+mod limit_error;
 mod mask;
 mod message;
 mod message_ref;
+mod misuse;
 mod negotiated;
 mod prepared;
+mod protocol_error;
 mod random;
 mod sync;
+mod teardown;
 mod timer;
 mod timestamp;
-pub(crate) mod url;
+mod url;
 mod utf8;
 
 pub use close::{CloseCode, CloseFrame, Closed, MAX_REASON_LENGTH};
 pub use config::{Config, Delivery, ReceiveRate};
-pub use connection::{Connection, Event, Frame, OutgoingPayload, Scratch, Space, Teardown};
+pub use connection::{Connection, Frame, OutgoingPayload, Scratch, Space};
 pub use decoder::{FrameDecoder, FramePiece};
+pub use event::Event;
 pub use extension::{
     DecodeError, Encoding, Extension, ExtensionOffer, ExtensionOffers, ExtensionParam,
-    ExtensionParams, PerMessage, PerMessageDecode, PerMessageEncode, PerMessageExtension,
-    PreparedKey, PreparedUse, parse_extensions,
+    ExtensionParams, GrammarError, PerMessage, PerMessageDecode, PerMessageEncode,
+    PerMessageExtension, PreparedKey, PreparedUse, parse_extensions,
 };
 #[cfg(feature = "deflate")]
 pub use extension::{Deflate, Level, WindowBits};
+pub use fault::Fault;
 pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv,
 };
 pub use handshake::{
-    Accept, ClientHandshake, ClientRequest, Origins, Request, RequestKind, Response,
-    ServerHandshake,
+    Accept, ClientHandshake, ClientRequest, HandshakeError, Origins, PartialRequest, PlainRequest,
+    ReadBody, Received, Refused, Request, RequestError, Responded, Response, ResponseError,
+    ResponseFault, ServerHandshake, Unanswered, Upgrade, accept_key, percent_decode,
 };
 pub use input::Input;
+pub use limit_error::LimitError;
 pub use mask::mask;
 pub use message::{Message, MessageKind, MessagePiece, Payload};
 pub use message_ref::MessageRef;
+pub use misuse::Misuse;
 pub use negotiated::Negotiated;
 pub use prepared::PreparedMessage;
+pub use protocol_error::ProtocolError;
 pub use random::RandomSource;
 pub use sync::Arc;
+pub use teardown::{Linger, LingerStep, Teardown};
 pub use timestamp::Timestamp;
-pub use url::Url;
+pub use url::{Url, UrlError};
 pub use utf8::{Utf8Error, Utf8Validator, validate_utf8};

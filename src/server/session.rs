@@ -35,16 +35,11 @@ use super::websocket::{
 };
 use super::write_queue::{Pool, WriteQueue};
 use crate::net::Transport;
-use crate::proto::{Scratch, ServerHandshake};
+use crate::proto::{Linger, Scratch, ServerHandshake};
 
 /// Reads per turn, so that one busy peer can't keep the others waiting: with the worker's buffer
 /// 384 KiB.
 const READS_PER_TURN: usize = 4;
-
-/// What a peer may still send once its connection is over, before its transport is dropped: as
-/// much as common socket buffers hold, so that an honest peer's data in flight don't cause a
-/// reset that destroys the last bytes sent to it.
-const MAX_DISCARDED: usize = 4 * 1024 * 1024;
 
 /// It lies in the worker's table whatever its phase, so it has fields only for what all phases
 /// need.
@@ -68,19 +63,8 @@ pub(super) struct Session<T> {
 enum Phase {
     Opening(Box<Opening>),
     Open(Box<OpenSession>),
-    Lingering(Box<Lingering>),
-}
-
-/// Only what is queued is written; then the sending side is shut down and what comes is dropped,
-/// until the peer's end of the stream or the deadline.
-struct Lingering {
-    deadline: Duration,
-    /// How long after the last byte was written it waits at most, also when that is later.
-    patience: Duration,
-    half_closed: bool,
-    /// The peer has ended its stream; only the queue keeps the session.
-    peer_ended: bool,
-    discarded: usize,
+    /// Only what is queued is written.
+    Lingering(Box<Linger>),
 }
 
 /// What a session has while it has paused, or ends.
@@ -396,7 +380,7 @@ impl<T: Transport> Session<T> {
         match &self.phase {
             // Nobody is left to wait for.
             _ if self.broken => false,
-            Phase::Opening(opening) if opening.deferred_until.is_some() => true,
+            Phase::Opening(opening) if opening.is_deferred() => true,
             // A closing handshake is read to its end, whatever the application said before.
             Phase::Open(open) if open.ws.is_paused() && open.ws.connection.is_open() => true,
             _ => self.queue.len() > self.options(default).pause_reading_at,
@@ -597,6 +581,9 @@ impl<T: Transport> Session<T> {
         {
             last.owed = last.owed.saturating_sub(bytes);
             last.progress = turn.worker.now;
+            if let Phase::Lingering(linger) = &mut self.phase {
+                linger.wrote(last.progress);
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ fn answers(deflate: &Deflate, offers: &[&str]) -> Option<String> {
     let mut all = Vec::new();
     for pieces in cuts(&request.bytes()) {
         let (mut out, served) = (Vec::new(), serve(&config, &pieces));
-        let accepted = served.handshake.accept(&Accept::default(), &mut out, START);
+        let accepted = served.upgrade().accept(&Accept::default(), &mut out, START);
         accepted.expect("declining is no error");
         let answer = Answer::read(&out);
         all.push(answer.header("Sec-WebSocket-Extensions").map(String::from));

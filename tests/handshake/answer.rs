@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use harness::handshake::*;
 use sockeye::error::{HandshakeError, HttpError, RequestError};
-use sockeye::proto::{Accept, Input, RequestKind, Response, ServerHandshake};
+use sockeye::proto::{Accept, Input, Received, Response, ServerHandshake, Teardown};
 
 /// Refused with 400, with a whole masked frame and a smuggled request behind, which are neither.
 #[track_caller]
@@ -71,18 +71,25 @@ fn behind_the_101(behind: &[u8]) -> (Result<Vec<Vec<u8>>, u16>, Vec<u8>) {
     let text = upgrade().behind(behind);
     let mut whole = None;
     for pieces in cuts(&text.bytes()) {
-        let mut handshake = ServerHandshake::new(config(), START);
+        let mut handshake = Some(ServerHandshake::new(config(), START));
         let mut connection = None;
         let (mut answer, mut out) = (Vec::new(), Vec::new());
         let mut result = Ok(Vec::new());
         for mut piece in pieces {
             let mut input = Input::new(&mut piece);
-            if connection.is_none() {
-                if handshake.recv(&mut input, &mut answer).unwrap().is_none() {
-                    continue;
+            if let Some(reading) = handshake.take() {
+                match reading.recv(&mut input, &mut answer, START).unwrap() {
+                    Received::Incomplete(more) => {
+                        handshake = Some(more);
+                        continue;
+                    }
+                    Received::Upgrade(upgrade) => {
+                        assert_eq!(upgrade.request().path(), "/chat");
+                        let accepted = upgrade.accept(&Accept::default(), &mut answer, START);
+                        connection = Some(accepted.unwrap());
+                    }
+                    Received::Plain(request) => panic!("{request:?}"),
                 }
-                let accepted = handshake.accept(&Accept::default(), &mut answer, START);
-                connection = Some(accepted.unwrap());
                 assert_proper_101(&answer, KEY.as_bytes());
             }
             let connection = connection.as_mut().unwrap();
@@ -93,8 +100,8 @@ fn behind_the_101(behind: &[u8]) -> (Result<Vec<Vec<u8>>, u16>, Vec<u8>) {
                 (Err(_), again) => assert_eq!(again, result),
             }
         }
-        // The request is still the first one: nothing behind it is routed.
-        assert_eq!(handshake.request().unwrap().path(), "/chat");
+        // The handshake is over with the first request: nothing behind it is routed.
+        assert!(handshake.is_none());
         match &whole {
             None => whole = Some((result, out)),
             Some(whole) => assert_eq!(whole, &(result, out)),
@@ -136,24 +143,22 @@ fn h12_half_a_frame_behind_an_upgrade_is_completed_by_what_comes() {
         assert_eq!(served.consumed, head.len());
         assert_eq!(served.rest, &frame[..cut]);
         let mut out = Vec::new();
-        let accepted = served.handshake.accept(&Accept::default(), &mut out, START);
-        let pieces = [served.rest, frame[cut..].to_vec()];
+        let pieces = [served.rest.clone(), frame[cut..].to_vec()];
+        let accepted = served.upgrade().accept(&Accept::default(), &mut out, START);
         let messages = messages(&mut accepted.unwrap(), &pieces, &mut out);
         assert_eq!(messages, Ok(vec![b"payload".to_vec()]));
     }
 }
 
 #[test]
-fn h12_more_calls_of_recv_leave_the_frames_alone() {
+fn h12_the_frames_are_left_alone_while_somebody_decides() {
     let mut bytes = upgrade().behind(frame(1, b"x", Some([1; 4]))).bytes();
-    let mut handshake = ServerHandshake::new(config(), START);
+    let handshake = ServerHandshake::new(config(), START);
     let mut input = Input::new(&mut bytes);
     let mut out = Vec::new();
-    for _ in 0..3 {
-        let kind = handshake.recv(&mut input, &mut out);
-        assert_eq!(kind, Ok(Some(RequestKind::Upgrade)));
-        assert_eq!(input.as_slice(), frame(1, b"x", Some([1; 4])));
-    }
+    let received = handshake.recv(&mut input, &mut out, START);
+    assert_eq!(kind(&received), Ok(Kind::Upgrade));
+    assert_eq!(input.as_slice(), frame(1, b"x", Some([1; 4])));
     assert!(out.is_empty());
 }
 
@@ -174,34 +179,30 @@ fn h13_a_malformed_upgrade_with_frames_behind_it_is_one_error_and_a_close() {
 fn h13_a_rejected_upgrade_with_frames_behind_it_is_one_answer_and_a_close() {
     let text = upgrade().behind(frame(1, b"hi", Some([1; 4])));
     for pieces in cuts(&text.bytes()) {
-        let mut served = serve(&config(), &pieces);
+        let upgrade = serve(&config(), &pieces).upgrade();
         let response = Response {
             status: 403,
             headers: &[("X-Why", "because")],
             body: b"no",
         };
         let mut out = Vec::new();
-        served.handshake.reject(&response, &mut out).unwrap();
+        let linger = upgrade.reject(&response, &mut out, START).unwrap();
+        assert_eq!(linger.teardown(), Teardown::HalfClose);
         let answer = Answer::read(&out);
         assert_eq!(answer.status, 403);
         assert_eq!(answer.header("Connection"), Some("close"));
         assert_eq!(answer.header("Content-Length"), Some("2"));
         assert_eq!(answer.header("X-Why"), Some("because"));
         assert_eq!(answer.body, b"no");
-        let before = out.len();
-        let mut input = Input::new(&mut served.rest);
-        let _ = served.handshake.recv(&mut input, &mut out);
-        assert_eq!(out.len(), before);
-        assert_eq!(served.handshake.poll_timeout(), None);
     }
 }
 
 #[test]
 fn h13_responding_to_an_upgrade_refuses_and_closes_it() {
-    let mut handshake = accepted(&upgrade());
+    let upgrade = accepted(&upgrade());
     let mut out = Vec::new();
-    let kept = handshake.respond(&Response::status(404), &mut out, START);
-    assert_eq!(kept, Ok(false));
+    let linger = upgrade.reject(&Response::status(404), &mut out, START);
+    assert_eq!(linger.unwrap().teardown(), Teardown::HalfClose);
     let answer = Answer::read(&out);
     assert_eq!(answer.status, 404);
     assert_eq!(answer.header("Connection"), Some("close"));
@@ -211,7 +212,9 @@ fn h13_responding_to_an_upgrade_refuses_and_closes_it() {
 fn a_426_of_the_application_names_the_version() {
     let mut out = Vec::new();
     let handshake = accepted(&upgrade());
-    handshake.reject(&Response::status(426), &mut out).unwrap();
+    handshake
+        .reject(&Response::status(426), &mut out, START)
+        .unwrap();
     let answer = Answer::read(&out);
     assert_eq!(answer.header("Sec-WebSocket-Version"), Some("13"));
     assert_eq!(answer.header("Upgrade"), Some("websocket"));
@@ -222,7 +225,7 @@ fn a_426_of_the_application_names_the_version() {
 /// Responds to a plain request with a body; whether the transport is kept, and the answer.
 #[track_caller]
 fn responded(text: &Text) -> (bool, Answer) {
-    let mut handshake = taken_as_plain(text);
+    let request = taken_as_plain(text);
     let response = Response {
         status: 200,
         headers: &[],
@@ -230,13 +233,15 @@ fn responded(text: &Text) -> (bool, Answer) {
     };
     let mut out = Vec::new();
     let later = START + Duration::from_secs(60);
-    let kept = handshake.respond(&response, &mut out, later).unwrap();
+    let next = next(request.respond(&response, &mut out, later));
+    let kept = next.is_some();
     let answer = Answer::read(&out);
     assert_eq!(answer.has_token("Connection", "close"), !kept);
     assert_eq!(answer.header("Content-Length"), Some("4"));
-    let deadline = later + Duration::from_secs(10);
-    assert_eq!(handshake.poll_timeout(), kept.then_some(deadline));
-    assert_eq!(handshake.request().is_none(), kept);
+    if let Some(next) = next {
+        assert_eq!(next.poll_timeout(), later + Duration::from_secs(10));
+        assert!(next.is_idle());
+    }
     (kept, answer)
 }
 
@@ -292,7 +297,7 @@ fn head_is_answered_with_the_length_and_without_the_body() {
         body: b"nothing here",
     };
     let mut out = Vec::new();
-    handshake.reject(&response, &mut out).unwrap();
+    handshake.reject(&response, &mut out, START).unwrap();
     let answer = Answer::read(&out);
     assert_eq!(answer.header("Content-Length"), Some("12"));
     assert_eq!(answer.header("Connection"), Some("close"));
@@ -303,15 +308,14 @@ fn head_is_answered_with_the_length_and_without_the_body() {
 #[test]
 fn responses_without_content_have_none() {
     for (status, length) in [(204, None), (304, Some("4"))] {
-        let mut handshake = taken_as_plain(&plain("GET / HTTP/1.1"));
+        let request = taken_as_plain(&plain("GET / HTTP/1.1"));
         let response = Response {
             status,
             headers: &[],
             body: b"fine",
         };
         let mut out = Vec::new();
-        let kept = handshake.respond(&response, &mut out, START);
-        assert_eq!(kept, Ok(true));
+        assert!(next(request.respond(&response, &mut out, START)).is_some());
         let answer = Answer::read(&out);
         assert_eq!(answer.header("Content-Length"), length);
         assert_eq!(answer.body, b"");
@@ -335,28 +339,31 @@ fn pipelined_requests_are_answered_in_order_up_to_the_upgrade() {
     ];
     let mut whole = None;
     for pieces in cuts(&requests.concat()) {
-        let mut handshake = ServerHandshake::new(config(), START);
+        let mut handshake = Some(ServerHandshake::new(config(), START));
         let mut connection = None;
         let (mut out, mut paths, mut delivered) = (Vec::new(), Vec::new(), Vec::new());
         for mut piece in pieces {
             let mut input = Input::new(&mut piece);
-            while connection.is_none() {
-                match handshake.recv(&mut input, &mut out).unwrap() {
-                    None => break,
-                    Some(RequestKind::Upgrade) => {
+            while let Some(reading) = handshake.take() {
+                match reading.recv(&mut input, &mut out, START).unwrap() {
+                    Received::Incomplete(more) => {
+                        handshake = Some(more);
+                        break;
+                    }
+                    Received::Upgrade(upgrade) => {
                         let accept = Accept::default();
-                        connection = handshake.accept(&accept, &mut out, START).ok();
+                        connection = upgrade.accept(&accept, &mut out, START).ok();
                         assert!(connection.is_some());
                     }
-                    Some(RequestKind::Plain) => {
-                        let request = handshake.request().unwrap();
-                        let path = request.path().to_owned();
+                    Received::Plain(request) => {
+                        let path = request.request().path().to_owned();
                         let response = Response {
                             status: 200,
                             headers: &[("X-Path", &path)],
                             body: path.as_bytes(),
                         };
-                        assert_eq!(handshake.respond(&response, &mut out, START), Ok(true));
+                        handshake = next(request.respond(&response, &mut out, START));
+                        assert!(handshake.is_some());
                         paths.push(path);
                     }
                 }
@@ -378,14 +385,13 @@ fn pipelined_requests_are_answered_in_order_up_to_the_upgrade() {
 
 #[test]
 fn a_malformed_request_after_a_kept_one_is_refused() {
-    let mut handshake = taken_as_plain(&plain("GET / HTTP/1.1"));
+    let request = taken_as_plain(&plain("GET / HTTP/1.1"));
     let mut out = Vec::new();
-    let kept = handshake.respond(&Response::status(200), &mut out, START);
-    assert_eq!(kept, Ok(true));
+    let handshake = next(request.respond(&Response::status(200), &mut out, START)).unwrap();
     let bytes = upgrade().without("Host").bytes();
     let served = serve_on(handshake, &[bytes]);
     let error = HandshakeError::Head(HttpError::HostMissing);
-    assert_eq!(served.result, Err(error));
+    assert_eq!(served.kind(), Err(error));
     assert_eq!(Answer::read(&served.out).status, 400);
 }
 
@@ -395,27 +401,23 @@ fn each_kept_request_has_the_whole_head_limit() {
     let mut out = Vec::new();
     for _ in 0..5 {
         let mut bytes = plain("GET / HTTP/1.1").add("X", "x".repeat(15_000)).bytes();
-        let kind = handshake.recv(&mut Input::new(&mut bytes), &mut out);
-        assert_eq!(kind, Ok(Some(RequestKind::Plain)));
-        let kept = handshake.respond(&Response::status(200), &mut out, START);
-        assert_eq!(kept, Ok(true));
+        let received = handshake.recv(&mut Input::new(&mut bytes), &mut out, START);
+        let Ok(Received::Plain(request)) = received else {
+            panic!("{received:?}");
+        };
+        handshake = next(request.respond(&Response::status(200), &mut out, START)).unwrap();
     }
 }
 
 const TEN: Duration = Duration::from_secs(10);
 
+/// What a peer gets whose time is over; the error consumes the handshake.
 #[track_caller]
-fn timed_out(handshake: &mut ServerHandshake, now: Duration) -> Vec<u8> {
+fn timed_out(handshake: ServerHandshake, now: Duration) -> Vec<u8> {
     let mut out = Vec::new();
-    let error = HandshakeError::Timeout { timeout: TEN };
-    assert_eq!(handshake.handle_timeout(now, &mut out), Err(error.clone()));
-    let before = out.clone();
-    let mut late = upgrade().bytes();
-    let again = handshake.recv(&mut Input::new(&mut late), &mut out);
-    assert_eq!(again, Err(error));
-    assert_eq!(handshake.handle_timeout(now * 2, &mut out), Ok(()));
-    assert_eq!(handshake.poll_timeout(), None);
-    assert_eq!(out, before);
+    let refused = handshake.handle_timeout(now, &mut out).unwrap_err();
+    assert_eq!(refused.error(), &HandshakeError::Timeout { timeout: TEN });
+    assert_eq!(refused.teardown(), Teardown::HalfClose);
     out
 }
 
@@ -426,46 +428,44 @@ fn d1_a_byte_every_9_seconds_ends_at_the_absolute_deadline_with_408() {
     let mut bytes = upgrade().bytes();
     for (at, seconds) in [(0, 0), (1, 9)] {
         let now = START + Duration::from_secs(seconds);
-        assert_eq!(handshake.handle_timeout(now, &mut out), Ok(()));
-        let kind = handshake.recv(&mut Input::new(&mut bytes[at..=at]), &mut out);
-        assert_eq!(kind, Ok(None));
+        handshake = handshake.handle_timeout(now, &mut out).unwrap();
+        let received = handshake.recv(&mut Input::new(&mut bytes[at..=at]), &mut out, now);
+        handshake = match received {
+            Ok(Received::Incomplete(more)) => more,
+            other => panic!("{other:?}"),
+        };
         // Not moved by what arrives.
-        assert_eq!(handshake.poll_timeout(), Some(START + TEN));
+        assert_eq!(handshake.poll_timeout(), START + TEN);
     }
     let just_before = START + TEN - Duration::from_nanos(1);
-    assert_eq!(handshake.handle_timeout(just_before, &mut out), Ok(()));
+    handshake = handshake.handle_timeout(just_before, &mut out).unwrap();
     assert!(out.is_empty());
-    let answer = Answer::read(&timed_out(&mut handshake, START + TEN));
+    let answer = Answer::read(&timed_out(handshake, START + TEN));
     assert_eq!(answer.status, 408);
     assert_eq!(answer.header("Connection"), Some("close"));
 }
 
 #[test]
 fn d1_a_silent_peer_is_dropped_without_an_answer() {
-    let mut handshake = ServerHandshake::new(config(), START);
-    assert_eq!(handshake.poll_timeout(), Some(START + TEN));
-    let mut nothing = Vec::new();
-    let kind = handshake.recv(&mut Input::new(&mut []), &mut nothing);
-    assert_eq!(kind, Ok(None));
-    assert!(timed_out(&mut handshake, START + TEN).is_empty());
+    let handshake = ServerHandshake::new(config(), START);
+    assert_eq!(handshake.poll_timeout(), START + TEN);
+    let served = serve_on(handshake, &[vec![]]);
+    assert_eq!(served.kind(), Ok(Kind::Incomplete));
+    assert!(timed_out(served.incomplete(), START + TEN).is_empty());
 }
 
 #[test]
 fn d1_each_kept_request_has_its_own_deadline() {
-    let mut handshake = ServerHandshake::new(config(), START);
     let mut out = Vec::new();
-    let mut bytes = plain("GET / HTTP/1.1").bytes();
-    let kind = handshake.recv(&mut Input::new(&mut bytes), &mut out);
-    assert_eq!(kind, Ok(Some(RequestKind::Plain)));
+    let request = taken_as_plain(&plain("GET / HTTP/1.1"));
     // While the application thinks, no request is late.
-    assert_eq!(handshake.poll_timeout(), None);
+    assert_eq!(request.poll_timeout(), None);
     let later = START + Duration::from_secs(1000);
-    assert_eq!(handshake.handle_timeout(later, &mut out), Ok(()));
-    let kept = handshake.respond(&Response::status(200), &mut out, later);
-    assert_eq!(kept, Ok(true));
-    assert_eq!(handshake.poll_timeout(), Some(later + TEN));
+    let request = request.handle_timeout(later, &mut out).unwrap();
+    let handshake = next(request.respond(&Response::status(200), &mut out, later)).unwrap();
+    assert_eq!(handshake.poll_timeout(), later + TEN);
     // A kept connection that stays silent gets no 408: nobody asked.
-    assert!(timed_out(&mut handshake, later + TEN).is_empty());
+    assert!(timed_out(handshake, later + TEN).is_empty());
 }
 
 #[test]
@@ -473,8 +473,8 @@ fn d1_the_deadline_is_configurable_and_does_not_overflow() {
     let config = config_with(|it| it.handshake_timeout = Duration::from_millis(1500));
     let handshake = ServerHandshake::new(config.clone(), START);
     let deadline = START + Duration::from_millis(1500);
-    assert_eq!(handshake.poll_timeout(), Some(deadline));
+    assert_eq!(handshake.poll_timeout(), deadline);
     let endless = config_with(|it| it.handshake_timeout = Duration::MAX);
     let handshake = ServerHandshake::new(endless, START);
-    assert_eq!(handshake.poll_timeout(), Some(Duration::MAX));
+    assert_eq!(handshake.poll_timeout(), Duration::MAX);
 }

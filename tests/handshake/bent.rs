@@ -7,7 +7,7 @@ use core::net::Ipv6Addr;
 use harness::handshake::{Seeded, *};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use sockeye::proto::{Accept, ClientHandshake, ClientRequest, RequestKind, Url};
+use sockeye::proto::{Accept, ClientHandshake, ClientRequest, Url};
 
 fn runs(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -343,26 +343,25 @@ fn seed_request(which: usize) -> Vec<u8> {
 }
 
 /// What became of a request: all that an observer can see.
-type Outcome = (Option<Result<RequestKind, String>>, Vec<u8>, Option<usize>);
+type Outcome = (Result<Kind, String>, Vec<u8>, Option<usize>);
 
 fn outcome(pieces: &[Vec<u8>]) -> Outcome {
     let mut served = serve(&config(), pieces);
-    let consumed = matches!(served.result, Ok(Some(_))).then_some(served.consumed);
-    if let Ok(Some(RequestKind::Upgrade)) = served.result {
-        let request = served.handshake.request().unwrap();
+    let kind = served.kind();
+    let read = matches!(kind, Ok(Kind::Upgrade | Kind::Plain));
+    let consumed = read.then_some(served.consumed);
+    let mut out = core::mem::take(&mut served.out);
+    if kind == Ok(Kind::Upgrade) {
+        let upgrade = served.upgrade();
+        let request = upgrade.request();
         assert!(request.is_upgrade() && request.path().starts_with('/'));
         let accept = Accept::default();
-        let accepted = served.handshake.accept(&accept, &mut served.out, START);
-        assert!(accepted.is_ok());
-        assert!(served.out.starts_with(b"HTTP/1.1 101 "));
+        assert!(upgrade.accept(&accept, &mut out, START).is_ok());
+        assert!(out.starts_with(b"HTTP/1.1 101 "));
     } else {
-        let accept = Accept::default();
-        let accepted = served.handshake.accept(&accept, &mut served.out, START);
-        assert!(accepted.is_err());
-        assert!(!contains(&served.out, b"HTTP/1.1 101"));
+        assert!(!contains(&out, b"HTTP/1.1 101"));
     }
-    let result = served.result.map_err(|error| error.to_string());
-    (result.transpose(), served.out, consumed)
+    (kind.map_err(|error| error.to_string()), out, consumed)
 }
 
 fn bent(bytes: &[u8], seed: u64) {
@@ -379,7 +378,7 @@ fn bent(bytes: &[u8], seed: u64) {
         let cut = random_cut(bytes, &mut rng);
         assert_eq!(outcome(&cut), whole, "{}", bytes.escape_ascii());
     }
-    let upgraded = whole.0 == Some(Ok(RequestKind::Upgrade));
+    let upgraded = whole.0 == Ok(Kind::Upgrade);
     let proper = proper(bytes);
     if upgraded {
         assert!(proper, "accepted: {}", bytes.escape_ascii());

@@ -4,10 +4,13 @@
 use core::time::Duration;
 
 use harness::handshake::{
-    Answer, START, Text, cases, config, config_with, contains, cuts, plain, serve, upgrade,
+    Answer, START, Text, cases, config, config_with, contains, cuts, next, plain, serve,
 };
-use sockeye::error::{HandshakeError, HttpError, Misuse};
-use sockeye::proto::{Accept, Input, RequestKind, Response, ServerHandshake};
+use sockeye::error::{HandshakeError, HttpError};
+use sockeye::proto::{
+    Input, PlainRequest, ReadBody, Received, Refused, Responded, Response, ServerHandshake,
+    Teardown,
+};
 
 /// Bytes of a body.
 const LIMIT: usize = 1000;
@@ -20,12 +23,26 @@ fn chunked() -> Text {
     post().add("Transfer-Encoding", "chunked")
 }
 
-/// A handshake that has read this request's head and nothing more.
+/// A request of which the head was read and nothing more.
 #[track_caller]
-fn begun(text: &Text) -> ServerHandshake {
-    let served = serve(&config(), &[text.head()]);
-    assert_eq!(served.result, Ok(Some(RequestKind::Plain)));
-    served.handshake
+fn begun(text: &Text) -> PlainRequest {
+    serve(&config(), &[text.head()]).plain()
+}
+
+#[track_caller]
+fn complete(read: Result<ReadBody, Refused>) -> PlainRequest {
+    match read {
+        Ok(ReadBody::Complete(request)) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn incomplete(read: Result<ReadBody, Refused>) -> PlainRequest {
+    match read {
+        Ok(ReadBody::Incomplete(request)) => request,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Proves that a handshake answers so, before any byte of the body.
@@ -35,13 +52,13 @@ fn answered(text: &Text, error: HttpError, status: u16) {
     let bytes = text.head();
     for pieces in cuts(&bytes) {
         let mut served = serve(&config(), &pieces);
-        assert_eq!(served.result, Ok(Some(RequestKind::Plain)));
+        let mut out = core::mem::take(&mut served.out);
         let mut empty = Input::new(&mut []);
-        let result = served
-            .handshake
-            .read_body(LIMIT, &mut empty, &mut served.out, START);
-        assert_eq!(result, Err(HandshakeError::Body(error)));
-        let answer = Answer::read(&served.out);
+        let result = served.plain().read_body(LIMIT, &mut empty, &mut out, START);
+        let refused = result.unwrap_err();
+        assert_eq!(refused.error(), &HandshakeError::Body(error));
+        assert_eq!(refused.teardown(), Teardown::HalfClose);
+        let answer = Answer::read(&out);
         assert_eq!(answer.status, status);
         assert_eq!(answer.header("Connection"), Some("close"));
     }
@@ -62,35 +79,53 @@ cases! {
         &post().add("Expect", "100-continue").add("Expect", "x"), HttpError::Expectation, 417);
 }
 
+/// Where a transport stands between two reads.
+enum Stage {
+    Head(ServerHandshake),
+    Body(PlainRequest),
+}
+
 /// Serves all requests in these bytes, each with its method, path and body for an answer; what
 /// went out and how it ended.
 fn echo(pieces: Vec<Vec<u8>>) -> (Vec<u8>, Result<bool, HandshakeError>) {
-    let mut handshake = ServerHandshake::new(config(), START);
+    let mut stage = Stage::Head(ServerHandshake::new(config(), START));
     let mut out = Vec::new();
     for mut piece in pieces {
         let mut input = Input::new(&mut piece);
         loop {
-            let result = match handshake.recv(&mut input, &mut out) {
-                Ok(None) => Ok(false),
-                Ok(Some(_)) => handshake.read_body(LIMIT, &mut input, &mut out, START),
-                Err(error) => Err(error),
+            let result = match stage {
+                Stage::Head(handshake) => match handshake.recv(&mut input, &mut out, START) {
+                    Ok(Received::Incomplete(more)) => {
+                        stage = Stage::Head(more);
+                        break;
+                    }
+                    Ok(Received::Plain(request)) => {
+                        request.read_body(LIMIT, &mut input, &mut out, START)
+                    }
+                    Ok(Received::Upgrade(upgrade)) => panic!("{upgrade:?}"),
+                    Err(refused) => Err(refused),
+                },
+                Stage::Body(request) => request.read_body(LIMIT, &mut input, &mut out, START),
             };
-            match result {
-                Ok(false) => break,
-                Ok(true) => {}
-                Err(error) => return (out, Err(error)),
-            }
-            let request = handshake.request().unwrap();
+            let plain = match result {
+                Ok(ReadBody::Incomplete(request)) => {
+                    stage = Stage::Body(request);
+                    break;
+                }
+                Ok(ReadBody::Complete(request)) => request,
+                Err(refused) => return (out, Err(refused.into_error())),
+            };
+            let request = plain.request();
             let mut body = format!("{} {} ", request.method(), request.path()).into_bytes();
-            body.extend_from_slice(handshake.body());
+            body.extend_from_slice(plain.body());
             let response = Response {
                 body: &body,
                 ..Response::status(200)
             };
-            if !handshake.respond(&response, &mut out, START).unwrap() {
-                return (out, Ok(false));
+            match plain.respond(&response, &mut out, START).unwrap() {
+                Responded::KeepAlive(next) => stage = Stage::Head(next),
+                Responded::Close(_) => return (out, Ok(false)),
             }
-            assert_eq!(handshake.body(), b"");
         }
         assert!(input.is_empty());
     }
@@ -198,88 +233,59 @@ fn a_smuggled_request_is_never_served() {
 fn a_body_that_nobody_read_whole_costs_the_transport() {
     let text = post().add("Content-Length", "5");
     let mut out = Vec::new();
-    let mut handshake = begun(&text);
-    assert_eq!(handshake.body(), b"");
-    let kept = handshake.respond(&Response::status(200), &mut out, START);
-    assert_eq!(kept, Ok(false));
+    let request = begun(&text);
+    assert_eq!(request.body(), b"");
+    assert!(next(request.respond(&Response::status(200), &mut out, START)).is_none());
 
-    let mut handshake = begun(&text);
-    let read = handshake.read_body(9, &mut Input::new(&mut b"hell".to_vec()), &mut out, START);
-    assert_eq!((read, handshake.body()), (Ok(false), &b"hell"[..]));
-    assert!(handshake.poll_timeout().is_some());
-    let kept = handshake.respond(&Response::status(200), &mut out, START);
-    assert_eq!(kept, Ok(false));
-    assert_eq!(handshake.poll_timeout(), None);
+    let mut part = b"hell".to_vec();
+    let read = begun(&text).read_body(9, &mut Input::new(&mut part), &mut out, START);
+    let request = incomplete(read);
+    assert_eq!(request.body(), b"hell");
+    assert!(request.poll_timeout().is_some());
+    assert!(next(request.respond(&Response::status(200), &mut out, START)).is_none());
 }
 
 #[test]
 fn a_body_is_at_hand_with_its_request_until_the_response() {
-    let mut handshake = begun(&post().add("Content-Length", "5"));
+    let request = begun(&post().add("Content-Length", "5"));
     let mut out = Vec::new();
     let mut bytes = *b"helloGET";
     let mut input = Input::new(&mut bytes);
-    assert_eq!(
-        handshake.read_body(5, &mut input, &mut out, START),
-        Ok(true)
-    );
+    let request = complete(request.read_body(5, &mut input, &mut out, START));
     assert_eq!(input.as_slice(), b"GET");
     // Again, and whatever the limit is then.
-    assert_eq!(
-        handshake.read_body(0, &mut input, &mut out, START),
-        Ok(true)
-    );
+    let request = complete(request.read_body(0, &mut input, &mut out, START));
     assert_eq!(input.as_slice(), b"GET");
-    assert_eq!(handshake.body(), b"hello");
-    assert_eq!(handshake.request().unwrap().path(), "/form");
-    assert_eq!(
-        handshake.recv(&mut input, &mut out),
-        Ok(Some(RequestKind::Plain))
-    );
+    assert_eq!(request.body(), b"hello");
+    assert_eq!(request.request().path(), "/form");
     assert!(out.is_empty());
-    assert_eq!(handshake.poll_timeout(), None);
-    let kept = handshake.respond(&Response::status(200), &mut out, START);
-    assert_eq!(kept, Ok(true));
-    assert_eq!(handshake.body(), b"");
-}
-
-#[test]
-fn before_a_head_and_on_an_upgrade_there_is_no_body() {
-    let mut out = Vec::new();
-    let mut frames = *b"\x81\x80";
-    let mut handshake = ServerHandshake::new(config(), START);
-    let mut input = Input::new(&mut frames);
-    assert_eq!(
-        handshake.read_body(9, &mut input, &mut out, START),
-        Ok(false)
-    );
-    let mut handshake = serve(&config(), &[upgrade().bytes()]).handshake;
-    assert_eq!(
-        handshake.read_body(9, &mut input, &mut out, START),
-        Ok(true)
-    );
-    assert_eq!(input.len(), 2);
-    let accepted = handshake.accept(&Accept::default(), &mut out, START);
-    assert!(accepted.is_ok());
+    assert_eq!(request.poll_timeout(), None);
+    let kept = next(request.respond(&Response::status(200), &mut out, START));
+    assert!(kept.unwrap().is_idle());
 }
 
 #[test]
 fn continue_is_sent_once_and_before_the_response() {
     for value in ["100-continue", "100-CONTINUE"] {
         let text = chunked().add("Expect", value);
-        let mut handshake = begun(&text);
+        let mut request = begun(&text);
         let mut out = Vec::new();
         for _ in 0..2 {
-            let read = handshake.read_body(9, &mut Input::new(&mut []), &mut out, START);
-            assert_eq!(read, Ok(false));
+            let read = request.read_body(9, &mut Input::new(&mut []), &mut out, START);
+            request = incomplete(read);
             assert_eq!(out, b"HTTP/1.1 100 Continue\r\n\r\n");
         }
         for byte in *b"2\r\nhi\r\n0\r\n\r\n" {
-            let _ = handshake.read_body(9, &mut Input::new(&mut [byte]), &mut out, START);
+            let read = request.read_body(9, &mut Input::new(&mut [byte]), &mut out, START);
+            request = match read {
+                Ok(ReadBody::Incomplete(request) | ReadBody::Complete(request)) => request,
+                Err(refused) => panic!("{refused}"),
+            };
         }
-        assert_eq!(handshake.body(), b"hi");
+        assert_eq!(request.body(), b"hi");
         assert_eq!(out, b"HTTP/1.1 100 Continue\r\n\r\n");
-        let kept = handshake.respond(&Response::status(204), &mut out, START);
-        assert_eq!(kept, Ok(true));
+        let kept = next(request.respond(&Response::status(204), &mut out, START));
+        assert!(kept.is_some());
         assert_eq!(Answer::read(&out[25..]).status, 204);
     }
 }
@@ -302,38 +308,31 @@ fn continue_is_not_sent_where_nobody_waits_for_it() {
         // The body is refused.
         (expecting(post().add("Content-Length", "10")), b"", 9),
     ] {
-        let mut handshake = begun(&text);
+        let request = begun(&text);
         let mut out = Vec::new();
         let mut body = body.to_vec();
-        let _ = handshake.read_body(limit, &mut Input::new(&mut body), &mut out, START);
+        let _ = request.read_body(limit, &mut Input::new(&mut body), &mut out, START);
         assert!(!contains(&out, b" 100 "), "{}", out.escape_ascii());
     }
     // Nor when the application answers without the body.
-    let mut handshake = begun(&expecting(chunked()));
+    let request = begun(&expecting(chunked()));
     let mut out = Vec::new();
-    let kept = handshake.respond(&Response::status(403), &mut out, START);
-    assert_eq!(kept, Ok(false));
+    assert!(next(request.respond(&Response::status(403), &mut out, START)).is_none());
     assert_eq!(Answer::read(&out).status, 403);
 }
 
+/// It consumes the request: there is nothing left to answer.
 #[test]
 fn an_error_of_the_body_is_answered_once_and_sticks() {
-    let mut handshake = begun(&chunked());
     let mut out = Vec::new();
     let mut bytes = *b"5\nhello";
-    let error = HandshakeError::Body(HttpError::BareLf);
     let mut input = Input::new(&mut bytes);
-    let read = handshake.read_body(9, &mut input, &mut out, START);
-    assert_eq!(read, Err(error.clone()));
-    let before = out.clone();
-    assert_eq!(Answer::read(&before).status, 400);
-    assert!(handshake.read_body(9, &mut input, &mut out, START) == Err(error.clone()));
-    assert_eq!(handshake.recv(&mut input, &mut out), Err(error));
-    let kept = handshake.respond(&Response::status(200), &mut out, START);
-    assert_eq!(kept, Err(Misuse::HandshakeState));
-    assert!(handshake.request().is_none() && handshake.body().is_empty());
-    assert_eq!(handshake.poll_timeout(), None);
-    assert_eq!(out, before);
+    let read = begun(&chunked()).read_body(9, &mut input, &mut out, START);
+    let refused = read.unwrap_err();
+    assert_eq!(refused.error(), &HandshakeError::Body(HttpError::BareLf));
+    assert_eq!(refused.request().path(), Some("/form"));
+    assert_eq!(refused.teardown(), Teardown::HalfClose);
+    assert_eq!(Answer::read(&out).status, 400);
 }
 
 #[test]
@@ -341,9 +340,8 @@ fn a_refused_head_request_gets_no_content() {
     let text = chunked()
         .start("HEAD / HTTP/1.1")
         .add("Content-Length", "1");
-    let mut handshake = begun(&text);
     let mut out = Vec::new();
-    let read = handshake.read_body(9, &mut Input::new(&mut []), &mut out, START);
+    let read = begun(&text).read_body(9, &mut Input::new(&mut []), &mut out, START);
     assert!(read.is_err());
     let answer = Answer::read(&out);
     assert_eq!((answer.status, &*answer.body), (400, &b""[..]));
@@ -356,32 +354,30 @@ const TEN: Duration = Duration::from_secs(10);
 fn d2_the_deadline_of_a_body_moves_with_its_bytes() {
     let config = config_with(|it| it.handshake_timeout = TEN);
     let text = chunked();
-    let mut handshake = serve(&config, &[text.head()]).handshake;
+    let request = serve(&config, &[text.head()]).plain();
     let mut out = Vec::new();
     // While nobody reads, nothing is late.
-    assert_eq!(handshake.poll_timeout(), None);
+    assert_eq!(request.poll_timeout(), None);
     let later = START + Duration::from_secs(9);
-    let mut give = |handshake: &mut ServerHandshake, bytes: &str, now| {
+    let mut give = |request: PlainRequest, bytes: &str, now| {
         let mut bytes = bytes.as_bytes().to_vec();
-        let read = handshake.read_body(4096, &mut Input::new(&mut bytes), &mut out, now);
-        assert_eq!(read, Ok(false));
+        incomplete(request.read_body(4096, &mut Input::new(&mut bytes), &mut out, now))
     };
-    give(&mut handshake, "", later);
-    assert_eq!(handshake.poll_timeout(), Some(later + TEN));
+    let request = give(request, "", later);
+    assert_eq!(request.poll_timeout(), Some(later + TEN));
     // Neither what comes late nor framing counts.
-    give(&mut handshake, "1;ext=ension\r\nx\r\n", later + TEN);
-    assert_eq!(handshake.poll_timeout(), Some(later + TEN));
+    let request = give(request, "1;ext=ension\r\nx\r\n", later + TEN);
+    assert_eq!(request.poll_timeout(), Some(later + TEN));
     let chunk = format!("5ff\r\n{}\r\n", "x".repeat(0x5ff));
-    give(&mut handshake, &chunk, later);
+    let request = give(request, &chunk, later);
     let moved = later + TEN + Duration::from_secs(3);
-    assert_eq!(handshake.poll_timeout(), Some(moved));
+    assert_eq!(request.poll_timeout(), Some(moved));
     let early = moved - Duration::from_nanos(1);
-    assert_eq!(handshake.handle_timeout(early, &mut out), Ok(()));
+    let request = request.handle_timeout(early, &mut out).unwrap();
     assert!(out.is_empty());
-    let error = HandshakeError::Timeout { timeout: TEN };
-    assert_eq!(handshake.handle_timeout(moved, &mut out), Err(error));
+    let refused = request.handle_timeout(moved, &mut out).unwrap_err();
+    assert_eq!(refused.error(), &HandshakeError::Timeout { timeout: TEN });
     assert_eq!(Answer::read(&out).status, 408);
-    assert_eq!(handshake.poll_timeout(), None);
 }
 
 // RFC 9110 sections 8.6, 15.3.6 and 15.4.5.
@@ -396,14 +392,14 @@ fn content_length_is_left_out_where_it_must_be() {
         (200, "", Some("0"), ""),
         (200, "fine", Some("4"), "fine"),
     ] {
-        let mut handshake = begun(&plain("GET / HTTP/1.1"));
+        let request = begun(&plain("GET / HTTP/1.1"));
         let response = Response {
             status,
             headers: &[],
             body: body.as_bytes(),
         };
         let mut out = Vec::new();
-        assert_eq!(handshake.respond(&response, &mut out, START), Ok(true));
+        assert!(next(request.respond(&response, &mut out, START)).is_some());
         let answer = Answer::read(&out);
         assert_eq!(answer.header("Content-Length"), length, "{status} {body}");
         assert_eq!(answer.body, sent.as_bytes());

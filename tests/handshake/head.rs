@@ -6,7 +6,7 @@
 use harness::handshake::*;
 use sockeye::error::{HandshakeError, HttpError, RequestError};
 use sockeye::proto::http::{HeadLimits, HeadParser};
-use sockeye::proto::{Input, RequestKind, ServerHandshake};
+use sockeye::proto::{Input, Received, ServerHandshake};
 
 #[track_caller]
 fn bad(text: Text, error: HttpError) {
@@ -31,12 +31,13 @@ fn upgrade_with(from: &str, to: &str) -> Vec<u8> {
 fn header_of(line: &[u8], name: &str, value: &[u8]) {
     let text = upgrade().line(line);
     let handshake = accepted(&text);
-    let request = handshake.request().unwrap();
+    let request = handshake.request();
     assert_eq!(request.headers().get(name), Some(value));
     // `accepted` compares the outcome of all splits; the values of all splits:
     for pieces in cuts(&text.bytes()) {
         let served = serve(&config(), &pieces);
-        let request = served.handshake.request().unwrap();
+        let upgrade = served.upgrade();
+        let request = upgrade.request();
         let got = request.headers().get(name);
         assert_eq!(got, Some(value), "in {} pieces", pieces.len());
     }
@@ -135,7 +136,7 @@ fn h14_every_control_byte_in_a_value_is_400() {
             let mut value = vec![b'x'; 10];
             value[at] = byte;
             let bytes = upgrade().add("X-A", value).bytes();
-            let error = serve(&config(), &[bytes]).result;
+            let error = serve(&config(), &[bytes]).kind();
             let expected = HandshakeError::Head(HttpError::HeaderValue);
             assert_eq!(error, Err(expected), "{byte:#x}");
         }
@@ -159,8 +160,8 @@ fn h14_one_empty_line_before_the_request_is_skipped() {
     let bytes = [b"\r\n", &*upgrade().bytes()].concat();
     for pieces in cuts(&bytes) {
         let served = serve(&config(), &pieces);
-        assert_eq!(served.result, Ok(Some(RequestKind::Upgrade)));
-        assert_eq!(served.handshake.request().unwrap().path(), "/chat");
+        assert_eq!(served.kind(), Ok(Kind::Upgrade));
+        assert_eq!(served.upgrade().request().path(), "/chat");
     }
 }
 
@@ -182,7 +183,7 @@ fn h14_a_malformed_head_is_refused_at_the_byte_that_proves_it() {
     for proof in proofs {
         let (_, before) = proof.split_last().unwrap();
         for pieces in cuts(before) {
-            assert_eq!(serve(&config(), &pieces).result, Ok(None));
+            assert_eq!(serve(&config(), &pieces).kind(), Ok(Kind::Incomplete));
         }
         let refused = refused(proof);
         assert!(matches!(refused.error, HandshakeError::Head(_)));
@@ -239,7 +240,7 @@ fn h15_bytes_above_7f_in_extensions_are_400() {
 #[test]
 fn h15_a_header_that_is_not_utf_8_is_no_text() {
     let handshake = accepted(&upgrade().add("Cookie", b"a=\xff"));
-    let request = handshake.request().unwrap();
+    let request = handshake.request();
     assert_eq!(request.header("Cookie"), None);
     let headers: Vec<_> = request.headers().iter().collect();
     assert_eq!(headers.last(), Some(&("Cookie", &b"a=\xff"[..])));
@@ -319,9 +320,10 @@ fn h16_no_more_of_an_endless_head_is_taken_than_the_limit() {
     let error = loop {
         let end = (consumed + 1000).min(bytes.len());
         let mut input = Input::new(&mut bytes[consumed..end]);
-        match handshake.recv(&mut input, &mut out) {
-            Ok(kind) => assert_eq!(kind, None),
-            Err(error) => break error,
+        match handshake.recv(&mut input, &mut out, START) {
+            Ok(Received::Incomplete(more)) => handshake = more,
+            Ok(other) => panic!("{other:?}"),
+            Err(refused) => break refused.into_error(),
         }
         consumed = end;
         assert!(consumed <= 16384);
@@ -370,7 +372,7 @@ fn h17_a_16_kib_head_is_accepted_byte_by_byte() {
     let head = long_head(16384);
     let bytes: Vec<Vec<u8>> = head.iter().map(|byte| vec![*byte]).collect();
     let served = serve(&config(), &bytes);
-    assert_eq!(served.result, Ok(Some(RequestKind::Upgrade)));
+    assert_eq!(served.kind(), Ok(Kind::Upgrade));
     assert_eq!(served.consumed, head.len());
 }
 
@@ -382,33 +384,43 @@ fn h17_a_mebibyte_of_head_byte_by_byte_comes_to_an_end() {
     let mut out = Vec::new();
     let mut head = long_head(1 << 20);
     let last = head.len() - 1;
-    for at in 0..head.len() {
+    for at in 0..=last {
         let mut input = Input::new(&mut head[at..=at]);
-        let kind = handshake.recv(&mut input, &mut out).unwrap();
-        assert_eq!(kind.is_some(), at == last);
+        match handshake.recv(&mut input, &mut out, START).unwrap() {
+            Received::Incomplete(more) => handshake = more,
+            other => {
+                assert_eq!(at, last, "{other:?}");
+                return;
+            }
+        }
     }
 }
 
 #[test]
 fn h18_one_byte_segments_within_the_deadline_are_accepted() {
     let mut handshake = ServerHandshake::new(config(), START);
-    let deadline = handshake.poll_timeout().unwrap();
-    let bytes = upgrade().bytes();
+    let deadline = handshake.poll_timeout();
+    let mut bytes = upgrade().bytes();
     let mut out = Vec::new();
     let step = (deadline - START) / (bytes.len() as u32 + 1);
     let mut now = START;
-    for (at, byte) in bytes.iter().enumerate() {
+    let (last, before) = bytes.split_last_mut().unwrap();
+    for byte in before {
         now += step;
-        assert_eq!(handshake.handle_timeout(now, &mut out), Ok(()));
-        let mut byte = [*byte];
-        let kind = handshake.recv(&mut Input::new(&mut byte), &mut out);
-        let expected = (at + 1 == bytes.len()).then_some(RequestKind::Upgrade);
-        assert_eq!(kind, Ok(expected));
+        handshake = handshake.handle_timeout(now, &mut out).unwrap();
+        let mut input = Input::new(core::slice::from_mut(byte));
+        match handshake.recv(&mut input, &mut out, now) {
+            Ok(Received::Incomplete(more)) => handshake = more,
+            other => panic!("{other:?}"),
+        }
     }
+    let mut input = Input::new(core::slice::from_mut(last));
+    let Ok(Received::Upgrade(upgrade)) = handshake.recv(&mut input, &mut out, now) else {
+        panic!("a whole request");
+    };
     assert!(out.is_empty());
-    let late = deadline * 2;
-    assert_eq!(handshake.handle_timeout(late, &mut out), Ok(()));
-    let accepted = handshake.accept(&Default::default(), &mut out, late);
+    // From here on the time is the application's.
+    let accepted = upgrade.accept(&Default::default(), &mut out, deadline * 2);
     assert!(accepted.is_ok());
 }
 
@@ -421,18 +433,17 @@ fn answered_in_linear_time(name: &str, value: &[u8]) -> Result<(), RequestError>
     let served = serve(&config, core::slice::from_ref(&bytes));
     let pieces: Vec<Vec<u8>> = bytes.chunks(61).map(<[u8]>::to_vec).collect();
     let in_pieces = serve(&config, &pieces);
-    assert_eq!(served.result, in_pieces.result);
-    match served.result {
+    assert_eq!(served.kind(), in_pieces.kind());
+    match served.kind() {
         Ok(kind) => {
-            assert_eq!(kind, Some(RequestKind::Upgrade));
+            assert_eq!(kind, Kind::Upgrade);
             // What the application may ask, and negotiation.
-            let request = served.handshake.request().unwrap();
+            let upgrade = served.upgrade();
+            let request = upgrade.request();
             assert_eq!(request.choose_subprotocol(&["no such"]), None);
             assert!(request.extensions().all(|it| it.name() != "no such"));
             let mut out = Vec::new();
-            let accepted = served
-                .handshake
-                .accept(&Default::default(), &mut out, START);
+            let accepted = upgrade.accept(&Default::default(), &mut out, START);
             assert!(accepted.is_ok());
             Ok(())
         }

@@ -7,9 +7,7 @@ use harness::handshake::{Seeded, *};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use sockeye::proto::http::Headers;
-use sockeye::proto::{
-    Accept, ClientHandshake, ClientRequest, Config, Connection, RequestKind, Url,
-};
+use sockeye::proto::{Accept, ClientHandshake, ClientRequest, Config, Connection, Url};
 
 fn runs(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -152,9 +150,9 @@ fn joined(case: &Case) {
         ClientHandshake::new(&url, &request, config, source.boxed(), &mut wire, START).unwrap();
 
     let served = serve(&config_of(case.extension.1), &random_cut(&wire, &mut rng));
-    assert_eq!(served.result, Ok(Some(RequestKind::Upgrade)));
     assert_eq!(served.consumed, wire.len());
-    let received = served.handshake.request().unwrap();
+    let upgrade = served.upgrade();
+    let received = upgrade.request();
     assert_eq!(received.target(), url.target());
     let path = if case.path.is_empty() {
         "/"
@@ -179,7 +177,7 @@ fn joined(case: &Case) {
         config: None,
     };
     let mut wire = Vec::new();
-    let mut server = served.handshake.accept(&accept, &mut wire, START).unwrap();
+    let mut server = upgrade.accept(&accept, &mut wire, START).unwrap();
     // The server may speak at once.
     let length = wire.len();
     server.send("first", &mut wire).unwrap();

@@ -9,11 +9,12 @@ use sockeye::proto::{Accept, Response};
 fn misused(accept: &Accept<'_>, misuse: Misuse) {
     let handshake = accepted(&upgrade().add("Sec-WebSocket-Protocol", "chat"));
     let mut out = b"before".to_vec();
-    let result = handshake.accept(accept, &mut out, START);
-    assert_eq!(result.err(), Some(misuse));
+    let unanswered = handshake.accept(accept, &mut out, START).unwrap_err();
+    assert_eq!(unanswered.misuse(), &misuse);
     assert_eq!(out, b"before");
     assert!(
-        handshake
+        unanswered
+            .into_request()
             .accept(&Accept::default(), &mut out, START)
             .is_ok()
     );
@@ -47,13 +48,15 @@ fn bad_header(name: &str, value: &str) {
     };
     let mut out = b"before".to_vec();
     let handshake = accepted(&upgrade());
-    assert_eq!(handshake.reject(&response, &mut out), Err(misuse.clone()));
-    let mut handshake = taken_as_plain(&plain("GET / HTTP/1.1"));
-    let responded = handshake.respond(&response, &mut out, START);
-    assert_eq!(responded, Err(misuse));
+    let rejected = handshake.reject(&response, &mut out, START);
+    assert_eq!(rejected.unwrap_err().misuse(), &misuse);
+    let request = taken_as_plain(&plain("GET / HTTP/1.1"));
+    let unanswered = request.respond(&response, &mut out, START).unwrap_err();
+    assert_eq!(unanswered.misuse(), &misuse);
     assert_eq!(out, b"before");
-    let responded = handshake.respond(&Response::status(200), &mut out, START);
-    assert_eq!(responded, Ok(true));
+    let request = unanswered.into_request();
+    let responded = request.respond(&Response::status(200), &mut out, START);
+    assert!(next(responded).is_some());
 }
 
 cases! {
@@ -111,30 +114,25 @@ fn h22_statuses_that_are_no_final_response_are_misuse() {
     for status in [0, 99, 100, 101, 199, 600, 999, u16::MAX] {
         let mut out = Vec::new();
         let response = Response::status(status);
-        let rejected = accepted(&upgrade()).reject(&response, &mut out);
-        assert_eq!(rejected, Err(Misuse::Status(status)));
-        let mut handshake = taken_as_plain(&plain("GET / HTTP/1.1"));
-        let responded = handshake.respond(&response, &mut out, START);
-        assert_eq!(responded, Err(Misuse::Status(status)));
+        let rejected = accepted(&upgrade()).reject(&response, &mut out, START);
+        assert_eq!(rejected.unwrap_err().misuse(), &Misuse::Status(status));
+        let request = taken_as_plain(&plain("GET / HTTP/1.1"));
+        let responded = request.respond(&response, &mut out, START);
+        assert_eq!(responded.unwrap_err().misuse(), &Misuse::Status(status));
         assert!(out.is_empty());
     }
 }
 
+/// Until then it is a handshake and no request: there is nothing to accept or respond to.
 #[test]
 fn nothing_can_be_answered_before_a_whole_request() {
     let bytes = upgrade().bytes();
     for end in [0, 1, bytes.len() - 1] {
-        let mut served = serve(&config(), &[bytes[..end].to_vec()]);
-        assert_eq!(served.result, Ok(None));
-        let handshake = &mut served.handshake;
-        assert!(handshake.request().is_none());
-        let mut out = Vec::new();
-        let accepted = handshake.accept(&Accept::default(), &mut out, START);
-        assert_eq!(accepted.err(), Some(Misuse::HandshakeState));
-        let rejected = handshake.reject(&Response::status(403), &mut out);
-        assert_eq!(rejected, Err(Misuse::HandshakeState));
-        let responded = handshake.respond(&Response::status(200), &mut out, START);
-        assert_eq!(responded, Err(Misuse::HandshakeState));
-        assert!(out.is_empty());
+        let served = serve(&config(), &[bytes[..end].to_vec()]);
+        assert_eq!(served.kind(), Ok(Kind::Incomplete));
+        assert!(served.out.is_empty());
+        let handshake = served.incomplete();
+        assert!(!handshake.request().is_complete());
+        assert_eq!(handshake.is_idle(), end == 0);
     }
 }

@@ -2,39 +2,10 @@
 
 use harness::handshake::*;
 use sockeye::error::Misuse;
-use sockeye::proto::{Accept, ClientRequest, Input, RequestKind, Response, ServerHandshake};
-
-/// Asks for every answer; all must be refused and append nothing.
-fn assert_answered(handshake: &mut ServerHandshake) {
-    let (mut out, response) = (Vec::new(), Response::status(200));
-    let accepted = handshake.accept(&Accept::default(), &mut out, START);
-    assert_eq!(accepted.err(), Some(Misuse::HandshakeState));
-    let rejected = handshake.reject(&response, &mut out);
-    assert_eq!(rejected, Err(Misuse::HandshakeState));
-    let responded = handshake.respond(&response, &mut out, START);
-    assert_eq!(responded, Err(Misuse::HandshakeState));
-    assert_eq!(out, b"");
-}
-
-#[test]
-fn an_opening_handshake_is_answered_once() {
-    let mut out = Vec::new();
-    let mut handshake = accepted(&upgrade());
-    handshake
-        .accept(&Accept::default(), &mut out, START)
-        .unwrap();
-    assert_answered(&mut handshake);
-    assert!(handshake.request().is_some(), "it can still be read");
-
-    let mut handshake = accepted(&upgrade());
-    handshake.reject(&Response::status(403), &mut out).unwrap();
-    assert_answered(&mut handshake);
-
-    let mut handshake = accepted(&upgrade());
-    let kept = handshake.respond(&Response::status(403), &mut out, START);
-    assert_eq!(kept, Ok(false));
-    assert_answered(&mut handshake);
-}
+use sockeye::proto::{
+    Accept, ClientRequest, Input, Linger, PlainRequest, ReadBody, Received, Response,
+    ServerHandshake, Teardown, Unanswered,
+};
 
 /// What a server that stops says.
 const STOPS: Response<'_> = Response {
@@ -44,62 +15,74 @@ const STOPS: Response<'_> = Response {
 };
 
 #[track_caller]
-fn assert_interrupted(handshake: &ServerHandshake, body: &[u8]) {
+fn assert_interrupted<R>(
+    reject: impl FnOnce(&Response<'_>, &mut Vec<u8>) -> Result<Linger, Unanswered<R>>,
+    body: &[u8],
+) {
     let mut out = Vec::new();
-    assert_eq!(handshake.interrupt(&STOPS, &mut out), Ok(true));
+    let linger = reject(&STOPS, &mut out).unwrap();
+    assert_eq!(linger.teardown(), Teardown::HalfClose);
     let answer = Answer::read(&out);
     assert_eq!((answer.status, &*answer.body), (503, body));
     assert_eq!(answer.header("Connection"), Some("close"));
     assert_eq!(answer.header("Retry-After"), Some("5"));
-    assert_eq!(handshake.poll_timeout(), None);
+}
+
+/// The body of a request that is being read.
+#[track_caller]
+fn upload() -> PlainRequest {
+    let upload = taken_as_plain(&plain("POST / HTTP/1.1").add("Content-Length", "9"));
+    let (mut part, mut out) = (*b"part", Vec::new());
+    match upload.read_body(9, &mut Input::new(&mut part), &mut out, START) {
+        Ok(ReadBody::Incomplete(request)) => request,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
 fn whatever_request_is_under_way_is_interrupted_once() {
     // An upgrade cut anywhere, and whole.
     let bytes = upgrade().bytes();
-    for end in 1..=bytes.len() {
-        let mut served = serve(&config(), &[bytes[..end].to_vec()]);
-        assert_interrupted(&served.handshake, STOPS.body);
-        // What still comes is answered by nothing, well-formed or not.
-        let mut out = Vec::new();
-        for mut more in [bytes[end..].to_vec(), b"\0\0".to_vec()] {
-            let _ = served.handshake.recv(&mut Input::new(&mut more), &mut out);
-        }
-        let _ = served.handshake.handle_timeout(START * 1000, &mut out);
-        assert_eq!(served.handshake.interrupt(&STOPS, &mut out), Ok(false));
-        assert_answered(&mut served.handshake);
-        assert_eq!(out, b"");
+    for end in 1..bytes.len() {
+        let handshake = serve(&config(), &[bytes[..end].to_vec()]).incomplete();
+        assert_interrupted(
+            |it, out| {
+                let linger = handshake.reject(it, out, START)?;
+                Ok::<_, Unanswered<ServerHandshake>>(linger.expect("a request under way"))
+            },
+            STOPS.body,
+        );
     }
-    // A body that is being read.
-    let mut upload = taken_as_plain(&plain("POST / HTTP/1.1").add("Content-Length", "9"));
-    let (mut part, mut out) = (*b"part", Vec::new());
-    let read = upload.read_body(9, &mut Input::new(&mut part), &mut out, START);
-    assert_eq!(read, Ok(false));
-    assert_interrupted(&upload, STOPS.body);
-    assert_interrupted(&taken_as_plain(&plain("HEAD / HTTP/1.1")), b"");
+    let upgrade = accepted(&upgrade());
+    assert_interrupted(|it, out| upgrade.reject(it, out, START), STOPS.body);
+    let upload = upload();
+    assert_interrupted(|it, out| upload.reject(it, out, START), STOPS.body);
+    let head = taken_as_plain(&plain("HEAD / HTTP/1.1"));
+    assert_interrupted(|it, out| head.reject(it, out, START), b"");
 }
 
 #[test]
 fn a_transport_without_a_request_has_nothing_to_be_interrupted() {
     let mut out = Vec::new();
     let idle = ServerHandshake::new(config(), START);
-    assert_eq!(idle.interrupt(&STOPS, &mut out), Ok(false));
-    assert!(idle.poll_timeout().is_some());
-    let mut kept = taken_as_plain(&plain("GET / HTTP/1.1"));
-    let answered = kept.respond(&Response::status(204), &mut out, START);
-    assert_eq!(answered, Ok(true));
+    assert!(idle.is_idle());
+    assert!(idle.reject(&STOPS, &mut out, START).unwrap().is_none());
+    let kept = taken_as_plain(&plain("GET / HTTP/1.1"));
+    let kept = next(kept.respond(&Response::status(204), &mut out, START)).unwrap();
     out.clear();
-    assert_eq!(kept.interrupt(&STOPS, &mut out), Ok(false));
-    let mut failed = serve(&config(), &[b"\0".to_vec()]).handshake;
-    assert_eq!(failed.interrupt(&STOPS, &mut out), Ok(false));
-    assert!(failed.recv(&mut Input::new(&mut []), &mut out).is_err());
+    assert!(kept.is_idle());
+    assert!(kept.reject(&STOPS, &mut out, START).unwrap().is_none());
     // What can't be sent changes nothing.
-    let half = serve(&config(), &[b"GET".to_vec()]).handshake;
-    let bad = half.interrupt(&Response::status(101), &mut out);
-    assert_eq!(bad, Err(Misuse::Status(101)));
+    let half = serve(&config(), &[b"GET".to_vec()]).incomplete();
+    assert!(!half.is_idle());
+    let bad = half.reject(&Response::status(101), &mut out, START);
+    let unanswered = bad.unwrap_err();
+    assert_eq!(unanswered.misuse(), &Misuse::Status(101));
     assert_eq!(out, b"");
-    assert_interrupted(&half, STOPS.body);
+    let half = unanswered.into_request();
+    let linger = half.reject(&STOPS, &mut out, START).unwrap();
+    assert!(linger.is_some());
+    assert_eq!(Answer::read(&out).status, 503);
 }
 
 #[test]
@@ -109,8 +92,10 @@ fn an_answer_that_cant_be_sent_leaves_the_request_to_be_answered() {
         headers: &[("X", "a\r\nb")],
         ..Accept::default()
     };
-    assert!(handshake.accept(&bad, &mut out, START).is_err());
-    assert!(handshake.reject(&Response::status(101), &mut out).is_err());
+    let unanswered = handshake.accept(&bad, &mut out, START).unwrap_err();
+    let handshake = unanswered.into_request();
+    let unanswered = handshake.reject(&Response::status(101), &mut out, START);
+    let handshake = unanswered.unwrap_err().into_request();
     assert_eq!(out, b"");
     let accepted = handshake.accept(&Accept::default(), &mut out, START);
     assert!(accepted.is_ok());
@@ -126,13 +111,36 @@ fn a_plain_request_is_answered_once_and_so_is_the_next() {
             true => request.add("Connection", "close"),
             false => request,
         };
-        let mut bytes = request.bytes();
-        let kind = handshake.recv(&mut Input::new(&mut bytes), &mut out);
-        assert_eq!(kind, Ok(Some(RequestKind::Plain)));
-        let kept = handshake.respond(&Response::status(200), &mut out, START);
-        assert_eq!(kept, Ok(!last));
-        assert_answered(&mut handshake);
+        let served = serve_on(handshake, &[request.bytes()]);
+        match next(
+            served
+                .plain()
+                .respond(&Response::status(200), &mut out, START),
+        ) {
+            Some(kept) => handshake = kept,
+            None => {
+                assert!(last);
+                return;
+            }
+        }
+        assert!(!last);
     }
+}
+
+/// An upgrade that is decided elsewhere goes there with its request, and comes back.
+#[test]
+fn an_upgrade_can_be_decided_on_another_thread() {
+    let upgrade = accepted(&upgrade());
+    let (upgrade, path) = std::thread::spawn(move || {
+        let path = upgrade.request().path().to_owned();
+        (upgrade, path)
+    })
+    .join()
+    .unwrap();
+    assert_eq!(path, "/chat");
+    let mut out = Vec::new();
+    let accepted = upgrade.accept(&Accept::default(), &mut out, START * 2);
+    assert!(accepted.unwrap().is_open());
 }
 
 #[test]
@@ -165,16 +173,35 @@ fn debug_shows_no_value_of_a_header_and_no_body() {
         .add("Cookie", "secret")
         .add("Content-Length", "7");
     let mut bytes = text.behind("secret").bytes();
-    let (mut input, mut out) = (Input::new(&mut bytes), Vec::new());
-    handshake.recv(&mut input, &mut out).unwrap();
+    let (start, rest) = bytes.split_at_mut(60);
+    let (mut input, mut out) = (Input::new(start), Vec::new());
+    handshake = match handshake.recv(&mut input, &mut out, START) {
+        Ok(Received::Incomplete(more)) => more,
+        other => panic!("{other:?}"),
+    };
     shown += &format!("{handshake:?} {:?}", handshake.request());
-    let whole = handshake.read_body(7, &mut input, &mut out, START);
-    assert_eq!(whole, Ok(false));
-    shown += &format!("{handshake:?}");
+    let mut input = Input::new(rest);
+    let Ok(Received::Plain(request)) = handshake.recv(&mut input, &mut out, START) else {
+        panic!("a whole request");
+    };
+    shown += &format!("{request:?} {:?}", request.request());
+    let request = match request.read_body(7, &mut input, &mut out, START) {
+        Ok(ReadBody::Incomplete(request)) => request,
+        other => panic!("{other:?}"),
+    };
+    shown += &format!("{request:?}");
     let mut last = *b"!";
-    let whole = handshake.read_body(7, &mut Input::new(&mut last), &mut out, START);
-    assert_eq!(whole, Ok(true));
-    shown += &format!("{handshake:?}");
+    let whole = request.read_body(7, &mut Input::new(&mut last), &mut out, START);
+    assert!(matches!(whole, Ok(ReadBody::Complete(_))));
+    shown += &format!(
+        "{whole:?} {:?}",
+        accepted(&upgrade().add("Cookie", "secret"))
+    );
+    let refused = serve(
+        &config(),
+        &[upgrade().add("Cookie", "secret").add("Host", "b").bytes()],
+    );
+    shown += &format!("{:?}", refused.result);
     let bytes = format!("{:?}", b"secret");
     let bytes = bytes.trim_matches(['[', ']']);
     assert!(

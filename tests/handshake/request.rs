@@ -17,7 +17,7 @@ fn the_application_sees_the_request() {
         .add("cookie", "b=2")
         .add("X-Trimmed", " \tvalue\t ");
     let handshake = accepted(&text);
-    let request = handshake.request().unwrap();
+    let request = handshake.request();
     assert!(request.is_upgrade());
     assert_eq!(request.method(), "GET");
     assert_eq!(request.version(), Version::Http11);
@@ -53,7 +53,7 @@ fn the_application_sees_the_request() {
 #[track_caller]
 fn decoded(query: &str, name: &str, value: &str) {
     let handshake = accepted(&upgrade().target(format!("/?{query}")));
-    let request = handshake.request().unwrap();
+    let request = handshake.request();
     let params: Vec<_> = request.query_params().collect();
     assert_eq!(params.len(), 1);
     assert_eq!((&*params[0].0, &*params[0].1), (name, value));
@@ -80,7 +80,7 @@ cases! {
 fn a_request_without_query_has_no_params() {
     for target in ["/", "/?", "/?&&"] {
         let handshake = accepted(&upgrade().target(target));
-        let request = handshake.request().unwrap();
+        let request = handshake.request();
         assert_eq!(request.query_params().count(), 0);
         assert_eq!(request.query_param(""), None);
     }
@@ -93,7 +93,7 @@ fn extensions_are_seen_merged_over_lines_in_order() {
         .add("X", "y")
         .add("sec-websocket-extensions", "a; z=\"q\\r\"");
     let handshake = accepted(&text);
-    let request = handshake.request().unwrap();
+    let request = handshake.request();
     let offers: Vec<String> = request.extensions().map(|it| it.to_string()).collect();
     assert_eq!(offers, ["a; x=1; y", "b", "a; z=qr"]);
 }
@@ -107,7 +107,7 @@ fn with_subprotocols(lines: &[&str]) -> Text {
 #[track_caller]
 fn offered(lines: &[&str], offered: &[&str], supported: &[&str], chosen: Option<&str>) {
     let handshake = accepted(&with_subprotocols(lines));
-    let request = handshake.request().unwrap();
+    let request = handshake.request();
     assert_eq!(request.subprotocols().collect::<Vec<_>>(), offered);
     let subprotocol = request.choose_subprotocol(supported);
     assert_eq!(subprotocol, chosen);
@@ -168,7 +168,7 @@ fn allowed(origins: &Origins, origin: Option<&str>) -> bool {
         Some(origin) => upgrade().add("Origin", origin),
         None => upgrade(),
     };
-    origins.allow(&accepted(&text).request().unwrap())
+    origins.allow(&accepted(&text).request())
 }
 
 #[track_caller]

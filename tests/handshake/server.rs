@@ -8,7 +8,7 @@ use sockeye::proto::http::Version;
 use sockeye::proto::{Accept, Response};
 
 #[track_caller]
-fn refused_as(text: Text, error: RequestError) -> Refused {
+fn refused_as(text: Text, error: RequestError) -> Refusal {
     let refused = refused(text.bytes());
     assert_eq!(refused.error, HandshakeError::Request(error));
     refused
@@ -78,7 +78,7 @@ fn the_accept_key_of_random_keys_equals_an_independent_computation() {
         let text = upgrade().set("Sec-WebSocket-Key", base64(&nonce));
         let served = serve(&config(), &[text.bytes()]);
         let mut out = Vec::new();
-        let accepted = served.handshake.accept(&Accept::default(), &mut out, START);
+        let accepted = served.upgrade().accept(&Accept::default(), &mut out, START);
         assert!(accepted.is_ok());
         assert_proper_101(&out, base64(&nonce).as_bytes());
     }
@@ -141,7 +141,7 @@ cases! {
 }
 
 #[track_caller]
-fn method_is_405(method: &str) -> Refused {
+fn method_is_405(method: &str) -> Refusal {
     let text = upgrade().start(format!("{method} /chat HTTP/1.1"));
     let refused = refused_as(text, RequestError::Method);
     assert_eq!(refused.answer.status, 405);
@@ -193,7 +193,7 @@ cases! {
 #[test]
 fn h2_http_1_2_is_taken_as_1_1() {
     let handshake = accepted(&upgrade().start("GET /chat HTTP/1.2"));
-    assert_eq!(handshake.request().unwrap().version(), Version::Http11);
+    assert_eq!(handshake.request().version(), Version::Http11);
 }
 
 /// RFC 9110 section 9.3.2: "the server MUST NOT send content in the response" to HEAD.
@@ -232,15 +232,15 @@ cases! {
 
 #[test]
 fn h2a_http_1_0_is_served_and_closed() {
-    let mut handshake = taken_as_plain(&upgrade().start("GET /chat HTTP/1.0"));
-    assert_eq!(handshake.request().unwrap().version(), Version::Http10);
+    let handshake = taken_as_plain(&upgrade().start("GET /chat HTTP/1.0"));
+    assert_eq!(handshake.request().version(), Version::Http10);
     let mut out = Vec::new();
     let response = Response {
         status: 200,
         headers: &[],
         body: b"well",
     };
-    assert_eq!(handshake.respond(&response, &mut out, START), Ok(false));
+    assert!(next(handshake.respond(&response, &mut out, START)).is_none());
     let answer = Answer::read(&out);
     assert_eq!((answer.status, &*answer.body), (200, &b"well"[..]));
     assert!(answer.has_token("Connection", "close"));
@@ -250,7 +250,7 @@ fn h2a_http_1_0_is_served_and_closed() {
 #[track_caller]
 fn path_of(target: &str, path: &str, query: Option<&str>) {
     let handshake = accepted(&upgrade().target(target));
-    let request = handshake.request().unwrap();
+    let request = handshake.request();
     assert_eq!(request.target(), target);
     assert_eq!((request.path(), request.query()), (path, query));
 }
@@ -287,7 +287,7 @@ fn h3_the_host_of_absolute_form_goes_before_the_header() {
         .target("http://target.example:8080/chat")
         .set("Host", "header.example");
     let handshake = accepted(&text);
-    let request = handshake.request().unwrap();
+    let request = handshake.request();
     assert_eq!(request.host(), Some("target.example:8080"));
     assert_eq!(request.header("host"), Some("header.example"));
 }
@@ -371,7 +371,7 @@ fn bad_host(host: &str) {
 #[track_caller]
 fn good_host(host: &str) {
     let handshake = accepted(&upgrade().set("Host", host));
-    assert_eq!(handshake.request().unwrap().host(), Some(host));
+    assert_eq!(handshake.request().host(), Some(host));
 }
 
 cases! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arbitrary::Unstructured;
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Config, Connection, Delivery, Input, RandomSource,
-    Role, ServerHandshake, Url,
+    Received, Role, ServerHandshake, Url,
 };
 
 use crate::byte;
@@ -102,10 +102,12 @@ fn connect_pair(config: Arc<Config>) -> (Connection, Connection) {
         now,
     )
     .expect("a request");
-    let mut server = ServerHandshake::new(config, now);
-    let request = server.recv(&mut Input::new(&mut to_server), &mut to_client);
-    request.expect("a good request").expect("a whole one");
-    let server = server
+    let server = ServerHandshake::new(config, now);
+    let received = server.recv(&mut Input::new(&mut to_server), &mut to_client, now);
+    let Ok(Received::Upgrade(upgrade)) = received else {
+        panic!("{received:?}");
+    };
+    let server = upgrade
         .accept(&Accept::default(), &mut to_client, now)
         .expect("an upgrade");
     let client = client

@@ -18,50 +18,20 @@ use super::close::{CloseCode, CloseFrame, Closed};
 use super::config::{Config, Delivery};
 use super::decoder::FrameDecoder;
 use super::extension::PerMessage;
+use super::fault::Fault;
 use super::frame::{Opcode, Role, Rsv};
-use super::message::{Message, MessageKind, MessagePiece, Payload};
+use super::limit_error::LimitError;
+use super::message::MessageKind;
 use super::negotiated::Negotiated;
 use super::random::RandomSource;
+use super::teardown::{Linger, Teardown};
 use super::timer::{Progress, Timer, Timers};
 use super::timestamp::Timestamp;
-use crate::error::{Fault, LimitError};
 use crate::proto::sync::Arc;
 
 pub use outgoing::OutgoingPayload;
 pub use scratch::{Scratch, Space};
 pub use send::Frame;
-
-/// What [`Connection::recv`] reports. It borrows the caller's buffer, never the connection.
-#[derive(Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event<'b> {
-    /// A whole message.
-    Message(Message<'b>),
-    /// A piece of a message, with [`Delivery::Streamed`](super::Delivery::Streamed).
-    Piece(MessagePiece<'b>),
-    /// A ping, already answered (RFC 6455 section 5.5.2).
-    Ping(Payload<'b>),
-    /// A pong, solicited or not (RFC 6455 section 5.5.3).
-    Pong(Payload<'b>),
-    /// Both Close frames were exchanged: the last event. Write what is in the output, then
-    /// follow [`Connection::teardown`].
-    Closed(Closed),
-}
-
-/// What remains to be done with the transport once a connection is over. In every case write the
-/// output first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Teardown {
-    /// Shut the sending side down, then read and drop what comes until the end of the stream or
-    /// the deadline of [`Connection::poll_timeout`]. Dropping the socket at once could reset it
-    /// and destroy the Close on its way (RFC 6455 section 7.1.1).
-    HalfClose,
-    /// A client after the closing handshake: read and drop until the server ends the stream
-    /// (RFC 6455 section 7.1.1: the server closes first) or the deadline passes.
-    AwaitEof,
-    /// Drop the transport now.
-    Drop,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -357,6 +327,15 @@ impl Connection {
             State::Over(teardown) => Some(teardown),
             State::Open | State::Failing | State::Closing => None,
         }
+    }
+
+    /// What follows the transport to its end; None while the connection needs it.
+    #[must_use]
+    pub fn linger(&self) -> Option<Linger> {
+        let teardown = self.teardown()?;
+        let deadline = self.poll_timeout().unwrap_or_default();
+        let patience = self.config.close_timeout;
+        Some(Linger::until(teardown, deadline, patience))
     }
 
     /// Why the connection was failed, if it was.

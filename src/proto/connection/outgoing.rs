@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::{Connection, Teardown};
-use crate::error::Misuse;
 use crate::proto::frame::{FrameHeader, Rsv};
 use crate::proto::mask::mask;
 use crate::proto::message::MessageKind;
+use crate::proto::misuse::Misuse;
 
 impl Connection {
     /// Begins a message whose payload the caller writes itself, from a file or from memory that

@@ -3,13 +3,13 @@
 use alloc::vec::Vec;
 
 use super::{Connection, State};
-use crate::error::Misuse;
 use crate::proto::close::{self, CloseCode, CloseFrame};
 use crate::proto::encoder;
 use crate::proto::extension::Encoding;
 use crate::proto::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv};
 use crate::proto::message::{Message, MessageKind, Payload};
 use crate::proto::message_ref::MessageRef;
+use crate::proto::misuse::Misuse;
 use crate::proto::prepared::PreparedMessage;
 use crate::proto::sync::Arc;
 use crate::proto::timestamp::Timestamp;
@@ -271,7 +271,7 @@ impl Connection {
     /// Begins the closing handshake (RFC 6455 section 7.1.2) with a code and reason, or with
     /// neither: `close(None, "", …)`. Nothing may be sent afterwards and no message is delivered
     /// any more; [`Event::Closed`](super::Event::Closed) follows, or
-    /// [`LimitError::Close`](crate::error::LimitError::Close) if the peer doesn't answer within
+    /// [`LimitError::Close`](crate::proto::LimitError::Close) if the peer doesn't answer within
     /// [`close_timeout`](crate::proto::Config::close_timeout).
     ///
     /// # Errors

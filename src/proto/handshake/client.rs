@@ -10,19 +10,16 @@ use core::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::confirm::{Agreement, Offer, ResponseError, confirm};
+use super::error::HandshakeError;
+use super::head::HeadReader;
 use super::response::check_headers;
-use super::{
-    HandshakeError, HeadReader, KEY_LENGTH, ResponseError, ResponseFault, VERSION, accept_key,
-    header_names, write_header,
-};
-use crate::error::Misuse;
+use super::{KEY_LENGTH, VERSION, accept_key, header_names, write_header};
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
-use crate::proto::extension::{PerMessage, parse_extensions};
-use crate::proto::http::{
-    HeadLimits, HeadParser, ResponseHead, Version, is_header_value, is_token,
-};
+use crate::proto::http::{HeadLimits, HeadParser, ResponseHead, is_header_value, is_token};
 use crate::proto::input::Input;
+use crate::proto::misuse::Misuse;
 use crate::proto::random::RandomSource;
 use crate::proto::sync::Arc;
 use crate::proto::url::Url;
@@ -55,12 +52,10 @@ impl fmt::Debug for ClientRequest<'_> {
 /// Inputs: [`recv`](Self::recv), [`handle_timeout`](Self::handle_timeout). Outputs: the request
 /// appended by [`new`](Self::new), [`poll_timeout`](Self::poll_timeout).
 pub struct ClientHandshake {
-    config: Arc<Config>,
     /// Passed on to the connection.
     random: Option<Box<dyn RandomSource>>,
     head: HeadReader,
-    accept: String,
-    subprotocols: Vec<String>,
+    offer: Offer,
     /// What the head may still have, once interim responses were read over.
     limits: HeadLimits,
     deadline: Duration,
@@ -130,23 +125,25 @@ impl ClientHandshake {
         Ok(Self {
             random: Some(random),
             head: HeadReader::new(HeadParser::response(config.head)),
-            accept: accept_key(key.as_bytes()),
-            subprotocols: request
-                .subprotocols
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
             limits: config.head,
             deadline: now.saturating_add(config.handshake_timeout),
             error: None,
-            config,
+            offer: Offer {
+                accept: accept_key(key.as_bytes()),
+                subprotocols: request
+                    .subprotocols
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+                config,
+            },
         })
     }
 
-    /// Reads up to the end of the response's head; answers the connection, or None while it is
+    /// Reads up to the end of the response's head; returns the connection, or None while it is
     /// incomplete. What is left of `input` then are frames: give it to
     /// [`Connection::recv`]. The handshake is then over: a further call consumes nothing and
-    /// answers None.
+    /// returns None.
     ///
     /// Interim responses, such as 103 Early Hints, are read over; all heads together have
     /// [`max_head`](HeadLimits::max_head) bytes.
@@ -177,18 +174,18 @@ impl ClientHandshake {
             }
         };
         match judged {
-            Ok((extension, subprotocol)) => Ok(Some(Connection::new(
-                Arc::clone(&self.config),
+            Ok(agreed) => Ok(Some(Connection::new(
+                Arc::clone(&self.offer.config),
                 self.random.take(),
-                extension,
-                subprotocol,
+                agreed.extension,
+                agreed.subprotocol,
                 now,
             ))),
             Err(error) => Err(self.fail(error)),
         }
     }
 
-    /// The server's response, once [`recv`](Self::recv) has answered the connection.
+    /// The server's response, once [`recv`](Self::recv) has returned the connection.
     #[must_use]
     pub fn response(&self) -> Option<ResponseHead<'_>> {
         self.head.response()
@@ -209,7 +206,7 @@ impl ClientHandshake {
         if self.poll_timeout().is_none_or(|deadline| now < deadline) {
             return Ok(());
         }
-        let timeout = self.config.handshake_timeout;
+        let timeout = self.offer.config.handshake_timeout;
         Err(self.fail(HandshakeError::Timeout { timeout }))
     }
 
@@ -219,22 +216,22 @@ impl ClientHandshake {
 
     /// Waits for the next response in what this one has left of the limit.
     fn read_over(&mut self) {
-        self.limits.max_head -= self.head.bytes.len();
+        self.limits.max_head -= self.head.len();
         self.head = HeadReader::new(HeadParser::response(self.limits));
     }
 
     fn fail(&mut self, error: HandshakeError) -> HandshakeError {
-        self.head.clear();
+        self.head = HeadReader::new(HeadParser::response(self.limits));
         self.error = Some(error.clone());
         error
     }
 
     /// Judges a complete head: what was agreed on, or what is wrong.
-    fn judge(&self) -> Result<(Option<PerMessage>, Option<Box<str>>), HandshakeError> {
+    fn judge(&self) -> Result<Agreement, HandshakeError> {
         let Some(head) = self.head.response() else {
             return Err(HandshakeError::Eof);
         };
-        self.check(&head).map_err(|fault| {
+        confirm(&head, &self.offer).map_err(|fault| {
             HandshakeError::Response(Box::new(ResponseError {
                 fault,
                 status: head.status,
@@ -245,71 +242,6 @@ impl ClientHandshake {
                     .collect(),
             }))
         })
-    }
-
-    /// RFC 6455 section 4.1, the client's checks in their order.
-    fn check(
-        &self,
-        head: &ResponseHead<'_>,
-    ) -> Result<(Option<PerMessage>, Option<Box<str>>), ResponseFault> {
-        let headers = head.headers;
-        if head.status != 101 {
-            return Err(ResponseFault::Status);
-        }
-        if head.version != Version::Http11 {
-            return Err(ResponseFault::Version);
-        }
-        let mut upgrades = headers.tokens("upgrade");
-        if !upgrades
-            .next()
-            .is_some_and(|it| it.eq_ignore_ascii_case(b"websocket"))
-            || upgrades.next().is_some()
-        {
-            return Err(ResponseFault::Upgrade);
-        }
-        if !headers.contains_token("connection", "upgrade") {
-            return Err(ResponseFault::Connection);
-        }
-        let mut accepts = headers.get_all("sec-websocket-accept");
-        if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
-            return Err(ResponseFault::Accept);
-        }
-        Ok((self.extension(head)?, self.subprotocol(head)?))
-    }
-
-    fn extension(&self, head: &ResponseHead<'_>) -> Result<Option<PerMessage>, ResponseFault> {
-        let lines = head.headers.get_all("sec-websocket-extensions");
-        let mut agreed = None;
-        for response in parse_extensions(lines) {
-            let response = response.map_err(ResponseFault::ExtensionGrammar)?;
-            let extension = self
-                .config
-                .extensions
-                .iter()
-                .find_map(|it| it.confirm(&response))
-                .ok_or(ResponseFault::Extension)?
-                .map_err(ResponseFault::ExtensionResponse)?;
-            if agreed.replace(extension).is_some() {
-                return Err(ResponseFault::Extension);
-            }
-        }
-        Ok(agreed)
-    }
-
-    fn subprotocol(&self, head: &ResponseHead<'_>) -> Result<Option<Box<str>>, ResponseFault> {
-        let mut lines = head.headers.get_all("sec-websocket-protocol");
-        let Some(chosen) = lines.next() else {
-            return Ok(None);
-        };
-        let offered = self
-            .subprotocols
-            .iter()
-            .find(|it| it.as_bytes() == chosen)
-            .ok_or(ResponseFault::Subprotocol)?;
-        match lines.next() {
-            Some(_) => Err(ResponseFault::Subprotocol),
-            None => Ok(Some(offered.as_str().into())),
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::head::HeadReader;
 use crate::proto::extension::{ExtensionOffer, parse_extensions};
 use crate::proto::http::{Headers, RequestHead, Target, Version};
 
@@ -16,10 +17,12 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(head: RequestHead<'a>, target: Target<'a>, upgrade: bool) -> Self {
+    /// Of a head that was received whole and is well formed.
+    pub(super) fn of(head: &'a HeadReader, upgrade: bool) -> Self {
+        let head = head.request().expect("a complete head");
         Self {
             head,
-            target,
+            target: Target::parse(head.target).expect("a target that was parsed before"),
             upgrade,
         }
     }
@@ -46,6 +49,10 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn target(&self) -> &'a str {
         self.head.target
+    }
+
+    pub(super) fn target_parts(&self) -> Target<'a> {
+        self.target
     }
 
     /// The path, percent-encoded as sent; it begins with `/`.
@@ -113,10 +120,11 @@ impl<'a> Request<'a> {
             .filter_map(|token| core::str::from_utf8(token).ok())
     }
 
-    /// The first of the offered subprotocols that is among `supported`.
+    /// The first of the offered subprotocols that is among `supported`, out of `supported`.
     #[must_use]
-    pub fn choose_subprotocol(&self, supported: &[&str]) -> Option<&'a str> {
-        self.subprotocols().find(|it| supported.contains(it))
+    pub fn choose_subprotocol<'s>(&self, supported: &[&'s str]) -> Option<&'s str> {
+        let chosen = |offered| supported.iter().copied().find(|it| *it == offered);
+        self.subprotocols().find_map(chosen)
     }
 
     /// The offered extensions in order (RFC 6455 section 9.1).
@@ -130,9 +138,16 @@ fn form_decode(text: &str) -> Cow<'_, str> {
     decode(text, true)
 }
 
-/// Undoes percent-encoding (RFC 3986 section 2.1), as paths have it.
-#[cfg(feature = "server")]
-pub(crate) fn percent_decode(text: &str) -> Cow<'_, str> {
+/// Undoes percent-encoding (RFC 3986 section 2.1), as paths have it; `+` stays. A `%` without two
+/// hexadecimal digits stays, and bytes that are not UTF-8 once decoded become U+FFFD.
+///
+/// ```
+/// use sockeye::proto::percent_decode;
+///
+/// assert_eq!(percent_decode("a%20b+c%"), "a b+c%");
+/// ```
+#[must_use]
+pub fn percent_decode(text: &str) -> Cow<'_, str> {
     decode(text, false)
 }
 

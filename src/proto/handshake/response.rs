@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::{VERSION, header_names, write_header};
-use crate::error::Misuse;
 use crate::proto::http::{is_header_value, is_token};
+use crate::proto::misuse::Misuse;
 
 /// Headers that the handshake writes itself, with the `Sec-WebSocket-` ones.
 const RESERVED: [&str; 6] = [

@@ -39,8 +39,8 @@ pub use parser::HeadParser;
 pub use syntax::{is_header_value, is_request_target, is_token};
 pub use target::{Target, is_host};
 
-pub(crate) use syntax::{TOKEN, is_class, skip};
-pub(crate) use target::{AuthorityError, split_authority};
+pub(super) use syntax::{TOKEN, is_class, skip};
+pub(super) use target::{AuthorityError, split_authority};
 
 /// How large a head may grow before it is refused.
 ///
@@ -104,6 +104,17 @@ pub struct RequestHead<'a> {
     /// The version.
     pub version: Version,
     /// The header lines.
+    pub headers: Headers<'a>,
+}
+
+/// A request head that is not complete, or malformed, as far as it was parsed:
+/// [`HeadParser::partial_request`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct PartialHead<'a> {
+    /// The request target, if the head came that far.
+    pub target: Option<&'a str>,
+    /// The header lines that are complete.
     pub headers: Headers<'a>,
 }
 

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::syntax::{OWS, PATH, QUERY, TOKEN, skip, skip_text};
-use super::{HeadLimits, Headers, HttpError, RequestHead, ResponseHead, Version};
+use super::{HeadLimits, Headers, HttpError, PartialHead, RequestHead, ResponseHead, Version};
 
 /// A range of the head. `u32`, because [`HeadLimits::max_head`] is clamped to it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,11 +158,6 @@ impl HeadParser {
         };
     }
 
-    /// A new parser of the same kind and limits, which holds no storage.
-    pub(crate) fn renewed(&self) -> Self {
-        Self::new(self.kind, self.limits)
-    }
-
     /// Goes on parsing. `head` is all that was received so far, from the first byte of the head:
     /// each call passes the bytes of the call before, unchanged, and more behind them.
     ///
@@ -176,7 +171,7 @@ impl HeadParser {
     /// At the first byte that proves that the head is malformed or over a limit; see
     /// [`HttpError`]. Bytes behind that one do not change the error.
     pub fn parse(&mut self, head: &[u8]) -> Result<Option<usize>, HttpError> {
-        let allowed = &head[..head.len().min(self.limits.max_head)];
+        let allowed = self.within_limit(head);
         let result = match self.state {
             State::Complete => return Ok(Some(self.searched)),
             State::Failed(error) => return Err(error),
@@ -208,13 +203,20 @@ impl HeadParser {
         })
     }
 
-    /// The target and the header lines of a request, as far as it was parsed: also before the end
-    /// of its head, and after an error.
-    #[cfg(feature = "server")]
-    pub(crate) fn parsed<'a>(&'a self, head: &'a [u8]) -> (Option<&'a str>, Headers<'a>) {
+    /// A request as far as it was parsed, also before the end of its head and after an error. `head`
+    /// as for [`request_head`](Self::request_head).
+    #[must_use]
+    pub fn partial_request<'a>(&'a self, head: &'a [u8]) -> PartialHead<'a> {
         let target = self.target_or_reason.str_of(head);
-        let target = (!target.is_empty()).then_some(target);
-        (target, Headers::new(head, &self.lines))
+        PartialHead {
+            target: (!target.is_empty()).then_some(target),
+            headers: Headers::new(head, &self.lines),
+        }
+    }
+
+    /// What of `head` is within the limit: no part that was parsed goes beyond.
+    pub(in crate::proto) fn within_limit<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        &head[..head.len().min(self.limits.max_head)]
     }
 
     /// The response, once [`parse`](Self::parse) has returned a length; None before that, after

@@ -1,7 +1,7 @@
 //! Byte classes of the head's grammar, and the loops that skip over them.
 
 /// `tchar` of RFC 9110 section 5.6.2.
-pub(crate) const TOKEN: u8 = 1;
+pub(in crate::proto) const TOKEN: u8 = 1;
 /// Bytes of a request target before a `?`.
 pub(super) const PATH: u8 = 1 << 1;
 /// Bytes of a request target from the first `?` on.
@@ -88,13 +88,13 @@ const fn class(byte: u8) -> u8 {
 }
 
 #[inline]
-pub(crate) fn is_class(byte: u8, class: u8) -> bool {
+pub(in crate::proto) fn is_class(byte: u8, class: u8) -> bool {
     CLASSES[usize::from(byte)] & class != 0
 }
 
 /// The first position from `at` on whose byte is not of `class`, or the end.
 #[inline]
-pub(crate) fn skip(bytes: &[u8], mut at: usize, class: u8) -> usize {
+pub(in crate::proto) fn skip(bytes: &[u8], mut at: usize, class: u8) -> usize {
     while at < bytes.len() && is_class(bytes[at], class) {
         at += 1;
     }

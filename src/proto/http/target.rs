@@ -91,23 +91,23 @@ pub fn is_host(value: &[u8]) -> bool {
 
 /// `host[:port]`, taken apart.
 #[derive(Debug)]
-pub(crate) struct Authority<'a> {
+pub(in crate::proto) struct Authority<'a> {
     /// Without brackets.
-    pub(crate) host: &'a str,
-    pub(crate) ipv6: bool,
+    pub(in crate::proto) host: &'a str,
+    pub(in crate::proto) ipv6: bool,
     /// None if absent or empty.
-    pub(crate) port: Option<u16>,
+    pub(in crate::proto) port: Option<u16>,
 }
 
 #[derive(Debug)]
-pub(crate) enum AuthorityError {
+pub(in crate::proto) enum AuthorityError {
     EmptyHost,
     Host,
     Ipv6,
     Port,
 }
 
-pub(crate) fn split_authority(authority: &str) -> Result<Authority<'_>, AuthorityError> {
+pub(in crate::proto) fn split_authority(authority: &str) -> Result<Authority<'_>, AuthorityError> {
     let (host, ipv6, rest) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or(AuthorityError::Ipv6)?;

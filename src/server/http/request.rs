@@ -13,8 +13,8 @@ use matchit::Params;
 
 use crate::net::Agreed;
 use crate::proto;
-use crate::proto::handshake::percent_decode;
 use crate::proto::http::{Headers, Version};
+use crate::proto::percent_decode;
 use crate::server::handle::Handle;
 use crate::server::shared::Shared;
 

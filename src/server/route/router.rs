@@ -59,10 +59,10 @@ impl Router {
 
     /// What answers on this path, as it was sent (percent-encoded), and what its parameters stand
     /// for.
-    pub(in crate::server) fn at<'a>(
-        &'a self,
-        path: &'a str,
-    ) -> Option<(&'a Entry, Params<'a, 'a>)> {
+    pub(in crate::server) fn at<'r, 'p>(
+        &'r self,
+        path: &'p str,
+    ) -> Option<(&'r Entry, Params<'r, 'p>)> {
         let found = self.patterns.at(path).ok()?;
         Some((&self.entries[*found.value], found.params))
     }

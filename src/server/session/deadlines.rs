@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
-use crate::proto::{CloseCode, Response};
+use crate::proto::CloseCode;
 use crate::server::handler::EndKind;
-use crate::server::observe::HandshakeFailure;
 use crate::server::options::Options;
 use crate::server::websocket::WebSocket;
 
@@ -19,10 +18,7 @@ impl<T: Transport> Session<T> {
         let own = match &self.phase {
             // The next request may wait until the last one's answer is written.
             Phase::Opening(_) if self.queue.is_blocked() => None,
-            Phase::Opening(opening) => {
-                let handshake = opening.handshake.poll_timeout();
-                opening.deferred_until.or(handshake)
-            }
+            Phase::Opening(opening) => opening.deadline(),
             Phase::Open(open) if open.ws.connection.is_open() => {
                 let ws = &open.ws;
                 let expires = self.expires_at(ws);
@@ -40,7 +36,7 @@ impl<T: Transport> Session<T> {
                 let core = open.ws.connection.poll_timeout();
                 core.map(|at| self.not_before_written(at, options.config.close_timeout))
             }
-            Phase::Lingering(it) => Some(self.not_before_written(it.deadline, it.patience)),
+            Phase::Lingering(linger) => Some(linger.poll_timeout()),
         };
         match (stalled, own) {
             (None, own) => own,
@@ -99,25 +95,7 @@ impl<T: Transport> Session<T> {
             _ => (false, false),
         };
         match &mut self.phase {
-            Phase::Opening(opening) if opening.deferred_until.is_some() => {
-                let response = Response::status(503);
-                // The status is a good one and the request is there.
-                let _ = opening.handshake.reject(&response, turn.cork);
-                if opening.defers_upgrade() {
-                    let reason = "the application did not decide within handshake_timeout";
-                    self.failed(HandshakeFailure::Timeout, &reason, turn);
-                }
-                self.linger(turn);
-            }
-            Phase::Opening(opening) => {
-                let handshake = &mut opening.handshake;
-                if let Err(error) = handshake.handle_timeout(turn.worker.now, turn.cork) {
-                    if !opening.served {
-                        self.failed((&error).into(), &error, turn);
-                    }
-                    self.linger(turn);
-                }
-            }
+            Phase::Opening(_) => self.opening_timed_out(turn),
             // What it still reads is not delivered: the application doesn't want it.
             Phase::Open(_) if left => {
                 let reason = "the stream ended while reading was paused";
@@ -139,7 +117,7 @@ impl<T: Transport> Session<T> {
                     self.fail(fault, turn);
                 }
             }
-            Phase::Lingering(_) => return Err(Gone),
+            Phase::Lingering(linger) => linger.handle_timeout(turn.worker.now),
         }
         self.write(turn)
     }

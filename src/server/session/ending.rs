@@ -4,12 +4,12 @@ use std::boxed::Box;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
-use super::{Gone, Lingering, Next, Phase, Session, Turn};
+use super::opening::Stage;
+use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::{Fault, HandshakeError, LimitError};
 use crate::net::Transport;
-use crate::proto::{CloseCode, Response, Teardown};
+use crate::proto::{CloseCode, Linger, LingerStep, Response, Teardown};
 use crate::server::handler::{End, EndKind};
 use crate::server::observe::HandshakeFailure;
 
@@ -36,17 +36,18 @@ impl<T: Transport> Session<T> {
             }
         }
         match &mut self.phase {
-            Phase::Opening(opening) if opening.defers_reply() => opening.stopping = true,
+            Phase::Opening(opening) if matches!(opening.stage, Stage::Reply(..)) => {
+                opening.stopping = true;
+            }
             Phase::Opening(opening) => {
-                let served = opening.served;
-                let refused = self.refuse_stopping(turn);
-                if !served {
+                if !opening.served {
                     self.failed(HandshakeFailure::Stopping, &STOPS, turn);
                 }
-                if !refused && self.queue.is_empty() {
-                    return Err(Gone);
+                match self.refuse_stopping(turn) {
+                    Some(linger) => self.linger(linger),
+                    None if self.queue.is_empty() => return Err(Gone),
+                    None => self.linger_for_close_timeout(turn),
                 }
-                self.linger(turn);
             }
             Phase::Open(_) => self.close(CloseCode::GOING_AWAY, STOPS, turn),
             Phase::Lingering(_) => {}
@@ -55,17 +56,13 @@ impl<T: Transport> Session<T> {
     }
 
     /// Answers 503 to the request that is under way, if there is one.
-    fn refuse_stopping(&mut self, turn: &mut Turn<'_>) -> bool {
-        let Phase::Opening(opening) = &self.phase else {
-            return false;
-        };
+    fn refuse_stopping(&mut self, turn: &mut Turn<'_>) -> Option<Linger> {
         let response = Response {
             status: 503,
             headers: &[("Retry-After", "5")],
             body: STOPS.as_bytes(),
         };
-        let refused = opening.handshake.interrupt(&response, turn.cork);
-        refused.unwrap_or(false)
+        self.reject_stopping(&response, turn)
     }
 
     /// Begins the closing handshake, if it hasn't begun.
@@ -78,11 +75,12 @@ impl<T: Transport> Session<T> {
     /// Drops the connection; `end` says why. A request that still waits for its answer as the
     /// server stops is told so, as far as the transport takes it.
     pub(in crate::server) fn terminate(&mut self, end: EndKind, turn: &mut Turn<'_>) -> Next {
-        if matches!(end, EndKind::ShutDown) && self.refuse_stopping(turn) {
+        let stopping = matches!(end, EndKind::ShutDown);
+        let gone = self.lost(end, turn);
+        if stopping && self.refuse_stopping(turn).is_some() {
             // It is dropped in any case.
             let _ = self.write(turn);
         }
-        let gone = self.lost(end, turn);
         turn.gone(gone)
     }
 
@@ -90,20 +88,20 @@ impl<T: Transport> Session<T> {
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.write(turn)?;
         match &mut self.phase {
-            Phase::Lingering(lingering) if self.queue.is_empty() => {
-                if lingering.peer_ended || lingering.patience.is_zero() {
-                    return Err(Gone);
-                }
-                if !mem::replace(&mut lingering.half_closed, true) {
+            Phase::Lingering(linger) => match linger.step(self.queue.is_empty()) {
+                LingerStep::Write | LingerStep::Read => Ok(()),
+                LingerStep::ShutDown => {
                     // RFC 6455 section 7.1.1: the server closes first, by half.
                     self.transport.shutdown_write().map_err(|_| Gone)?;
                     self.queue.hold(&self.transport);
-                    return self.write(turn);
+                    self.write(turn)
                 }
-                Ok(())
-            }
+                LingerStep::Drop => Err(Gone),
+            },
             // It would never be open. A plain client may have ended its side and still read.
-            Phase::Opening(opening) if self.read_closed && opening.defers_upgrade() => {
+            Phase::Opening(opening)
+                if self.read_closed && matches!(opening.stage, Stage::Upgrade(..)) =>
+            {
                 self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
                 Err(Gone)
             }
@@ -149,7 +147,14 @@ impl<T: Transport> Session<T> {
                 turn.worker.shared.closed(&stats, &end);
             }
         }
-        self.linger(turn);
+        let linger = match &self.phase {
+            Phase::Open(open) => open.ws.connection.linger(),
+            Phase::Opening(_) | Phase::Lingering(_) => None,
+        };
+        match linger {
+            Some(linger) => self.linger(linger),
+            None => self.linger_for_close_timeout(turn),
+        }
     }
 
     /// Ends its subscriptions and leaves where it is present.
@@ -172,30 +177,23 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    pub(super) fn linger(&mut self, turn: &mut Turn<'_>) {
-        let timeout = self.options(&turn.endpoints.options).config.close_timeout;
-        let timeout_at = turn.worker.now.saturating_add(timeout);
-        let (deadline, patience) = match &self.phase {
-            Phase::Open(open) => match open.ws.connection.teardown() {
-                Some(Teardown::Drop) => (turn.worker.now, Duration::ZERO),
-                _ => {
-                    let core = open.ws.connection.poll_timeout();
-                    (core.unwrap_or(timeout_at), timeout)
-                }
-            },
-            _ => (timeout_at, timeout),
-        };
-        let lingering = Lingering {
-            deadline,
-            patience,
-            half_closed: false,
-            peer_ended: false,
-            discarded: 0,
-        };
-        let before = mem::replace(&mut self.phase, Phase::Lingering(Box::new(lingering)));
+    /// Follows the transport to its end.
+    pub(super) fn linger(&mut self, mut linger: Linger) {
+        // A peer that takes what it is owed is waited for.
+        if let Some(last) = self.halt.as_ref().and_then(|it| it.last.as_ref()) {
+            linger.wrote(last.progress);
+        }
+        let before = mem::replace(&mut self.phase, Phase::Lingering(Box::new(linger)));
         // With it goes the application's state, which may panic as it does.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(before)));
         self.keep_unread(&[]);
+    }
+
+    /// The same where nothing but the end is left of it.
+    pub(super) fn linger_for_close_timeout(&mut self, turn: &Turn<'_>) {
+        let timeout = self.options(&turn.endpoints.options).config.close_timeout;
+        let now = turn.worker.now;
+        self.linger(Linger::new(Teardown::HalfClose, now, timeout));
     }
 
     /// The peer has ended its stream. What it is still owed after the end of its connection is
@@ -211,7 +209,7 @@ impl<T: Transport> Session<T> {
                 if self.queue.is_empty() {
                     return Err(Gone);
                 }
-                self.linger(turn);
+                self.linger_for_close_timeout(turn);
                 self.eof(turn)
             }
             Phase::Open(open) => {
@@ -220,8 +218,8 @@ impl<T: Transport> Session<T> {
                 }
                 Err(Gone)
             }
-            Phase::Lingering(lingering) => {
-                lingering.peer_ended = true;
+            Phase::Lingering(linger) => {
+                linger.handle_eof();
                 Ok(())
             }
         }

@@ -5,6 +5,7 @@
 
 use std::boxed::Box;
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::string::ToString;
 use std::sync::Arc;
@@ -14,7 +15,10 @@ use std::vec::Vec;
 use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::HandshakeError;
 use crate::net::{Agreed, Transport};
-use crate::proto::{self, Accept, Input, RequestKind, Response, ServerHandshake};
+use crate::proto::{
+    self, Accept, Input, Linger, PartialRequest, PlainRequest, ReadBody, Received, Refused,
+    Responded, Response, ServerHandshake, Upgrade,
+};
 use crate::server::handle::Handle;
 use crate::server::handler::{Application, OpenSession};
 use crate::server::http::{Answer, HttpResponse, Reject, Request, Slot, StoredRequest};
@@ -25,13 +29,9 @@ use crate::server::websocket::{Remote, WebSocket};
 
 /// Requests, until one of them is an opening handshake.
 pub(super) struct Opening {
-    pub(super) handshake: ServerHandshake,
+    pub(super) stage: Stage,
     /// What has arrived of the PROXY header that comes first.
     pub(super) proxy_header: Option<Vec<u8>>,
-    /// The application answers later, until then.
-    pub(super) deferred_until: Option<Duration>,
-    /// Where the answer will be.
-    slot: Option<Waits>,
     /// The server stops once it has answered.
     pub(super) stopping: bool,
     /// Bytes of the connection's own have come; a PROXY header is its proxy's.
@@ -40,94 +40,123 @@ pub(super) struct Opening {
     pub(super) served: bool,
 }
 
+/// How far a request has come.
+pub(super) enum Stage {
+    Head(ServerHandshake),
+    /// The body of a plain request is read.
+    Body(PlainRequest),
+    /// The application decides later about an upgrade.
+    Upgrade(Upgrade, Later<Decided>),
+    /// The application responds later to a plain request.
+    Reply(PlainRequest, Later<HttpResponse>),
+    /// It is being answered.
+    Taken,
+}
+
 /// What the application will say.
-enum Waits {
-    Upgrade(Arc<Slot<Decided>>),
-    Reply(Arc<Slot<HttpResponse>>),
+pub(super) struct Later<T> {
+    slot: Arc<Slot<T>>,
+    until: Duration,
+}
+
+impl<T> Later<T> {
+    fn new(slot: Arc<Slot<T>>, turn: &Turn<'_>) -> Self {
+        let timeout = turn.endpoints.options.config.handshake_timeout;
+        let until = turn.worker.now.saturating_add(timeout);
+        Self { slot, until }
+    }
 }
 
 impl Opening {
     pub(super) fn new(handshake: ServerHandshake, proxied: bool) -> Self {
         Self {
-            handshake,
+            stage: Stage::Head(handshake),
             proxy_header: proxied.then(Vec::new),
-            deferred_until: None,
-            slot: None,
             stopping: false,
             begun: false,
             served: false,
         }
     }
 
-    fn defer(&mut self, slot: Waits, turn: &Turn<'_>) {
-        let timeout = turn.endpoints.options.config.handshake_timeout;
-        self.deferred_until = Some(turn.worker.now.saturating_add(timeout));
-        self.slot = Some(slot);
+    /// Whether the application answers later.
+    pub(super) fn is_deferred(&self) -> bool {
+        matches!(self.stage, Stage::Upgrade(..) | Stage::Reply(..))
     }
 
-    /// Whether the application decides about an upgrade, later.
-    pub(super) fn defers_upgrade(&self) -> bool {
-        let request = self.handshake.request();
-        self.deferred_until.is_some() && request.is_some_and(|it| it.is_upgrade())
+    /// When the time of what is waited for is over.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match &self.stage {
+            Stage::Head(handshake) => Some(handshake.poll_timeout()),
+            Stage::Body(request) => request.poll_timeout(),
+            Stage::Upgrade(_, later) => Some(later.until),
+            Stage::Reply(_, later) => Some(later.until),
+            Stage::Taken => None,
+        }
     }
 
-    /// Whether the application answers a plain request, later.
-    pub(super) fn defers_reply(&self) -> bool {
-        self.deferred_until.is_some() && !self.defers_upgrade()
+    /// The request, as far as it is known.
+    fn request(&self) -> Option<PartialRequest<'_>> {
+        match &self.stage {
+            Stage::Head(handshake) => Some(handshake.request()),
+            Stage::Body(request) | Stage::Reply(request, _) => Some(request.request().into()),
+            Stage::Upgrade(upgrade, _) => Some(upgrade.request().into()),
+            Stage::Taken => None,
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Stage {
+        mem::replace(&mut self.stage, Stage::Taken)
     }
 }
 
 impl<T: Transport> Session<T> {
-    /// The application has said what was waited for, if it is still waited for.
+    /// The application has said what was waited for, if it is still waited for. What wakes it may
+    /// also be an earlier request's.
     pub(in crate::server) fn decided(&mut self, turn: &mut Turn<'_>) -> Next {
-        if let Phase::Opening(opening) = &mut self.phase
-            && opening.deferred_until.is_some()
-        {
-            match opening.slot.take() {
-                Some(Waits::Upgrade(slot)) => {
-                    if let Some(decision) = slot.take() {
-                        opening.deferred_until = None;
-                        let decision = decision.map_or_else(Decision::Reject, Decision::Accept);
-                        if let Err(gone) = self.settle(decision, turn) {
-                            return turn.gone(gone);
-                        }
-                    } else {
-                        // What wakes it is an earlier request's.
-                        opening.slot = Some(Waits::Upgrade(slot));
+        let Phase::Opening(opening) = &mut self.phase else {
+            return self.advance(false, turn);
+        };
+        match opening.take() {
+            Stage::Upgrade(upgrade, later) => match later.slot.take() {
+                Some(decided) => {
+                    let decision = decided.map_or_else(Decision::Reject, Decision::Accept);
+                    if let Err(gone) = self.settle(upgrade, decision, turn) {
+                        return turn.gone(gone);
                     }
                 }
-                Some(Waits::Reply(slot)) => {
-                    if let Some(response) = slot.take() {
-                        opening.deferred_until = None;
-                        self.reply(&response, turn);
-                    } else {
-                        opening.slot = Some(Waits::Reply(slot));
-                    }
-                }
-                None => {}
-            }
+                None => opening.stage = Stage::Upgrade(upgrade, later),
+            },
+            Stage::Reply(request, later) => match later.slot.take() {
+                Some(response) => self.reply(request, &response, turn),
+                None => opening.stage = Stage::Reply(request, later),
+            },
+            stage => opening.stage = stage,
         }
         self.advance(false, turn)
     }
 
-    /// Answers the plain request that was read.
-    fn reply(&mut self, response: &HttpResponse, turn: &mut Turn<'_>) {
+    /// Answers a plain request.
+    fn reply(&mut self, request: PlainRequest, response: &HttpResponse, turn: &mut Turn<'_>) {
         let Phase::Opening(opening) = &mut self.phase else {
             return;
         };
-        let handshake = &mut opening.handshake;
-        let sent = response.as_response(|it| match opening.stopping {
-            true => handshake.reject(it, turn.cork).map(|()| false),
-            false => handshake.respond(it, turn.cork, turn.worker.now),
-        });
-        let keep_alive = sent.unwrap_or_else(|_| {
-            // The application's own response can't be sent.
-            let failed = handshake.respond(&Response::status(500), turn.cork, turn.worker.now);
-            failed.unwrap_or(false)
-        });
         opening.served = true;
-        if !keep_alive {
-            self.linger(turn);
+        let now = turn.worker.now;
+        let mut respond = |request: PlainRequest, response: &Response<'_>| match opening.stopping {
+            true => request
+                .reject(response, turn.cork, now)
+                .map(Responded::Close),
+            false => request.respond(response, turn.cork, now),
+        };
+        let mut sent = response.as_response(|it| respond(request, it));
+        if let Err(unanswered) = sent {
+            // The application's own response can't be sent.
+            sent = respond(unanswered.into_request(), &Response::status(500));
+        }
+        match sent {
+            Ok(Responded::KeepAlive(next)) => opening.stage = Stage::Head(next),
+            Ok(Responded::Close(linger)) => self.linger(linger),
+            Err(_) => self.linger_for_close_timeout(turn),
         }
     }
 
@@ -178,37 +207,99 @@ impl<T: Transport> Session<T> {
         reason: &dyn fmt::Display,
         turn: &Turn<'_>,
     ) {
-        self.failed_at(&[], cause, reason, turn);
+        let request = match &self.phase {
+            Phase::Opening(opening) => opening.request(),
+            _ => None,
+        };
+        self.failed_with(request, cause, reason, turn);
     }
 
-    /// As [`failed`](Self::failed), of a head that is none; `input` is the one that proved it.
+    /// As [`failed`](Self::failed), with what is known of a request that was taken.
     #[cold]
-    fn failed_at(
+    pub(super) fn failed_with(
         &self,
-        input: &[u8],
+        request: Option<PartialRequest<'_>>,
         cause: HandshakeFailure,
         reason: &dyn fmt::Display,
         turn: &Turn<'_>,
     ) {
         let (shared, peer) = (&turn.worker.shared, self.remote.peer);
         shared.count_failed(turn.id.worker(), cause, || {
-            let known = match &self.phase {
-                Phase::Opening(opening) => Some(opening.handshake.known(input)),
-                _ => None,
-            };
-            let headers = known.as_ref().and_then(|it| it.headers);
+            let complete = request.filter(PartialRequest::is_complete);
             FailedHandshake {
                 peer_addr: peer,
-                client_ip: match headers {
-                    Some(headers) => turn.endpoints.client_ip(peer, headers),
+                client_ip: match complete {
+                    Some(request) => turn.endpoints.client_ip(peer, request.headers()),
                     None => self.remote.client_ip(),
                 },
-                path: known.as_ref().and_then(|it| it.path),
-                origin: known.as_ref().and_then(|it| it.origin),
+                path: request.and_then(|it| it.path()),
+                origin: request.and_then(|it| it.origin()),
                 cause,
                 reason,
             }
         });
+    }
+
+    /// The core has refused a request.
+    pub(super) fn refused(&mut self, refused: Refused, turn: &Turn<'_>) {
+        let error = refused.error();
+        self.failed_with(Some(refused.request()), error.into(), error, turn);
+        self.linger(refused.into_linger());
+    }
+
+    /// A deadline may have passed of a request that is read, or that the application answers later.
+    pub(super) fn opening_timed_out(&mut self, turn: &mut Turn<'_>) {
+        let Phase::Opening(opening) = &mut self.phase else {
+            return;
+        };
+        let (now, unavailable) = (turn.worker.now, Response::status(503));
+        let checked = match opening.take() {
+            Stage::Head(handshake) => handshake.handle_timeout(now, turn.cork).map(Stage::Head),
+            Stage::Body(request) => request.handle_timeout(now, turn.cork).map(Stage::Body),
+            Stage::Upgrade(upgrade, later) if now >= later.until => {
+                let reason = "the application did not decide within handshake_timeout";
+                let request = Some(upgrade.request().into());
+                self.failed_with(request, HandshakeFailure::Timeout, &reason, turn);
+                return match upgrade.reject(&unavailable, turn.cork, now) {
+                    Ok(linger) => self.linger(linger),
+                    Err(_) => self.linger_for_close_timeout(turn),
+                };
+            }
+            Stage::Reply(request, later) if now >= later.until => {
+                return match request.reject(&unavailable, turn.cork, now) {
+                    Ok(linger) => self.linger(linger),
+                    Err(_) => self.linger_for_close_timeout(turn),
+                };
+            }
+            stage => Ok(stage),
+        };
+        match checked {
+            Ok(stage) => opening.stage = stage,
+            // A plain client that is silent between two requests has not failed.
+            Err(refused) if opening.served => self.linger(refused.into_linger()),
+            Err(refused) => self.refused(refused, turn),
+        }
+    }
+
+    /// Responds with a 503 to the request that is under way as the server stops; None where there is
+    /// none.
+    pub(super) fn reject_stopping(
+        &mut self,
+        response: &Response<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Linger> {
+        let Phase::Opening(opening) = &mut self.phase else {
+            return None;
+        };
+        let (cork, now) = (&mut *turn.cork, turn.worker.now);
+        match opening.take() {
+            Stage::Head(handshake) => handshake.reject(response, cork, now).ok()?,
+            Stage::Body(request) | Stage::Reply(request, _) => {
+                request.reject(response, cork, now).ok()
+            }
+            Stage::Upgrade(upgrade, _) => upgrade.reject(response, cork, now).ok(),
+            Stage::Taken => None,
+        }
     }
 
     /// Plain requests, and the opening handshake.
@@ -218,84 +309,128 @@ impl<T: Transport> Session<T> {
         turn: &mut Turn<'_>,
     ) -> Result<(), Gone> {
         while let Phase::Opening(opening) = &mut self.phase {
-            let handshake = &mut opening.handshake;
-            match handshake.recv(input, turn.cork) {
-                Ok(None) => return Ok(()),
-                Ok(Some(RequestKind::Plain)) => {
-                    // The body of a request that nobody handles is not waited for.
-                    let limit = turn.endpoints.max_body;
-                    let read = match handles(handshake, turn.endpoints) {
-                        true => handshake.read_body(limit, input, turn.cork, turn.worker.now),
-                        false => Ok(true),
-                    };
-                    match read {
-                        Ok(false) => return Ok(()),
-                        Ok(true) => {
-                            match answer(handshake, &self.remote, self.transport.agreed(), turn) {
-                                Answer::Now(response) => {
-                                    self.reply(&response, turn);
-                                    if self.pauses(input, turn)? {
-                                        return Ok(());
-                                    }
-                                }
-                                Answer::Later(slot) => {
-                                    opening.served = true;
-                                    opening.defer(Waits::Reply(slot), turn);
-                                    return Ok(());
-                                }
-                            }
-                        }
-                        Err(error) => {
-                            self.failed((&error).into(), &error, turn);
-                            self.linger(turn);
-                        }
-                    }
-                }
-                Ok(Some(RequestKind::Upgrade)) => {
-                    let agreed = self.transport.agreed();
-                    let decision = decide(handshake, &mut self.remote, agreed, turn);
-                    if let Decision::Deferred(slot) = decision {
-                        opening.defer(Waits::Upgrade(slot), turn);
+            let now = turn.worker.now;
+            let request = match opening.take() {
+                Stage::Head(handshake) => match handshake.recv(input, turn.cork, now) {
+                    Ok(Received::Incomplete(handshake)) => {
+                        opening.stage = Stage::Head(handshake);
                         return Ok(());
                     }
-                    self.settle(decision, turn)?;
+                    Ok(Received::Upgrade(upgrade)) => {
+                        let agreed = self.transport.agreed();
+                        match decide(&upgrade, &mut self.remote, agreed, turn) {
+                            Decision::Deferred(slot) => {
+                                opening.stage = Stage::Upgrade(upgrade, Later::new(slot, turn));
+                                return Ok(());
+                            }
+                            decision => self.settle(upgrade, decision, turn)?,
+                        }
+                        continue;
+                    }
+                    // The body of a request that nobody handles is not waited for.
+                    Ok(Received::Plain(request)) if !handles(&request, turn.endpoints) => {
+                        Ok(ReadBody::Complete(request))
+                    }
+                    Ok(Received::Plain(request)) => {
+                        request.read_body(turn.endpoints.max_body, input, turn.cork, now)
+                    }
+                    Err(refused) => Err(refused),
+                },
+                Stage::Body(request) => {
+                    request.read_body(turn.endpoints.max_body, input, turn.cork, now)
                 }
-                Err(error) => {
-                    self.failed_at(input.as_slice(), (&error).into(), &error, turn);
-                    self.linger(turn);
+                stage => {
+                    opening.stage = stage;
+                    return Ok(());
                 }
+            };
+            match request {
+                Ok(ReadBody::Incomplete(request)) => {
+                    opening.stage = Stage::Body(request);
+                    return Ok(());
+                }
+                Ok(ReadBody::Complete(request)) => {
+                    match answer(&request, &self.remote, self.transport.agreed(), turn) {
+                        Answer::Now(response) => {
+                            self.reply(request, &response, turn);
+                            if self.pauses(input, turn)? {
+                                return Ok(());
+                            }
+                        }
+                        Answer::Later(slot) => {
+                            opening.served = true;
+                            opening.stage = Stage::Reply(request, Later::new(slot, turn));
+                            return Ok(());
+                        }
+                    }
+                }
+                Err(refused) => self.refused(refused, turn),
             }
         }
         Ok(())
     }
 
     /// Accepts or rejects the opening handshake.
-    fn settle(&mut self, decision: Decision, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        let Phase::Opening(opening) = &self.phase else {
-            return Ok(());
-        };
-        let agreed = self.transport.agreed();
-        match settle(&opening.handshake, decision, &self.remote, agreed, turn) {
-            Ok(open) => self.open(open, turn),
-            Err(reject) => {
-                self.failed(reject.failure, &Refusal(&reject.response), turn);
-                self.linger(turn);
-                Ok(())
+    fn settle(
+        &mut self,
+        upgrade: Upgrade,
+        decision: Decision,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Gone> {
+        let accepted = match decision {
+            // A peer that has gone again was never open.
+            Decision::Accept(_) if self.read_closed => {
+                let request = Some(upgrade.request().into());
+                let (cause, error) = (HandshakeFailure::Eof, HandshakeError::Eof);
+                self.failed_with(request, cause, &error, turn);
+                // With it goes the application's state, which may panic as it does.
+                let _ = guarded(|| drop(decision));
+                return Err(Gone);
             }
+            Decision::Accept(accepted) => {
+                let returns = upgrade.request().query_param(PREVIOUS).is_some();
+                match accept(
+                    upgrade,
+                    accepted,
+                    &self.remote,
+                    self.transport.agreed(),
+                    turn,
+                ) {
+                    Ok(open) => return self.open(open, returns, turn),
+                    Err(rejected) => rejected,
+                }
+            }
+            Decision::Reject(reject) => (upgrade, reject),
+            Decision::Deferred(_) => (upgrade, Reject::new(500, "the request was not decided")),
+        };
+        let (upgrade, reject) = accepted;
+        let request = Some(upgrade.request().into());
+        self.failed_with(request, reject.failure, &Refusal(&reject.response), turn);
+        let now = turn.worker.now;
+        let mut sent = reject
+            .response
+            .as_response(|it| upgrade.reject(it, turn.cork, now));
+        if let Err(unanswered) = sent {
+            // The application's own response can't be sent.
+            let upgrade = unanswered.into_request();
+            sent = upgrade.reject(&Response::status(500), turn.cork, now);
         }
+        match sent {
+            Ok(linger) => self.linger(linger),
+            Err(_) => self.linger_for_close_timeout(turn),
+        }
+        Ok(())
     }
 
-    fn open(&mut self, open: Box<OpenSession>, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        // A peer that has gone again was never open.
-        if self.read_closed {
-            self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
-            return Err(Gone);
-        }
+    /// `returns` is a client that had a connection before.
+    fn open(
+        &mut self,
+        open: Box<OpenSession>,
+        returns: bool,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Gone> {
         self.write(turn)?;
-        if let Phase::Opening(opening) = &self.phase
-            && let Some(request) = opening.handshake.request()
-            && request.query_param(PREVIOUS).is_some()
-        {
+        if returns {
             turn.worker.metrics.reconnections.add(1);
         }
         self.phase = Phase::Open(open);
@@ -316,44 +451,36 @@ fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Reject> {
 }
 
 /// Whether a plain request is handled by a function of the application's.
-fn handles(handshake: &ServerHandshake, endpoints: &Endpoints) -> bool {
-    handshake.request().is_some_and(|request| {
-        let found = endpoints.router.at(request.path());
-        found.is_some_and(|(entry, _)| entry.methods.handles(request.method()))
-    })
+fn handles(request: &PlainRequest, endpoints: &Endpoints) -> bool {
+    let request = request.request();
+    let found = endpoints.router.at(request.path());
+    found.is_some_and(|(entry, _)| entry.methods.handles(request.method()))
 }
 
 /// The answer to a plain request.
 fn answer(
-    handshake: &ServerHandshake,
+    plain: &PlainRequest,
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
 ) -> Answer<HttpResponse> {
     let (shared, endpoints) = (&turn.worker.shared, turn.endpoints);
-    let found = handshake
-        .request()
-        .and_then(|it| Some((it, endpoints.router.at(it.path())?)));
-    let Some((request, (entry, params))) = found else {
+    let request = plain.request();
+    let Some((entry, params)) = endpoints.router.at(request.path()) else {
         let none = HttpResponse::text("there is nothing at this path");
         return Answer::Now(none.with_status(404));
     };
     let client_ip = endpoints.client_ip(remote.peer, request.headers());
     let request = Request::new(request, params, remote.peer, client_ip, shared)
         .with_agreed(agreed)
-        .with_body(handshake.body());
+        .with_body(plain.body());
     guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Answer::Now(*it.response))
 }
 
 /// What the limits, the guards and the route say to an opening handshake.
-fn decide(
-    handshake: &ServerHandshake,
-    remote: &mut Remote,
-    agreed: Agreed<'_>,
-    turn: &Turn<'_>,
-) -> Decision {
+fn decide(upgrade: &Upgrade, remote: &mut Remote, agreed: Agreed<'_>, turn: &Turn<'_>) -> Decision {
     let (shared, endpoints, peer) = (&turn.worker.shared, turn.endpoints, remote.peer);
-    let decision = endpoint(handshake, endpoints).and_then(|(request, params, endpoint)| {
+    let decision = endpoint(upgrade, endpoints).and_then(|(request, params, endpoint)| {
         let client_ip = endpoints.client_ip(peer, request.headers());
         remote
             .permit
@@ -382,17 +509,17 @@ fn decide(
 /// The query parameter by which a client that comes back says which connection it had.
 const PREVIOUS: &str = "previous-connection";
 
-type Found<'a> = (proto::Request<'a>, matchit::Params<'a, 'a>, &'a Endpoint);
+type Found<'r, 'e> = (proto::Request<'r>, matchit::Params<'e, 'r>, &'e Endpoint);
 
-fn endpoint<'a>(
-    handshake: &'a ServerHandshake,
-    endpoints: &'a Endpoints,
-) -> Result<Found<'a>, Reject> {
+fn endpoint<'r, 'e>(
+    upgrade: &'r Upgrade,
+    endpoints: &'e Endpoints,
+) -> Result<Found<'r, 'e>, Reject> {
     let none = || {
         Reject::new(404, "no WebSocket endpoint has this path")
             .counted_as(HandshakeFailure::NotFound)
     };
-    let request = handshake.request().ok_or_else(none)?;
+    let request = upgrade.request();
     let (entry, params) = endpoints.router.at(request.path()).ok_or_else(none)?;
     let endpoint = entry.endpoint.as_ref().ok_or_else(none)?;
     Ok((request, params, endpoint))
@@ -414,51 +541,32 @@ impl fmt::Display for Refusal<'_> {
     }
 }
 
-/// Accepts or rejects an opening handshake: the open session, or why there is none.
-fn settle(
-    handshake: &ServerHandshake,
-    decision: Decision,
-    remote: &Remote,
-    agreed: Agreed<'_>,
-    turn: &mut Turn<'_>,
-) -> Result<Box<OpenSession>, Reject> {
-    let accepted = match decision {
-        // The application's own key may panic, and so may its state as it is dropped; both come
-        // before the 101 is there.
-        Decision::Accept(accepted) => {
-            guarded(|| accept(handshake, accepted, remote, agreed, turn)).unwrap_or_else(Err)
-        }
-        Decision::Reject(reject) => Err(reject),
-        Decision::Deferred(_) => Err(Reject::new(500, "the request was not decided")),
-    };
-    let reject = match accepted {
-        Ok(open) => return Ok(open),
-        Err(reject) => reject,
-    };
-    let sent = reject
-        .response
-        .as_response(|it| handshake.reject(it, turn.cork));
-    if sent.is_err() {
-        // The application's own response can't be sent.
-        let _ = handshake.reject(&Response::status(500), turn.cork);
-    }
-    Err(reject)
-}
-
+/// Opens the connection; the upgrade again where it has to be rejected.
 fn accept(
-    handshake: &ServerHandshake,
+    upgrade: Upgrade,
     accepted: Accepted<Box<dyn Application>>,
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
-) -> Result<Box<OpenSession>, Reject> {
-    let (request, params, endpoint) = endpoint(handshake, turn.endpoints)?;
-    let options = &endpoint.options;
-    let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
-        let (shared, client_ip) = (&turn.worker.shared, remote.client_ip());
-        let request = Request::new(request, params, remote.peer, client_ip, shared);
-        (limit.key)(&request.with_agreed(agreed))
+) -> Result<Box<OpenSession>, (Upgrade, Reject)> {
+    // The application's own key may panic, and so may its state as it is dropped; both come before
+    // the 101 is there.
+    let route = guarded(|| {
+        let (request, params, endpoint) = endpoint(&upgrade, turn.endpoints)?;
+        let options = &endpoint.options;
+        let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
+            let (shared, client_ip) = (&turn.worker.shared, remote.client_ip());
+            let request = Request::new(request, params, remote.peer, client_ip, shared);
+            (limit.key)(&request.with_agreed(agreed))
+        });
+        Ok((options, rate_key))
     });
+    let (options, rate_key) = match route.and_then(|it| it) {
+        Ok(route) => route,
+        Err(reject) => return Err((upgrade, dropped(accepted, reject))),
+    };
+    let request = upgrade.request();
+    let stored = options.keep_request.then(|| StoredRequest::new(&request));
     let headers: Vec<_> = accepted
         .headers
         .iter()
@@ -472,16 +580,28 @@ fn accept(
         headers: &headers,
         config: Some(&options.config),
     };
-    let connection = handshake
-        .accept(&accept, turn.cork, turn.worker.now)
-        .map_err(|misuse| Reject::new(500, misuse.to_string()))?;
+    let connection = match upgrade.accept(&accept, turn.cork, turn.worker.now) {
+        Ok(connection) => connection,
+        Err(unanswered) => {
+            let reject = Reject::new(500, unanswered.misuse().to_string());
+            return Err((unanswered.into_request(), dropped(accepted, reject)));
+        }
+    };
     let mut ws = WebSocket::new(connection, options, turn.worker.now);
     ws.limited |= turn.worker.shared.by_address.is_some();
-    if options.keep_request {
-        ws.cold().request = Some(StoredRequest::new(&request));
+    if let Some(stored) = stored {
+        ws.cold().request = Some(stored);
     }
     if let Some(key) = rate_key {
         ws.cold().rate_key = Some(key.into());
     }
     Ok(accepted.state.open(ws))
+}
+
+/// Drops what was accepted, where that may panic.
+fn dropped(accepted: Accepted<Box<dyn Application>>, reject: Reject) -> Reject {
+    match guarded(|| drop(accepted)) {
+        Ok(()) => reject,
+        Err(panicked) => panicked,
+    }
 }

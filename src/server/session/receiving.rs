@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::vec::Vec;
 
-use super::{Gone, MAX_DISCARDED, Phase, Session, Turn};
+use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
 use crate::server::handler::{EndKind, Memory, OpenSession, Over, Stop};
@@ -167,7 +167,7 @@ impl<T: Transport> Session<T> {
                 };
             }
             opening.begun = true;
-            if opening.deferred_until.is_some() {
+            if opening.is_deferred() {
                 // The transport is broken and read to its error: nobody waits for more answers.
                 return Ok(());
             }
@@ -194,12 +194,8 @@ impl<T: Transport> Session<T> {
                 }
                 result?;
             }
-            Phase::Lingering(lingering) => {
-                lingering.discarded += input.len();
-                if lingering.discarded > MAX_DISCARDED {
-                    return Err(Gone);
-                }
-            }
+            // Beyond a bound the next step is to drop it.
+            Phase::Lingering(linger) => linger.discard(input.len()),
         }
         self.write(turn)
     }

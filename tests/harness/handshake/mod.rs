@@ -4,10 +4,10 @@
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
-use sockeye::error::{HandshakeError, Misuse};
+use sockeye::error::HandshakeError;
 use sockeye::proto::{
-    Accept, ClientHandshake, Config, Connection, Event, Input, RequestKind, Response,
-    ServerHandshake,
+    Accept, ClientHandshake, Config, Connection, Event, Input, PlainRequest, Received, Refused,
+    Responded, ServerHandshake, Teardown, Unanswered, Upgrade,
 };
 
 mod keys;
@@ -139,15 +139,74 @@ impl Text {
     }
 }
 
+/// What a server's handshake has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Incomplete,
+    Upgrade,
+    Plain,
+}
+
 /// A server's handshake after it was given pieces up to its first answer.
 pub struct Served {
-    pub handshake: ServerHandshake,
-    pub result: Result<Option<RequestKind>, HandshakeError>,
+    pub result: Result<Received, Refused>,
     pub out: Vec<u8>,
     /// Bytes consumed over all pieces.
     pub consumed: usize,
     /// What was not consumed of the piece that brought the answer, and all pieces behind it.
     pub rest: Vec<u8>,
+}
+
+impl Served {
+    pub fn kind(&self) -> Result<Kind, HandshakeError> {
+        kind(&self.result)
+    }
+
+    #[track_caller]
+    pub fn incomplete(self) -> ServerHandshake {
+        match self.result {
+            Ok(Received::Incomplete(handshake)) => handshake,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn upgrade(self) -> Upgrade {
+        match self.result {
+            Ok(Received::Upgrade(upgrade)) => upgrade,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn plain(self) -> PlainRequest {
+        match self.result {
+            Ok(Received::Plain(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub fn kind(result: &Result<Received, Refused>) -> Result<Kind, HandshakeError> {
+    match result {
+        Ok(Received::Incomplete(_)) => Ok(Kind::Incomplete),
+        Ok(Received::Upgrade(_)) => Ok(Kind::Upgrade),
+        Ok(Received::Plain(_)) => Ok(Kind::Plain),
+        Err(refused) => Err(refused.error().clone()),
+    }
+}
+
+/// The handshake of the next request on a transport that is kept; None where it is closed.
+#[track_caller]
+pub fn next(responded: Result<Responded, Unanswered<PlainRequest>>) -> Option<ServerHandshake> {
+    match responded {
+        Ok(Responded::KeepAlive(handshake)) => Some(handshake),
+        Ok(Responded::Close(linger)) => {
+            assert_eq!(linger.teardown(), Teardown::HalfClose);
+            None
+        }
+        Err(unanswered) => panic!("{unanswered}"),
+    }
 }
 
 /// Gives a new handshake the pieces, up to its answer.
@@ -162,17 +221,20 @@ pub fn serve_on(mut handshake: ServerHandshake, pieces: &[Vec<u8>]) -> Served {
     for (at, piece) in pieces.iter().enumerate() {
         let mut buffer = piece.clone();
         let mut input = Input::new(&mut buffer);
-        let result = handshake.recv(&mut input, &mut out);
+        let result = handshake.recv(&mut input, &mut out, START);
         consumed += input.consumed();
-        if let Ok(None) = result {
-            assert!(input.is_empty(), "None means that all input was consumed");
+        if let Ok(Received::Incomplete(more)) = result {
+            assert!(
+                input.is_empty(),
+                "incomplete means that all input was consumed"
+            );
             assert!(out.is_empty(), "nothing is answered before the head is");
+            handshake = more;
             continue;
         }
         let mut rest = input.as_slice().to_vec();
         rest.extend(pieces[at + 1..].concat());
         return Served {
-            handshake,
             result,
             out,
             consumed,
@@ -180,8 +242,7 @@ pub fn serve_on(mut handshake: ServerHandshake, pieces: &[Vec<u8>]) -> Served {
         };
     }
     Served {
-        handshake,
-        result: Ok(None),
+        result: Ok(Received::Incomplete(handshake)),
         out,
         consumed,
         rest: Vec::new(),
@@ -240,56 +301,34 @@ impl Answer {
     }
 }
 
-pub struct Refused {
+/// A refusal, and what the client gets.
+pub struct Refusal {
     pub error: HandshakeError,
     pub answer: Answer,
 }
 
 /// Proves that a server refuses these bytes, the same however they are cut: one response, which
-/// announces the close and has its whole body, an error that sticks, and no way to a 101.
+/// announces the close and has its whole body, an error that consumes the handshake, and with it
+/// every way to a 101.
 #[track_caller]
-pub fn refused(bytes: impl AsRef<[u8]>) -> Refused {
+pub fn refused(bytes: impl AsRef<[u8]>) -> Refusal {
     refused_by(&config(), bytes.as_ref())
 }
 
 #[track_caller]
-pub fn refused_by(config: &Arc<Config>, bytes: &[u8]) -> Refused {
+pub fn refused_by(config: &Arc<Config>, bytes: &[u8]) -> Refusal {
     let mut first: Option<(HandshakeError, Vec<u8>)> = None;
     for pieces in cuts(bytes) {
-        let mut served = serve(config, &pieces);
-        let error = match &served.result {
-            Err(error) => error.clone(),
+        let served = serve(config, &pieces);
+        let refused = match served.result {
+            Err(refused) => refused,
             other => panic!("{other:?} for {}", bytes.escape_ascii()),
         };
-        let before = served.out.clone();
-        // It sticks, whatever follows, and a body or frames are not looked at.
-        for mut more in [served.rest.clone(), upgrade().bytes(), vec![0x81, 0x80]] {
-            let again = served
-                .handshake
-                .recv(&mut Input::new(&mut more), &mut served.out);
-            assert_eq!(again.as_ref(), Err(&error));
-        }
-        let accepted = served
-            .handshake
-            .accept(&Accept::default(), &mut served.out, START);
-        assert_eq!(accepted.err(), Some(Misuse::HandshakeState));
-        let rejected = served
-            .handshake
-            .reject(&Response::status(403), &mut served.out);
-        assert_eq!(rejected, Err(Misuse::HandshakeState));
-        let responded = served
-            .handshake
-            .respond(&Response::status(200), &mut served.out, START);
-        assert_eq!(responded, Err(Misuse::HandshakeState));
-        assert!(served.handshake.request().is_none());
-        assert_eq!(served.handshake.poll_timeout(), None);
-        let late = START + Duration::from_secs(3600);
-        let timeout = served.handshake.handle_timeout(late, &mut served.out);
-        assert_eq!(timeout, Ok(()));
-        assert_eq!(served.out, before, "one response");
+        assert_eq!(refused.teardown(), Teardown::HalfClose);
+        let outcome = (refused.into_error(), served.out);
         match &first {
-            None => first = Some((error, before)),
-            Some(first) => assert_eq!(first, &(error, before), "cut into {}", pieces.len()),
+            None => first = Some(outcome),
+            Some(first) => assert_eq!(first, &outcome, "cut into {}", pieces.len()),
         }
     }
     let (error, out) = first.unwrap();
@@ -306,7 +345,7 @@ pub fn refused_by(config: &Arc<Config>, bytes: &[u8]) -> Refused {
         "no 101 anywhere in {}",
         out.escape_ascii()
     );
-    Refused { error, answer }
+    Refusal { error, answer }
 }
 
 pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -314,38 +353,32 @@ pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 /// Proves that a server takes these bytes for an opening handshake and answers 101 with the
-/// right accept key, the same however they are cut, consuming the head and no more. Answers a
-/// handshake that was given the bytes whole and has not answered yet.
+/// right accept key, the same however they are cut, consuming the head and no more. Returns an
+/// upgrade that was given the bytes whole and is not answered yet.
 #[track_caller]
-pub fn accepted(text: &Text) -> ServerHandshake {
+pub fn accepted(text: &Text) -> Upgrade {
     accepted_by(&config(), text)
 }
 
 #[track_caller]
-pub fn accepted_by(config: &Arc<Config>, text: &Text) -> ServerHandshake {
+pub fn accepted_by(config: &Arc<Config>, text: &Text) -> Upgrade {
     let (head, bytes) = (text.head(), text.bytes());
     for pieces in cuts(&bytes) {
         let served = serve(config, &pieces);
-        assert_eq!(
-            served.result,
-            Ok(Some(RequestKind::Upgrade)),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(served.kind(), Ok(Kind::Upgrade), "{}", bytes.escape_ascii());
         assert!(served.out.is_empty());
         assert_eq!(served.consumed, head.len());
         assert_eq!(served.rest, text.behind);
-        assert!(served.handshake.request().unwrap().is_upgrade());
-        assert_eq!(served.handshake.poll_timeout(), None);
+        let upgrade = served.upgrade();
+        assert!(upgrade.request().is_upgrade());
         let mut out = Vec::new();
-        let connection = served
-            .handshake
+        let connection = upgrade
             .accept(&Accept::default(), &mut out, START)
             .expect("a 101");
         assert!(connection.is_open());
         assert_proper_101(&out, &key_of(text));
     }
-    serve(config, &[bytes]).handshake
+    serve(config, &[bytes]).upgrade()
 }
 
 /// The key's line, read naively.
@@ -374,29 +407,21 @@ pub fn assert_proper_101(out: &[u8], key: &[u8]) {
     assert!(answer.body.is_empty());
 }
 
-/// Proves that a server takes these bytes for a plain request, however they are cut, and that it
-/// can't be accepted. Answers a handshake that was given the bytes whole.
+/// Proves that a server takes these bytes for a plain request, however they are cut: so it can't be
+/// accepted. Returns a request that was given the bytes whole.
 #[track_caller]
-pub fn taken_as_plain(text: &Text) -> ServerHandshake {
+pub fn taken_as_plain(text: &Text) -> PlainRequest {
     let (head, bytes) = (text.head(), text.bytes());
     let mut whole = None;
     for pieces in cuts(&bytes) {
         let served = serve(&config(), &pieces);
-        assert_eq!(
-            served.result,
-            Ok(Some(RequestKind::Plain)),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(served.kind(), Ok(Kind::Plain), "{}", bytes.escape_ascii());
         assert!(served.out.is_empty());
         assert_eq!(served.consumed, head.len());
         assert_eq!(served.rest, text.behind);
-        assert!(!served.handshake.request().unwrap().is_upgrade());
-        let mut out = Vec::new();
-        let accepted = served.handshake.accept(&Accept::default(), &mut out, START);
-        assert_eq!(accepted.err(), Some(Misuse::HandshakeState));
-        assert!(out.is_empty());
-        whole.get_or_insert(served.handshake);
+        let request = served.plain();
+        assert!(!request.request().is_upgrade());
+        whole.get_or_insert(request);
     }
     whole.unwrap()
 }

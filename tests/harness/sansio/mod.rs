@@ -16,7 +16,7 @@ use core::time::Duration;
 use sockeye::error::Fault;
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Closed, Config, Connection, Event, Input, MessageKind,
-    Role, ServerHandshake, Url,
+    Received, Role, ServerHandshake, Url,
 };
 
 pub const CONTINUATION: u8 = 0x0;
@@ -206,9 +206,12 @@ pub fn handshake(client: &Arc<Config>, server: &Arc<Config>) -> (Connection, Con
     let mut up = Vec::new();
     let mut client =
         ClientHandshake::new(&url, &request, client.clone(), random, &mut up, now).unwrap();
-    let (mut acceptor, mut down) = (ServerHandshake::new(server.clone(), now), Vec::new());
-    acceptor.recv(&mut Input::new(&mut up), &mut down).unwrap();
-    let server = acceptor.accept(&Accept::default(), &mut down, now).unwrap();
+    let (acceptor, mut down) = (ServerHandshake::new(server.clone(), now), Vec::new());
+    let received = acceptor.recv(&mut Input::new(&mut up), &mut down, now);
+    let Ok(Received::Upgrade(upgrade)) = received else {
+        panic!("{received:?}");
+    };
+    let server = upgrade.accept(&Accept::default(), &mut down, now).unwrap();
     let client = client.recv(&mut Input::new(&mut down), now).unwrap();
     (client.expect("a whole response"), server)
 }

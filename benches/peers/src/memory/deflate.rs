@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Config, Connection, Deflate, Event, Input, MessageRef,
-    ServerHandshake, Url,
+    Received, ServerHandshake, Url,
 };
 use sockudo_ws::deflate::{DeflateDecoder, DeflateEncoder, MAX_WINDOW_BITS};
 
@@ -174,11 +174,12 @@ fn pair(deflate: &Deflate) -> (Connection, Connection) {
         NOW,
     )
     .expect("a request");
-    let mut server = ServerHandshake::new(config, NOW);
-    server
-        .recv(&mut Input::new(&mut up), &mut down)
-        .expect("a request");
-    let server = server
+    let server = ServerHandshake::new(config, NOW);
+    let received = server.recv(&mut Input::new(&mut up), &mut down, NOW);
+    let Ok(Received::Upgrade(upgrade)) = received else {
+        panic!("{received:?}");
+    };
+    let server = upgrade
         .accept(&Accept::default(), &mut down, NOW)
         .expect("accepted");
     let client = client

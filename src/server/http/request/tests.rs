@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::*;
-use crate::proto::{Config, Input, ServerHandshake};
+use crate::proto::{Config, Input, Received, ServerHandshake};
 use crate::server::builder::Builder;
 use crate::server::http::answer::Answer;
 use crate::server::http::methods::{HttpHandler, Methods};
@@ -32,12 +32,15 @@ fn of<R>(client: IpAddr, start: &str, lines: &[u8], look: impl FnOnce(Request<'_
     ]
     .concat();
     let config = Arc::new(Config::default());
-    let mut handshake = ServerHandshake::new(config, Duration::ZERO);
-    let read = handshake.recv(&mut Input::new(&mut bytes), &mut Vec::new());
-    assert!(matches!(read, Ok(Some(_))));
+    let handshake = ServerHandshake::new(config, Duration::ZERO);
+    let mut input = Input::new(&mut bytes);
+    let received = handshake.recv(&mut input, &mut Vec::new(), Duration::ZERO);
+    let Ok(Received::Plain(plain)) = received else {
+        panic!("{received:?}");
+    };
     let mut routes = matchit::Router::new();
     routes.insert("/rooms/{room}/{*rest}", ()).unwrap();
-    let request = handshake.request().unwrap();
+    let request = plain.request();
     let params = match routes.at(request.path()) {
         Ok(found) => found.params,
         Err(_) => Params::new(),

@@ -100,9 +100,9 @@ fn a_lingering_session_is_bounded_in_bytes() {
     while next == Next::Wait {
         given += 1 << 16;
         next = rig.receive([0; 1 << 16]);
-        assert!(given < 2 * MAX_DISCARDED, "no bound");
+        assert!(given < 2 * Linger::MAX_DISCARDED, "no bound");
     }
-    assert!(given > MAX_DISCARDED);
+    assert!(given > Linger::MAX_DISCARDED);
     assert_eq!(next, Next::Drop);
 }
 
