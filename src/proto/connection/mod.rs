@@ -465,12 +465,15 @@ impl Connection {
         Err(self.fail(error.into(), out, now))
     }
 
-    /// The transport has ended: the peer closed it, or it broke. Answers how the connection
-    /// ended if that was not reported yet; the code is then 1006 (RFC 6455 section 7.1.5).
+    /// The transport has ended: the peer closed it, or it broke. Returns how the connection
+    /// ended if that was not reported yet; the code is then 1006 (RFC 6455 section 7.1.5), and
+    /// [`truncated`](Closed::truncated) says whether it ended inside a frame or message.
     pub fn handle_eof(&mut self) -> Option<Closed> {
         let closed = match self.state {
             State::Open | State::Failing | State::Closing => {
-                Some(Closed::abnormal(self.own_close()))
+                let truncated =
+                    (self.receiving.as_ref()).is_some_and(|it| !it.decoder.is_between_messages());
+                Some(Closed::abnormal(self.own_close(), truncated))
             }
             State::Over(..) => None,
         };

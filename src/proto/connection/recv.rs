@@ -313,6 +313,7 @@ impl Connection {
                     clean: true,
                     local: !open,
                     sent,
+                    truncated: false,
                 };
                 let teardown = match self.role() {
                     Role::Server => Teardown::HalfClose,
