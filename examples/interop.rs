@@ -17,7 +17,7 @@ use sockeye::proto::{
     CloseCode, Config, Deflate, Encoding, Extension, ExtensionOffer, Message, MessageRef,
     PerMessage, PerMessageExtension, WindowBits,
 };
-use sockeye::server::handler::EndKind;
+use sockeye::server::end::EndKind;
 use sockeye::server::{End, Handler, Route, Server, Socket};
 
 type Failure = Box<dyn Error>;

@@ -85,14 +85,14 @@ fn receive(config: &Arc<Config>, pieces: Vec<Vec<u8>>) -> Seen {
                     seen.whole += 1;
                 }
                 Ok(Some(Event::Piece(piece))) => {
-                    if piece.first {
+                    if piece.is_first() {
                         seen.messages.push(Vec::new());
                     }
                     seen.messages
                         .last_mut()
                         .expect("begun")
                         .extend(piece.as_bytes());
-                    seen.whole += usize::from(piece.last);
+                    seen.whole += usize::from(piece.is_last());
                 }
                 Ok(Some(other)) => panic!("{other:?}"),
                 Ok(None) => break,

@@ -15,7 +15,12 @@
 //!
 //! **The core**
 //!
-//! 11. [Writing an extension](extensions)
+//! 11. [Embedding the core](embedding)
+//! 12. [Full duplex, and in an async runtime](full_duplex)
+//! 13. [Backpressure on `out`](output)
+//! 14. [Streaming a gigabyte](streaming)
+//! 15. [Writing an extension](extensions)
+//! 16. [What `no_std` needs](no_std)
 //!
 //! This module is part of the manual and of no program.
 
@@ -48,6 +53,21 @@ pub mod limits {}
 
 #[doc = include_str!("migrating.md")]
 pub mod migrating {}
+
+#[doc = include_str!("embedding.md")]
+pub mod embedding {}
+
+#[doc = include_str!("full_duplex.md")]
+pub mod full_duplex {}
+
+#[doc = include_str!("output.md")]
+pub mod output {}
+
+#[doc = include_str!("streaming.md")]
+pub mod streaming {}
+
+#[doc = include_str!("no_std.md")]
+pub mod no_std {}
 
 #[doc = include_str!("extensions.md")]
 pub mod extensions {}

@@ -9,7 +9,7 @@
 //! write   plaintext ─► rustls ─► the thread's scratch ─► socket, and what it doesn't take ─► held
 //! ```
 //! All that is decrypted is handed over by the read that decrypted it: no plaintext waits here
-//! where no readiness would tell of it. rustls' interface without buffers of its own is used, so
+//! where no readiness would announce it. rustls' interface without buffers of its own is used, so
 //! that an idle connection has none.
 
 use std::boxed::Box;
@@ -296,7 +296,7 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
 }
 
 impl<C: Side> Tls<C> {
-    /// What a read without bytes of the stream answers.
+    /// What a read without bytes of the stream returns.
     fn over(&self) -> io::Result<usize> {
         match &self.end {
             Some(Ok(())) => Ok(0),
@@ -305,7 +305,7 @@ impl<C: Side> Tls<C> {
         }
     }
 
-    /// Decrypts `buffer` from [`GAP`] to `end`; answers how much plaintext is in `space` and then
+    /// Decrypts `buffer` from [`GAP`] to `end`; returns how much plaintext is in `space` and then
     /// at the front of `buffer`, and where ciphertext is left.
     fn decrypt(&mut self, space: &mut [u8], buffer: &mut [u8], end: usize) -> (usize, usize) {
         let (mut start, mut count) = (GAP, 0);

@@ -49,7 +49,7 @@ pub(crate) trait Transport {
         Ok(())
     }
 
-    /// What came in clear text before all else is over, and these bytes behind it are the
+    /// What came first in clear text is over, and these bytes behind it are the
     /// stream's: None where the transport has to read them itself.
     #[cfg(feature = "server")]
     fn begin(&mut self, behind: Vec<u8>) -> Option<Vec<u8>> {
@@ -117,7 +117,7 @@ socket_transport!(mio::net::UnixStream, io::Read::read, io::Write::write);
 socket_transport!(std::net::TcpStream, io::Read::read, io::Write::write);
 
 /// The system calls of a server's messages by themselves: the C library makes each a cancellation
-/// point, which costs more instructions than a short message.
+/// point, which costs more instructions than a short message does.
 #[cfg(all(feature = "server", target_os = "linux"))]
 mod linux {
     use std::io;
@@ -134,11 +134,11 @@ mod linux {
 
     #[inline]
     pub(super) fn send(stream: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-        // A peer that is gone is an error here, and no signal to the process.
+        // A connection that the peer has ended is an error here, and no signal to the process.
         rustix::net::send(stream, bytes, SendFlags::NOSIGNAL).map_err(failed)
     }
 
-    /// Out of the way of what succeeds.
+    /// Apart from the code of success.
     #[cold]
     #[inline(never)]
     fn failed(error: Errno) -> io::Error {

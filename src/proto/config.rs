@@ -9,6 +9,7 @@ use crate::proto::sync::Arc;
 
 /// How messages reach the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Delivery {
     /// Whole, as [`Event::Message`](super::Event::Message).
     #[default]

@@ -314,10 +314,8 @@ impl fmt::Debug for Message<'_> {
 pub struct MessagePiece<'b> {
     kind: MessageKind,
     payload: Payload<'b>,
-    /// The message begins with this piece.
-    pub first: bool,
-    /// The message ends with this piece. Only then it may be empty.
-    pub last: bool,
+    first: bool,
+    last: bool,
 }
 
 impl<'b> MessagePiece<'b> {
@@ -336,6 +334,20 @@ impl<'b> MessagePiece<'b> {
     #[inline]
     pub fn kind(&self) -> MessageKind {
         self.kind
+    }
+
+    /// Whether the message begins with this piece.
+    #[must_use]
+    #[inline]
+    pub fn is_first(&self) -> bool {
+        self.first
+    }
+
+    /// Whether the message ends with this piece. Only then it may be empty.
+    #[must_use]
+    #[inline]
+    pub fn is_last(&self) -> bool {
+        self.last
     }
 
     /// The piece's bytes, of either kind.

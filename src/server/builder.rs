@@ -92,8 +92,9 @@ impl Builder {
         }
     }
 
-    /// How many threads serve, each with its own connections; a new one is accepted by a worker that
-    /// has few and isn't held by a handler. Default as many as there are processors, at most 128.
+    /// How many threads serve, each with its own connections; a new one is accepted by a worker
+    /// that has few and isn't held by a handler. Default as many as there are processors, at most
+    /// 128.
     pub fn workers(mut self, count: NonZeroUsize) -> Self {
         self.workers = Some(count);
         self
@@ -225,10 +226,11 @@ impl Builder {
         self
     }
 
-    /// Bytes that may wait for one worker: messages that other workers and threads publish or send to
-    /// its connections, and what else they ask of it through a [`Handle`](super::Handle). When half of them wait,
-    /// connections that publish there are not read from until three quarters are free; when all do,
-    /// a call is refused as a whole ([`HandleError::Busy`](super::HandleError::Busy),
+    /// Bytes that may wait for one worker: messages that other workers and threads publish or send
+    /// to its connections, and what else they ask of it through a [`Handle`](super::Handle). When
+    /// half of them wait, connections that publish there are not read from until three quarters are
+    /// free; when all do, a call is refused as a whole
+    /// ([`HandleError::Busy`](super::HandleError::Busy),
     /// [`Published::refused`](super::topics::Published::refused)).
     ///
     /// Default 64 MiB. One longer message is always taken when nothing waits.
@@ -256,7 +258,7 @@ impl Builder {
         self
     }
 
-    /// Tells `observer` of all connections; those that were added before are told, too.
+    /// Adds an observer of all connections.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Box::new(observer));
         self
@@ -310,15 +312,15 @@ impl Builder {
     /// Serves `wss://` only, with this configuration of rustls, on all listeners that have none of
     /// their own; to serve `ws://` beside it, give it to [the listeners](Listener::tls) that speak
     /// TLS instead. [`tls_from_pem`](super::listen::tls_from_pem) makes one of files, and
-    /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY header
-    /// is expected before the TLS handshake, in clear text. Early data are never taken.
+    /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY
+    /// header is expected before the TLS handshake, in clear text. Early data are never taken.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
         self
     }
 
-    /// Listens on a TCP address; port 0 takes a free one, which [`Server::local_addr`] tells. The
+    /// Listens on a TCP address; port 0 takes a free one, which [`Server::local_addr`] returns. The
     /// same as [`listen_on`](Self::listen_on) with one [`Listener::tcp`].
     ///
     /// # Errors

@@ -27,9 +27,9 @@ use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
 ///
 /// Commands are carried out soon and not at once, on each connection in the order in which one
 /// thread gave them, also where that thread is a worker's and its handler mixes them with calls of
-/// its [`Socket`](super::Socket). One for a connection that has gone meanwhile, or that has not opened
-/// yet, does nothing. What
-/// waits for a worker is bounded: see [`max_inbox`](super::Builder::max_inbox).
+/// its [`Socket`](super::Socket). One for a connection that has gone meanwhile, or that has not
+/// opened yet, does nothing. What waits for a worker is bounded: see
+/// [`max_inbox`](super::Builder::max_inbox).
 ///
 /// ```no_run
 /// use std::{thread, time::Duration};
@@ -129,15 +129,15 @@ impl Handle {
         self.to(id, Command::Terminate)
     }
 
-    /// Whether a connection is open: it has opened, and its end was not told yet. It may end at any
-    /// moment.
+    /// Whether a connection is open: it has opened, and `on_close` has yet to be called. It may end
+    /// any moment.
     #[must_use]
     pub fn is_open(&self, id: ConnectionId) -> bool {
         self.shared.standing(id) == Standing::Open
     }
 
-    /// Publishes a message to all subscribers of a topic. It has one place in the topic's order, for
-    /// all of them and for its history.
+    /// Publishes a message to all subscribers of a topic. It has one place in the topic's order,
+    /// for all of them and for its history.
     ///
     /// # Errors
     /// [`HandleError::Busy`]; then nobody gets it, and it may be repeated.
@@ -161,8 +161,8 @@ impl Handle {
         self.publish_made(topic, |_| message)
     }
 
-    /// As [`publish`](Self::publish), with a message that is made once its position is known, so that
-    /// it can tell it to the clients.
+    /// As [`publish`](Self::publish), with a message that is made once its position is known, so
+    /// that it can be part of the message.
     ///
     /// ```
     /// # use sockeye::server::{Handle, HandleError};
@@ -207,7 +207,7 @@ impl Handle {
     /// Returns where the subscription begins: each message that is published from now on arrives.
     ///
     /// # Errors
-    /// [`HandleError`]; whether the subscription was allowed is told to the connection's
+    /// [`HandleError`]; whether the subscription was allowed is an argument of the connection's
     /// [`on_subscribe`](super::Handler::on_subscribe).
     pub fn subscribe(&self, id: ConnectionId, topic: &str) -> Result<Position, HandleError> {
         self.check(id)?;
@@ -248,16 +248,16 @@ impl Handle {
         self.shared.presence.members(topic)
     }
 
-    /// The last messages of a topic that keeps a [history](super::topics::TopicOptions::history), at most
-    /// `limit`, the oldest first.
+    /// The last messages of a topic that keeps a [history](super::topics::TopicOptions::history),
+    /// at most `limit`, the oldest first.
     #[must_use]
     pub fn history(&self, topic: &str, limit: usize) -> Vec<HistoryEntry> {
         let now = self.shared.clock.now();
         self.shared.directory.history(topic, limit, now)
     }
 
-    /// What was published to a topic behind a position, the oldest first, and whether that is all of
-    /// it: for a client that comes back and tells the position of the last message that it saw.
+    /// What was published to a topic behind a position, the oldest first, and whether that is all
+    /// of it: for a client that comes back with the position of the last message that it saw.
     #[must_use]
     pub fn history_since(&self, topic: &str, position: Position) -> Replay {
         let now = self.shared.clock.now();

@@ -130,7 +130,7 @@ impl<C> Events<C> {
         self
     }
 
-    /// Handles one message; answers what is to be sent back, if anything.
+    /// Handles one message; returns the reply, if there is one.
     ///
     /// The errors that are answered, besides the handlers' own:
     ///
@@ -210,7 +210,7 @@ pub fn event<T: Serialize + ?Sized>(name: &str, data: &T) -> Result<String, Even
         .map_err(|error| EventError::new("internal", error.to_string()))
 }
 
-/// Why an event was not handled; the peer is told.
+/// Why an event was not handled; it is sent to the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventError {
     /// For programs: a short word that stays the same.

@@ -11,6 +11,7 @@ mod keyed;
 mod rate_limit;
 
 pub use bucket::Rate;
+#[cfg(feature = "tracing")]
 pub(super) use bucket::TokenBucket;
 pub(super) use connections::{ConnectionCounts, Permit};
 pub(super) use handshakes::HandshakeRates;

@@ -52,7 +52,7 @@ const BACKLOG: u32 = 4096;
 /// # Ok::<(), sockeye::Error>(())
 /// ```
 ///
-/// Nothing is opened before the server listens, which is when errors are told.
+/// Nothing is opened before the server listens, which is when errors are returned.
 #[must_use]
 pub struct Listener {
     place: Place,
@@ -106,10 +106,10 @@ impl Listener {
     /// when the server stops, if it is still this one's. On Linux a path that begins with a zero
     /// byte is an abstract socket, which has no file.
     ///
-    /// Its peers have no address. They are on this machine, so `peer_addr` tells 127.0.0.1:0 for
-    /// them: a local proxy is one of
-    /// [`TrustedProxies::new(["127.0.0.1"])`](super::proxy::TrustedProxies::new), and without one all of
-    /// them share the limits of one address.
+    /// Its peers have no address. They are on this machine, so `peer_addr` is 127.0.0.1:0 for them:
+    /// a local proxy is one of
+    /// [`TrustedProxies::new(["127.0.0.1"])`](super::proxy::TrustedProxies::new), and without one
+    /// all of them share the limits of one address.
     #[cfg(unix)]
     pub fn unix(path: impl AsRef<Path>) -> Self {
         Self::new(Place::Path(path.as_ref().into()))

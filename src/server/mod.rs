@@ -14,10 +14,10 @@
 //!
 //! # Defaults
 //!
-//! Every limit has a default that holds without any setting: messages of at most 1 MiB, 16 MiB that may
-//! wait for a slow peer, a ping after 30 s of silence, 10 s for either handshake. The reason for each
-//! stands with its setting, in [`Builder`] and [`Config`](crate::proto::Config); `docs/performance.md` in
-//! the repository has them beside other servers' own.
+//! Every limit has a default that holds without any setting: messages of at most 1 MiB, 16 MiB that
+//! may wait for a slow peer, a ping after 30 s of silence, 10 s for either handshake. The reason
+//! for each stands with its setting, in [`Builder`] and [`Config`](crate::proto::Config);
+//! `docs/performance.md` in the repository has them beside other servers' own.
 //!
 //! # Listening
 //!
@@ -33,8 +33,8 @@
 //! # TLS
 //!
 //! With the feature `tls`, `Builder::tls` takes a `ServerConfig` of rustls, which the crate exports
-//! again as `sockeye::rustls`, and the server serves `wss://` and nothing else; `Listener::tls` is for
-//! one listener, beside others that serve `ws://`. `tls_from_pem` makes a configuration of a
+//! again as `sockeye::rustls`, and the server serves `wss://` and nothing else; `Listener::tls` is
+//! for one listener, beside others that serve `ws://`. `tls_from_pem` makes a configuration of a
 //! certificate chain and its key; all that rustls can is there for who builds their own: client
 //! certificates, a certificate for each name, tickets.
 //!
@@ -42,34 +42,35 @@
 //!   after it.
 //! - The TLS handshake has to be over within the deadline of the opening handshake, which is
 //!   absolute; one that fails is counted and observed as
-//!   [`HandshakeFailure::Tls`](HandshakeFailure).
-//! - `Request::tls` tells guards and routes the client's certificates and what was agreed on.
+//!   [`HandshakeFailure::Tls`](observe::HandshakeFailure).
+//! - `Request::tls` gives guards and routes the client's certificates and what was agreed on.
 //! - An end of TCP without close_notify is an error, and 1006, unless both Close frames were there:
 //!   anyone on the way can cut a connection.
 //! - Backpressure counts what TLS holds: at most 64 KiB are encrypted ahead of a peer, so that
 //!   policies still have something to drop. The limit is checked before messages are encrypted; of
 //!   what is encrypted and waits, each 16 KiB are longer by 22 bytes.
 //! - Behind proxies of [`Builder::proxy_protocol`] the PROXY header comes first, in clear text.
-//! - An idle connection needs 4 KiB in all, of which rustls' keys and state are nine tenths; sessions
-//!   kept for resumption come on top, as the configuration says.
+//! - An idle connection needs 4 KiB in all, of which rustls' keys and state are nine tenths;
+//!   sessions kept for resumption come on top, as the configuration says.
 //!
 //! # Between connections
 //!
-//! - **One order.** What one thread asks for, by [`Socket`] and [`Handle`] in any mixture, takes effect
-//!   on each connection in the order of its calls, whichever worker that is on. A topic has one order
-//!   for all its subscribers and its history; each message has a [`Position`] in it, and a subscription
-//!   begins at one.
-//! - **One bound.** What waits for a worker is bounded in bytes ([`Builder::max_inbox`]), what waits for
-//!   a connection too ([`Builder::max_backpressure`]). Connections that publish faster than is taken
-//!   are not read from for a while; a call that finds no room is refused as a whole. A published
-//!   message is kept once, however many haven't taken it.
-//! - **One budget.** One worker serves its connections in turns. A part of a turn (reading, what was
-//!   asked and published, writing, deadlines) takes some two milliseconds at the most, so that neither
-//!   a busy peer nor a large topic keeps the others waiting for longer. Nobody who keeps reading loses
-//!   a message because others are served first: a subscriber that has no room is waited for as long as
-//!   it takes what waits, for two seconds at the most.
+//! - **One order.** What one thread asks for, by [`Socket`] and [`Handle`] in any mixture, takes
+//!   effect on each connection in the order of its calls, whichever worker that is on. A topic has
+//!   one order for all its subscribers and its history; each message has a
+//!   [`Position`](topics::Position) in it, and a subscription begins at one.
+//! - **One bound.** What waits for a worker is bounded in bytes ([`Builder::max_inbox`]), what
+//!   waits for a connection too ([`Builder::max_backpressure`]). Connections that publish faster
+//!   than is taken are not read from for a while; a call that finds no room is refused as a whole.
+//!   A published message is kept once, however many haven't taken it.
+//! - **One budget.** One worker serves its connections in turns. A part of a turn (reading, what
+//!   was asked and published, writing, deadlines) takes some two milliseconds at the most, so that
+//!   neither a busy peer nor a large topic keeps the others waiting for longer. Nobody who keeps
+//!   reading loses a message because others are served first: a subscriber that has no room is
+//!   waited for as long as it takes what waits, for two seconds at the most.
 
 mod builder;
+pub mod end;
 mod handle;
 pub mod handler;
 pub mod http;
@@ -95,9 +96,11 @@ mod websocket;
 mod write_queue;
 
 pub use builder::Builder;
+#[doc(inline)]
+pub use end::End;
 pub use handle::Handle;
 #[doc(inline)]
-pub use handler::{End, Handler};
+pub use handler::Handler;
 #[doc(inline)]
 pub use http::{HttpResponse, Reject, Request};
 pub use id::{ConnectionId, ConnectionIdError};

@@ -1,4 +1,4 @@
-//! What a server tells of itself: numbers, and observers of its connections.
+//! Observing a server: numbers, and observers of its connections.
 
 mod metrics;
 mod observer;

@@ -74,8 +74,8 @@ macro_rules! option_methods {
         /// The most bytes that may wait to be written to one connection. What becomes of a
         /// message that would go over says [`overflow`](Self::overflow).
         ///
-        /// Default 16 MiB: sixteen of the longest messages that are received by default. uWebSockets
-        /// has 64 KiB and drops, Bun 16 MiB; `ws` and Socket.IO have no limit.
+        /// Default 16 MiB: sixteen of the longest messages that are received by default.
+        /// uWebSockets has 64 KiB and drops, Bun 16 MiB; `ws` and Socket.IO have no limit.
         pub fn max_backpressure(self, bytes: usize) -> Self {
             self.option(move |it| it.max_backpressure = bytes)
         }

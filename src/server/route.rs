@@ -184,7 +184,7 @@ impl Route {
         self
     }
 
-    /// What answers on the path, with the server's settings where the route has none of its own.
+    /// The route of the path, with the server's settings where the route has none of its own.
     pub(super) fn into_endpoint(self, defaults: &Options) -> (String, Endpoint) {
         let mut options = defaults.clone();
         for change in self.overrides {

@@ -1,8 +1,8 @@
 //! One connection of the server, from its first byte to the end of its transport.
 //!
 //! Owns the transport, what waits to be written to it, and the phase it is in. A readable
-//! transport, a timer and a command from another thread all end in [`Session::drive`], a command in
-//! its long way, [`Session::advance`]: it reads, lets the core and the application answer, and
+//! transport and a timer end in [`Session::drive`], a command from another thread in
+//! [`Session::advance`], its general form: it reads, calls the core and the application, and
 //! writes once for each read. The clock and the buffers are the worker's. Here are the session, its
 //! turn and what it writes; the rest is in `receiving.rs`, `opening.rs`, `deadlines.rs` and
 //! `ending.rs`.
@@ -22,7 +22,8 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
-use super::handler::{Application, EndKind, OpenSession};
+use super::end::EndKind;
+use super::handler::{Application, OpenSession};
 use super::id::ConnectionId;
 use super::limits::Permit;
 use super::observe::ConnectionStats;
@@ -31,7 +32,8 @@ use super::route::Endpoints;
 use super::run::timer_wheel::Tick;
 use super::topics::{SubscribeError, Subscribing};
 use super::websocket::{
-    Batch, Given, LocalDelivery, LocalSessions, Notice, Remote, Sent, SocketIo, WorkerState,
+    Batch, FastPath, Given, LocalDelivery, LocalSessions, Notice, Remote, Sent, SocketIo,
+    WorkerState,
 };
 use super::write_queue::{Pool, WriteQueue};
 use crate::net::Transport;
@@ -41,8 +43,8 @@ use crate::proto::{Linger, Scratch, ServerHandshake};
 /// 384 KiB.
 const READS_PER_TURN: usize = 4;
 
-/// It lies in the worker's table whatever its phase, so it has fields only for what all phases
-/// need.
+/// All sessions lie in the worker's slab whatever their phase, so there are fields only for what
+/// all need.
 pub(super) struct Session<T> {
     transport: T,
     remote: Remote,
@@ -72,7 +74,7 @@ enum Phase {
 struct Halt {
     /// Received bytes that a pause has left, at most one read's worth.
     unread: Vec<u8>,
-    /// What is still to be written of the bytes up to its last, a Close say; None while it goes on.
+    /// What is still to be written up to its last byte, a Close say; None while it isn't ending.
     last: Option<Last>,
     /// Since when it has paused with nothing to come but the end of the peer's stream.
     left_at: Option<Duration>,
@@ -98,13 +100,13 @@ pub(super) struct Turn<'w> {
     pub(super) cork: &'w mut Vec<u8>,
     /// For what the session begins to receive; without a buffer between sessions.
     pub(super) scratch: &'w mut Scratch,
-    /// `on_drain` was called: the next time is another turn's.
+    /// `on_drain` was called; it isn't called again in this turn.
     pub(super) drained: bool,
     pub(super) local: &'w mut (dyn LocalSessions + 'w),
 }
 
 impl Turn<'_> {
-    /// The session's output goes with it: the cork is the next session's.
+    /// The session is dropped with its output: the cork is the next session's.
     fn gone(&mut self, Gone: Gone) -> Next {
         self.cork.clear();
         Next::Drop
@@ -124,7 +126,7 @@ pub(super) enum Next {
     Drop,
 }
 
-/// The session's transport is of no more use; what is left to do is done.
+/// The transport is of no more use, and all that was to be done is done.
 struct Gone;
 
 impl<T: Transport> Session<T> {
@@ -164,7 +166,7 @@ impl<T: Transport> Session<T> {
         self.read_closed |= read_closed;
     }
 
-    /// The transport has failed: it is read to its error, also by a session that has paused.
+    /// The transport has failed: it is read to its error, even while the session has paused.
     pub(super) fn set_broken(&mut self) {
         self.set_readable(true);
         self.broken = true;
@@ -187,7 +189,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// When it took something of its backlog last, while it has no room for a message of `length`
+    /// When it last took some of its backlog, if it has no room for a message of `length`
     /// bytes.
     pub(super) fn full_since(&self, length: usize) -> Option<Option<Duration>> {
         match &self.phase {
@@ -198,7 +200,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// It was waited for, and still has no room.
+    /// It was waited for in vain.
     pub(super) fn lags(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
             open.ws.lags();
@@ -224,13 +226,10 @@ impl<T: Transport> Session<T> {
     /// How many bytes of published frames it takes with nothing in the way, at present.
     #[inline]
     pub(super) fn room_for_batch(&self) -> usize {
-        match &self.phase {
-            Phase::Open(open) => open.ws.room_for_batch(&self.queue),
-            _ => 0,
-        }
+        self.fast_path().map_or(0, FastPath::room_for_published)
     }
 
-    /// What there was [room](Self::room_for_batch) for.
+    /// Queues published frames that there was [room](Self::room_for_batch) for.
     #[inline(always)]
     pub(super) fn deliver_batch(&mut self, batch: &Batch, pool: &Pool) {
         if let Phase::Open(open) = &mut self.phase {
@@ -250,7 +249,7 @@ impl<T: Transport> Session<T> {
     pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
         debug_assert!(turn.cork.is_empty());
         // With an entry ahead in the timer wheel nothing is due.
-        if !self.is_undisturbed() || self.scheduled.is_none() {
+        if !self.settles() || self.scheduled.is_none() {
             return self.advance(false, turn);
         }
         match self.turn_settled(turn) {
@@ -262,7 +261,7 @@ impl<T: Transport> Session<T> {
 
     /// A subscription that another thread asked for.
     pub(super) fn subscribe(&mut self, subscribing: &Subscribing, turn: &mut Turn<'_>) -> Next {
-        // Its guard may be the application's own: a panic is the connection's.
+        // The guard is the application's: its panic ends only this connection.
         self.notify(turn, |_, io| io.subscribe_at(subscribing));
         self.advance(false, turn)
     }
@@ -284,7 +283,7 @@ impl<T: Transport> Session<T> {
         self.advance(false, turn)
     }
 
-    /// As [`drive`](Self::drive) the long way, for any session, and with whatever a command has put
+    /// As [`drive`](Self::drive), for a session in any state, and with whatever a command has put
     /// into the cork. The usual turn may have `begun`, with a write and a read.
     #[inline(never)]
     pub(super) fn advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Next {
@@ -295,7 +294,7 @@ impl<T: Transport> Session<T> {
     fn try_advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Result<Next, Gone> {
         let settled = self.is_settled();
         if !settled || !turn.cork.is_empty() {
-            // A command may have been told to the application.
+            // A command may have called the application.
             self.end_if_asked(turn)?;
             let tried = begun && self.queue.is_blocked() && turn.cork.is_empty();
             match self.owes_drain() {
@@ -330,26 +329,29 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Whether it is open and nothing is under way but messages: the usual state, in which there
-    /// is little to look at.
+    /// None unless it is open.
+    #[inline]
+    fn fast_path(&self) -> Option<FastPath<'_>> {
+        match &self.phase {
+            Phase::Open(open) => Some(FastPath::of(&open.ws, &self.queue)),
+            _ => None,
+        }
+    }
+
+    /// Whether it is open and settled: the usual state, in which there is little to look at.
     #[inline]
     fn is_settled(&self) -> bool {
-        self.queue.is_unused() && self.is_undisturbed()
+        self.halt.is_none() && self.fast_path().is_some_and(FastPath::is_settled)
     }
 
     /// Whether it is settled, or will be once what was queued since is written.
     #[inline]
-    fn is_undisturbed(&self) -> bool {
-        match &self.phase {
-            Phase::Open(open) => {
-                self.halt.is_none() && !self.queue.is_blocked() && open.ws.is_settled()
-            }
-            _ => false,
-        }
+    fn settles(&self) -> bool {
+        self.halt.is_none() && self.fast_path().is_some_and(FastPath::settles)
     }
 
-    /// A pause that ends gives the peer its time anew; one whose peer has ended its stream has a
-    /// time of its own.
+    /// After a pause the peer's deadlines begin anew; a pause in which the peer has ended its
+    /// stream has a deadline of its own.
     fn note_pause(&mut self, turn: &Turn<'_>) {
         let (paused, now) = (self.is_paused(&turn.endpoints.options), turn.worker.now);
         if let Phase::Open(open) = &mut self.phase {
@@ -378,7 +380,7 @@ impl<T: Transport> Session<T> {
     /// decides, and while it says so.
     fn is_paused(&self, default: &Options) -> bool {
         match &self.phase {
-            // Nobody is left to wait for.
+            // The transport is read to its error, which ends it.
             _ if self.broken => false,
             Phase::Opening(opening) if opening.is_deferred() => true,
             // A closing handshake is read to its end, whatever the application said before.
@@ -408,7 +410,7 @@ impl<T: Transport> Session<T> {
         self.queue.len()
     }
 
-    /// Calls the application of an open session, and tells it of the subscriptions that its own
+    /// Calls the application of an open session, and notifies it of the subscriptions that its own
     /// call brought about. A panic ends the connection.
     #[inline]
     fn notify(
@@ -429,7 +431,7 @@ impl<T: Transport> Session<T> {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
-        // After a panic it is told of nothing but its end, for which that reason was taken.
+        // After a panic only `on_close` is called, once that reason was taken.
         if matches!(open.ws.end(), Some(EndKind::Panicked)) {
             return;
         }
@@ -445,8 +447,8 @@ impl<T: Transport> Session<T> {
         };
         #[cfg(feature = "tracing")]
         let _span = super::observe::connection_span(turn.id, self.remote.peer).entered();
-        // The session is whole after each of the calls it makes through the socket, and the
-        // application is not asked again but for its end.
+        // The session is consistent after each call that is made through the socket, and the
+        // application is only called again for its end.
         if catch_unwind(AssertUnwindSafe(|| call(application, &mut io))).is_err() {
             self.panicked(turn);
         }
@@ -461,8 +463,8 @@ impl<T: Transport> Session<T> {
     }
 
     fn notify_subscriptions(&mut self, turn: &mut Turn<'_>) {
-        // Bounded: each subscription can be made and ended by the calls that tell of others, but
-        // a handler that never stops doing so hangs in any loop.
+        // Not bounded by itself: these calls can subscribe and unsubscribe again, and
+        // a handler that never stops doing so hangs its worker in any case.
         while let Phase::Open(open) = &mut self.phase {
             let notices = open.ws.take_notices();
             if notices.is_empty() {
@@ -532,10 +534,10 @@ impl<T: Transport> Session<T> {
             now,
         );
         if drained.is_ok() {
-            // Of what a transport holds, its plaintext was counted as it took it.
+            // What the transport holds was counted as it took the plaintext.
             let sent = waiting - held - (self.queue.len() - self.transport.held());
             turn.worker.metrics.bytes_sent.add(sent as u64);
-            // Held, it is longer.
+            // Encrypted, it is longer.
             self.count_written(waiting.saturating_sub(self.queue.len()), turn);
         }
         if let Phase::Open(open) = &mut self.phase {
@@ -558,7 +560,7 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    /// All is written that the application waits for, and it is still to be told.
+    /// All is written that the application waits for, and `on_drain` is still to be called.
     fn owes_drain(&self) -> bool {
         match &self.phase {
             Phase::Open(open) => open.ws.draining.get() && self.queue.is_empty(),

@@ -6,8 +6,8 @@ use std::hash::RandomState;
 
 use super::sync::{Mutex, MutexGuard, lock};
 
-/// A power of two, well above the number of workers that are ever at it at the same time. In a model
-/// all meet in one.
+/// A power of two, well above the number of workers that are ever at it at the same time. In a
+/// model all meet in one.
 const SHARDS: usize = if cfg!(all(test, shuttle)) { 1 } else { 32 };
 
 pub(super) struct Shards<T> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::vec::Vec;
 
-use super::handler::End;
+use super::end::End;
 use super::id::{ConnectionId, Standing, Standings};
 use super::limits::{ConnectionCounts, Keyed};
 use super::observe::{
@@ -25,7 +25,7 @@ use crate::net::Clock;
 use crate::proto::Config;
 
 pub(super) struct Shared {
-    /// What holds where no route has said otherwise.
+    /// The settings of the routes that have none of their own.
     pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
     pub(super) inboxes: Vec<Arc<Inbox>>,
@@ -129,7 +129,7 @@ impl Shared {
         });
     }
 
-    /// A connection does not come to open; `failure` tells observers of it, if there are any.
+    /// A connection does not come to open; `failure` is made for observers, if there are any.
     pub(super) fn count_failed<'a>(
         &self,
         worker: usize,
@@ -149,7 +149,7 @@ impl Shared {
         self.notify(|it| it.accept_failed(error));
     }
 
-    /// An observer that panics ends nothing and hides nothing from the others.
+    /// A panic of one observer neither ends the worker nor keeps the others from being called.
     fn notify(&self, notify: impl Fn(&dyn Observer)) {
         for observer in &self.observers {
             let _ = catch_unwind(AssertUnwindSafe(|| notify(&**observer)));
@@ -158,7 +158,7 @@ impl Shared {
 
     // ---- presence -----------------------------------------------------------------------------
 
-    /// Lets a connection into the presence of a topic; `announce` tells of what that changed.
+    /// Lets a connection into the presence of a topic; `announce` gets what that changed.
     pub(super) fn join(
         &self,
         topic: &str,

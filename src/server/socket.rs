@@ -1,18 +1,18 @@
-//! A connection in the hands of its handler: what it can be asked and told.
+//! A connection in the hands of its handler.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::end::EndKind;
 use super::handle::Handle;
-use super::handler::EndKind;
 use super::http::StoredRequest;
 use super::id::ConnectionId;
 use super::observe::ConnectionStats;
 use super::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed, outside};
 pub use super::websocket::{Outgoing, Overflow, Sent};
-use super::websocket::{Published, SocketIo};
+use super::websocket::{Publish, Published, SocketIo};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 
@@ -85,8 +85,8 @@ pub enum SocketState {
 ///     }
 ///
 ///     fn on_message(&self, socket: &mut Socket<'_, String>, message: Message<'_>) {
-///         let told = socket.publish_to_all("room", &message);
-///         println!("{} written, {} wait, {} dropped", told.sent, told.queued, told.dropped);
+///         let sent = socket.publish_to_all("room", &message);
+///         println!("{} written, {} wait, {} dropped", sent.sent, sent.queued, sent.dropped);
 ///     }
 ///
 ///     fn on_close(&self, socket: &mut Socket<'_, String>, _: &End) {
@@ -137,7 +137,7 @@ impl<'a, S> Socket<'a, S> {
         self.io.remote.peer
     }
 
-    /// The client's address: the peer's, or what a trusted proxy tells.
+    /// The client's address: the peer's, or the one that a trusted proxy names.
     #[must_use]
     pub fn client_ip(&self) -> IpAddr {
         self.io.remote.client_ip()
@@ -185,8 +185,8 @@ impl<'a, S> Socket<'a, S> {
         self.io.ws.connection.is_open()
     }
 
-    /// Bytes that wait to be written, frame headers included: those that the transport hasn't taken,
-    /// and what this turn has sent. Where it is above 0,
+    /// Bytes that wait to be written, frame headers included: those that the transport hasn't
+    /// taken, and what this turn has sent. Where it is above 0,
     /// [`on_drain`](super::Handler::on_drain) follows.
     #[must_use]
     pub fn buffered(&self) -> usize {
@@ -312,9 +312,9 @@ impl<'a, S> Socket<'a, S> {
         self.io.ws.paused = false;
     }
 
-    /// Subscribes to a topic. Messages that are published behind the position where the subscription
-    /// begins arrive, each once; what the topic's history has of those before is sent first. Asking
-    /// again changes nothing.
+    /// Subscribes to a topic. Messages that are published behind the position where the
+    /// subscription begins arrive, each once; what the topic's history has of those before is sent
+    /// first. Asking again changes nothing.
     ///
     /// # Errors
     /// [`SubscribeError`], for a limit or a guard of the topic.
@@ -339,7 +339,7 @@ impl<'a, S> Socket<'a, S> {
     ///
     /// The connection leaves when it ends, after
     /// [`Handler::on_close`](super::Handler::on_close); one that wants to tell the others calls
-    /// [`leave`](Self::leave) there.
+    /// [`leave_presence`](Self::leave_presence) there.
     ///
     /// # Errors
     /// [`PresenceError`]; nothing changed then.
@@ -418,16 +418,16 @@ impl<'a, S> Socket<'a, S> {
 
     /// As [`publish`](Self::publish), with a message that was prepared once.
     pub fn publish_prepared(&mut self, topic: &str, message: &PreparedMessage) -> Published {
-        self.io.publish(topic, false, false, |_| message)
+        self.io.publish(topic, Publish::ToOthers, |_| message)
     }
 
     /// As [`publish_to_all`](Self::publish_to_all), with a message that was prepared once.
     pub fn publish_prepared_to_all(&mut self, topic: &str, message: &PreparedMessage) -> Published {
-        self.io.publish(topic, true, false, |_| message)
+        self.io.publish(topic, Publish::ToAll, |_| message)
     }
 
-    /// As [`publish_to_all`](Self::publish_to_all), with a message that is made once its position is
-    /// known, so that it can tell it to the clients.
+    /// As [`publish_to_all`](Self::publish_to_all), with a message that is made once its position
+    /// is known, so that it can tell it to the clients.
     ///
     /// # Panics
     /// If `make` publishes, subscribes or asks about topics: its own is locked meanwhile. A panic
@@ -438,7 +438,7 @@ impl<'a, S> Socket<'a, S> {
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Published {
         let options = Arc::clone(&self.io.ws.options);
-        self.io.publish(topic, true, false, |position| {
+        self.io.publish(topic, Publish::ToAll, |position| {
             let message = outside(|| make(position));
             PreparedMessage::new(&message, &options.config)
         })

@@ -2,15 +2,18 @@
 //! to.
 //!
 //! Owns what becomes of a message on its way out: room, backlog, order. Writing it is the
-//! session's; what its own application calls is in `io.rs`, `topics.rs` and `commands.rs`, what
-//! others send to it in `delivery.rs`.
+//! session's; what its own application calls is in `sending.rs` and `topics.rs`, what its own
+//! thread asked of it in `commands.rs`, what others send to it in `delivery.rs`.
 
 mod commands;
 mod delivery;
+mod fast_path;
 mod io;
 mod local;
 mod outcome;
 mod outgoing;
+mod receiving;
+mod sending;
 mod topics;
 mod worker_state;
 
@@ -24,12 +27,14 @@ use std::time::Duration;
 use std::vec::Vec;
 
 pub(super) use self::delivery::{Batch, Given, LocalDelivery, STALLS_AFTER};
-pub(super) use self::io::{CORK_LIMIT, SocketIo};
+pub(super) use self::fast_path::{CORK_LIMIT, FastPath};
+pub(super) use self::io::SocketIo;
 pub(super) use self::local::LocalSessions;
 pub use self::outcome::{Overflow, Published, Sent};
 pub use self::outgoing::Outgoing;
+pub(super) use self::topics::Publish;
 pub(super) use self::worker_state::WorkerState;
-use super::handler::EndKind;
+use super::end::EndKind;
 use super::http::StoredRequest;
 use super::id::ConnectionId;
 use super::limits::{Permit, RateState};
@@ -41,7 +46,7 @@ use super::write_queue::{Keep, WriteQueue};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Connection, PreparedMessage, Timestamp};
 
-/// Who is at the other end.
+/// The other end of a connection.
 pub(super) struct Remote {
     pub(super) peer: SocketAddr,
     /// Counts the connection as long as it lives, once its head is there by its client's address.
@@ -49,7 +54,7 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// The peer's address, or what a trusted proxy tells.
+    /// The peer's address, or the one that a trusted proxy names.
     pub(super) fn client_ip(&self) -> IpAddr {
         let peer = || self.peer.ip().to_canonical();
         self.permit.address().unwrap_or_else(peer)
@@ -62,28 +67,28 @@ pub(super) struct WebSocket {
     pub(super) options: Arc<Options>,
     pub(super) cold: Option<Box<ColdState>>,
     account: Account,
-    /// It is being sent.
+    /// A fragmented message is being sent.
     pub(super) sending: bool,
     /// `on_drain` is owed once the queue is empty.
     pub(super) draining: Cell<bool>,
-    /// The application doesn't want to read.
+    /// The application has paused reading.
     pub(super) paused: bool,
     /// The rest of the streamed message under way is refused, as a piece of it was.
     refusing: bool,
     /// Some commands that wait were carried out for it already.
     ahead: bool,
-    /// It didn't make room for what is published when it was waited for, and isn't any more.
+    /// It was waited for in vain: until it has room again, it isn't any more.
     lags: bool,
     /// A limit of messages or bytes over time holds for it, its address or its key.
     pub(super) limited: bool,
 }
 
-/// What a connection that only echoes has none of, say: it costs memory where it is used.
+/// What few connections need, in memory that is there while it is used.
 #[derive(Default)]
 pub(super) struct ColdState {
     pub(super) request: Option<StoredRequest>,
     pub(super) subscriptions: BTreeSet<Arc<str>>,
-    /// Subscriptions that a command brought about, which the handler is still to be told.
+    /// Changes of subscriptions by commands, for which the handler is still to be called.
     pub(super) notices: Vec<Notice>,
     /// What others sent while a fragmented message of the application's is under way.
     held: Vec<(PreparedMessage, Keep)>,
@@ -95,7 +100,7 @@ pub(super) struct ColdState {
     pub(super) throttled: bool,
     /// The commands below this number were carried out for it.
     ahead: u64,
-    /// And the messages of its worker's handlers up to this one.
+    /// The direct messages up to this number were given to it.
     ahead_of_direct: u64,
     /// How much of its rate limit is used up.
     rate: RateState,
@@ -106,6 +111,12 @@ pub(super) struct ColdState {
 }
 
 impl ColdState {
+    /// Whether something in it is the session's to see to before it goes on.
+    #[inline]
+    fn interrupts(&self) -> bool {
+        self.end.is_some() || self.resume_at.is_some() || self.throttled || !self.notices.is_empty()
+    }
+
     /// Whether there is nothing in it, but for how much of the rate limit is used up.
     fn is_unused(&self) -> bool {
         self.request.is_none()
@@ -204,7 +215,7 @@ impl WebSocket {
         self.account.opened.into()
     }
 
-    /// What it has of the rarely used.
+    /// Its cold state, made if there is none.
     pub(super) fn cold(&mut self) -> &mut ColdState {
         self.cold.get_or_insert_default()
     }
@@ -215,7 +226,7 @@ impl WebSocket {
         self.cold.as_ref()?.end.as_ref()
     }
 
-    /// It ends for this reason, unless there is one.
+    /// Sets the reason for which it ends, unless there is one.
     pub(super) fn ends(&mut self, end: EndKind) {
         self.cold().end.get_or_insert(end);
     }
@@ -224,13 +235,13 @@ impl WebSocket {
         self.cold.as_mut()?.end.take()
     }
 
-    /// Gives up what waits for the end of a fragmented message; answers how many.
+    /// Drops what waits for the end of a fragmented message; returns how many messages.
     pub(super) fn drop_held(&mut self) -> usize {
         let held = self.cold.as_mut().map(|it| mem::take(&mut it.held));
         held.map_or(0, |it| it.len())
     }
 
-    /// Until when nothing is read, for it sent too fast.
+    /// Until when nothing is read, after it sent too fast.
     #[inline]
     pub(super) fn resume_at(&self) -> Option<Duration> {
         self.cold.as_ref()?.resume_at
@@ -243,7 +254,7 @@ impl WebSocket {
         self.paused || self.cold.as_deref().is_some_and(waits)
     }
 
-    /// What the handler is still to be told.
+    /// What the handler is still to be called for.
     #[inline]
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         let Some(cold) = &mut self.cold else {
@@ -256,7 +267,7 @@ impl WebSocket {
         notices
     }
 
-    /// Gives back what is no longer used.
+    /// Frees the cold state if nothing in it is used.
     pub(super) fn free_unused(&mut self) {
         let unused = self.cold.as_ref().is_some_and(|it| it.is_unused());
         if unused && !self.limited && !self.ahead {
@@ -283,7 +294,7 @@ impl WebSocket {
         self.outcome(queue)
     }
 
-    /// What becomes of what was sent; `on_drain` follows if it has to wait.
+    /// The outcome of a send; `on_drain` follows if it has to wait.
     #[inline]
     fn outcome(&mut self, queue: &WriteQueue) -> Sent {
         if queue.is_blocked() {
@@ -318,21 +329,6 @@ impl WebSocket {
         let _ = self
             .connection
             .close(CloseCode::INTERNAL_ERROR, "the server failed", out, now);
-    }
-
-    /// Whether there is something for the session to look at after a call of the application.
-    #[inline]
-    pub(super) fn has_news(&self) -> bool {
-        let news = |it: &ColdState| {
-            it.end.is_some() || it.resume_at.is_some() || it.throttled || !it.notices.is_empty()
-        };
-        self.paused || self.cold.as_deref().is_some_and(news)
-    }
-
-    /// Whether nothing is under way but messages, and no deadline can come earlier than it was.
-    #[inline]
-    pub(super) fn is_settled(&self) -> bool {
-        self.connection.is_settled() && !self.draining.get() && !self.has_news()
     }
 
     /// Makes room for a message of `length` bytes behind `waiting`; false if it is dropped.
@@ -391,7 +387,7 @@ impl WebSocket {
         *ahead = number.max(*ahead);
     }
 
-    /// The message with this number, which went past the inbox, was given to it.
+    /// The direct message with this number was given to it.
     fn set_ahead_of_direct(&mut self, number: u64) {
         self.ahead = true;
         self.cold().ahead_of_direct = number;
@@ -405,7 +401,7 @@ impl WebSocket {
         }
     }
 
-    /// It is no longer waited for until it has taken half of what may wait.
+    /// It isn't waited for until it has taken half of what may wait.
     pub(super) fn lags(&mut self) {
         self.lags = true;
     }

@@ -64,9 +64,9 @@ struct Item {
 enum Bytes {
     Owned(Vec<u8>),
     Shared(Arc<[u8]>),
-    /// Up to there in the segment that is being filled: until it was tried to be written.
+    /// Up to this offset in the segment that is being filled, until the first attempt to write it.
     Published(usize),
-    /// Up to there in a segment, for as long as it waits.
+    /// Up to this offset in a segment that is kept for as long as this waits.
     Kept(Rc<Segment>, usize),
 }
 
@@ -81,8 +81,8 @@ impl Bytes {
     }
 }
 
-/// In their order. Mostly there is one, as where a message is published to many: it needs no
-/// memory beside the backlog's own.
+/// The items in their order. Mostly there is one, as where a message is published to many: it needs
+/// no memory beside the backlog's own.
 #[derive(Debug, Default)]
 struct Items {
     first: Option<Item>,
@@ -106,7 +106,7 @@ impl Items {
     #[inline]
     fn push_back(&mut self, item: Item) {
         match self.first {
-            // There is nothing to be dropped, for which it would be asked.
+            // `None` is forgotten: dropping it would check for a value first.
             None => mem::forget(self.first.replace(item)),
             Some(_) => self.rest.push_back(item),
         }
@@ -184,7 +184,7 @@ impl WriteQueue {
         self.0.as_ref().map_or(0, |it| it.held)
     }
 
-    /// Takes note of what the transport holds: needed where something else than this queue called
+    /// Notes what the transport holds: needed where something else than this queue called
     /// it.
     #[inline]
     pub(crate) fn hold(&mut self, transport: &impl Transport) {
@@ -273,7 +273,7 @@ impl WriteQueue {
         }
     }
 
-    /// Whether something published is queued that was not tried to be written.
+    /// Whether something published is queued that has yet to be offered to the transport.
     pub(crate) fn holds_published(&self) -> bool {
         let mut items = self.0.iter().flat_map(|it| it.items.iter());
         items.any(|it| matches!(it.bytes, Bytes::Published(_)))
@@ -324,13 +324,13 @@ impl WriteQueue {
         }
     }
 
-    /// Drops the oldest messages that may be dropped until at most `length` bytes wait; answers
+    /// Drops the oldest messages that may be dropped until at most `length` bytes wait; returns
     /// how many.
     pub(crate) fn shrink_to(&mut self, length: usize) -> usize {
         self.drop_where(|waiting, item| waiting > length && item.keep != Keep::Always)
     }
 
-    /// Drops the message of this key; answers how many there were, 0 or 1.
+    /// Drops the message of this key; returns how many there were, 0 or 1.
     pub(crate) fn drop_key(&mut self, key: &str) -> usize {
         self.drop_where(|_, item| matches!(&item.keep, Keep::UntilNext(it) if **it == *key))
     }
@@ -390,8 +390,8 @@ impl WriteQueue {
     }
 
     /// Goes on after the first write with what that has `written`, in as few system calls as it
-    /// takes, and queues what the transport doesn't take. `fresh` is empty afterwards, and `spares`
-    /// has the buffers that are done with. Answers whether nothing waits any more.
+    /// takes, and queues what the transport doesn't take. `fresh` is empty afterwards, and `pool`
+    /// gets the buffers that are no longer needed. Returns whether nothing waits any more.
     ///
     /// # Errors
     /// The transport's; it is broken then.
@@ -460,7 +460,7 @@ impl WriteQueue {
         Ok(true)
     }
 
-    /// Lends it the memory of a backlog that was, for what may be queued next.
+    /// Lends it the memory of a former backlog, for what may be queued next.
     #[inline(always)]
     pub(crate) fn lend(&mut self, pool: &Pool) -> &mut Backlog {
         self.0
@@ -582,7 +582,7 @@ impl Backlog {
         }
     }
 
-    /// Removes `written` bytes from the front; answers how many were written beyond the queue.
+    /// Removes `written` bytes from the front; returns how many were written beyond the queue.
     fn advance(&mut self, mut written: usize, pool: &Pool) -> usize {
         while let Some(first) = self.items.first.as_mut() {
             let waiting = first.len();

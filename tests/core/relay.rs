@@ -164,7 +164,7 @@ fn a_text_is_passed_on_as_it_arrives() {
                 let Event::Piece(piece) = event else {
                     panic!("{event:?}");
                 };
-                match piece.last {
+                match piece.is_last() {
                     false => to.send_fragment(&piece, &mut sent).unwrap(),
                     true => to.send_last_fragment(&piece, &mut sent).unwrap(),
                 }

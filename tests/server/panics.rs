@@ -9,7 +9,7 @@ use harness::handshake::{plain, upgrade};
 use harness::net::{GUARD, How, Peer, Probe, Running, config, patient, serve_with};
 use harness::sansio::{CLOSE, PING, PONG, TEXT, close_payload};
 use sockeye::proto::{Delivery, Message, MessagePiece};
-use sockeye::server::handler::Cause;
+use sockeye::server::end::Cause;
 use sockeye::server::limits::RateLimit;
 use sockeye::server::observe::{ConnectionStats, Observer};
 use sockeye::server::route::{Accepted, Deferred};

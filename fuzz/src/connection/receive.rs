@@ -189,8 +189,8 @@ impl Model {
     }
 
     fn piece(&mut self, piece: &MessagePiece<'_>, limit: usize) {
-        assert_eq!(piece.first, self.arriving.is_none());
-        assert!(piece.last || !piece.as_bytes().is_empty());
+        assert_eq!(piece.is_first(), self.arriving.is_none());
+        assert!(piece.is_last() || !piece.as_bytes().is_empty());
         let (kind, text) = self
             .arriving
             .get_or_insert_with(|| (piece.kind(), Vec::new()));
@@ -201,19 +201,19 @@ impl Model {
             let told = core::str::from_utf8(piece.as_bytes());
             assert_eq!(told, Ok(piece.as_text().unwrap_or("\0")));
         }
-        if piece.last {
+        if piece.is_last() {
             self.arriving = None;
         }
         match self.log.last_mut() {
-            Some(Logged::Pieces { bytes, last, .. }) if !piece.first => {
+            Some(Logged::Pieces { bytes, last, .. }) if !piece.is_first() => {
                 bytes.extend(piece.as_bytes());
-                *last = piece.last;
+                *last = piece.is_last();
             }
             _ => self.log.push(Logged::Pieces {
                 kind: piece.kind(),
                 bytes: piece.as_bytes().to_vec(),
-                first: piece.first,
-                last: piece.last,
+                first: piece.is_first(),
+                last: piece.is_last(),
             }),
         }
     }

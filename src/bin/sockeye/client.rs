@@ -304,7 +304,7 @@ impl Deflated {
             match self.connection.recv(input, out, now) {
                 Ok(Some(Event::Piece(piece))) => {
                     self.due.check_kind(piece.kind(), template)?;
-                    self.due.take(piece.as_bytes(), piece.last, template)?;
+                    self.due.take(piece.as_bytes(), piece.is_last(), template)?;
                 }
                 Ok(Some(Event::Closed(closed))) => {
                     return Err(Fault::Closed {

@@ -389,10 +389,34 @@ impl Connection {
         }
     }
 
-    /// Says that the caller stops to read (`paused`), because it waits for its own output to be
-    /// taken, say; or that it reads again. Until it does, silence says nothing about the peer: no
-    /// ping is sent, and of the deadlines only that of the closing handshake runs. Then the peer's
-    /// time begins anew. What was said already may be said again.
+    /// Says that the caller doesn't read (`paused`), or reads again.
+    ///
+    /// Call it whenever bytes may wait in the transport that are not given to
+    /// [`recv`](Self::recv): while too much output waits, while the application is busy, while a
+    /// budget is used up for longer than a moment. From what arrives alone, a peer that isn't read
+    /// from can't be told from one that is silent or too slow, and would be pinged, given up, or
+    /// failed for a message that lies half read. While paused no ping is sent, and of the deadlines
+    /// only that of the closing handshake runs; then the peer's time begins anew. What was said
+    /// already may be said again, so a loop can call it in each turn.
+    ///
+    /// ```
+    /// use std::{sync::Arc, time::Duration};
+    /// use sockeye::proto::{Config, Connection, Input};
+    ///
+    /// let seconds = Duration::from_secs;
+    /// let mut connection = Connection::server(Arc::new(Config::default()), seconds(0));
+    /// let mut out = vec![0; 1 << 20]; // a megabyte waits for a slow socket
+    ///
+    /// connection.pause(out.len() > 64 * 1024, seconds(1));
+    /// assert_eq!(connection.poll_timeout(), None);
+    ///
+    /// // Five minutes later all of it is written. Nobody is to blame.
+    /// out.clear();
+    /// connection.pause(false, seconds(300));
+    /// assert_eq!(connection.poll_timeout(), Some(seconds(330)), "the next ping");
+    /// # let _ = connection.recv(&mut Input::new(&mut []), &mut out, seconds(300))?;
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
     pub fn pause(&mut self, paused: bool, now: impl Into<Timestamp>) {
         if self.paused && !paused {
             let now = now.into();

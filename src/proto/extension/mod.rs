@@ -25,8 +25,74 @@ pub use grammar::{
 
 /// An extension as it is configured: it makes and judges offers (RFC 6455 section 9.1).
 ///
-/// Put it into [`Config::extensions`](super::Config::extensions). The server accepts the first
-/// of the client's offers that one of its extensions accepts; to decline all is no error.
+/// Put it into [`Config::extensions`](super::Config::extensions) of both ends. The server accepts the
+/// first of the client's offers that one of its extensions accepts; to decline all is no error. What
+/// is agreed on is a pair of codecs for one connection, [`PerMessage`], and the reserved bits that
+/// mark its messages.
+///
+/// The least there is, which sends each byte as its complement:
+///
+/// ```
+/// use sockeye::proto::{
+///     DecodeError, Encoding, Extension, ExtensionOffer, PerMessage, PerMessageDecode,
+///     PerMessageEncode, PerMessageExtension, Rsv, parse_extensions,
+/// };
+///
+/// #[derive(Debug)]
+/// struct Complement;
+///
+/// struct Codec; // it keeps nothing between the pieces of a message, or between messages
+///
+/// impl PerMessageEncode for Codec {
+///     fn encode(&mut self, payload: &[u8], _: bool, _: Encoding, out: &mut Vec<u8>) -> bool {
+///         out.extend(payload.iter().map(|byte| !byte));
+///         true // taken: the message is marked
+///     }
+/// }
+///
+/// impl PerMessageDecode for Codec {
+///     fn decode(
+///         &mut self,
+///         piece: &[u8],
+///         _: bool,
+///         limit: usize,
+///         out: &mut Vec<u8>,
+///     ) -> Result<(), DecodeError> {
+///         out.extend(piece.iter().take(limit).map(|byte| !byte));
+///         match piece.len() <= limit {
+///             true => Ok(()),
+///             false => Err(DecodeError::TooLong),
+///         }
+///     }
+/// }
+///
+/// impl PerMessageExtension for Complement {
+///     fn offers(&self) -> Vec<Extension> {
+///         vec![Extension::new("x-complement")]
+///     }
+///
+///     fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)> {
+///         let fits = offer.name() == "x-complement" && offer.params().next().is_none();
+///         let codecs = || PerMessage::new(Rsv::RSV2, Box::new(Codec), Box::new(Codec));
+///         fits.then(|| (Extension::new("x-complement"), codecs()))
+///     }
+///
+///     fn confirm(&self, response: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>> {
+///         (response.name() == "x-complement").then(|| {
+///             let accepted = self.accept(response).ok_or("x-complement has no parameters")?;
+///             Ok(accepted.1)
+///         })
+///     }
+/// }
+///
+/// let judge = |line: &'static str| {
+///     let offer = parse_extensions([line.as_bytes()]).next().unwrap().unwrap();
+///     Complement.accept(&offer).map(|(response, _)| response.to_string())
+/// };
+/// assert_eq!(judge("x-complement").as_deref(), Some("x-complement"));
+/// assert_eq!(judge("x-complement; level=2"), None);
+/// assert_eq!(judge("permessage-deflate"), None);
+/// ```
 pub trait PerMessageExtension: fmt::Debug + Send + Sync {
     /// The client's offers, the preferred one first. All have this extension's name.
     fn offers(&self) -> Vec<Extension>;
@@ -62,7 +128,35 @@ pub struct PreparedKey {
     pub key: u32,
 }
 
-/// How a connection sends a [`PreparedMessage`](super::PreparedMessage).
+/// How a connection sends a [`PreparedMessage`](super::PreparedMessage), which was encoded once for
+/// many: what its encoder returns of [`PerMessageEncode::use_prepared`], and what
+/// `Deflate::prepared` sets for permessage-deflate.
+///
+/// ```
+/// use sockeye::proto::{Encoding, PerMessageEncode, PreparedKey, PreparedUse};
+///
+/// /// Compresses with a dictionary, which both ends know by its number.
+/// struct Encoder {
+///     dictionary: u32,
+/// }
+///
+/// impl PerMessageEncode for Encoder {
+/// #   fn encode(&mut self, _: &[u8], _: bool, _: Encoding, _: &mut Vec<u8>) -> bool { false }
+///     fn use_prepared(&mut self, prepared: Option<PreparedKey>) -> PreparedUse {
+///         match prepared {
+///             // The peer has what it was compressed with.
+///             Some(PreparedKey { extension: "x-dictionary", key, .. }) if key == self.dictionary => {
+///                 PreparedUse::Shared
+///             }
+///             // It has another one: this connection compresses for itself.
+///             Some(_) => PreparedUse::Each,
+///             // It was too short to be compressed for anybody.
+///             None => PreparedUse::Plain,
+///         }
+///     }
+/// }
+/// # let _ = Encoder { dictionary: 1 };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PreparedUse {
     /// The bytes that were encoded once for all.
@@ -182,6 +276,7 @@ pub trait PerMessageDecode: Send {
 
 /// Why a message can't be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// It decodes to more than the limit: the connection is failed with 1009.
     TooLong,

@@ -2,9 +2,9 @@
 
 use std::boxed::Box;
 
-use super::End;
 use crate::error::Fault;
 use crate::proto::{Closed, Input, Scratch};
+use crate::server::end::End;
 use crate::server::observe::ErrorCause;
 use crate::server::topics::SubscribeError;
 use crate::server::websocket::{SocketIo, WebSocket};

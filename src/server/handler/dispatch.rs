@@ -5,9 +5,10 @@
 use std::boxed::Box;
 use std::sync::Arc;
 
+use super::Handler;
 use super::application::{Application, Memory, OpenSession, Over, Stop};
-use super::{End, Handler};
 use crate::proto::{Event, Input};
+use crate::server::end::End;
 use crate::server::observe::ErrorCause;
 use crate::server::socket::Socket;
 use crate::server::topics::SubscribeError;
@@ -34,7 +35,7 @@ pub(in crate::server) fn deliver<H: Handler>(
             return stop;
         }
         let io = socket.io();
-        if io.has_news() {
+        if !io.fast_path().receives(io.cork.len()) {
             return Stop::News;
         }
         if input.is_empty() && io.ws.connection.is_between_messages() {
@@ -70,7 +71,7 @@ fn deliver_any<H: Handler>(
             handler.on_message(socket, message);
         }
         Event::Piece(piece) => {
-            if !io.allows(piece.first, piece.as_bytes().len()) {
+            if !io.allows(piece.is_first(), piece.as_bytes().len()) {
                 return Some(Stop::News);
             }
             handler.on_piece(socket, piece);

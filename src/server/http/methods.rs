@@ -11,10 +11,10 @@ use super::request::Request;
 use super::response::HttpResponse;
 use crate::server::id::ConnectionId;
 
-/// What answers plain requests: each function from a request to a response is one.
+/// A handler of plain requests: each function from a request to a response is one.
 ///
-/// It runs on the worker's thread: one that waits keeps the worker's connections waiting. What takes
-/// long is [deferred](Methods::defer).
+/// It runs on the worker's thread: one that waits keeps the worker's connections waiting. What
+/// takes long is [deferred](Methods::defer).
 pub trait HttpHandler: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {}
 
 impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {}

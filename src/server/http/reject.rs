@@ -6,7 +6,7 @@ use std::string::String;
 use super::response::HttpResponse;
 use crate::server::observe::HandshakeFailure;
 
-/// What a guard or a route answers to refuse a request: any response. `?` makes one from an
+/// The response by which a guard or a route refuses a request: any response. `?` makes one from an
 /// [`HttpResponse`].
 ///
 /// ```

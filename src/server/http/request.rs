@@ -164,7 +164,7 @@ impl<'a> Request<'a> {
         self.peer
     }
 
-    /// The client's address: the peer's, unless the peer is a trusted proxy that tells another.
+    /// The client's address: the peer's, unless the peer is a trusted proxy that names another.
     #[must_use]
     pub fn client_ip(&self) -> IpAddr {
         self.client_ip

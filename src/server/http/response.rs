@@ -77,7 +77,7 @@ impl HttpResponse {
         self
     }
 
-    /// Gives this as the core's response to `send`, and answers what that answers.
+    /// Passes this to `send` as the core's response, and returns what that returns.
     pub fn as_response<R>(&self, send: impl FnOnce(&Response<'_>) -> R) -> R {
         let headers: Vec<_> = self
             .headers

@@ -95,7 +95,7 @@ pub(in crate::server) struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// Takes `count` tokens if they are there. Else takes none, and answers how long it would be
+    /// Takes `count` tokens if they are there. Else takes none, and returns how long it would be
     /// until they are: [`Duration::MAX`] for more than the burst.
     pub(in crate::server) fn take(
         &mut self,
@@ -123,7 +123,7 @@ impl TokenBucket {
         }
     }
 
-    /// Takes `count` tokens, on credit if need be. Answers how long the debt takes to be paid,
+    /// Takes `count` tokens, on credit if need be. Returns how long the debt takes to be paid,
     /// zero if there is none.
     pub(super) fn charge(&mut self, rate: Rate, count: u64, now: Duration) -> Duration {
         let cost = rate.token().saturating_mul(count);

@@ -56,8 +56,8 @@ pub struct RateLimit {
     pub messages: Option<Rate>,
     /// Bytes of their payloads, decompressed. Default no limit.
     ///
-    /// A message longer than the burst never passes, but with [`RateLimitAction::Pause`], where it goes on
-    /// credit. So the burst should be at least
+    /// A message longer than the burst never passes, but with [`RateLimitAction::Pause`], where it
+    /// goes on credit. So the burst should be at least
     /// [`max_message_size`](crate::proto::Config::max_message_size).
     pub bytes: Option<Rate>,
     /// What happens to a message over either. Default a Close with 1008.
@@ -134,7 +134,7 @@ impl RateState {
         }
     }
 
-    /// Answers how long the debt takes to be paid.
+    /// Returns how long the debt takes to be paid.
     fn charge(
         &mut self,
         limit: &RateLimit,

@@ -25,7 +25,7 @@ use crate::net::Transport;
 #[cfg(not(feature = "tls"))]
 pub(in crate::server) enum Tls {}
 
-/// Who is at the other end of a Unix socket: this machine.
+/// The peer address of a Unix socket: this machine's.
 pub(in crate::server) const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 

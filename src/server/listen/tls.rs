@@ -29,7 +29,7 @@ impl Tls {
     pub(in crate::server) fn replace(&self, config: Arc<ServerConfig>) -> Result<(), Error> {
         let config = check(config)?;
         let before = std::mem::replace(&mut *self.lock(), config);
-        // With it may go the application's own certificate store: not under the lock.
+        // It may drop the application's certificate store: not under the lock.
         drop(before);
         Ok(())
     }

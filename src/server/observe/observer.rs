@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::metrics::{ErrorCause, HandshakeFailure};
-use crate::server::handler::End;
+use crate::server::end::End;
 use crate::server::id::ConnectionId;
 
 /// A connection in numbers.
@@ -18,7 +18,7 @@ pub struct ConnectionStats {
     pub id: ConnectionId,
     /// The other end of its transport.
     pub peer_addr: SocketAddr,
-    /// The client's address: the peer's, or what a trusted proxy tells.
+    /// The client's address: the peer's, or the one that a trusted proxy names.
     pub client_ip: IpAddr,
     /// How long it has been open.
     pub age: Duration,
@@ -49,9 +49,10 @@ pub struct ConnectionStats {
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct FailedHandshake<'a> {
-    /// The other end of its transport, or what a PROXY header told.
+    /// The other end of its transport, or the address in its PROXY header.
     pub peer_addr: SocketAddr,
-    /// The client's address: the peer's, or what a trusted proxy tells, once the head is there.
+    /// The client's address: the peer's, or the one that a trusted proxy names, once the head is
+    /// there.
     pub client_ip: IpAddr,
     /// The path of the request, percent-encoded as sent, if the head came that far.
     pub path: Option<&'a str>,
@@ -59,7 +60,7 @@ pub struct FailedHandshake<'a> {
     pub origin: Option<&'a str>,
     /// What it is counted as.
     pub cause: HandshakeFailure,
-    /// Why, in full: the error, or the status and text that the client was told.
+    /// Why, in full: the error, or the status and text of the response.
     pub reason: &'a dyn fmt::Display,
 }
 
@@ -76,7 +77,7 @@ impl fmt::Debug for FailedHandshake<'_> {
     }
 }
 
-/// Is told of all connections of a server, on the workers' threads: for logs and accounts.
+/// Observes all connections of a server, on the workers' threads: for logs and accounts.
 ///
 /// The methods must not wait, as a handler's must not. A panic in one of them ends there.
 ///
@@ -111,13 +112,13 @@ pub trait Observer: Send + Sync + 'static {
         let _ = connection;
     }
 
-    /// A connection that had opened ends by an error, which `end` tells in full; its handler was
-    /// told. [`disconnected`](Self::disconnected) follows.
+    /// A connection that had opened ends by an error, which `end` holds in full; its handler was
+    /// notified. [`disconnected`](Self::disconnected) follows.
     fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
         let _ = (connection, cause, end);
     }
 
-    /// A connection that had opened is over; its handler was told.
+    /// A connection that had opened is over; its handler was notified.
     fn disconnected(&self, connection: &ConnectionStats, end: &End) {
         let _ = (connection, end);
     }

@@ -1,4 +1,4 @@
-//! What a server tells through `tracing`, with the feature of that name.
+//! Events for `tracing`, with the feature of that name.
 //!
 //! Quiet by default: a healthy server has a few events of level `INFO` in its life, what is the
 //! application's or the machine's fault is `WARN` or `ERROR`, and each connection is `DEBUG`.
@@ -16,7 +16,7 @@ use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 use super::metrics::ErrorCause;
 use super::observer::{ConnectionStats, FailedHandshake, Observer};
 use crate::net::Clock;
-use crate::server::handler::End;
+use crate::server::end::End;
 use crate::server::id::ConnectionId;
 use crate::server::limits::{Rate, TokenBucket};
 
@@ -31,7 +31,7 @@ pub(in crate::server) fn connection_span(id: ConnectionId, peer: SocketAddr) -> 
     debug_span!(target: "sockeye", "connection", %id, %peer)
 }
 
-/// The observer that tells of each connection.
+/// The observer that emits an event for each connection.
 pub(in crate::server) struct Trace {
     clock: Clock,
     gate: Mutex<Gate>,
@@ -51,7 +51,7 @@ impl Trace {
         }
     }
 
-    /// Whether a further event may be told; if so, how many could not since the last one.
+    /// Whether a further event may be emitted; if so, how many were left out since the last one.
     fn admit(&self) -> Option<u64> {
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         match gate.bucket.take(RATE, 1, self.clock.now()) {
@@ -83,7 +83,7 @@ impl Observer for Trace {
     }
 
     fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
-        // The others' faults are told as their connections close.
+        // The faults of others are logged as their connections close.
         if cause == ErrorCause::Panic
             && let Some(suppressed) = self.admit()
         {

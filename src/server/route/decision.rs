@@ -13,7 +13,7 @@ use crate::server::id::ConnectionId;
 pub(in crate::server) enum Decision {
     Accept(Accepted<Box<dyn Application>>),
     Reject(Reject),
-    /// Later: a command tells when it is there.
+    /// Later: a command wakes the session when it is there.
     Deferred(Arc<Slot<Decided>>),
 }
 

@@ -1,4 +1,4 @@
-//! Answers that wait for another thread: an upgrade's, and a plain request's.
+//! Upgrades that another thread decides about.
 //!
 //! Each is given once, into a [`Slot`] that the connection's session looks into when a command has
 //! woken it; one that is dropped without it says so to the client.

@@ -1,7 +1,8 @@
 //! What a connection is opened with: where requests go, who may come in, and what holds until then.
 //!
 //! Only a session that isn't open yet is lent it, and what accepts connections. An open connection
-//! has its route's [`Options`], and what else it reaches is in [`Shared`](crate::server::shared::Shared).
+//! has its route's [`Options`], and what else it reaches is in
+//! [`Shared`](crate::server::shared::Shared).
 
 use std::boxed::Box;
 use std::net::{IpAddr, SocketAddr};

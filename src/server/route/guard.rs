@@ -6,7 +6,7 @@ use crate::server::http::{Reject, Request};
 ///
 /// Each function from a request to a `Result<(), Reject>` is one; so is
 /// [`Origins`](crate::proto::Origins). Guards of the server run before those of the route, each
-/// in the order they were added; the first that refuses answers.
+/// in the order they were added; the first that refuses decides.
 pub trait Guard: Send + Sync + 'static {
     /// Lets the request pass, or says how it is refused.
     ///

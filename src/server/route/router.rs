@@ -1,4 +1,4 @@
-//! From a request's path to what answers there.
+//! From a request's path to the entry that handles it.
 
 use std::collections::BTreeMap;
 use std::format;
@@ -14,7 +14,7 @@ use crate::proto::http::is_token;
 use crate::server::http::{Answer, HttpResponse, Methods, Request};
 use crate::server::id::ConnectionId;
 
-/// What answers on one path.
+/// What handles the requests of one path.
 #[derive(Default)]
 pub(in crate::server) struct Entry {
     pub(in crate::server) endpoint: Option<Endpoint>,
@@ -57,7 +57,7 @@ impl Router {
         Ok(())
     }
 
-    /// What answers on this path, as it was sent (percent-encoded), and what its parameters stand
+    /// The entry of this path, as it was sent (percent-encoded), and what its parameters stand
     /// for.
     pub(in crate::server) fn at<'r, 'p>(
         &'r self,
@@ -108,7 +108,8 @@ mod tests {
         Router::new(paths.iter().map(entry).collect())
     }
 
-    /// Among these patterns, in order, the path leads to the entry of `route` with these parameters.
+    /// Among these patterns, in order, the path leads to the entry of `route` with these
+    /// parameters.
     #[track_caller]
     fn leads(paths: &[&str], path: &str, route: &str, params: &[(&str, &str)]) {
         assert!(paths.is_sorted());

@@ -1,6 +1,6 @@
 //! Which worker accepts a connection.
 //!
-//! All workers are woken by it. One that has more connections than another leaves it to that one
+//! It wakes all workers. One that has more connections than another leaves it to that one
 //! for a moment, and takes it then: the other may be held by its handler.
 
 use std::mem;
@@ -13,16 +13,17 @@ use std::vec::Vec;
 /// A worker that isn't busy has looked by then.
 const LEFT: Duration = Duration::from_millis(1);
 
-/// Who hasn't looked for this long is held, and nothing is left to it any more. Less is no sign of
-/// that: a machine with more to do than processors lets a thread wait for tens of milliseconds.
+/// A worker that hasn't looked for this long is held, and nothing is left to it any more. Less is
+/// no sign of that: a machine with more to do than processors lets a thread wait for tens of
+/// milliseconds.
 const HELD: Duration = Duration::from_millis(100);
 
-/// Where more comes than one, a worker takes so many more than the others have, for these do the
-/// same meanwhile; and so many after each time it has left them something. One that is alone for a
-/// while has then not taken a whole burst when the others come.
+/// Of several connections at once, a worker takes so many more than the others have, for these do
+/// the same meanwhile; and so many after each time it has left them something. One that is alone
+/// for a while has then not taken a whole burst when the others come.
 const CROWD: usize = 16;
 
-/// What each worker tells the others.
+/// What each worker shows to the others.
 #[derive(Default)]
 pub(in crate::server) struct Load {
     /// Its connections, open or not.
@@ -44,11 +45,11 @@ pub(in crate::server) struct Balance {
     until: Option<Duration>,
     /// When that began, and how often each had looked.
     began: (Duration, Vec<usize>),
-    /// That time is over: what is there now was left in vain.
+    /// That time is over: what is there now was left to them in vain.
     over: bool,
-    /// How often each had looked when something was left to it in vain, and when that began.
+    /// How often each had looked when a connection was left to it in vain, and since when.
     missed: Vec<Option<(usize, Duration)>>,
-    /// More is there than the others took in their time.
+    /// There are more connections than the others took in that time.
     crowd: bool,
     /// How many it takes before it leaves something again.
     allowed: usize,

@@ -25,16 +25,16 @@ use crate::server::topics::{SubscribeError, Subscribing, Topic};
 /// brings, and half of it before publishers are slowed.
 pub(in crate::server) const DEFAULT_CAPACITY: usize = 64 * 1024 * 1024;
 
-/// In the number of a message that went past the inbox, and that is counted by itself: it comes
-/// before all that is in there.
+/// A bit of the numbers of direct messages, which are counted apart: such a message comes
+/// before all that is in the inbox.
 pub(in crate::server) const DIRECT: u64 = 1 << 63;
 
 /// A command was not taken, and will have no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// As many bytes wait for a worker as [`max_inbox`](crate::server::Builder::max_inbox) allows: whoever
-    /// fills it has to slow down. Nothing of the call has happened, so it may be repeated.
+    /// As many bytes wait for a worker as [`max_inbox`](crate::server::Builder::max_inbox) allows:
+    /// whoever fills it has to slow down. Nothing of the call has happened, so it may be repeated.
     Busy,
     /// The connection is over, or never was.
     Gone,
@@ -86,7 +86,7 @@ pub(in crate::server) struct Publication {
 }
 
 impl Command {
-    /// What it counts for against the bound: what it holds that nobody else does, as a rule.
+    /// Its bytes as they count against the bound: as a rule, those that it alone holds.
     pub(in crate::server) fn bytes(&self) -> usize {
         let held = match self {
             Self::Send(_, message) => message.payload().len(),
@@ -116,7 +116,7 @@ impl Command {
 
 /// Commands on their way to a worker.
 ///
-/// Each has a number, by which the worker and its sessions know what they have seen: twice its
+/// Each has a number, by which the worker and its sessions know what is carried out: twice its
 /// place in the order, counted from 1. (An odd one is behind a command and before the next.)
 pub(in crate::server) struct Inbox {
     queue: Mutex<Queue>,
@@ -143,7 +143,7 @@ struct Queue {
 thread_local! {
     /// The inbox of the worker that runs on this thread, by its address.
     static OWN: Cell<usize> = const { Cell::new(0) };
-    /// Whether some of its own commands wait, as [`Inbox::own`] tells: this costs less to ask.
+    /// Whether some of its own commands wait, as [`Inbox::own`] says: this costs less to ask.
     static OWN_WAITS: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -163,7 +163,7 @@ pub(in crate::server) struct Reserved<'i> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.inbox.release(self.bytes);
-        // Its worker carries nothing out for this, and has to tell those who wait for room.
+        // Its worker has no command to carry out, and has to wake the workers that wait for room.
         if self.inbox.is_waited_for() {
             self.inbox.wake();
         }
@@ -198,12 +198,12 @@ impl Inbox {
     /// Keeps room for a command of so many bytes.
     ///
     /// # Errors
-    /// There is none, or nobody will take it.
+    /// There is none, or the worker has stopped.
     pub(in crate::server) fn reserve(&self, bytes: usize) -> Result<Reserved<'_>, HandleError> {
         if self.is_stopped() {
             return Err(HandleError::Stopped);
         }
-        // A command that is longer than all of it is taken by an empty one.
+        // An empty inbox takes a command of any length.
         let fits = |waiting: usize| {
             (waiting == 0 || waiting + bytes <= self.capacity).then_some(waiting + bytes)
         };
@@ -216,7 +216,7 @@ impl Inbox {
         }
     }
 
-    /// Keeps room in any case: for what ends something, or tells what has happened.
+    /// Keeps room in any case: for what ends something, or announces what has happened.
     pub(in crate::server) fn reserve_always(&self, bytes: usize) -> Reserved<'_> {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         Reserved { inbox: self, bytes }
@@ -269,7 +269,7 @@ impl Inbox {
         !self.lock().commands.is_empty()
     }
 
-    /// Whether nothing is before what would be added now. Asked by the worker itself.
+    /// Whether a message may go past the inbox: nothing waits in it. Asked by its worker only.
     #[inline]
     pub(in crate::server) fn is_idle(&self) -> bool {
         self.bytes.load(Ordering::Acquire) == 0
@@ -285,17 +285,17 @@ impl Inbox {
         self.bytes() > self.capacity / 2
     }
 
-    /// Publishers that wait may go on: there is room, or nobody takes anything any more.
+    /// Whether publishers that wait may go on: there is room, or the worker has stopped.
     ///
-    /// Who waits says so and looks then; who makes room looks then who waits. So that one of them
-    /// sees the other, all of it is in the one order of `SeqCst`.
+    /// A waiter registers before it checks, and room is made before the waiters are read. So that
+    /// one of them sees the other, all of this is `SeqCst`.
     pub(in crate::server) fn has_room(&self) -> bool {
         self.bytes.load(Ordering::SeqCst) <= self.capacity / 4
             || self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Has a worker woken once there is room. It looks for itself afterwards, since that may have
-    /// been so already.
+    /// Registers a worker to be woken once there is room. It checks again afterwards, since there
+    /// may be room already.
     pub(in crate::server) fn wait(&self, worker: usize) {
         self.waiting[worker / 64].fetch_or(1 << (worker % 64), Ordering::SeqCst);
     }
@@ -309,19 +309,19 @@ impl Inbox {
         for inbox in inboxes {
             inbox.wait(worker);
         }
-        // One that has drained since would not tell.
+        // One that has drained since would wake nobody.
         have_room()
     }
 
     // ---- its worker ---------------------------------------------------------------------------
 
-    /// From here on this thread is the worker's.
+    /// From here on the worker runs on this thread.
     pub(in crate::server) fn own_thread(&self) {
         OWN.with(|it| it.set(self.address()));
         OWN_WAITS.with(|it| it.set(self.own() != 0));
     }
 
-    /// From here on this thread is no worker's.
+    /// From here on no worker runs on this thread.
     pub(in crate::server) fn leave_thread() {
         OWN.with(|it| it.set(0));
         OWN_WAITS.with(|it| it.set(false));
@@ -366,13 +366,13 @@ impl Inbox {
         }
     }
 
-    /// A command of so many bytes is to be carried out that was never added.
+    /// Counts a command that is to be carried out and was never added.
     pub(in crate::server) fn count(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
     /// A command of so many bytes is carried out, or won't be. The workers that wait for room are
-    /// told by `wake`.
+    /// woken by `wake`.
     pub(in crate::server) fn release(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
     }
@@ -397,7 +397,7 @@ impl Inbox {
         (0..128).filter(move |it| bits[it / 64] >> (it % 64) & 1 == 1)
     }
 
-    /// Takes no more commands; neither what is left nor what was `taken` will be carried out.
+    /// Takes no more commands; what is left and what was `taken` is dropped.
     pub(in crate::server) fn stop(&self, taken: &mut VecDeque<Command>) {
         let mut queue = self.lock();
         self.stopped.store(true, Ordering::SeqCst);

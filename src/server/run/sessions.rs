@@ -1,7 +1,7 @@
 //! The sessions of one worker and what they share, apart from the operating system's event queue.
 //!
 //! Generic over the transport, with the clock as data, so that a whole server also runs in
-//! simulation. Who polls and accepts is the [`Worker`](super::worker::Worker).
+//! simulation. Polling and accepting is the [`Worker`](super::worker::Worker).
 
 mod burst;
 mod fan_out;
@@ -21,7 +21,7 @@ use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
 use crate::net::Transport;
 use crate::proto::Scratch;
-use crate::server::handler::EndKind;
+use crate::server::end::EndKind;
 use crate::server::id::{ConnectionId, Standing};
 use crate::server::limits::Permit;
 use crate::server::route::Endpoints;
@@ -40,7 +40,7 @@ pub(in crate::server) const RECEIVE_BUFFER: usize = 96 * 1024;
 const SHARE: u64 = 2 * 1024 * 1024;
 const DRIVE: u64 = 4 * 1024;
 
-/// Sessions that are looked at before what they took is: reading the counters costs, too.
+/// Drives between two looks at the counters, which cost something to read, too.
 const UNTIL_LOOK: u32 = 32;
 
 pub(in crate::server) struct Sessions<T> {
@@ -55,7 +55,7 @@ pub(in crate::server) struct Sessions<T> {
     scratch: Scratch,
     /// The server stops; what is left then is dropped.
     stop_at: Option<Duration>,
-    /// Sessions that are still to be told so.
+    /// Sessions that have yet to begin their end.
     stopping: Vec<Token>,
     /// What this part of the turn has taken.
     spent: Spent,
@@ -102,9 +102,9 @@ impl<T: Transport> Sessions<T> {
         &self.endpoints
     }
 
-    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time. It carries out
-    /// the commands that have come before: what comes later waits for the events that the next poll
-    /// has, so that an end of a stream is seen before what was asked after it.
+    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time. It carries
+    /// out the commands that have come before: what comes later waits for the events that the next
+    /// poll has, so that an end of a stream is seen before what was asked after it.
     pub(in crate::server) fn at(&mut self, now: Duration) -> &mut Self {
         self.worker.at(now);
         if !self.worker.inbox.is_idle() {
@@ -142,12 +142,12 @@ impl<T: Transport> Sessions<T> {
         let bytes = self.bytes().wrapping_sub(self.spent.from);
         self.spent.drives += u64::from(UNTIL_LOOK);
         let is_spent = bytes + self.spent.drives * DRIVE > SHARE;
-        // Once it is, it is looked at each time, and stays so.
+        // Once it is spent, each further call says so.
         self.spent.until_look = if is_spent { 1 } else { UNTIL_LOOK };
         is_spent
     }
 
-    /// Whether it was told to stop.
+    /// Whether it is to stop.
     pub(in crate::server) fn stops(&self) -> bool {
         self.stop_at.is_some()
     }
@@ -156,7 +156,7 @@ impl<T: Transport> Sessions<T> {
         self.slab.len() == 0
     }
 
-    /// How long nothing is to be done without an event; None for ever.
+    /// How long there is nothing to do without an event; None for ever.
     pub(in crate::server) fn patience(&self) -> Option<Duration> {
         if !self.exchange.again.is_empty() {
             return Some(Duration::ZERO);
@@ -198,7 +198,7 @@ impl<T: Transport> Sessions<T> {
         if self.spend() {
             return self.ready_later(token, readable, read_closed);
         }
-        // An event of a session that is gone has a token that is gone.
+        // The token of a session that is over reaches none.
         self.drive_by(token, |session, turn| {
             if readable {
                 session.set_readable(read_closed);
@@ -218,7 +218,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Has a session driven without an event, once those that wait for that are.
+    /// Queues a session to be driven without an event.
     fn drive_later(&mut self, token: Token) {
         if let Some(session) = self.slab.get_mut(token)
             && !session.queued
@@ -254,7 +254,7 @@ impl<T: Transport> Sessions<T> {
                 }
             }
         }
-        // Also one that comes too late is told to all first.
+        // Also where the deadline has passed already, each session begins its end first.
         if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {
             for token in self.slab.tokens() {
                 self.drive_by(token, |session, turn| {
@@ -305,7 +305,7 @@ impl<T: Transport> Sessions<T> {
         if self.exchange.burst.goes_on() {
             self.end_burst();
         }
-        // Lent, so that what it publishes reaches the others.
+        // It is lent, so that what it publishes can reach the others.
         let Some((session, sessions)) = self.slab.lend(token) else {
             return;
         };

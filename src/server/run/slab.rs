@@ -25,7 +25,7 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-/// The values of a slab beside one that is lent; each in its place, since they are large.
+/// The values of a slab beside one that is lent. They stay in their slots, since they are large.
 pub(in crate::server) struct Rest<'s, T> {
     before: &'s mut [Slot<T>],
     /// Those behind the lent one.
@@ -133,12 +133,12 @@ impl<T> Slot<T> {
     }
 }
 
-/// Where in the table it is.
+/// The slot of a token.
 pub(in crate::server) fn place(token: Token) -> u32 {
     index(token) as u32
 }
 
-/// Which owner of its place it is.
+/// The generation of a token.
 pub(in crate::server) fn generation(token: Token) -> u32 {
     (token.0 >> INDEX_BITS) as u32
 }

@@ -1,9 +1,9 @@
 //! When which session is due, in coarse ticks.
 //!
-//! Owns the schedule. A session has at most one entry that counts: it knows its tick, and an
-//! entry for another tick is stale and skipped. So a deadline that moves back costs nothing, and
-//! one that moves forward one more entry. An entry has its session's place in the worker's table: one
-//! that a former session left there is stale like others.
+//! Owns the schedule. A session has at most one entry that counts: it knows its tick, and an entry
+//! for another tick is stale and skipped. So a deadline that moves back costs nothing, and one that
+//! moves forward one more entry. An entry has its session's place in the worker's table: one that a
+//! former session left there is stale like others.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -48,8 +48,8 @@ impl TimerWheel {
         }
     }
 
-    /// Schedules the session at `place` for `deadline` unless `scheduled`, its current entry, comes first.
-    /// Answers the entry that counts from now on.
+    /// Schedules the session at `place` for `deadline` unless `scheduled`, its current entry, comes
+    /// first. Returns the entry that counts from now on.
     pub(in crate::server) fn schedule(
         &mut self,
         place: u32,
@@ -101,7 +101,7 @@ impl TimerWheel {
         self.entries
     }
 
-    /// Takes the entries of the next tick if it is due; call it until it answers None.
+    /// Takes the entries of the next tick if it is due; call it until it returns None.
     pub(in crate::server) fn expire(&mut self, now: Duration) -> Option<(Tick, Vec<u32>)> {
         if self.current > ticks(now) {
             return None;

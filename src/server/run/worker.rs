@@ -1,4 +1,4 @@
-//! The event loop: one thread, one poll, one [`Sessions`] of sessions.
+//! The event loop: one thread, one poll, its [`Sessions`].
 
 use std::io;
 use std::marker::PhantomData;
@@ -31,7 +31,7 @@ const EVENTS: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// After the process or the system ran out of file descriptors or memory, accepting waits this
-/// long: no spinning meanwhile.
+/// long, instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A thread's part of a server, before it runs.
@@ -44,7 +44,7 @@ pub(in crate::server) struct Worker<T> {
     sessions: PhantomData<fn() -> T>,
 }
 
-/// A worker on its thread, which what its sessions share never leaves.
+/// A worker on its thread. What its sessions share never leaves that.
 struct Loop<T> {
     index: usize,
     clock: Clock,
@@ -83,7 +83,7 @@ impl<T: AcceptedStream> Worker<T> {
         })
     }
 
-    /// Runs until the server was told to stop and its sessions are over.
+    /// Runs until the server is to stop and its sessions are over.
     pub(in crate::server) fn run(self) -> io::Result<()> {
         let Self {
             index,
@@ -105,11 +105,11 @@ impl<T: AcceptedStream> Worker<T> {
             balance: Balance::new(index, shared.loads.len()),
         };
         let result = worker.turns();
-        // It may run another server's worker next, or be anybody's.
+        // The thread may run another server's worker next, or none.
         Inbox::leave_thread();
         worker.sessions.stop();
         if result.is_err() {
-            // The others must not go on without this one.
+            // The other workers must not go on without this one.
             Handle::new(&shared).shut_down();
         }
         result
@@ -132,7 +132,7 @@ impl<T: AcceptedStream> Loop<T> {
             self.sessions.at(now);
             for event in &events {
                 match event.token() {
-                    // What a waker is about is looked for in each turn.
+                    // A wake-up needs no handling of its own: each turn looks at the inbox.
                     Token(token) if token >= LISTENERS => self.arrived(token - LISTENERS),
                     token => {
                         if event.is_error() {
@@ -148,7 +148,7 @@ impl<T: AcceptedStream> Loop<T> {
                 self.stop_listening();
             }
             self.sessions.drive_again();
-            // Behind the events: what a peer sent in time counts, also when this worker was late.
+            // After the events: what a peer sent in time counts, even when this worker was late.
             self.sessions.expire();
             if self.acceptable {
                 // The turn may have been long, and the others wait by the clock.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::CloseCode;
-use crate::server::handler::EndKind;
+use crate::server::end::EndKind;
 use crate::server::options::Options;
 use crate::server::websocket::WebSocket;
 

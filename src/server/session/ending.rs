@@ -10,10 +10,10 @@ use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::{Fault, HandshakeError, LimitError};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Linger, LingerStep, Response, Teardown};
-use crate::server::handler::{End, EndKind};
+use crate::server::end::{End, EndKind};
 use crate::server::observe::HandshakeFailure;
 
-/// What peers are told by a server that stops.
+/// The text of responses of a server that stops.
 const STOPS: &str = "the server stops";
 
 impl<T: Transport> Session<T> {
@@ -115,8 +115,8 @@ impl<T: Transport> Session<T> {
             Phase::Open(open) => open.ws.connection.teardown(),
             _ => None,
         };
-        // It drops the transport where it sent a Close before. That nobody answered one is
-        // neither here nor there.
+        // A Close that was sent and not answered is a fault of its own; any other after a Close
+        // means that no second one is sent.
         let end = match (teardown, fault) {
             (_, Fault::Limit(LimitError::Close { .. })) => EndKind::Failed(fault),
             (Some(Teardown::Drop), _) => EndKind::FailedClosing(fault),
@@ -137,7 +137,7 @@ impl<T: Transport> Session<T> {
                 });
             }
             if let Phase::Open(open) = &mut self.phase {
-                // A panic there hides the end from nobody.
+                // After a panic in `on_error` the end is reported as it was.
                 open.ws.take_end();
             }
             self.call(turn, |application, io| application.on_close(io, &end));
@@ -170,7 +170,7 @@ impl<T: Transport> Session<T> {
             turn.local.unsubscribe(&topic, turn.id.token());
         }
         for topic in mem::take(&mut cold.joined) {
-            // The store may be the application's own: its panic is not the worker's.
+            // The store may be the application's: its panic must not end the worker.
             let shared = &turn.worker.shared;
             let leave = || shared.leave(&topic, turn.id, |_| ());
             let _ = catch_unwind(AssertUnwindSafe(leave));
@@ -184,7 +184,7 @@ impl<T: Transport> Session<T> {
             linger.wrote(last.progress);
         }
         let before = mem::replace(&mut self.phase, Phase::Lingering(Box::new(linger)));
-        // With it goes the application's state, which may panic as it does.
+        // This drops the application's state, which may panic.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(before)));
         self.keep_unread(&[]);
     }
@@ -202,7 +202,7 @@ impl<T: Transport> Session<T> {
         self.readable = false;
         match &mut self.phase {
             Phase::Opening(opening) => {
-                // Who looks whether the port answers sends nothing, and has not failed.
+                // A health check of the port sends nothing, and has not failed.
                 if !opening.served && self.has_begun() {
                     self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
                 }
@@ -234,7 +234,7 @@ impl<T: Transport> Session<T> {
             }
             Phase::Opening(opening) if !opening.served => match end {
                 EndKind::ShutDown => self.failed(HandshakeFailure::Stopping, &STOPS, turn),
-                // As in `eof`: some that look reset.
+                // As in `eof`: some health checks reset.
                 EndKind::Broken(_) if !self.has_begun() => {}
                 EndKind::Broken(error) => {
                     let failure = match error.kind() {

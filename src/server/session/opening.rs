@@ -34,9 +34,9 @@ pub(super) struct Opening {
     pub(super) proxy_header: Option<Vec<u8>>,
     /// The server stops once it has answered.
     pub(super) stopping: bool,
-    /// Bytes of the connection's own have come; a PROXY header is its proxy's.
+    /// Bytes of the client have come; a PROXY header is the proxy's.
     pub(super) begun: bool,
-    /// It was a plain client's so far, and is no failed handshake when it goes.
+    /// A plain request was served, so that its end is no failed handshake.
     pub(super) served: bool,
 }
 
@@ -176,7 +176,7 @@ impl<T: Transport> Session<T> {
                 if let ProxyHeader::Proxied { source, .. } = proxied {
                     self.remote.peer = source;
                 }
-                // TLS begins behind it, and has these bytes to read.
+                // TLS begins behind the header, and these bytes are its first.
                 let behind = self.transport.begin(header[length..].to_vec());
                 self.readable |= behind.is_none();
                 Ok(behind)
@@ -200,7 +200,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Counts a connection that does not come to open, and tells of it.
+    /// Counts a connection that does not come to open, and notifies the observers.
     pub(super) fn failed(
         &self,
         cause: HandshakeFailure,
@@ -397,7 +397,7 @@ impl<T: Transport> Session<T> {
                     turn,
                 ) {
                     Ok(open) => return self.open(open, returns, turn),
-                    Err(rejected) => rejected,
+                    Err(rejected) => *rejected,
                 }
             }
             Decision::Reject(reject) => (upgrade, reject),
@@ -434,7 +434,7 @@ impl<T: Transport> Session<T> {
             turn.worker.metrics.reconnections.add(1);
         }
         self.phase = Phase::Open(open);
-        // What it was scheduled for was the handshake's, and may be later than its own deadlines.
+        // The handshake's deadline, for which it is scheduled, may be later than its own.
         self.scheduled = None;
         if let Some(stats) = self.stats(turn.id, turn.worker.now) {
             turn.worker.shared.opened(&stats);
@@ -525,7 +525,7 @@ fn endpoint<'r, 'e>(
     Ok((request, params, endpoint))
 }
 
-/// What a client is told by a response: its status, and the text if there is one.
+/// A response as a reason: its status, and the text if there is one.
 struct Refusal<'a>(&'a HttpResponse);
 
 impl fmt::Display for Refusal<'_> {
@@ -548,7 +548,7 @@ fn accept(
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
-) -> Result<Box<OpenSession>, (Upgrade, Reject)> {
+) -> Result<Box<OpenSession>, Box<(Upgrade, Reject)>> {
     // The application's own key may panic, and so may its state as it is dropped; both come before
     // the 101 is there.
     let route = guarded(|| {
@@ -563,7 +563,7 @@ fn accept(
     });
     let (options, rate_key) = match route.and_then(|it| it) {
         Ok(route) => route,
-        Err(reject) => return Err((upgrade, dropped(accepted, reject))),
+        Err(reject) => return Err(Box::new((upgrade, dropped(accepted, reject)))),
     };
     let request = upgrade.request();
     let stored = options.keep_request.then(|| StoredRequest::new(&request));
@@ -584,7 +584,8 @@ fn accept(
         Ok(connection) => connection,
         Err(unanswered) => {
             let reject = Reject::new(500, unanswered.misuse().to_string());
-            return Err((unanswered.into_request(), dropped(accepted, reject)));
+            let rejected = (unanswered.into_request(), dropped(accepted, reject));
+            return Err(Box::new(rejected));
         }
     };
     let mut ws = WebSocket::new(connection, options, turn.worker.now);

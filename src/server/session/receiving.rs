@@ -9,14 +9,15 @@ use std::vec::Vec;
 use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::Input;
-use crate::server::handler::{EndKind, Memory, OpenSession, Over, Stop};
-use crate::server::websocket::{CORK_LIMIT, SocketIo};
+use crate::server::end::EndKind;
+use crate::server::handler::{Memory, OpenSession, Over, Stop};
+use crate::server::websocket::{CORK_LIMIT, FastPath, SocketIo};
 
 impl<T: Transport> Session<T> {
-    /// The usual turn, of an [undisturbed](Session::is_undisturbed) session: what others sent to it
-    /// is written; one read, what it leads to, one write. The same as the long way, without looking
-    /// for what such a session doesn't have. Answers whether it is settled, with nothing left to
-    /// do.
+    /// The usual turn, of a session that [settles](Session::settles): what others sent to it is
+    /// written; one read, what it leads to, one write. The same as [`advance`](Session::advance),
+    /// without looking for what such a session doesn't have. Returns whether it is settled, with
+    /// nothing left to do.
     #[inline]
     pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if !self.queue.is_unused() {
@@ -45,7 +46,7 @@ impl<T: Transport> Session<T> {
                 let mut input = Input::new(&mut buffer[..count]);
                 let stop = self.events(&mut input, turn);
                 if matches!(stop, Ok(Stop::Drained)) {
-                    // There is nothing in it to be dropped, for which it would be asked.
+                    // Forgotten, since dropping it would check what it is.
                     mem::forget(stop);
                     Ok(self.stays_settled())
                 } else {
@@ -67,20 +68,10 @@ impl<T: Transport> Session<T> {
         Ok(settled && !self.readable)
     }
 
-    /// Whether it is settled after events that brought no news: then only what was sent, and the
-    /// connection, can make a difference.
+    /// Whether it is settled after events that all went through.
     #[inline]
     fn stays_settled(&self) -> bool {
-        let settled = match &self.phase {
-            Phase::Open(open) => {
-                let ws = &open.ws;
-                self.queue.is_unused()
-                    && !ws.draining.get()
-                    && ws.connection.is_open()
-                    && ws.connection.is_between_messages()
-            }
-            _ => false,
-        };
+        let settled = self.fast_path().is_some_and(FastPath::stays_settled);
         debug_assert_eq!(settled, self.is_settled());
         settled
     }
@@ -123,7 +114,7 @@ impl<T: Transport> Session<T> {
         matches!(written, Ok(count) if *count == all) && self.transport.held() == 0
     }
 
-    /// So many bytes were read into so much room.
+    /// `count` bytes were read into `room`.
     #[inline]
     fn count_read(&mut self, count: usize, room: usize, turn: &Turn<'_>) {
         turn.worker.metrics.bytes_received.add(count as u64);
@@ -168,7 +159,7 @@ impl<T: Transport> Session<T> {
             }
             opening.begun = true;
             if opening.is_deferred() {
-                // The transport is broken and read to its error: nobody waits for more answers.
+                // The transport is broken and only read to its error: no request is answered.
                 return Ok(());
             }
             self.requests(&mut input, turn)?;
@@ -182,8 +173,8 @@ impl<T: Transport> Session<T> {
             Phase::Opening(_) => self.keep_unread(input.as_slice()),
             Phase::Open(_) if paused => self.keep_unread(input.as_slice()),
             Phase::Open(open) => {
-                // What was assembled may be sent on without a copy: lent only while it may be, what
-                // is idle owns no buffer.
+                // What was assembled may be sent on without a copy. The queue is lent memory only
+                // then: an idle session owns no buffer.
                 let assembles = !open.ws.connection.is_settled();
                 if assembles {
                     self.queue.lend(&turn.worker.pool);

@@ -9,12 +9,13 @@ use std::vec;
 
 use mio::Token;
 
-use super::super::handler::{End, Handler};
 use super::super::shared::Shared;
 use super::super::topics::{SubscribeError, Topic};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 use crate::server::builder::Builder;
+use crate::server::end::End;
+use crate::server::handler::Handler;
 use crate::server::run::inbox::{Command, Inbox};
 use crate::server::run::server::Parts;
 use crate::server::run::sessions::RECEIVE_BUFFER;

@@ -2,11 +2,11 @@
 //! thousands of interleavings each, as shuttle schedules them.
 //!
 //! What they run is the server's own code but for the worker, which is [`Worker`] here: it takes
-//! commands, carries them out for subscribers that only listen, and gives their bytes back. They see
-//! interleavings, and no memory order but the one that all agree on.
+//! commands, carries them out for subscribers that only listen, and gives their bytes back. They
+//! see interleavings, and no memory order but the one that all agree on.
 //!
-//! `RUSTFLAGS='--cfg shuttle' cargo test --lib models` runs them; `SHUTTLE_RANDOM_SEED` is shuttle's
-//! own, to run one again. `SOCKEYE_SCHEDULES=100000` runs so many of each.
+//! `RUSTFLAGS='--cfg shuttle' cargo test --lib models` runs them; `SHUTTLE_RANDOM_SEED` is
+//! shuttle's own, to run one again. `SOCKEYE_SCHEDULES=100000` runs so many of each.
 
 mod bounds;
 mod order;

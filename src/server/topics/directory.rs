@@ -27,16 +27,16 @@ use crate::server::sync::{Mutex, lock};
 /// Who publishes.
 #[derive(Clone, Copy, Default)]
 pub(in crate::server) struct Publisher {
-    /// It isn't told.
+    /// It doesn't get the message.
     pub(in crate::server) except: Option<ConnectionId>,
     /// The worker on whose thread it is, if that delivers to its own subscribers at once where
     /// nothing is before the message.
     pub(in crate::server) delivers: Option<usize>,
-    /// It is told what has happened already, and can't be refused.
+    /// The message announces what has happened, and can't be refused.
     pub(in crate::server) insists: bool,
 }
 
-/// A message has its place.
+/// The outcome of a message that has its position.
 pub(in crate::server) struct Outcome {
     pub(in crate::server) position: Position,
     /// Subscribers that it is on its way to.
@@ -63,7 +63,7 @@ pub(in crate::server) struct Directory {
 #[derive(Default)]
 struct Shard {
     topics: HashMap<Arc<str>, Arc<Topic>>,
-    /// The greatest offset of the topics that are gone: one that comes back goes on above it.
+    /// The greatest offset of removed topics: a topic that is made anew goes on above it.
     forgotten: u64,
 }
 
@@ -78,7 +78,7 @@ impl Directory {
             limits,
             options: options.into_iter().map(shared).collect(),
             shards: Shards::new(Shard::default),
-            // The standard library's random keys.
+            // A random number, from the standard library's random keys.
             epoch: RandomState::new().build_hasher().finish() >> 11,
             workers,
             topics: AtomicUsize::new(0),
@@ -102,8 +102,8 @@ impl Directory {
         self.find(name).map(|it| look(&lock(&it.state)))
     }
 
-    /// Does something in the record of a topic, which is made if there is none, and goes if it is
-    /// of no use afterwards.
+    /// Calls `enter` with the record of a topic, which is made if there is none, and removed if it
+    /// is unused afterwards.
     fn enter<R>(&self, name: &str, mut enter: impl FnMut(&Arc<Topic>, &mut State) -> R) -> R {
         assert_inside();
         loop {
@@ -149,7 +149,7 @@ impl Directory {
     fn new_topic(&self, name: &str, forgotten: u64) -> Arc<Topic> {
         let options = self.options(name).cloned();
         let keeps = options.as_ref().is_some_and(|it| it.history.is_some());
-        // A history knows better.
+        // With a history, the history has the last position.
         let position = (!keeps).then_some(Position {
             epoch: self.epoch,
             offset: forgotten,
@@ -166,7 +166,7 @@ impl Directory {
         })
     }
 
-    /// Takes out a record that is of no use.
+    /// Removes a record that is no longer used.
     fn sweep(&self, topic: &Arc<Topic>) {
         let mut shard = self.shards.of(&*topic.name);
         let mut state = lock(&topic.state);
@@ -235,7 +235,7 @@ impl Directory {
         id: ConnectionId,
     ) -> Result<Subscribed, SubscribeError> {
         let position = subscribing.position;
-        // It can't be gone: the subscription is on its way.
+        // The record is there: the subscription on its way keeps it.
         let mut state = lock(&subscribing.topic.state);
         let count = self.admit(&mut state, id)?;
         Ok(Subscribed { count, position })
@@ -268,7 +268,7 @@ impl Directory {
         now: Duration,
     ) -> Result<Position, HandleError> {
         if let Err(error) = self.check_name(topic) {
-            // The worker tells the handler.
+            // The worker calls the handler.
             inbox.send(Command::Refuse(id.token(), topic.into(), error))?;
             return Ok(Position::default());
         }
@@ -322,7 +322,7 @@ impl Directory {
     /// Gives a message its place in the topic, in its history, and in the inbox of each worker that
     /// has subscribers; all of it, or nothing.
     ///
-    /// `make` is told the place and must not publish to the topic itself.
+    /// `make` gets the position and must not publish to the topic itself.
     ///
     /// # Errors
     /// [`HandleError::Busy`] when one of the inboxes is full.
@@ -338,7 +338,7 @@ impl Directory {
         assert_inside();
         if let Some(topic) = known {
             let state = &mut lock(&topic.state);
-            // Mostly: whoever knows it has subscribers of it.
+            // As a rule it is current: whoever knows it has subscribers of it.
             if !state.gone {
                 return self.publish_to(inboxes, topic, state, publisher, now, make);
             }
@@ -346,7 +346,7 @@ impl Directory {
         let mut make = Some(make);
         self.enter(topic, |topic, state| match make.take() {
             Some(make) => self.publish_to(inboxes, topic, state, publisher, now, make),
-            // It is entered once.
+            // `make` is taken once.
             None => Err(HandleError::Stopped),
         })
     }
@@ -371,7 +371,7 @@ impl Directory {
             deliver: delivers.is_some(),
             filling: false,
         };
-        // All of them, or none.
+        // Room is reserved in all inboxes, or in none.
         let mut places: Vec<(Reserved<'_>, Command)> = Vec::new();
         if delivers.is_none() || inboxes.len() > 1 {
             for (worker, (on, inbox)) in state.workers.iter().zip(inboxes).enumerate() {

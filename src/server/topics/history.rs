@@ -15,8 +15,8 @@ use crate::proto::MessageKind;
 
 /// Where the last messages of topics are kept.
 ///
-/// The topic gives each message its offset, greater than those before it in its topic, and keeps the
-/// order: it calls `push` for one message after the other. Offsets are those of one
+/// The topic gives each message its offset, greater than those before it in its topic, and keeps
+/// the order: it calls `push` for one message after the other. Offsets are those of one
 /// [`epoch`](Self::epoch); together they are a [`Position`](super::Position). A client that comes
 /// back with the last one it saw gets what it missed by [`since`](Self::since), and is told if that
 /// isn't all any more. (So does Centrifugo; Socket.IO's connection state recovery works with an

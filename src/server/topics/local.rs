@@ -38,7 +38,7 @@ impl Local {
     pub(in crate::server) fn remove(&mut self, topic: &str, token: Token) {
         if let Some(subscribers) = self.topics.get_mut(topic) {
             subscribers.begun.remove(&token);
-            // Empty topics vanish.
+            // A topic without subscribers is removed.
             if subscribers.begun.is_empty() {
                 self.topics.remove(topic);
             }

@@ -37,8 +37,8 @@ impl TopicOptions {
 
     /// A subscriber that is behind gets only the latest message of each topic: a newer one takes
     /// the place of one that waits behind a backlog, and
-    /// [`Stats::conflated`](crate::server::observe::Stats::conflated) counts that. One that keeps up gets all of
-    /// them. For prices, positions, states; not for chat.
+    /// [`Stats::conflated`](crate::server::observe::Stats::conflated) counts that. One that keeps
+    /// up gets all of them. For prices, positions, states; not for chat.
     pub fn conflate(mut self) -> Self {
         self.conflate = true;
         self

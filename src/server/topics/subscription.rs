@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A place in the order of a topic's messages: behind the message with this offset.
+/// A position in the order of a topic's messages: behind the message with this offset.
 ///
 /// Offsets of one topic grow with each message that is published to it, as long as the epoch is the
 /// same; they need not grow by one. A position of another epoch says nothing: what was kept then is
 /// gone. Both numbers are below 2^53, so that JavaScript can hold them.
 ///
-/// A client that comes back with the position of the last message that it saw gets what it missed by
-/// [`Handle::history_since`](super::Handle::history_since).
+/// A client that comes back with the position of the last message that it saw gets what it missed
+/// by [`Handle::history_since`](super::Handle::history_since).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Position {
     /// What the offset counts in: another number when the server, or the store of the topic's

@@ -21,11 +21,11 @@ pub(in crate::server) struct Topic {
 }
 
 pub(super) struct State {
-    /// None until it is asked for: the history may know where the topic stands.
+    /// None until it is needed: the history may know the last offset.
     pub(super) position: Option<Position>,
     pub(super) subscribers: BTreeSet<ConnectionId>,
     pub(super) workers: Box<[OnWorker]>,
-    /// It was taken out of the directory: there may be another of its name.
+    /// It was removed from the directory: there may be another record of its name.
     pub(super) gone: bool,
 }
 
@@ -83,7 +83,7 @@ pub(in crate::server) fn outside<R>(call: impl FnOnce() -> R) -> R {
     call()
 }
 
-/// Waiting for a record that this thread holds would be for ever.
+/// Panics where a thread would wait for a record that it holds itself.
 pub(super) fn assert_inside() {
     assert!(
         !OUTSIDE.with(Cell::get),

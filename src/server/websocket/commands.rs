@@ -2,7 +2,7 @@
 //! [`Handle`](crate::server::Handle), while its application goes on.
 
 use super::{LocalDelivery, SocketIo};
-use crate::server::handler::EndKind;
+use crate::server::end::EndKind;
 use crate::server::run::inbox::Command;
 use crate::server::write_queue::Keep;
 

@@ -7,27 +7,10 @@ use std::vec::Vec;
 use super::outcome::{Overflow, Sent};
 use super::{WebSocket, WorkerState};
 use crate::proto::{PreparedMessage, Timestamp};
-use crate::server::options::Options;
 use crate::server::topics::Topic;
 use crate::server::write_queue::{Keep, KeptPlace, Place, Pool, WriteQueue};
 
 impl WebSocket {
-    /// How many bytes of published frames it takes with nothing in the way, each as it is.
-    #[inline]
-    pub(in crate::server) fn room_for_batch(&self, queue: &WriteQueue) -> usize {
-        let Options {
-            overflow,
-            max_backpressure,
-            ..
-        } = *self.options;
-        let ends = self.ahead || self.end().is_some();
-        if queue.is_blocked() || ends || overflow == Overflow::DropOldest {
-            return 0;
-        }
-        let room = max_backpressure.saturating_sub(queue.len());
-        room.min(self.connection.plain_below().saturating_sub(1))
-    }
-
     #[inline(always)]
     pub(in crate::server) fn deliver_batch(
         &mut self,
@@ -143,9 +126,9 @@ impl WebSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Given {
     Sent(Sent),
-    /// It had it already.
+    /// It has got it before.
     Passed,
-    /// It has no room for it, and is to be waited for: it takes what waits.
+    /// It has no room for it, and is waited for, since it reads what waits.
     Later,
 }
 

@@ -1,23 +1,16 @@
-//! What an application's calls do: sending, closing, and what is counted of them.
+//! An open connection while its application is called: what that reaches.
 //!
-//! Borrows what a turn lends; the connection itself is the [`WebSocket`]. Topics are in `topics.rs`.
+//! Borrows what is lent for the drive; the connection itself is the [`WebSocket`]. Sending is in
+//! `sending.rs`, topics are in `topics.rs`, limits on what is received in `receiving.rs`.
 
-use std::mem;
-use std::sync::Arc;
 use std::vec::Vec;
 
-use super::outcome::{Overflow, Sent};
-use super::outgoing::Outgoing;
+use super::fast_path::FastPath;
 use super::worker_state::WorkerState;
-use super::{Given, LocalDelivery, LocalSessions, Remote, WebSocket};
-use crate::error::Misuse;
-use crate::proto::{Encoding, Message, MessageRef, PreparedMessage};
-use crate::server::handler::EndKind;
+use super::{LocalSessions, Remote, WebSocket};
 use crate::server::id::ConnectionId;
-use crate::server::limits::Verdict;
-use crate::server::observe::Metrics;
 use crate::server::run::inbox::own_waits;
-use crate::server::write_queue::{Keep, WriteQueue};
+use crate::server::write_queue::WriteQueue;
 
 /// A socket without the application's state.
 pub(in crate::server) struct SocketIo<'a> {
@@ -31,90 +24,18 @@ pub(in crate::server) struct SocketIo<'a> {
     pub(in crate::server) local: &'a mut (dyn LocalSessions + 'a),
 }
 
-/// Output that is written before the turn ends: one handler that answers with much more than it
-/// was sent must not fill the memory. The size of a read, so that an echo is never cut in two.
-pub(in crate::server) const CORK_LIMIT: usize = 96 * 1024;
-
-/// From here on an assembled message leaves in its own buffer instead of being copied behind
-/// the turn's other output.
-const IN_PLACE_FROM: usize = 16 * 1024;
-
 impl SocketIo<'_> {
-    /// Counts a received message, or a piece of one, and asks the rate limits; whether the
-    /// application gets it. A streamed message is refused from the piece on that was too much.
     #[inline]
-    pub(in crate::server) fn allows(&mut self, first: bool, bytes: usize) -> bool {
-        let account = &mut self.ws.account;
-        account.messages_received += u64::from(first);
-        account.bytes_received += bytes as u64;
-        self.worker.metrics.messages_received.add(first.into());
-        if !self.ws.limited {
-            return true;
-        }
-        if first || !self.ws.refusing {
-            self.ws.refusing = !self.check_rate(first.into(), bytes);
-        }
-        !self.ws.refusing
-    }
-
-    /// Asks the limits of the connection, its address and its key about what it sent, and does
-    /// what they say.
-    #[inline(never)]
-    fn check_rate(&mut self, messages: u32, bytes: usize) -> bool {
-        let now = self.worker.now;
-        let ws = &mut *self.ws;
-        let options = Arc::clone(&ws.options);
-        let cold = ws.cold.get_or_insert_default();
-        let client_ip = self.remote.client_ip();
-        let verdict = cold
-            .rate
-            .check(&options.rate_limit, messages, bytes, now)
-            .and(|| match &self.worker.shared.by_address {
-                Some(limit) => limit.check(&client_ip, messages, bytes, now),
-                None => Verdict::Deliver,
-            })
-            .and(|| match (&options.rate_by_key, cold.rate_key.as_deref()) {
-                (Some(limit), Some(key)) => limit.table.check(key, messages, bytes, now),
-                _ => Verdict::Deliver,
-            });
-        if verdict == Verdict::Deliver {
-            return true;
-        }
-        self.worker.metrics.rate_limited.add(1);
-        match verdict {
-            Verdict::Deliver => true,
-            Verdict::DeliverThenPause(pause) => {
-                cold.resume_at = Some(now.saturating_add(pause));
-                true
-            }
-            Verdict::Drop => false,
-            Verdict::Reply(text) => {
-                // While a fragmented message is sent it is dropped, too.
-                self.append(text.len(), |ws, out| ws.connection.send(text, out));
-                false
-            }
-            Verdict::Close(code, reason) => {
-                ws.ends(EndKind::RateLimit(code));
-                // It fails when the closing handshake began already.
-                let _ = ws.connection.close(code, reason, self.cork, now);
-                false
-            }
-        }
-    }
-
-    /// Whether there is something for the session to look at after a call of the application.
-    #[inline]
-    pub(in crate::server) fn has_news(&self) -> bool {
-        let queued = || self.queue.len() > self.ws.options.pause_reading_at;
-        self.cork.len() > CORK_LIMIT || self.ws.has_news() || !self.queue.is_unused() && queued()
+    pub(in crate::server) fn fast_path(&self) -> FastPath<'_> {
+        FastPath::of(self.ws, self.queue)
     }
 
     #[inline]
-    fn buffered(&self) -> usize {
+    pub(super) fn buffered(&self) -> usize {
         self.queue.len() + self.cork.len()
     }
 
-    /// As the application is told: if something waits, it is told when that is written.
+    /// For the application: if something waits, `on_drain` follows once that is written.
     pub(in crate::server) fn buffered_seen(&self) -> usize {
         let buffered = self.buffered();
         if buffered > 0 && self.ws.connection.is_open() {
@@ -130,223 +51,5 @@ impl SocketIo<'_> {
         if own_waits() {
             self.catch_up();
         }
-    }
-
-    /// Tells the others what has changed in the presence of a topic.
-    pub(in crate::server) fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
-        if let Some(message) = message {
-            let message = PreparedMessage::new(&message, &self.ws.options.config);
-            self.publish(topic, false, true, |_| &message);
-        }
-    }
-
-    /// Always inlined, into what has a message of a known form: its form is not asked for again.
-    #[inline(always)]
-    pub(in crate::server) fn send(&mut self, message: Outgoing<'_>) -> Sent {
-        match message {
-            Outgoing::Message(message)
-                if message.len() >= IN_PLACE_FROM && !message.is_borrowed() =>
-            {
-                self.send_in_place(message)
-            }
-            Outgoing::Message(message) => {
-                let length = message.len();
-                if !self.is_clear(length) {
-                    return self.send_late((&message).into(), Encoding::Auto);
-                }
-                let sent = self.ws.connection.send_received(message, self.cork);
-                self.sent_clear(sent, length)
-            }
-            Outgoing::Ref(message) => self.send_ref(message, Encoding::Auto),
-            Outgoing::Prepared(message) => self.append(message.payload().len(), |ws, out| {
-                ws.connection.send_prepared(message, out)
-            }),
-        }
-    }
-
-    #[inline]
-    pub(in crate::server) fn send_ref(
-        &mut self,
-        message: MessageRef<'_>,
-        encoding: Encoding,
-    ) -> Sent {
-        let length = message.as_bytes().len();
-        if !self.is_clear(length) {
-            return self.send_late(message, encoding);
-        }
-        let sent = self.ws.connection.send_with(message, encoding, self.cork);
-        self.sent_clear(sent, length)
-    }
-
-    /// Whether nothing is in the way of a message of this length, as a rule.
-    #[inline]
-    fn is_clear(&self, length: usize) -> bool {
-        self.queue.is_unused()
-            && self.cork.len() + length <= self.ws.options.max_backpressure
-            && self.ws.end().is_none()
-    }
-
-    /// As [`count_sent`](Self::count_sent), where nothing was in the way.
-    #[inline]
-    fn sent_clear(&mut self, sent: Result<(), Misuse>, length: usize) -> Sent {
-        if sent.is_err() {
-            return Sent::Dropped;
-        }
-        self.worker.metrics.messages_sent.add(1);
-        self.ws.account.sent(1, length, self.worker.instant);
-        Sent::Sent
-    }
-
-    /// As [`send_ref`](Self::send_ref) where something may be in the way.
-    #[inline(never)]
-    fn send_late(&mut self, message: MessageRef<'_>, encoding: Encoding) -> Sent {
-        self.append(message.as_bytes().len(), |ws, out| {
-            ws.connection.send_with(message, encoding, out)
-        })
-    }
-
-    /// Appends one message of `length` bytes to the turn's output.
-    #[inline]
-    pub(in crate::server) fn append(
-        &mut self,
-        length: usize,
-        encode: impl FnOnce(&mut WebSocket, &mut Vec<u8>) -> Result<(), Misuse>,
-    ) -> Sent {
-        if !self.ws.connection.is_open() || self.ws.end().is_some() {
-            return Sent::Dropped;
-        }
-        let metrics = &self.worker.metrics;
-        let corked = self.cork.len();
-        if !self.fits(length)
-            && !self
-                .ws
-                .make_room(self.queue, corked, length, metrics, self.worker.now)
-        {
-            if matches!(self.ws.end(), Some(EndKind::Backpressure)) {
-                // Its Close is queued, and would be followed by what the cork holds.
-                self.cork.clear();
-            }
-            return self.dropped();
-        }
-        if self.may_be_dropped() {
-            let mut frame = Vec::new();
-            // The peer may never get it, or not what came before it.
-            self.ws.connection.forget();
-            if encode(self.ws, &mut frame).is_err() {
-                return Sent::Dropped;
-            }
-            self.ws.connection.forget();
-            self.uncork();
-            self.queue.push(frame, 0, Keep::UntilFull);
-        } else if encode(self.ws, self.cork).is_err() {
-            return Sent::Dropped;
-        }
-        self.count_sent(length)
-    }
-
-    #[inline]
-    fn fits(&self, length: usize) -> bool {
-        self.buffered() + length <= self.ws.options.max_backpressure
-    }
-
-    #[inline]
-    fn count_sent(&mut self, length: usize) -> Sent {
-        self.worker.metrics.messages_sent.add(1);
-        self.ws.sent(self.queue, length, self.worker.instant)
-    }
-
-    /// Whether a message that is sent now may be dropped to make room for later ones.
-    #[inline]
-    fn may_be_dropped(&self) -> bool {
-        self.queue.is_blocked() && self.ws.options.overflow == Overflow::DropOldest
-    }
-
-    fn dropped(&self) -> Sent {
-        self.worker.metrics.dropped.add(1);
-        Sent::Dropped
-    }
-
-    /// What the cork holds goes first.
-    fn uncork(&mut self) {
-        if !self.cork.is_empty() {
-            self.queue.extend(self.cork);
-            self.cork.clear();
-        }
-    }
-
-    /// Sends what others may send, too: it waits for the end of a fragmented message.
-    pub(super) fn send_between(&mut self, message: &PreparedMessage, keep: Keep) -> Sent {
-        let open = self.ws.connection.is_open() && self.ws.end().is_none();
-        match self.ws.sending && open {
-            true => {
-                self.uncork();
-                let sent = self.ws.hold(self.queue, message, keep, self.worker);
-                let Metrics {
-                    messages_sent,
-                    dropped,
-                    ..
-                } = &*self.worker.metrics;
-                match sent {
-                    Sent::Dropped => dropped.add(1),
-                    _ => messages_sent.add(1),
-                }
-                sent
-            }
-            false => self.send(Outgoing::Prepared(message)),
-        }
-    }
-
-    fn send_in_place(&mut self, message: Message<'_>) -> Sent {
-        let mut frame = None;
-        let sent = self.append(message.len(), |ws, out| {
-            frame = ws.connection.send_in_place(message, out)?;
-            Ok(())
-        });
-        if let Some(frame) = frame {
-            self.uncork();
-            let (buffer, start) = frame.into_payload().into_parts();
-            let keep = match self.may_be_dropped() {
-                true => Keep::UntilFull,
-                false => Keep::Always,
-            };
-            self.queue.push(buffer, start, keep);
-        }
-        sent
-    }
-
-    pub(in crate::server) fn send_fragment(
-        &mut self,
-        fragment: MessageRef<'_>,
-        fin: bool,
-    ) -> Result<Sent, Misuse> {
-        // A fragment can't be dropped without the rest of its message.
-        match fin {
-            false => self.ws.connection.send_fragment(fragment, self.cork)?,
-            true => (self.ws.connection).send_last_fragment(fragment, self.cork)?,
-        }
-        self.ws.sending = !fin;
-        if fin
-            && let Some(cold) = &mut self.ws.cold
-            && !cold.held.is_empty()
-        {
-            let held = mem::take(&mut cold.held);
-            self.uncork();
-            let worker = self.worker;
-            for (message, keep) in held {
-                // They had room.
-                let number = self.local.number();
-                let mut delivery = LocalDelivery::new(&message, keep, number, worker).hurry();
-                let given = self.ws.take(self.queue, &mut delivery, &worker.pool);
-                if given == Given::Sent(Sent::Dropped) {
-                    worker.metrics.dropped.add(1);
-                }
-            }
-        }
-        let length = fragment.as_bytes().len();
-        if fin {
-            return Ok(self.count_sent(length));
-        }
-        // The message counts when it is whole.
-        Ok(self.ws.appended(self.queue, length, self.worker.instant))
     }
 }

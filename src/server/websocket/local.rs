@@ -17,7 +17,7 @@ pub(in crate::server) trait LocalSessions {
     /// Whether the turn has deliveries left.
     fn may_deliver(&self) -> bool;
 
-    /// The number of a message that is delivered at once, among the commands.
+    /// The number of a direct message that is published now.
     fn number(&self) -> u64;
 
     /// Delivers to this worker's subscribers but `except`: at once, or the rest of them soon.

@@ -18,7 +18,7 @@ pub enum Overflow {
     Close,
 }
 
-/// What became of a message given to [`Socket::send`].
+/// What became of a message given to [`Socket::send`](crate::server::Socket::send).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// It leaves with this turn's write; nothing waits before it. If the transport doesn't take all
@@ -28,8 +28,8 @@ pub enum Sent {
     Queued,
     /// It was not sent: the connection is closing, or the backlog would go over
     /// [`max_backpressure`](crate::server::Builder::max_backpressure).
-    /// [`Handler::on_drain`](crate::server::Handler::on_drain) follows in the second case, unless nothing
-    /// waits: then the message alone is too long.
+    /// [`Handler::on_drain`](crate::server::Handler::on_drain) follows in the second case, unless
+    /// nothing waits: then the message alone is too long.
     Dropped,
 }
 
@@ -50,7 +50,8 @@ pub struct Published {
     /// Its place in the topic; None if it was refused.
     pub position: Option<Position>,
     /// A worker with subscribers has no room for it
-    /// ([`max_inbox`](crate::server::Builder::max_inbox)): nobody gets it, and it is not in the history.
+    /// ([`max_inbox`](crate::server::Builder::max_inbox)): nobody gets it, and it is not in the
+    /// history.
     pub refused: bool,
 }
 

@@ -6,11 +6,22 @@ use std::sync::Arc;
 
 use super::outcome::Published;
 use super::{LocalDelivery, Notice, SocketIo};
-use crate::proto::{Encoding, MessageKind, MessageRef, PreparedMessage};
+use crate::proto::{Encoding, Message, MessageKind, MessageRef, PreparedMessage};
 use crate::server::topics::{
     HistoryEntry, Position, Publisher, SubscribeError, Subscribed, Subscribing,
 };
 use crate::server::write_queue::Keep;
+
+/// How a connection publishes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Publish {
+    /// To all other subscribers.
+    ToOthers,
+    /// To all subscribers, this connection included.
+    ToAll,
+    /// To all other subscribers, what has happened already: it can't be refused.
+    Announcement,
+}
 
 impl SocketIo<'_> {
     pub(in crate::server) fn subscribe(
@@ -35,7 +46,7 @@ impl SocketIo<'_> {
         Ok(subscribed)
     }
 
-    /// A subscription that another thread asked for has arrived; its handler is to be told.
+    /// A subscription that another thread asked for has arrived; its handler is to be called.
     pub(in crate::server) fn subscribe_at(&mut self, subscribing: &Subscribing) {
         let name = &subscribing.topic.name;
         if self.ws.is_subscribed(name) {
@@ -106,20 +117,28 @@ impl SocketIo<'_> {
         true
     }
 
-    /// Publishes a message that is made when its place is known.
+    /// Tells the others what has changed in the presence of a topic.
+    pub(in crate::server) fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
+        if let Some(message) = message {
+            let message = PreparedMessage::new(&message, &self.ws.options.config);
+            self.publish(topic, Publish::Announcement, |_| &message);
+        }
+    }
+
+    /// Publishes a message that is made when its position is known.
     pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
         &mut self,
         topic: &str,
-        to_self: bool,
-        insists: bool,
+        publish: Publish,
         make: impl FnOnce(Position) -> M,
     ) -> Published {
         let (id, shared) = (self.id, &self.worker.shared);
+        let to_self = publish == Publish::ToAll;
         let known = self.local.known(topic);
         let publisher = Publisher {
             except: (!to_self).then_some(id),
             delivers: self.local.may_deliver().then(|| id.worker()),
-            insists,
+            insists: publish == Publish::Announcement,
         };
         let (inboxes, now) = (&shared.inboxes, self.worker.now);
         let known = known.as_ref();
@@ -145,8 +164,8 @@ impl SocketIo<'_> {
                 published.count(self.send_between(message, Keep::Always));
             }
         } else if to_self {
-            // It came behind others in the inbox, and this connection gets them in that order, but
-            // before what it is sent next.
+            // It is behind others in the inbox. This connection gets all of them in that order, but
+            // before what it sends itself next.
             self.catch_up();
         }
         published.waiting += outcome.waiting;

@@ -1,4 +1,4 @@
-//! Memory that a worker's sessions share: what some are done with, for the next ones, and what
+//! Memory that a worker's sessions share: buffers to be used again, and what
 //! was published to many.
 
 use std::boxed::Box;
@@ -12,7 +12,7 @@ use super::Backlog;
 /// Smaller buffers are as cheap to allocate.
 const LEAST: usize = 16 * 1024;
 
-/// What is kept at most: as many large messages as are assembled at a time by busy peers, and no
+/// The most that is kept: as many large messages as are assembled at a time by busy peers, and no
 /// more bytes than one worker's other buffers may take.
 const MOST_BUFFERS: usize = 8;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
@@ -39,22 +39,22 @@ const LONGEST_PUBLISHED: usize = 16 * 1024;
 pub(crate) struct Pool {
     buffers: RefCell<Kept<Vec<u8>>>,
     backlogs: RefCell<Kept<Box<Backlog>>>,
-    /// The segment that is being filled. A subscriber needs of it no more than from where to where,
-    /// until what it hasn't taken waits.
+    /// The segment that is being filled. A subscriber refers to it by a range of offsets alone,
+    /// until it has to wait for its transport.
     published: RefCell<Rc<Segment>>,
-    /// The same of frames as extensions encode them, which few subscribers take: each of these
+    /// The same for frames as extensions encode them, which few subscribers take: each of these
     /// refers to it.
     encoded: RefCell<Rc<Segment>>,
-    /// Bytes of the segments that are full, and that somebody has yet to take.
+    /// Bytes of full segments that some subscriber has yet to take.
     kept: Rc<Cell<usize>>,
 }
 
-/// Frames one behind the other, as they were published: kept once, and for as long as somebody has
-/// yet to take one of them. Bytes are only appended while anybody refers to it.
+/// Frames one behind the other, as they were published: kept once, for as long as a subscriber has
+/// yet to take one of them. While anything refers to it, bytes are only appended.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Segment {
     bytes: RefCell<Vec<u8>>,
-    /// Where it counts once it is full.
+    /// The counter of kept bytes, once it is full.
     counted: OnceCell<Rc<Cell<usize>>>,
 }
 
@@ -64,7 +64,7 @@ impl Segment {
         self.bytes.borrow()
     }
 
-    /// Adds a frame, if there is room for it; where.
+    /// Adds a frame if there is room for it; returns where it lies.
     #[inline]
     fn append(&self, frame: &[u8]) -> Option<Place> {
         let mut bytes = self.bytes.borrow_mut();
@@ -76,7 +76,7 @@ impl Segment {
         Some(start..bytes.len())
     }
 
-    /// It is full: others refer to it, and it goes with them.
+    /// It is full: it is freed with the last reference to it.
     fn retire(&self, kept: &Rc<Cell<usize>>) {
         kept.set(kept.get() + SEGMENT);
         let _ = self.counted.set(Rc::clone(kept));
@@ -94,7 +94,7 @@ impl Drop for Segment {
 /// Where published frames lie in the segment that is being filled.
 pub(crate) type Place = Range<usize>;
 
-/// Where frames lie that are kept.
+/// A range of a segment that is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptPlace {
     pub(in crate::server) segment: Rc<Segment>,
@@ -156,7 +156,7 @@ impl Pool {
 
 /// What was published, until all its subscribers have taken it.
 impl Pool {
-    /// Keeps a frame for its subscribers; where, if there is room for it.
+    /// Keeps a frame for its subscribers; returns where it lies, if there is room for it.
     #[inline]
     pub(crate) fn publish(&self, frame: &[u8]) -> Option<Place> {
         self.published.borrow().append(frame)
@@ -171,8 +171,8 @@ impl Pool {
         Some(KeptPlace { segment, at })
     }
 
-    /// Each subscriber has tried to write what was published: what is all taken is filled anew, and
-    /// beside what is more than half full another segment is begun.
+    /// Each subscriber has tried to write what was published: a segment that is taken is reused,
+    /// and beside what is more than half full another segment is begun.
     #[inline]
     pub(crate) fn turn_over(&self) {
         let mut published = self.published.borrow_mut();
@@ -195,7 +195,7 @@ impl Pool {
         Rc::clone(&self.published.borrow())
     }
 
-    /// A place in it, kept.
+    /// A range of it, kept.
     pub(in crate::server) fn kept_at(&self, place: &Place) -> KeptPlace {
         KeptPlace {
             segment: self.segment(),
@@ -203,7 +203,7 @@ impl Pool {
         }
     }
 
-    /// Looks at what is being filled.
+    /// Lends the bytes of the segment that is being filled.
     #[inline]
     pub(in crate::server) fn with_published<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
         look(&self.published.borrow().bytes.borrow())

@@ -16,7 +16,7 @@ use std::thread;
 
 use sockeye::Error;
 use sockeye::proto::{Config, Message, Role};
-use sockeye::server::handler::{Cause, EndKind};
+use sockeye::server::end::{Cause, EndKind};
 use sockeye::server::observe::{ConnectionStats, FailedHandshake, HandshakeFailure, Observer};
 use sockeye::server::{Builder, End, Handle, Handler, Server, Socket};
 

@@ -269,22 +269,22 @@ pub fn push_event(events: &mut Vec<Seen>, event: Event<'_>) {
             let utf8 = core::str::from_utf8(piece.as_bytes());
             assert_eq!(piece.as_text().is_some(), piece.kind() == MessageKind::Text);
             assert!(piece.as_text().is_none() || utf8.is_ok(), "{piece:?}");
-            assert!(piece.last || !piece.as_bytes().is_empty());
+            assert!(piece.is_last() || !piece.as_bytes().is_empty());
             if let Some(Seen::Piece {
                 kind, bytes, last, ..
             }) = events.last_mut()
                 && !*last
             {
-                assert!(!piece.first && piece.kind() == *kind, "{piece:?}");
+                assert!(!piece.is_first() && piece.kind() == *kind, "{piece:?}");
                 bytes.extend_from_slice(piece.as_bytes());
-                *last = piece.last;
+                *last = piece.is_last();
                 return;
             }
             Seen::Piece {
                 kind: piece.kind(),
                 bytes: piece.as_bytes().to_vec(),
-                first: piece.first,
-                last: piece.last,
+                first: piece.is_first(),
+                last: piece.is_last(),
             }
         }
         other => panic!("unknown event {other:?}"),

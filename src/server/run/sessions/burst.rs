@@ -1,4 +1,4 @@
-//! What is published one message behind the other.
+//! Messages that are published one behind the other.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::server::write_queue::Pool;
 /// Messages that are published one behind the other to the same subscribers. Each of these is given
 /// the first; the rest gathers here, as long as nothing is in its way at any of them, and is given
 /// to them in one piece before anything else happens to one of them. Who subscribes or leaves
-/// meanwhile is the session that is being driven, to which no burst of its own turn goes.
+/// meanwhile is the session that is being driven, which no burst of its own includes.
 #[derive(Default)]
 pub(super) struct Burst {
     topic: Option<Arc<Topic>>,

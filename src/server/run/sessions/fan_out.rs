@@ -1,4 +1,4 @@
-//! What one session, or a command, brings to the others of the worker: messages and subscriptions.
+//! Giving messages to the sessions of the worker, and their subscriptions.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct FanOut<'h, T> {
     pub(super) pool: &'h Pool,
 }
 
-/// What sessions reach each other by.
+/// What sessions reach each other through.
 #[derive(Default)]
 pub(super) struct Exchange {
     pub(super) topics: Local,
@@ -55,7 +55,7 @@ impl<T: Transport> FanOut<'_, T> {
         taken
     }
 
-    /// Gives what has gathered to those it is for.
+    /// Gives what has gathered to its subscribers.
     pub(super) fn end_burst(&mut self) {
         self.exchange
             .burst
@@ -160,13 +160,13 @@ fn drive_later<T>(session: &mut Session<T>, token: Token, again: &mut VecDeque<T
     }
 }
 
-/// What came of a message for sessions that are not being driven.
+/// The outcome of a message for sessions that are not being driven.
 #[derive(Default)]
 struct Tally {
     published: Published,
     /// By how much what waits has grown; below zero where it was dropped for this.
     queued: i64,
-    /// One of them had it already.
+    /// One of them has got it before.
     passed: bool,
 }
 
@@ -240,7 +240,7 @@ impl<T: Transport> LocalSessions for FanOut<'_, T> {
         let mut cursor = None;
         let (mut published, stop) = self.fan_out(topic, offset, except, delivery, &mut cursor);
         if let Some(stop) = stop {
-            // The rest follows from here, before all that comes.
+            // The other subscribers come next, before any command.
             let publication = Publication {
                 topic: Arc::clone(topic),
                 message: message.clone(),

@@ -8,15 +8,15 @@ use mio::Token;
 use crate::server::run::inbox::{Command, DIRECT, Inbox, Publication};
 use crate::server::websocket::STALLS_AFTER;
 
-/// How long a subscriber is waited for that takes some of what waits for it: everything behind the
+/// How long a subscriber that reads is waited for at most: everything behind the
 /// message waits with it. One that reads all the time has taken half of what may wait by then.
 const LAGS_AFTER: Duration = Duration::from_secs(2);
 
-/// Why a message has not gone to all yet.
+/// Why a message has not reached all subscribers yet.
 pub(super) enum Stop {
     /// The turn's share is used up.
     Budget,
-    /// This one has no room for it, which has so many bytes, and is waited for.
+    /// This subscriber has no room for its bytes, of this number, and is waited for.
     Full(Token, usize),
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Pending {
     commands: VecDeque<Command>,
     /// The number of the last one that was carried out.
     done: u64,
-    /// How many messages past the inbox had to stop on their way.
+    /// How many direct messages had to stop on their way.
     stopped: u64,
     /// The first of them is a message that some of its subscribers have.
     begun: Option<Begun>,
@@ -39,8 +39,8 @@ pub(super) struct Begun {
     pub(super) cursor: Option<Token>,
     /// Nobody is waited for any more.
     pub(super) hurries: bool,
-    /// It was published on this worker, past the inbox: it has no place in its count, but a number of
-    /// its own.
+    /// It is a direct message: it doesn't count among the inbox's commands, but has a number
+    /// of its own.
     direct: bool,
 }
 
@@ -78,12 +78,12 @@ impl Pending {
         inbox.stop(&mut self.commands);
     }
 
-    /// The number of a message that goes past the inbox, where nothing is before it.
+    /// The number of a direct message that is published now.
     pub(super) fn direct(&self) -> u64 {
         DIRECT | (self.stopped + 1)
     }
 
-    /// Whether the first command is a message that went past the inbox.
+    /// Whether the first command is a direct message.
     pub(super) fn is_direct(&self) -> bool {
         self.begun.as_ref().is_some_and(|it| it.direct)
     }
@@ -164,7 +164,8 @@ impl Pending {
         self.done + u64::from(!self.is_direct())
     }
 
-    /// The first command for `token`, out of the inbox, that has a number from `after` on and up to `until`.
+    /// The first command for `token`, out of the inbox, that has a number from `after` on and up to
+    /// `until`.
     pub(super) fn next_for(
         &mut self,
         token: Token,

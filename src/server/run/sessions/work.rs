@@ -10,7 +10,7 @@ use mio::Token;
 use super::Sessions;
 use super::pending::{Begun, Stop};
 use crate::net::Transport;
-use crate::server::handler::EndKind;
+use crate::server::end::EndKind;
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, Inbox, Publication};
 use crate::server::session::Session;
@@ -25,8 +25,8 @@ pub(super) const DELIVERIES: usize = 20_000;
 const COMMANDS: usize = 256;
 
 /// Bytes of commands in one turn. All of it may go to each subscriber of a topic, and is offered to
-/// their transports before more is carried out, so that nobody's queue fills up meanwhile who takes
-/// what is written.
+/// their transports before more is carried out, so that the queue of a subscriber that reads
+/// doesn't fill up meanwhile.
 const SLICE: usize = 256 * 1024;
 
 impl<T: Transport> Sessions<T> {
@@ -70,7 +70,7 @@ impl<T: Transport> Sessions<T> {
             }
         } else if self.exchange.fence == 0 && self.stopping.is_empty() {
             // What was delivered is offered to the transports first, and what comes behind a stop
-            // finds the sessions that were told.
+            // finds the sessions where a stopping server has begun the end.
             self.carry_out_slice();
         }
     }
@@ -116,7 +116,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Lets commands go on once the subscriber they wait for has room, or has had its time.
+    /// Opens the gate once the subscriber that is waited for has room, or its time is over.
     #[inline]
     pub(super) fn look_at_gate(&mut self) {
         if self.exchange.pending.gate().is_some() {
@@ -240,7 +240,7 @@ impl<T: Transport> Sessions<T> {
                     let id = ConnectionId::new(self.index, token);
                     all.extend(session.and_then(|it| it.stats(id, now)));
                 }
-                // A panic is the asking thread's own affair: the worker lives.
+                // A panic of the caller's function must not end the worker.
                 let _ = catch_unwind(AssertUnwindSafe(|| receive(all)));
             }
             Command::ShutDown(at) => {

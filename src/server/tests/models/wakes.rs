@@ -82,7 +82,8 @@ fn a_worker_that_waits_for_room_is_woken_also_where_that_is_given_back_unused() 
     });
 }
 
-/// The session takes what it is woken for as [`Session::decided`] does, and may give up in any turn.
+/// The session takes what it is woken for as [`Session::decided`] does, and may give up in any
+/// turn.
 ///
 /// [`Session::decided`]: crate::server::session::Session::decided
 #[test]

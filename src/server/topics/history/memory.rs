@@ -90,7 +90,7 @@ impl Topic {
         entry.payload.len()
     }
 
-    /// Answers how many bytes that freed.
+    /// Returns how many bytes that freed.
     fn enforce(&mut self, limits: &HistoryLimits, now: Duration) -> usize {
         let mut freed = 0;
         while let Some(oldest) = self.entries.front()
@@ -151,7 +151,7 @@ impl MemoryHistory {
         Self {
             limits,
             shards: Shards::new(Shard::default),
-            // The standard library's random keys.
+            // A random number, from the standard library's random keys.
             epoch: RandomState::new().build_hasher().finish() >> 11,
         }
     }

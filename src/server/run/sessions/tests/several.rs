@@ -1,9 +1,9 @@
 //! Several workers of one server in simulation, whose turns a seed interleaves with those of other
 //! threads, their clients and their clock. docs/cases.md O1 to O7.
 //!
-//! What must hold is in the [`Ledger`], for each message that a client hears, in [`World::check_step`]
-//! at each step, and in [`World::check`] once all has ended. `SOCKEYE_SEEDS` and `SOCKEYE_SEED` as
-//! for the simulation of one worker.
+//! What must hold is in the [`Ledger`], for each message that a client hears, in
+//! [`World::check_step`] at each step, and in [`World::check`] once all has ended. `SOCKEYE_SEEDS`
+//! and `SOCKEYE_SEED` as for the simulation of one worker.
 
 use std::sync::MutexGuard;
 
@@ -407,8 +407,8 @@ impl World {
 
     fn check_step(&mut self) {
         let ledger = self.app.0.lock().unwrap();
-        // The longest command is a subscription with what is kept, which an empty inbox takes; and a
-        // message that stopped on its way is counted anew.
+        // The longest command is a subscription with what is kept, which an empty inbox takes; and
+        // a message that stopped on its way is counted anew.
         let message = match ledger.tight {
             Some(_) => SHORT + 200,
             None => 17_000,

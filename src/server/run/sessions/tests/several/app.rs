@@ -1,5 +1,5 @@
-//! The application of the simulation of several workers: handlers that mix the calls of their socket
-//! with those of a handle.
+//! The application of the simulation of several workers: handlers that mix the calls of their
+//! socket with those of a handle.
 //!
 //! A panic of theirs is caught by the server: what they assert they assert with the ledger locked,
 //! which nobody can open then.

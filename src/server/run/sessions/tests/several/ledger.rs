@@ -1,9 +1,9 @@
 //! What was asked of the server, in the order of the calls, and what follows from that for each
 //! connection: held against all that a client hears.
 //!
-//! The simulation has one thread, so the order of the calls is known. Who subscribes a connection to
-//! a topic, and ends that, is one thread for each pair of them ([`Ledger::owner`]): then it is also
-//! known from where to where each subscription goes.
+//! The simulation has one thread, so the order of the calls is known. Who subscribes a connection
+//! to a topic, and ends that, is one thread for each pair of them ([`Ledger::owner`]): then it is
+//! also known from where to where each subscription goes.
 
 use super::*;
 
