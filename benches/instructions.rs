@@ -105,7 +105,7 @@ const CASES: [Case; 8] = [
         depth: 1,
         connections: 50,
         load: Load::FanOut,
-        instructions: 653,
+        instructions: 605,
     },
     Case {
         name: "fan-out 64 B, depth 16",
@@ -114,7 +114,7 @@ const CASES: [Case; 8] = [
         depth: 16,
         connections: 50,
         load: Load::FanOut,
-        instructions: 89,
+        instructions: 75,
     },
 ];
 

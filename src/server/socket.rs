@@ -207,7 +207,8 @@ impl<'a, S> Socket<'a, S> {
 
     /// Sends a message: text from `&str`, binary from byte slices, a received [`Message`], or a
     /// [`PreparedMessage`]. It is written when the handler has returned.
-    #[inline]
+    // Always: the form of the message is known where it is called, and is not asked for again.
+    #[inline(always)]
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Sent {
         self.io.sync();
         self.io.send(message.into())

@@ -84,7 +84,11 @@ impl Connection {
         {
             return None;
         }
-        let whole = take_message(self.role, input, self.whole_below)?;
+        // Compiled for each role by itself, so that it is asked for once.
+        let whole = match self.role {
+            Role::Server => take_message(Role::Server, input, self.whole_below),
+            Role::Client => take_message(Role::Client, input, self.whole_below),
+        }?;
         self.timers.received_message(now.into());
         let WholeMessage {
             kind,

@@ -18,7 +18,7 @@ impl Crowd {
     }
 
     fn handle(&self) -> Handle {
-        Handle::new(self.hub.shared())
+        Handle::new(self.sessions.shared())
     }
 
     fn id(&self, number: usize) -> ConnectionId {
@@ -27,7 +27,7 @@ impl Crowd {
 
     /// What each has heard since, as "sender number", and that nothing waits.
     fn heard(&mut self) -> Vec<Vec<String>> {
-        self.hub.settle();
+        self.sessions.settle();
         let heard = self.clients.iter_mut().map(|it| {
             it.listen();
             mem::take(&mut it.heard)
@@ -38,7 +38,7 @@ impl Crowd {
 
 /// What so many have been given, and what was dropped, as the server's numbers tell.
 fn counts(room: &Crowd) -> (u64, u64) {
-    let stats = room.hub.shared().stats();
+    let stats = room.sessions.shared().stats();
     (stats.messages_sent, stats.dropped)
 }
 
@@ -61,7 +61,7 @@ fn a_burst_comes_to_each_before_what_the_next_events_lead_to() {
     assert_eq!(heard[0], [""; 0]);
     assert_eq!(heard[1], [&burst[..], &["c1 1"]].concat());
     assert_eq!(heard[2], burst);
-    let stats = room.hub.shared().stats();
+    let stats = room.sessions.shared().stats();
     assert_eq!((stats.messages_sent, stats.queued_bytes), (9, 0));
 }
 
@@ -133,21 +133,21 @@ fn who_takes_nothing_is_waited_for_and_then_loses_what_has_no_room() {
         fits
     };
     let count = (0..100).take_while(fits).count() as u64;
-    room.hub.settle();
+    room.sessions.settle();
     assert_eq!(counts(&room), (2 * count, 0));
-    let patience = room.hub.patience().unwrap();
+    let patience = room.sessions.patience().unwrap();
     assert_eq!(patience, Duration::from_millis(500));
-    room.hub.at(patience - Duration::from_millis(1)).work();
+    room.sessions.at(patience - Duration::from_millis(1)).work();
     assert_eq!(counts(&room), (2 * count, 0), "waited for");
-    room.hub.at(patience);
-    room.hub.settle();
+    room.sessions.at(patience);
+    room.sessions.settle();
     assert_eq!(counts(&room), (2 * count, 2 * (100 - count)));
     for client in &room.clients {
         client.wire(|wire| wire.give_room(1 << 20));
     }
     for number in 0..2 {
         let token = room.clients[number].token.unwrap();
-        room.hub.at(patience).ready(token, false, false);
+        room.sessions.at(patience).ready(token, false, false);
     }
     for heard in room.heard() {
         assert_eq!(heard.len() as u64, count);
@@ -168,16 +168,16 @@ fn who_takes_what_is_written_loses_nothing_of_a_burst_that_is_longer_than_may_wa
         }
         let token = room.clients[1].token.unwrap();
         let mut now = Duration::ZERO;
-        while room.hub.work_in().is_some() {
-            room.hub.at(now);
-            room.hub.settle();
+        while room.sessions.work_in().is_some() {
+            room.sessions.at(now);
+            room.sessions.settle();
             room.clients[1].wire(|wire| wire.give_room(70));
             now += Duration::from_millis(400);
-            room.hub.at(now).ready(token, false, false);
+            room.sessions.at(now).ready(token, false, false);
             assert!(now < Duration::from_secs(60), "commands are stuck");
         }
         room.clients[1].wire(|wire| wire.give_room(1 << 20));
-        room.hub.at(now).ready(token, false, false);
+        room.sessions.at(now).ready(token, false, false);
         assert_eq!(counts(&room), (300, 0), "{overflow:?}");
         for heard in room.heard() {
             assert_eq!(heard.len(), 100);
@@ -193,15 +193,15 @@ fn one_that_has_half_its_room_and_none_for_a_long_message_is_waited_for_without_
         let text = format!("told t0 handle {number} {}", "y".repeat(380 + 200 * number));
         room.handle().publish("t0", &*text).unwrap();
     }
-    room.hub.settle();
+    room.sessions.settle();
     assert_eq!(counts(&room), (5, 0), "only one has room for the third");
     let token = room.clients[1].token.unwrap();
     let (mut now, step) = (Duration::ZERO, Duration::from_millis(100));
     for _ in 0..20 {
         now += step;
         room.clients[1].wire(|wire| wire.give_room(200));
-        room.hub.at(now).ready(token, false, false);
-        room.hub.settle();
+        room.sessions.at(now).ready(token, false, false);
+        room.sessions.settle();
     }
     assert_eq!(counts(&room), (8, 0));
     for heard in room.heard() {
@@ -219,12 +219,12 @@ fn one_that_is_slower_than_it_is_waited_for_holds_the_others_up_once() {
     }
     let mut now = Duration::ZERO;
     // It takes a byte before it would count as stalled, and never half of what waits.
-    while room.hub.work_in().is_some() {
-        room.hub.at(now);
-        room.hub.settle();
+    while room.sessions.work_in().is_some() {
+        room.sessions.at(now);
+        room.sessions.settle();
         room.clients[1].wire(|wire| wire.give_room(1));
         now += Duration::from_millis(400);
-        room.hub.at(now).ready(token, false, false);
+        room.sessions.at(now).ready(token, false, false);
         assert!(now < Duration::from_secs(60), "commands are stuck");
     }
     assert!(now <= Duration::from_millis(2_800), "{now:?}");
@@ -264,7 +264,7 @@ fn who_looks_at_the_connections_sees_what_has_gathered_for_them() {
     let all = Arc::clone(&seen);
     let look = move |stats| *all.lock().unwrap() = stats;
     room.handle().connections(look).unwrap();
-    room.hub.work_now();
+    room.sessions.work_now();
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 2);
     for stats in &*seen {
@@ -278,7 +278,7 @@ fn where_nothing_may_gather_each_message_comes_by_itself() {
     for number in 0..10 {
         room.publish(number);
     }
-    room.hub.work_now();
+    room.sessions.work_now();
     assert_eq!(counts(&room), (30, 0));
     for heard in room.heard() {
         assert_eq!(heard.len(), 10);

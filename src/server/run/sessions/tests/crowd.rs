@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) struct Crowd {
-    pub(super) hub: Sessions<Sim>,
+    pub(super) sessions: Sessions<Sim>,
     pub(super) app: App,
     pub(super) clients: Vec<Client>,
 }
@@ -12,10 +12,10 @@ impl Crowd {
     /// So many, all open and subscribed to `t0`.
     pub(super) fn new(count: usize, builder: crate::server::Builder) -> Self {
         let app = App::default();
-        let builder = builder.observer(app.clone()).route("/hub", app.clone());
+        let builder = builder.observer(app.clone()).route("/now", app.clone());
         let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
         let mut crowd = Self {
-            hub: Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
+            sessions: Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
             app,
             clients: Vec::new(),
         };
@@ -27,7 +27,7 @@ impl Crowd {
             shared.take_in(0);
             let permit = shared.connections.admit().unwrap();
             let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
-            crowd.hub.insert(sim, peer, permit, |_, it| {
+            crowd.sessions.insert(sim, peer, permit, |_, it| {
                 *token = Some(it);
                 true
             });
@@ -58,7 +58,7 @@ impl Crowd {
             (wire.read < left || wire.fin, wire.fin)
         });
         if readable {
-            self.hub.at(now).ready(token, true, ended);
+            self.sessions.at(now).ready(token, true, ended);
         }
     }
 }

@@ -16,14 +16,14 @@ const PONG: [u8; 2] = [0x8A, 0];
 fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
     let mut crowd = Crowd::new(PEERS, Server::builder());
     let text = format!("told t0 handle 0 {}", "y".repeat(4_000));
-    let handle = Handle::new(crowd.hub.shared());
+    let handle = Handle::new(crowd.sessions.shared());
     handle.publish("t0", &*text).unwrap();
-    crowd.hub.work_now();
+    crowd.sessions.work_now();
 
     let mut written = 0;
     let mut turns = 0;
     let mut sources: Vec<*const u8> = Vec::new();
-    while crowd.hub.patience() == Some(Duration::ZERO) {
+    while crowd.sessions.patience() == Some(Duration::ZERO) {
         // One whose turn is far off asks for a pong, and gets it.
         let (token, client) = {
             let client = &crowd.clients[PEERS - 1 - turns];
@@ -34,11 +34,11 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
             let left = wire.input.len();
             wire.arrive(left);
         });
-        crowd.hub.at(Duration::ZERO).ready(token, true, false);
+        crowd.sessions.at(Duration::ZERO).ready(token, true, false);
         let pong = client.wire(|wire| wire.output.ends_with(&PONG));
         assert!(pong, "a pong in turn {turns}");
-        crowd.hub.work_now();
-        crowd.hub.drive_again();
+        crowd.sessions.work_now();
+        crowd.sessions.drive_again();
         turns += 1;
         let before = written;
         written = 0;
@@ -71,20 +71,24 @@ fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
     let mut crowd = Crowd::new(PEERS, Server::builder());
     let second = Duration::from_secs(1);
     let stop = Command::ShutDown(10 * second);
-    crowd.hub.tell(stop);
-    crowd.hub.settle();
+    crowd.sessions.tell(stop);
+    crowd.sessions.settle();
     // Every other one answers.
     for client in crowd.clients.iter_mut().step_by(2) {
         client.listen();
         assert!(client.closed);
     }
     crowd.read_all(second);
-    assert_eq!(crowd.hub.slab.len(), PEERS / 2);
+    assert_eq!(crowd.sessions.slab.len(), PEERS / 2);
     let near = 10 * second - Duration::from_millis(1);
-    crowd.hub.at(near).expire();
-    assert_eq!(crowd.hub.slab.len(), PEERS / 2, "not before the deadline");
-    crowd.hub.at(10 * second).expire();
-    assert!(crowd.hub.stops() && crowd.hub.is_empty());
+    crowd.sessions.at(near).expire();
+    assert_eq!(
+        crowd.sessions.slab.len(),
+        PEERS / 2,
+        "not before the deadline"
+    );
+    crowd.sessions.at(10 * second).expire();
+    assert!(crowd.sessions.stops() && crowd.sessions.is_empty());
 
     for client in crowd.clients.iter_mut().skip(1).step_by(2) {
         client.listen();

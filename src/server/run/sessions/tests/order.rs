@@ -10,9 +10,9 @@ fn crowd(count: usize) -> Crowd {
 
 /// What the clients have said arrives in one turn, in which only so many deliveries are left.
 fn turn(crowd: &mut Crowd, deliveries: usize, numbers: &[usize]) {
-    let _thread = crowd.hub.on_its_thread();
-    crowd.hub.at(Duration::ZERO);
-    crowd.hub.exchange.deliveries = deliveries;
+    let _thread = crowd.sessions.on_its_thread();
+    crowd.sessions.at(Duration::ZERO);
+    crowd.sessions.exchange.deliveries = deliveries;
     for number in numbers {
         let client = &crowd.clients[*number];
         client.wire(|wire| {
@@ -20,12 +20,12 @@ fn turn(crowd: &mut Crowd, deliveries: usize, numbers: &[usize]) {
             wire.arrive(left);
         });
         let token = client.token.unwrap();
-        crowd.hub.ready(token, true, false);
+        crowd.sessions.ready(token, true, false);
     }
 }
 
 fn heard(crowd: &mut Crowd, number: usize) -> Vec<String> {
-    crowd.hub.settle();
+    crowd.sessions.settle();
     crowd.clients[number].listen();
     mem::take(&mut crowd.clients[number].heard)
 }
@@ -65,14 +65,14 @@ fn what_a_handler_asks_for_within_a_fragmented_message_waits_for_its_end() {
     turn(&mut crowd, usize::MAX, &[0]);
     assert_eq!(heard(&mut crowd, 0), ["c0 1", "c0 2", "c0 3"]);
     assert_eq!(heard(&mut crowd, 1), ["c0 3"]);
-    let stats = crowd.hub.shared().stats();
+    let stats = crowd.sessions.shared().stats();
     assert_eq!((stats.messages_sent, stats.dropped), (4, 0));
 }
 
 #[test]
 fn what_was_kept_waits_for_the_end_of_a_fragmented_message() {
     let mut crowd = crowd(1);
-    let handle = crate::server::handle::Handle::new(crowd.hub.shared());
+    let handle = crate::server::handle::Handle::new(crowd.sessions.shared());
     for number in 0..3 {
         let text = format!("told kept handle {number} ");
         handle.publish("kept", &*text).unwrap();

@@ -35,7 +35,7 @@ use threads::Thread;
 struct World {
     random: Random,
     now: Duration,
-    hubs: Vec<Sessions<Sim>>,
+    all_sessions: Vec<Sessions<Sim>>,
     /// How many of its turns each of them will miss.
     blocked: Vec<usize>,
     shared: Arc<Shared>,
@@ -124,19 +124,19 @@ impl World {
             .topic("kept/few", keeps(few))
             .topic("kept/many", keeps(many))
             .topic("latest", TopicOptions::new().conflate())
-            .route("/hub", app.clone())
+            .route("/now", app.clone())
             .add_route(deferred);
         if random.one_in(4) {
             builder = builder.max_lifetime(Duration::from_secs(30));
         }
         let wakers = (0..workers).map(|_| None).collect();
         let Parts { shared, endpoints } = builder.parts(wakers).unwrap();
-        let hub = |worker| {
+        let sessions = |worker| {
             let endpoints = Arc::clone(&endpoints);
             Sessions::new(Arc::clone(&shared), endpoints, worker, Duration::ZERO)
         };
         Self {
-            hubs: (0..workers).map(hub).collect(),
+            all_sessions: (0..workers).map(sessions).collect(),
             blocked: vec![0; workers],
             threads: (0..threads).map(|it| Thread::new(workers + it)).collect(),
             random,
@@ -160,7 +160,7 @@ impl World {
                 1..5 => self.act(),
                 5..8 => self.call(),
                 _ => {
-                    let worker = self.random.below(self.hubs.len());
+                    let worker = self.random.below(self.all_sessions.len());
                     self.turn_unless_blocked(worker);
                 }
             }
@@ -180,17 +180,17 @@ impl World {
             wire.room = if keen { usize::MAX } else { random.bytes() };
             wire.faults = (!keen && random.one_in(2)).then(|| Random(random.next()));
         }
-        let path = if random.one_in(4) { "/later" } else { "/hub" };
+        let path = if random.one_in(4) { "/later" } else { "/now" };
         let config = &self.configs[random.below(2)];
         let mut peer = Peer::new(sim.clone(), path, config, random.next());
         peer.keen = keen;
-        let worker = random.below(self.hubs.len());
+        let worker = random.below(self.all_sessions.len());
         self.shared.take_in(worker);
         let permit = self.shared.connections.admit().unwrap();
         let (address, id) = (([127, 0, 0, 1], 1).into(), &mut peer.id);
-        let hub = &mut self.hubs[worker];
-        let _thread = hub.on_its_thread();
-        hub.at(self.now).insert(sim, address, permit, |_, it| {
+        let sessions = &mut self.all_sessions[worker];
+        let _thread = sessions.on_its_thread();
+        sessions.at(self.now).insert(sim, address, permit, |_, it| {
             *id = Some(ConnectionId::new(worker, it));
             true
         });
@@ -257,25 +257,25 @@ impl World {
         for at in (1..events.len()).rev() {
             events.swap(at, self.random.below(at + 1));
         }
-        let hub = &mut self.hubs[worker];
-        let _thread = hub.on_its_thread();
-        hub.at(self.now);
+        let sessions = &mut self.all_sessions[worker];
+        let _thread = sessions.on_its_thread();
+        sessions.at(self.now);
         if !settles && self.random.one_in(6) {
-            hub.exchange.deliveries = self.random.below(4);
+            sessions.exchange.deliveries = self.random.below(4);
         }
         for (token, readable, ended) in events {
             if !settles && self.random.one_in(10) {
                 // The part has taken its share.
-                hub.spent.drives = SHARE / DRIVE;
-                hub.spent.until_look = 1;
+                sessions.spent.drives = SHARE / DRIVE;
+                sessions.spent.until_look = 1;
             }
-            hub.ready(token, readable, ended);
+            sessions.ready(token, readable, ended);
         }
-        hub.work();
-        hub.drive_again();
-        hub.expire();
+        sessions.work();
+        sessions.drive_again();
+        sessions.expire();
         let seen = &mut self.app.0.lock().unwrap().seen;
-        let exchange = &hub.exchange;
+        let exchange = &sessions.exchange;
         seen.throttled += exchange.throttled.len() as u64;
         seen.gates += u64::from(exchange.pending.gate().is_some());
         seen.partial += u64::from(!exchange.pending.is_empty() && exchange.deliveries == 0);
@@ -317,7 +317,7 @@ impl World {
                 }
             });
         }
-        for worker in 0..self.hubs.len() {
+        for worker in 0..self.all_sessions.len() {
             self.turn(worker, true);
         }
         for peer in self.local.iter_mut().filter(|it| !it.deaf) {
@@ -387,7 +387,7 @@ impl World {
         }
         let deadline = self.now + Duration::from_secs(200);
         let enough = self.now + Duration::from_secs(30);
-        while !self.hubs.iter().all(|it| it.is_empty()) {
+        while !self.all_sessions.iter().all(|it| it.is_empty()) {
             assert!(self.now < deadline, "a session is stuck");
             self.now += Duration::from_millis(750);
             for peer in &mut self.local {
@@ -452,9 +452,9 @@ impl World {
         for log in &ledger.topics {
             assert!(log.members.is_empty() && members_of(&handle, &log.name).is_empty());
         }
-        for hub in &mut self.hubs {
-            assert!(hub.exchange.topics.is_empty() && hub.cork.is_empty());
-            assert!(hub.exchange.pending.is_empty());
+        for sessions in &mut self.all_sessions {
+            assert!(sessions.exchange.topics.is_empty() && sessions.cork.is_empty());
+            assert!(sessions.exchange.pending.is_empty());
         }
         for (id, conn) in &ledger.connections {
             let once = (conn.opened, conn.closed, conn.ended);

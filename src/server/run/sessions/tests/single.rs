@@ -19,34 +19,40 @@ pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-pub(super) fn hub(builder: crate::server::Builder) -> (Sessions<Sim>, Sim, Token) {
+pub(super) fn sessions(builder: crate::server::Builder) -> (Sessions<Sim>, Sim, Token) {
     let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
-    let mut hub = Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
+    let mut sessions = Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
     let sim = Sim::default();
     sim.0.borrow_mut().room = usize::MAX;
     shared.take_in(0);
     let permit = shared.connections.admit().unwrap();
     let mut token = None;
-    hub.insert(sim.clone(), ([127, 0, 0, 1], 1).into(), permit, |_, it| {
+    sessions.insert(sim.clone(), ([127, 0, 0, 1], 1).into(), permit, |_, it| {
         token = Some(it);
         true
     });
-    (hub, sim, token.unwrap())
+    (sessions, sim, token.unwrap())
 }
 
-pub(super) fn give(hub: &mut Sessions<Sim>, sim: &Sim, token: Token, bytes: &[u8], now: Duration) {
+pub(super) fn give(
+    sessions: &mut Sessions<Sim>,
+    sim: &Sim,
+    token: Token,
+    bytes: &[u8],
+    now: Duration,
+) {
     {
         let mut wire = sim.0.borrow_mut();
         wire.input.extend_from_slice(bytes);
         wire.arrive(bytes.len());
         wire.readable = false;
     }
-    hub.at(now).ready(token, true, false);
+    sessions.at(now).ready(token, true, false);
 }
 
-/// When the hub writes something next, in ms, looking every 250 ms.
+/// When the sessions writes something next, in ms, looking every 250 ms.
 fn next_output(
-    hub: &mut Sessions<Sim>,
+    sessions: &mut Sessions<Sim>,
     sim: &Sim,
     from: u64,
     until: u64,
@@ -54,8 +60,8 @@ fn next_output(
     sim.0.borrow_mut().output.clear();
     let mut now = from;
     while now <= until {
-        hub.at(ms(now)).drive_again();
-        hub.expire();
+        sessions.at(ms(now)).drive_again();
+        sessions.expire();
         let out = mem::take(&mut sim.0.borrow_mut().output);
         if !out.is_empty() {
             return Some((now, out));
@@ -71,9 +77,9 @@ fn the_first_ping_is_due_after_its_interval_and_not_with_the_handshake() {
         ping_interval: Some(ms(1000)),
         ..Config::default()
     };
-    let (mut hub, sim, token) = hub(Server::builder().config(config).route("/q", Quiet));
-    give(&mut hub, &sim, token, UPGRADE, ms(0));
-    let at = next_output(&mut hub, &sim, 0, 60_000).unwrap().0;
+    let (mut sessions, sim, token) = sessions(Server::builder().config(config).route("/q", Quiet));
+    give(&mut sessions, &sim, token, UPGRADE, ms(0));
+    let at = next_output(&mut sessions, &sim, 0, 60_000).unwrap().0;
     assert!(at <= 1500, "first ping at {at} ms, due at 1000 ms");
 }
 
@@ -83,9 +89,9 @@ fn an_idle_timeout_shorter_than_the_handshakes_is_kept() {
         idle_timeout: Some(ms(2000)),
         ..Config::default()
     };
-    let (mut hub, sim, token) = hub(Server::builder().config(config).route("/q", Quiet));
-    give(&mut hub, &sim, token, UPGRADE, ms(0));
-    let at = next_output(&mut hub, &sim, 0, 60_000).unwrap().0;
+    let (mut sessions, sim, token) = sessions(Server::builder().config(config).route("/q", Quiet));
+    give(&mut sessions, &sim, token, UPGRADE, ms(0));
+    let at = next_output(&mut sessions, &sim, 0, 60_000).unwrap().0;
     assert!(at <= 2500, "idle close at {at} ms, due at 2000 ms");
 }
 
@@ -97,17 +103,17 @@ fn a_ping_comes_after_its_interval_also_where_a_pong_may_take_longer() {
         handshake_timeout: ms(1000),
         ..Config::default()
     };
-    let (mut hub, sim, token) = hub(Server::builder().config(config).route("/q", Quiet));
-    give(&mut hub, &sim, token, UPGRADE, ms(0));
+    let (mut sessions, sim, token) = sessions(Server::builder().config(config).route("/q", Quiet));
+    give(&mut sessions, &sim, token, UPGRADE, ms(0));
     let mut now = 0;
     let mut pings = Vec::new();
     for _ in 0..4 {
-        let (at, ping) = next_output(&mut hub, &sim, now, now + 60_000).unwrap();
+        let (at, ping) = next_output(&mut sessions, &sim, now, now + 60_000).unwrap();
         assert_eq!((ping[0], ping[1]), (0x89, 8));
         pings.push(at);
         let mut pong = vec![0x8A, 0x88, 0, 0, 0, 0];
         pong.extend_from_slice(&ping[2..10]);
-        give(&mut hub, &sim, token, &pong, ms(at + 50));
+        give(&mut sessions, &sim, token, &pong, ms(at + 50));
         now = at + 250;
     }
     let gaps: Vec<u64> = pings.windows(2).map(|it| it[1] - it[0]).collect();
@@ -127,23 +133,24 @@ fn a_deferred_request_is_handled_once_also_where_its_client_resets() {
                 kept.lock().unwrap().push(reply);
             })
         });
-    let (mut hub, sim, token) = hub(builder);
+    let (mut sessions, sim, token) = sessions(builder);
     let request = b"POST /pay HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nokX";
-    give(&mut hub, &sim, token, request, ms(0));
+    give(&mut sessions, &sim, token, request, ms(0));
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     sim.0.borrow_mut().reset();
-    hub.broken(token);
-    hub.at(ms(10)).ready(token, true, true);
+    sessions.broken(token);
+    sessions.at(ms(10)).ready(token, true, true);
     assert_eq!(calls.load(Ordering::Relaxed), 1, "handled again");
 }
 
 #[test]
 fn a_client_that_has_ended_its_side_gets_the_whole_of_a_long_answer() {
     let page = vec![b'p'; 5000];
-    let (mut hub, sim, token) =
-        hub(Server::builder()
-            .route("/q", Quiet)
-            .page("/", "text/plain", page));
+    let (mut sessions, sim, token) = sessions(Server::builder().route("/q", Quiet).page(
+        "/",
+        "text/plain",
+        page,
+    ));
     {
         let mut wire = sim.0.borrow_mut();
         wire.room = 1000;
@@ -153,11 +160,11 @@ fn a_client_that_has_ended_its_side_gets_the_whole_of_a_long_answer() {
         wire.arrive(len);
         wire.end();
     }
-    hub.at(ms(0)).ready(token, true, true);
+    sessions.at(ms(0)).ready(token, true, true);
     for now in 0..20 {
         sim.0.borrow_mut().give_room(1000);
-        hub.at(ms(now)).ready(token, false, false);
-        hub.drive_again();
+        sessions.at(ms(now)).ready(token, false, false);
+        sessions.drive_again();
     }
     let got = sim.0.borrow().output.len();
     assert!(got > 5000, "{got} bytes written");

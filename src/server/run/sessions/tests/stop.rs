@@ -1,7 +1,7 @@
 //! Ends that a worker brings about: told to stop, from when its deadline runs and who gets which
 //! answer; and of a session that has paused. docs/cases.md E7, O8, O9.
 
-use super::single::{UPGRADE, give, hub, ms};
+use super::single::{UPGRADE, give, ms, sessions};
 use super::*;
 use crate::server::route::Deferred;
 use crate::server::{HttpResponse, Route};
@@ -24,49 +24,49 @@ impl Handler for Ends {
 
 fn open() -> (Sessions<Sim>, Sim, Ends) {
     let ends = Ends::default();
-    let (mut hub, sim, token) = hub(Server::builder().route("/q", ends.clone()));
-    give(&mut hub, &sim, token, UPGRADE, ms(0));
+    let (mut sessions, sim, token) = sessions(Server::builder().route("/q", ends.clone()));
+    give(&mut sessions, &sim, token, UPGRADE, ms(0));
     sim.0.borrow_mut().output.clear();
-    (hub, sim, ends)
+    (sessions, sim, ends)
 }
 
 const DROPPED: &str = "1006 Some(\"1001 the server stops\")";
 
 #[test]
 fn the_deadline_of_a_stop_is_the_callers_also_where_the_worker_is_late() {
-    let (mut hub, sim, ends) = open();
+    let (mut sessions, sim, ends) = open();
     // Asked for at 1 s with 2 s to go, and obeyed at 2.5 s.
-    hub.at(ms(2500)).tell(Command::ShutDown(ms(3000)));
+    sessions.at(ms(2500)).tell(Command::ShutDown(ms(3000)));
     assert_eq!(sim.0.borrow().output[2..4], 1001_u16.to_be_bytes());
-    assert_eq!(hub.patience(), Some(ms(500)));
-    hub.at(ms(2999)).expire();
-    assert!(!hub.is_empty());
-    hub.at(ms(3000)).expire();
-    assert!(hub.is_empty() && hub.stops());
+    assert_eq!(sessions.patience(), Some(ms(500)));
+    sessions.at(ms(2999)).expire();
+    assert!(!sessions.is_empty());
+    sessions.at(ms(3000)).expire();
+    assert!(sessions.is_empty() && sessions.stops());
     assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
     // Later than that: all is dropped in the same turn, and still told.
-    let (mut hub, sim, ends) = open();
-    hub.at(ms(9000)).tell(Command::ShutDown(ms(3000)));
+    let (mut sessions, sim, ends) = open();
+    sessions.at(ms(9000)).tell(Command::ShutDown(ms(3000)));
     assert_eq!(sim.0.borrow().output[2..4], 1001_u16.to_be_bytes());
-    assert_eq!(hub.patience(), Some(ms(0)));
-    hub.expire();
-    assert!(hub.is_empty());
+    assert_eq!(sessions.patience(), Some(ms(0)));
+    sessions.expire();
+    assert!(sessions.is_empty());
     assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
 }
 
 #[test]
 fn a_second_stop_shortens_the_deadline_and_never_puts_it_off() {
-    let (mut hub, sim, ends) = open();
-    hub.at(ms(0)).tell(Command::ShutDown(ms(9_000)));
+    let (mut sessions, sim, ends) = open();
+    sessions.at(ms(0)).tell(Command::ShutDown(ms(9_000)));
     let told = sim.0.borrow().output.len();
-    hub.at(ms(1000)).tell(Command::ShutDown(ms(4_000)));
-    hub.at(ms(1500)).tell(Command::ShutDown(ms(60_000)));
-    assert_eq!(hub.patience(), Some(ms(2500)));
+    sessions.at(ms(1000)).tell(Command::ShutDown(ms(4_000)));
+    sessions.at(ms(1500)).tell(Command::ShutDown(ms(60_000)));
+    assert_eq!(sessions.patience(), Some(ms(2500)));
     assert_eq!(sim.0.borrow().output.len(), told, "one Close");
-    hub.at(ms(3999)).expire();
-    assert!(!hub.is_empty());
-    hub.at(ms(4000)).expire();
-    assert!(hub.is_empty());
+    sessions.at(ms(3999)).expire();
+    assert!(!sessions.is_empty());
+    sessions.at(ms(4000)).expire();
+    assert!(sessions.is_empty());
     assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
 }
 
@@ -88,9 +88,9 @@ fn a_paused_session_is_driven_when_the_time_of_its_end_has_come() {
     }
     let ends = Ends::default();
     let builder = Server::builder().route("/q", Pauses(ends.clone()));
-    let (mut hub, sim, token) = hub(builder);
-    give(&mut hub, &sim, token, UPGRADE, ms(0));
-    hub.at(ms(100_000)).expire();
+    let (mut sessions, sim, token) = sessions(builder);
+    give(&mut sessions, &sim, token, UPGRADE, ms(0));
+    sessions.at(ms(100_000)).expire();
     // A message, a Close 4001 and the end.
     let bytes = [
         0x81, 0x81, 0, 0, 0, 0, b'x', 0x88, 0x82, 0, 0, 0, 0, 0x0F, 0xA1,
@@ -98,12 +98,12 @@ fn a_paused_session_is_driven_when_the_time_of_its_end_has_come() {
     sim.0.borrow_mut().input.extend_from_slice(&bytes);
     sim.0.borrow_mut().arrive(bytes.len());
     sim.0.borrow_mut().end();
-    hub.at(ms(100_000)).ready(token, true, true);
-    hub.at(ms(109_500)).expire();
-    assert!(!hub.is_empty());
-    hub.at(ms(111_000)).expire();
-    hub.drive_again();
-    assert!(hub.is_empty());
+    sessions.at(ms(100_000)).ready(token, true, true);
+    sessions.at(ms(109_500)).expire();
+    assert!(!sessions.is_empty());
+    sessions.at(ms(111_000)).expire();
+    sessions.drive_again();
+    assert!(sessions.is_empty());
     let end = "4001 Some(\"1001 the stream ended while reading was paused\")";
     assert_eq!(*ends.0.lock().unwrap(), [end]);
 }
@@ -148,29 +148,29 @@ fn a_request_under_way_is_refused_and_its_connection_lingers() {
         &UPGRADE[..UPGRADE.len() - 1],
         &second,
     ] {
-        let (mut hub, sim, token) = hub(site());
-        give(&mut hub, &sim, token, bytes, ms(0));
+        let (mut sessions, sim, token) = sessions(site());
+        give(&mut sessions, &sim, token, bytes, ms(0));
         output(&sim);
-        hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+        sessions.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
         is_refused(&sim);
-        assert!(sim.0.borrow().half_closed && !hub.is_empty());
-        give(&mut hub, &sim, token, &[b'x'; 100_000], ms(20));
-        assert!(!hub.is_empty() && output(&sim).is_empty());
+        assert!(sim.0.borrow().half_closed && !sessions.is_empty());
+        give(&mut sessions, &sim, token, &[b'x'; 100_000], ms(20));
+        assert!(!sessions.is_empty() && output(&sim).is_empty());
         sim.0.borrow_mut().end();
-        hub.at(ms(30)).ready(token, true, true);
-        assert!(hub.is_empty());
+        sessions.at(ms(30)).ready(token, true, true);
+        assert!(sessions.is_empty());
     }
 }
 
 #[test]
 fn the_rest_of_a_stops_time_is_all_that_a_refused_request_has() {
-    let (mut hub, sim, token) = hub(site());
-    give(&mut hub, &sim, token, UPLOAD, ms(0));
-    hub.at(ms(10)).tell(Command::ShutDown(ms(300)));
-    hub.at(ms(299)).expire();
-    assert!(!hub.is_empty());
-    hub.at(ms(300)).expire();
-    assert!(hub.is_empty());
+    let (mut sessions, sim, token) = sessions(site());
+    give(&mut sessions, &sim, token, UPLOAD, ms(0));
+    sessions.at(ms(10)).tell(Command::ShutDown(ms(300)));
+    sessions.at(ms(299)).expire();
+    assert!(!sessions.is_empty());
+    sessions.at(ms(300)).expire();
+    assert!(sessions.is_empty());
 }
 
 #[test]
@@ -183,13 +183,13 @@ fn a_request_that_has_come_and_was_not_looked_at_is_answered() {
         (UPLOAD, "HTTP/1.1 503 "),
         (UPGRADE, "HTTP/1.1 101 "),
     ] {
-        let (mut hub, sim, _) = hub(site());
+        let (mut sessions, sim, _) = sessions(site());
         {
             let mut wire = sim.0.borrow_mut();
             wire.input.extend_from_slice(bytes);
             wire.arrive(bytes.len());
         }
-        hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+        sessions.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
         let output = sim.0.borrow();
         let output = output.output.escape_ascii().to_string();
         assert!(output.starts_with(expected), "{output}");
@@ -200,11 +200,11 @@ fn a_request_that_has_come_and_was_not_looked_at_is_answered() {
 fn a_connection_without_a_request_is_dropped() {
     let page = b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n";
     for bytes in [&b""[..], page] {
-        let (mut hub, sim, token) = hub(site());
-        give(&mut hub, &sim, token, bytes, ms(0));
+        let (mut sessions, sim, token) = sessions(site());
+        give(&mut sessions, &sim, token, bytes, ms(0));
         output(&sim);
-        hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
-        assert!(hub.is_empty() && output(&sim).is_empty());
+        sessions.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+        assert!(sessions.is_empty() && output(&sim).is_empty());
     }
 }
 
@@ -215,11 +215,11 @@ fn an_upgrade_that_waits_for_its_decision_is_refused_at_once() {
     let route = Route::deferred("/q", Ends::default(), move |_, it: Deferred<()>| {
         keep.lock().unwrap().push(it);
     });
-    let (mut hub, sim, token) = hub(Server::builder().add_route(route));
-    give(&mut hub, &sim, token, UPGRADE, ms(0));
-    hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+    let (mut sessions, sim, token) = sessions(Server::builder().add_route(route));
+    give(&mut sessions, &sim, token, UPGRADE, ms(0));
+    sessions.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
     is_refused(&sim);
-    assert!(!hub.is_empty(), "it lingers");
+    assert!(!sessions.is_empty(), "it lingers");
     assert_eq!(kept.lock().unwrap().len(), 1);
 }
 
@@ -230,13 +230,13 @@ fn a_reply_that_is_not_given_in_a_stops_time_is_refused_in_its_place() {
     let site = site().methods("/slow", move |methods| {
         methods.defer("GET", move |_, reply| keep.lock().unwrap().push(reply))
     });
-    let (mut hub, sim, token) = hub(site);
+    let (mut sessions, sim, token) = sessions(site);
     let request = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n";
-    give(&mut hub, &sim, token, request, ms(0));
-    hub.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
-    hub.at(ms(4_999)).expire();
-    assert!(!hub.is_empty() && output(&sim).is_empty());
-    hub.at(ms(5_000)).expire();
+    give(&mut sessions, &sim, token, request, ms(0));
+    sessions.at(ms(10)).tell(Command::ShutDown(ms(5_000)));
+    sessions.at(ms(4_999)).expire();
+    assert!(!sessions.is_empty() && output(&sim).is_empty());
+    sessions.at(ms(5_000)).expire();
     is_refused(&sim);
-    assert!(hub.is_empty());
+    assert!(sessions.is_empty());
 }

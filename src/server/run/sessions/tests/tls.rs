@@ -83,7 +83,7 @@ fn run(seed: u64) {
     let (server, client) = tls_tests::configs(version);
     let builder = Server::builder().route("/q", Echo);
     let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
-    let mut hub = Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
+    let mut sessions = Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO);
     let sim = Sim::default();
     sim.0.borrow_mut().faults = Some(Random(seed + 1));
     shared.take_in(0);
@@ -92,7 +92,7 @@ fn run(seed: u64) {
     let server = ServerTls::new(sim.clone(), server, false).unwrap();
     let peer = ([127, 0, 0, 1], 1).into();
     let mut token = Token(0);
-    hub.insert(server, peer, permit, |_, it| {
+    sessions.insert(server, peer, permit, |_, it| {
         token = it;
         true
     });
@@ -132,10 +132,10 @@ fn run(seed: u64) {
             (mem::take(&mut wire.readable), mem::take(&mut wire.writable))
         };
         if readable || writable {
-            hub.at(now).ready(token, readable, false);
+            sessions.at(now).ready(token, readable, false);
         }
-        hub.at(now).drive_again();
-        hub.expire();
+        sessions.at(now).drive_again();
+        sessions.expire();
         loop {
             match client.read(&mut buffer) {
                 Ok(0) => {

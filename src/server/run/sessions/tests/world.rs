@@ -20,7 +20,7 @@ pub(super) struct Seen {
 pub(super) struct World {
     random: Random,
     now: Duration,
-    hub: Sessions<Sim>,
+    sessions: Sessions<Sim>,
     shared: Arc<Shared>,
     app: App,
     clients: Vec<Client>,
@@ -51,7 +51,7 @@ impl World {
             .max_backpressure([600, 5_000, 1 << 20][random.below(3)])
             .pause_reading_at([200, 5_000, 1 << 20][random.below(3)])
             .observer(app.clone())
-            .route("/hub", app.clone());
+            .route("/now", app.clone());
         if conflate {
             builder = builder.topic("t3", TopicOptions::new().conflate());
         }
@@ -60,7 +60,7 @@ impl World {
         }
         let Parts { shared, endpoints } = builder.parts(vec![None]).unwrap();
         Self {
-            hub: Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
+            sessions: Sessions::new(Arc::clone(&shared), endpoints, 0, Duration::ZERO),
             random,
             now: Duration::ZERO,
             shared,
@@ -97,10 +97,12 @@ impl World {
         self.shared.take_in(0);
         let permit = self.shared.connections.admit().unwrap();
         let (peer, token) = (([127, 0, 0, 1], 1).into(), &mut client.token);
-        self.hub.at(self.now).insert(sim, peer, permit, |_, it| {
-            *token = Some(it);
-            registers
-        });
+        self.sessions
+            .at(self.now)
+            .insert(sim, peer, permit, |_, it| {
+                *token = Some(it);
+                registers
+            });
         self.clients.push(client);
     }
 
@@ -159,12 +161,12 @@ impl World {
             11 if random.one_in(3) => handle.terminate(id),
             _ => handle.connections(drop),
         };
-        self.hub.at(self.now).work();
+        self.sessions.at(self.now).work();
     }
 
     /// A turn of the worker: the events of one poll, then what else is due.
     fn turn(&mut self) {
-        let _thread = self.hub.on_its_thread();
+        let _thread = self.sessions.on_its_thread();
         let step = [0, 1, 30, 300, 2_000][self.random.below(5)];
         self.now += Duration::from_millis(step);
         let mut events = self.events();
@@ -179,15 +181,15 @@ impl World {
         }
         for (token, readable, ended) in events {
             // One that came before in this batch may have ended it, and another taken its slot.
-            self.stale += u64::from(self.hub.slab.get_mut(token).is_none());
-            self.hub.at(self.now).ready(token, readable, ended);
+            self.stale += u64::from(self.sessions.slab.get_mut(token).is_none());
+            self.sessions.at(self.now).ready(token, readable, ended);
             if self.random.one_in(8) {
                 self.connect();
             }
         }
-        self.hub.at(self.now).work();
-        self.hub.drive_again();
-        self.hub.expire();
+        self.sessions.at(self.now).work();
+        self.sessions.drive_again();
+        self.sessions.expire();
         for client in &mut self.clients {
             if !client.deaf && !self.random.one_in(3) {
                 client.listen();
@@ -214,12 +216,12 @@ impl World {
         let stops = self.random.one_in(2);
         if stops {
             let at = self.now + Duration::from_secs(60);
-            self.hub.at(self.now).tell(Command::ShutDown(at));
+            self.sessions.at(self.now).tell(Command::ShutDown(at));
         }
-        let _thread = self.hub.on_its_thread();
+        let _thread = self.sessions.on_its_thread();
         let deadline = self.now + Duration::from_secs(200);
         let enough = self.now + Duration::from_secs(30);
-        while !self.hub.is_empty() {
+        while !self.sessions.is_empty() {
             assert!(self.now < deadline, "a session is stuck");
             for client in &mut self.clients {
                 client.wire(|wire| {
@@ -240,11 +242,11 @@ impl World {
                 }
             }
             for (token, readable, ended) in self.events() {
-                self.hub.at(self.now).ready(token, readable, ended);
+                self.sessions.at(self.now).ready(token, readable, ended);
             }
-            self.hub.at(self.now).work();
-            self.hub.drive_again();
-            self.hub.expire();
+            self.sessions.at(self.now).work();
+            self.sessions.drive_again();
+            self.sessions.expire();
             self.now += Duration::from_millis(500);
         }
         for client in &mut self.clients {
@@ -269,12 +271,17 @@ impl World {
         for (name, gauge) in gauges {
             assert_eq!(gauge, 0, "{name}");
         }
-        assert!(self.hub.exchange.topics.is_empty() && self.hub.cork.is_empty());
+        assert!(self.sessions.exchange.topics.is_empty() && self.sessions.cork.is_empty());
         // Entries of sessions that are gone go in their turn: the horizon is about a minute.
-        self.hub.at(self.now).drive_again();
-        self.hub.at(self.now + Duration::from_secs(70)).expire();
+        self.sessions.at(self.now).drive_again();
+        self.sessions
+            .at(self.now + Duration::from_secs(70))
+            .expire();
         assert_eq!(
-            (self.hub.exchange.again.len(), self.hub.wheel.len()),
+            (
+                self.sessions.exchange.again.len(),
+                self.sessions.wheel.len()
+            ),
             (0, 0)
         );
 
