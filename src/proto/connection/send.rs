@@ -250,7 +250,7 @@ impl Connection {
     }
 
     /// Sends a ping; the peer answers with a pong of the same payload
-    /// ([`Event::Pong`](super::Event::Pong)).
+    /// ([`Event::Pong`](crate::proto::Event::Pong)).
     ///
     /// # Errors
     /// [`Misuse::ControlTooLong`] over 125 bytes, [`Misuse::Closed`] once the closing handshake
@@ -270,7 +270,7 @@ impl Connection {
 
     /// Begins the closing handshake (RFC 6455 section 7.1.2) with a code and reason, or with
     /// neither: `close(None, "", …)`. Nothing may be sent afterwards and no message is delivered
-    /// any more; [`Event::Closed`](super::Event::Closed) follows, or
+    /// any more; [`Event::Closed`](crate::proto::Event::Closed) follows, or
     /// [`LimitError::Close`](crate::proto::LimitError::Close) if the peer doesn't answer within
     /// [`close_timeout`](crate::proto::Config::close_timeout).
     ///
