@@ -1,4 +1,4 @@
-//! Receiving: from input bytes to events, with the answers that the protocol itself demands.
+//! Receiving: from input bytes to events, with the responses that the protocol itself demands.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -276,7 +276,7 @@ impl Connection {
             let event = receiving.assembler.push(piece, extension, &self.config)?;
             if receiving.assembler.has_fault() {
                 self.state = State::Failing;
-                self.find_short_ways();
+                self.find_fast_paths();
             }
             Ok(event)
         } else {
@@ -340,6 +340,7 @@ impl Connection {
                     clean: true,
                     local: !open,
                     sent,
+                    truncated: false,
                 };
                 let teardown = match self.role() {
                     Role::Server => Teardown::HalfClose,
