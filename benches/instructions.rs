@@ -51,7 +51,7 @@ const CASES: [Case; 8] = [
         depth: 1,
         connections: 100,
         load: Load::AtOnce,
-        instructions: 458,
+        instructions: 454,
     },
     Case {
         name: "20 B, a wake for each",
@@ -105,7 +105,7 @@ const CASES: [Case; 8] = [
         depth: 1,
         connections: 50,
         load: Load::FanOut,
-        instructions: 605,
+        instructions: 601,
     },
     Case {
         name: "fan-out 64 B, depth 16",
@@ -114,7 +114,7 @@ const CASES: [Case; 8] = [
         depth: 16,
         connections: 50,
         load: Load::FanOut,
-        instructions: 75,
+        instructions: 74,
     },
 ];
 

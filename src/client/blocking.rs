@@ -150,34 +150,34 @@ impl ConnectOptions<'_> {
         let mut wire = Wire {
             stream,
             clock,
-            buffer: vec![0; RECEIVE_BUFFER],
-            start: 0,
-            end: 0,
             out,
             written: 0,
             stalled: None,
             send_timeout: self.send_timeout,
             write_timeout: None,
         };
+        let mut received = Received::new();
         let connection = loop {
             handshake.handle_timeout(wire.clock.now())?;
             if !wire.write(handshake.poll_timeout())? {
                 continue;
             }
-            match wire.read(handshake.poll_timeout(), Duration::ZERO)? {
-                Read::Bytes => {}
+            let deadline = handshake.poll_timeout();
+            match wire.read(&mut received.buffer, deadline, Duration::ZERO)? {
+                Read::Bytes(count) => (received.start, received.end) = (0, count),
                 Read::Timeout => continue,
                 Read::Eof => return Err(HandshakeError::Eof.into()),
             }
-            let mut input = Input::new(&mut wire.buffer[wire.start..wire.end]);
+            let mut input = received.input();
             let opened = handshake.recv(&mut input, wire.clock.now())?;
-            wire.start += input.consumed();
+            received.start += input.consumed();
             if let Some(connection) = opened {
                 break connection;
             }
         };
         Ok(Client {
             wire,
+            received,
             connection,
             closed: None,
         })
@@ -222,6 +222,7 @@ fn reach(host: (&str, u16), clock: &Clock, timeout: Duration) -> io::Result<TcpS
 /// ```
 pub struct Client {
     wire: Wire,
+    received: Received,
     connection: Connection,
     closed: Option<Closed>,
 }
@@ -326,14 +327,20 @@ impl Client {
     fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'_>>, Error> {
         // What came while the caller was elsewhere counts before the deadlines that passed.
         let mut away = true;
-        let detached = loop {
+        // A message that lies in the buffer is received behind the loop, which reads into that.
+        while !self.connection.is_message_next(self.received.bytes()) {
             let now = self.wire.clock.now();
-            let input_start = self.wire.start;
-            let mut input = Input::new(&mut self.wire.buffer[input_start..self.wire.end]);
+            let Received { buffer, start, end } = &mut self.received;
+            let mut input = Input::new(&mut buffer[*start..*end]);
             let event = self.connection.recv(&mut input, &mut self.wire.out, now);
-            self.wire.start = input_start + input.consumed();
+            *start += input.consumed();
             match event {
-                Ok(Some(Event::Message(message))) => break message.detach(),
+                Ok(Some(Event::Message(message))) => {
+                    // It was assembled, which is not copied, or lies behind an empty fragment.
+                    let message = message.into_owned();
+                    self.write_until(until)?;
+                    return Ok(Some(message));
+                }
                 Ok(Some(Event::Closed(closed))) => {
                     self.closed = Some(closed);
                     // Nothing more is owed by either side, so nothing can go wrong any more.
@@ -356,10 +363,21 @@ impl Client {
                     return Err(fault.into());
                 }
             }
-        };
+        }
         self.write_until(until)?;
-        let consumed = &mut self.wire.buffer[..self.wire.start];
-        Ok(Some(detached.attach(consumed)))
+        let now = self.wire.clock.now();
+        let Received { buffer, start, end } = &mut self.received;
+        let mut input = Input::new(&mut buffer[*start..*end]);
+        let event = self.connection.recv(&mut input, &mut self.wire.out, now);
+        *start += input.consumed();
+        match event {
+            Ok(Some(Event::Message(message))) => Ok(Some(message)),
+            Ok(_) => Ok(None),
+            Err(fault) => {
+                let _ = tear_down(&mut self.connection, &mut self.wire);
+                Err(fault.into())
+            }
+        }
     }
 
     /// Closes: sends a Close with a code and reason, or with neither (`close(None, "")`), waits
@@ -446,8 +464,9 @@ impl Client {
             true => LOOK,
             false => Duration::ZERO,
         };
-        match self.wire.read(deadline, least)? {
-            Read::Bytes => {}
+        let received = &mut self.received;
+        match self.wire.read(&mut received.buffer, deadline, least)? {
+            Read::Bytes(count) => (received.start, received.end) = (0, count),
             Read::Timeout => {
                 let now = self.wire.clock.now();
                 if let Err(fault) = self.connection.handle_timeout(now, &mut self.wire.out) {
@@ -460,15 +479,19 @@ impl Client {
         Ok(())
     }
 
-    /// Follows a connection that is over to the end of its transport.
     fn tear_down(&mut self) -> io::Result<()> {
-        let Some(linger) = self.connection.linger() else {
-            return Ok(());
-        };
-        let result = self.wire.follow(linger);
-        self.connection.handle_eof();
-        result
+        tear_down(&mut self.connection, &mut self.wire)
     }
+}
+
+/// Follows a connection that is over to the end of its transport.
+fn tear_down(connection: &mut Connection, wire: &mut Wire) -> io::Result<()> {
+    let Some(linger) = connection.linger() else {
+        return Ok(());
+    };
+    let result = wire.follow(linger);
+    connection.handle_eof();
+    result
 }
 
 fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
@@ -484,14 +507,36 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The socket and the bytes on their way from and to it.
-struct Wire {
-    stream: Stream,
-    clock: Clock,
+/// What was read.
+struct Received {
     buffer: Vec<u8>,
     /// Received and not consumed: `buffer[start..end]`.
     start: usize,
     end: usize,
+}
+
+impl Received {
+    fn new() -> Self {
+        Self {
+            buffer: vec![0; RECEIVE_BUFFER],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    fn input(&mut self) -> Input<'_> {
+        Input::new(&mut self.buffer[self.start..self.end])
+    }
+}
+
+/// The socket and the bytes on their way to it.
+struct Wire {
+    stream: Stream,
+    clock: Clock,
     out: Vec<u8>,
     /// How much of `out` is written.
     written: usize,
@@ -503,7 +548,8 @@ struct Wire {
 }
 
 enum Read {
-    Bytes,
+    /// So many, at the front of the buffer.
+    Bytes(usize),
     Eof,
     Timeout,
 }
@@ -570,13 +616,14 @@ impl Wire {
 
     /// Follows the transport to its end.
     fn follow(&mut self, mut linger: Linger) -> io::Result<()> {
+        let mut dropped = [0; 16 * 1024];
         loop {
             let deadline = Some(linger.poll_timeout());
             match linger.step(!self.has_output()) {
                 LingerStep::Write => _ = self.write(deadline)?,
                 LingerStep::ShutDown => self.stream.shutdown_write()?,
-                LingerStep::Read => match self.read(deadline, Duration::ZERO)? {
-                    Read::Bytes => linger.discard(self.end - self.start),
+                LingerStep::Read => match self.read(&mut dropped, deadline, Duration::ZERO)? {
+                    Read::Bytes(count) => linger.discard(count),
                     Read::Timeout => {}
                     Read::Eof => linger.handle_eof(),
                 },
@@ -590,20 +637,22 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits for bytes until `deadline`, and `least` in any case. All earlier ones are consumed.
-    fn read(&mut self, deadline: Option<Duration>, least: Duration) -> io::Result<Read> {
+    /// Waits for bytes until `deadline`, and `least` in any case.
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: Option<Duration>,
+        least: Duration,
+    ) -> io::Result<Read> {
         let now = self.clock.now();
         let patience = deadline.map(|at| at.saturating_sub(now).max(least));
         if patience == Some(Duration::ZERO) {
             return Ok(Read::Timeout);
         }
         self.stream.tcp().set_read_timeout(patience)?;
-        match self.stream.read(&mut self.buffer) {
+        match self.stream.read(buffer) {
             Ok(0) => Ok(Read::Eof),
-            Ok(count) => {
-                (self.start, self.end) = (0, count);
-                Ok(Read::Bytes)
-            }
+            Ok(count) => Ok(Read::Bytes(count)),
             Err(error) if is_timeout(&error) => Ok(Read::Timeout),
             Err(error) => Err(error),
         }

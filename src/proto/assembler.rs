@@ -91,7 +91,7 @@ impl Assembler {
         !self.buffer.is_empty() && !self.extended && config.delivery == Delivery::Streamed
     }
 
-    /// The next piece of a data frame; answers the message or streamed piece it completes.
+    /// The next piece of a data frame; returns the message or streamed piece it completes.
     #[inline]
     pub(super) fn push<'b>(
         &mut self,
@@ -302,7 +302,7 @@ impl Assembler {
     }
 
     /// `count` bytes were put into the space: the next ones of the frame under way, which
-    /// `decode` unmasks; it answers whether they are seen to be ASCII, and end the message.
+    /// `decode` unmasks; it returns whether they are seen to be ASCII, and end the message.
     pub(super) fn fill(
         &mut self,
         count: usize,

@@ -123,17 +123,21 @@ pub struct Closed {
     /// peer's. The peer may have answered with another, or, where the transport ended before, not
     /// at all.
     pub sent: Option<CloseFrame>,
+    /// True when the transport ended inside a frame or a fragmented message: something that the peer
+    /// had begun to send is lost. False when it ended between two messages, and when a Close came.
+    pub truncated: bool,
 }
 
 impl Closed {
     /// The transport ended without the peer's Close.
-    pub(super) fn abnormal(sent: Option<CloseFrame>) -> Self {
+    pub(super) fn abnormal(sent: Option<CloseFrame>, truncated: bool) -> Self {
         Self {
             code: CloseCode::ABNORMAL,
             reason: Box::default(),
             clean: false,
             local: sent.is_some(),
             sent,
+            truncated,
         }
     }
 }

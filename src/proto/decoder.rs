@@ -12,7 +12,7 @@ use super::protocol_error::ProtocolError;
 
 /// Decodes a stream of frames, whatever the pieces its bytes arrive in.
 ///
-/// An input method ([`decode`](Self::decode)) is all it has: call it until it answers None, then
+/// An input method ([`decode`](Self::decode)) is all it has: call it until it returns None, then
 /// bring more bytes.
 ///
 /// ```
@@ -268,7 +268,7 @@ pub(super) fn take_message<'b>(
     })
 }
 
-/// Takes the mask off, if there is one; answers whether that made ASCII, if it `looks`.
+/// Takes the mask off, if there is one; returns whether that made ASCII, if it `looks`.
 #[inline]
 fn unmask(payload: &mut [u8], key: Option<[u8; 4]>, phase: usize, looks: bool) -> bool {
     match key {
@@ -340,7 +340,7 @@ impl<'b> FramePiece<'b> {
     }
 
     /// Whether the payload was seen to be ASCII when it was unmasked; where it was not masked,
-    /// nobody looked.
+    /// it is false.
     #[inline]
     pub(super) fn is_ascii(&self) -> bool {
         self.ascii

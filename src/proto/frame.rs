@@ -150,7 +150,7 @@ pub(super) struct HeaderRules {
 }
 
 impl FrameHeader {
-    /// Decodes the header at the start of `bytes`; answers it and its length in bytes, or None
+    /// Decodes the header at the start of `bytes`; returns it and its length in bytes, or None
     /// while it is incomplete.
     ///
     /// Checks what a header alone can break. Masking, reserved bits and the order of fragments

@@ -50,14 +50,14 @@ pub fn mask(payload: &mut [u8], key: [u8; 4], phase: usize) {
     mask_looking::<false>(payload, key, phase);
 }
 
-/// As [`mask`]; answers whether the payload is ASCII now. To look while the
+/// As [`mask`]; returns whether the payload is ASCII now. To look while the
 /// bytes are at hand costs little, to look again as much as masking did.
 #[inline]
 pub(super) fn mask_to_ascii(payload: &mut [u8], key: [u8; 4], phase: usize) -> bool {
     mask_looking::<true>(payload, key, phase)
 }
 
-/// Without `LOOK` the answer says nothing of a long payload.
+/// Without `LOOK` what it returns says nothing of a long payload.
 #[inline(always)]
 fn mask_looking<const LOOK: bool>(payload: &mut [u8], key: [u8; 4], phase: usize) -> bool {
     let key = rotated(u32::from_le_bytes(key), phase);
@@ -112,7 +112,7 @@ fn ends<const N: usize>(payload: &mut [u8], key: u32) -> bool {
 }
 
 /// Masks a payload of at least one block, with the widest words that the
-/// processor has. Not compiled into its callers: beside the short ways, the
+/// processor has. Not compiled into its callers: beside the fast paths, the
 /// head was taken apart into quads.
 #[inline(never)]
 fn blocks<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {

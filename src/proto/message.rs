@@ -271,46 +271,6 @@ impl<'b> Message<'b> {
     }
 }
 
-/// A message without the borrow of the buffer it may lie in, so that a reader that owns the
-/// buffer can loop until there is one.
-#[cfg(feature = "client")]
-pub(crate) struct Detached {
-    kind: MessageKind,
-    /// None: the payload lies in the reader's buffer and has this length.
-    owned: Option<Payload<'static>>,
-    length: usize,
-}
-
-#[cfg(feature = "client")]
-impl Message<'_> {
-    pub(crate) fn detach(self) -> Detached {
-        Detached {
-            kind: self.kind,
-            length: self.len(),
-            owned: match self.payload.bytes {
-                Bytes::Borrowed(_) => None,
-                Bytes::Owned(bytes) => Some(Payload::owned(bytes, self.payload.start)),
-            },
-        }
-    }
-}
-
-#[cfg(feature = "client")]
-impl Detached {
-    /// The message again. `consumed` is the buffer up to where the input was consumed when the
-    /// message came: a borrowed payload is its end, unchanged since.
-    pub(crate) fn attach(self, consumed: &mut [u8]) -> Message<'_> {
-        let payload = match self.owned {
-            Some(payload) => payload,
-            None => {
-                let start = consumed.len() - self.length;
-                Payload::borrowed(consumed, start)
-            }
-        };
-        Message::new(self.kind, payload)
-    }
-}
-
 /// A text message of one's own.
 impl From<String> for Message<'static> {
     fn from(text: String) -> Self {

@@ -5,7 +5,28 @@ use core::fmt;
 
 use super::url::UrlError;
 
-/// The caller asked for what can't be done. Nothing was sent and nothing changed.
+/// The caller asked for what can't be done. Nothing was sent and nothing changed: it is no fault of
+/// the peer's, and the connection goes on as if the call had not been made.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use sockeye::proto::{CloseCode, Config, Connection, Misuse};
+///
+/// let mut connection = Connection::server(Arc::new(Config::default()), Duration::ZERO);
+/// let mut out = Vec::new();
+///
+/// connection.send_fragment("a message in ", &mut out)?;
+/// // Not before that one is complete.
+/// assert_eq!(connection.send("another", &mut out), Err(Misuse::FragmentUnderWay));
+/// connection.send_last_fragment("parts", &mut out)?;
+/// connection.send("another", &mut out)?;
+///
+/// // 1005 says that there was no code: it is never sent itself.
+/// let closed = connection.close(CloseCode::NO_STATUS, "", &mut out, Duration::ZERO);
+/// assert_eq!(closed, Err(Misuse::CloseCode(1005)));
+/// assert!(connection.is_open());
+/// # Ok::<(), sockeye::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {

@@ -106,7 +106,7 @@ mod connection;
 mod decoder;
 mod encoder;
 mod event;
-pub(crate) mod extension;
+mod extension;
 mod fault;
 mod frame;
 mod handshake;

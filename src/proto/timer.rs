@@ -81,7 +81,7 @@ impl Timers {
         self.data = self.received;
     }
 
-    /// A keep-alive ping is sent; answers its payload.
+    /// A keep-alive ping is sent; returns its payload.
     pub(super) fn ping_sent(&mut self, now: Timestamp) -> [u8; 8] {
         self.sent = Some(now);
         ping_payload(now)

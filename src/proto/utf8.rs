@@ -65,7 +65,7 @@ impl core::error::Error for Utf8Error {}
 /// Validates one text that arrives in any number of pieces.
 ///
 /// Give it the pieces in order with [`validate`](Self::validate), then ask
-/// [`finish`](Self::finish). The answers do not depend on where the text is
+/// [`finish`](Self::finish). What it returns does not depend on where the text is
 /// split. Bad text is reported with the first byte that proves it, without
 /// waiting for the rest of the character.
 ///
@@ -258,7 +258,7 @@ pub(super) fn validated(bytes: &[u8]) -> &str {
 }
 
 /// Whether `text` is ASCII of at most [`SHORT`] bytes. Inlined into the
-/// callers: this answers for most messages there are.
+/// callers: most messages need no more than this.
 #[inline(always)]
 fn is_short_ascii(text: &[u8]) -> bool {
     match text.len() {

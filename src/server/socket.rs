@@ -76,7 +76,7 @@ pub enum SocketState {
 ///     fn on_open(&self, socket: &mut Socket<'_, String>) {
 ///         let name = socket.state().clone();
 ///         if let Err(refused) = socket.subscribe("room") {
-///             _ = socket.send(&refused.to_string());
+///             _ = socket.send(refused.to_string());
 ///         }
 ///         _ = socket.join_presence("room", &name, "{}", |change| match change {
 ///             PresenceChange::Joined(member) => Some(format!("{} is here", member.user).into()),

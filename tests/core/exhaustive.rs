@@ -115,6 +115,7 @@ fn accepted(state: State, first: u8, second: u8) -> Transcript {
                     code: CloseCode::NO_STATUS,
                     reason: "".into(),
                 }),
+                truncated: false,
             })];
             if !state.closing {
                 seen.output = empty(CLOSE);

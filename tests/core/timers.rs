@@ -379,6 +379,7 @@ fn crossed(code: u16, sent: u16, local: bool) -> Seen {
             code: CloseCode(sent),
             reason: "".into(),
         }),
+        truncated: false,
     })
 }
 

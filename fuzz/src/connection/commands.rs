@@ -52,7 +52,7 @@ impl Model {
     fn send_header(&mut self, kind: MessageKind, length: usize) {
         let mut bytes = content(kind, length);
         let (plain, mut out) = (bytes.clone(), Vec::new());
-        match self.connection.send_header(kind, length as u64, &mut out) {
+        let refused = match self.connection.send_header(kind, length as u64, &mut out) {
             Ok(mut payload) => {
                 let (head, tail) = bytes.split_at_mut(length / 3);
                 payload.mask(head);
@@ -61,8 +61,12 @@ impl Model {
                     Role::Client => payload.mask(tail),
                 }
                 assert_eq!(payload.left(), 0);
+                None
             }
-            Err(error) => return self.sent(Err(error), kind, &bytes, &out),
+            Err(misuse) => Some(misuse),
+        };
+        if let Some(misuse) = refused {
+            return self.sent(Err(misuse), kind, &bytes, &out);
         }
         out.extend(bytes);
         let frames = self.written(&out, false);

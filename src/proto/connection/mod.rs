@@ -110,7 +110,7 @@ pub struct Connection {
     role: Role,
     /// What the extension marks its messages by.
     rsv: Rsv,
-    /// A message that comes in one frame of fewer bytes is handed over by the short way.
+    /// A message that comes in one frame of fewer bytes is taken by `take_message`.
     whole_below: u32,
     /// A message of fewer bytes may be sent now as one frame of just these.
     plain_below: u32,
@@ -259,7 +259,7 @@ impl Connection {
             sending: None,
             paused: false,
         };
-        connection.find_short_ways();
+        connection.find_fast_paths();
         connection
     }
 
@@ -346,8 +346,8 @@ impl Connection {
 
     /// The code and reason of this endpoint's own Close, once it was sent: what it
     /// [closed](Self::close) with, or what told the peer of its fault; the code is 1005 where it
-    /// had none. Whether the peer got it is another question. An answer to the peer's Close is told
-    /// by [`Closed::sent`] only.
+    /// had none. It does not say whether the peer got it. The Close that responds to the peer's is
+    /// in [`Closed::sent`] only.
     #[must_use]
     pub fn sent_close(&self) -> Option<(CloseCode, &str)> {
         let Ending { fault, sent } = self.ending()?;
@@ -489,12 +489,15 @@ impl Connection {
         Err(self.fail(error.into(), out, now))
     }
 
-    /// The transport has ended: the peer closed it, or it broke. Answers how the connection
-    /// ended if that was not reported yet; the code is then 1006 (RFC 6455 section 7.1.5).
+    /// The transport has ended: the peer closed it, or it broke. Returns how the connection
+    /// ended if that was not reported yet; the code is then 1006 (RFC 6455 section 7.1.5), and
+    /// [`truncated`](Closed::truncated) says whether it ended inside a frame or message.
     pub fn handle_eof(&mut self) -> Option<Closed> {
         let closed = match self.state {
             State::Open | State::Failing | State::Closing => {
-                Some(Closed::abnormal(self.own_close()))
+                let truncated =
+                    (self.receiving.as_ref()).is_some_and(|it| !it.decoder.is_between_messages());
+                Some(Closed::abnormal(self.own_close(), truncated))
             }
             State::Over(..) => None,
         };
@@ -538,11 +541,11 @@ impl Connection {
         self.state = State::Over(teardown);
         self.receiving = None;
         self.drop_extension();
-        self.find_short_ways();
+        self.find_fast_paths();
     }
 
-    /// Finds out which short ways there are: to be asked again whenever something of it changes.
-    fn find_short_ways(&mut self) {
+    /// Finds out which fast paths there are: called again whenever something of it changes.
+    fn find_fast_paths(&mut self) {
         let config = &*self.config;
         // Those whose length takes at most 16 bits of the header.
         let below = |is_there: bool, limit: u64| match is_there {

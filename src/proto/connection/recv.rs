@@ -1,4 +1,4 @@
-//! Receiving: from input bytes to events, with the answers that the protocol itself demands.
+//! Receiving: from input bytes to events, with the responses that the protocol itself demands.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -39,7 +39,7 @@ impl Connection {
         now: impl Into<Timestamp>,
     ) -> Result<Option<Event<'b>>, Fault> {
         let now = now.into();
-        match self.take_message(input, now) {
+        match self.take_any_message(input, now) {
             Some(message) => Ok(Some(Event::Message(message))),
             None => self.recv_any(input, None, out, now),
         }
@@ -59,37 +59,60 @@ impl Connection {
         now: impl Into<Timestamp>,
     ) -> Result<Option<Event<'b>>, Fault> {
         let now = now.into();
-        match self.take_message(input, now) {
+        match self.take_any_message(input, now) {
             Some(message) => Ok(Some(Event::Message(message))),
             None => self.recv_any(input, Some(scratch), out, now),
         }
     }
 
-    /// The next message, where all of it is in `input` in one frame of at most 65,535 bytes: what
-    /// [`recv`](Self::recv) would return, by itself. None says nothing, and consumes nothing: call
-    /// `recv` then.
+    /// The next message of a server's connection, where all of it is in `input` in one frame of at
+    /// most 65,535 bytes: what [`recv`](Self::recv) would return, by itself. None says nothing, and
+    /// consumes nothing: call `recv` then.
     ///
     /// For a loop that does the same for each message. There the compiler knows what it has, a
-    /// borrowed message and no fault, and need not ask again.
+    /// borrowed message behind a masked header and no fault, and need not ask again.
     // Part of each loop that asks for it, also of a server with several handlers: as functions of
-    // their own this and the one below cost a third of a message more.
+    // their own this and the ones below cost a third of a message more.
     #[inline(always)]
     pub fn take_message<'b>(
         &mut self,
         input: &mut Input<'b>,
         now: impl Into<Timestamp>,
     ) -> Option<Message<'b>> {
+        match self.role {
+            Role::Server => self.take_message_as(Role::Server, input, now.into()),
+            Role::Client => None,
+        }
+    }
+
+    /// As [`take_message`](Self::take_message), of both roles.
+    #[inline(always)]
+    fn take_any_message<'b>(
+        &mut self,
+        input: &mut Input<'b>,
+        now: Timestamp,
+    ) -> Option<Message<'b>> {
+        // The role is a constant in each, which leaves the other one's code out.
+        match self.role {
+            Role::Server => self.take_message_as(Role::Server, input, now),
+            Role::Client => self.take_message_as(Role::Client, input, now),
+        }
+    }
+
+    #[inline(always)]
+    fn take_message_as<'b>(
+        &mut self,
+        role: Role,
+        input: &mut Input<'b>,
+        now: Timestamp,
+    ) -> Option<Message<'b>> {
         if let Some(receiving) = &self.receiving
             && !receiving.decoder.is_between_messages()
         {
             return None;
         }
-        // Compiled for each role by itself, so that it is asked for once.
-        let whole = match self.role {
-            Role::Server => take_message(Role::Server, input, self.whole_below),
-            Role::Client => take_message(Role::Client, input, self.whole_below),
-        }?;
-        self.timers.received_message(now.into());
+        let whole = take_message(role, input, self.whole_below)?;
+        self.timers.received_message(now);
         let WholeMessage {
             kind,
             ascii,
@@ -253,7 +276,7 @@ impl Connection {
             let event = receiving.assembler.push(piece, extension, &self.config)?;
             if receiving.assembler.has_fault() {
                 self.state = State::Failing;
-                self.find_short_ways();
+                self.find_fast_paths();
             }
             Ok(event)
         } else {
@@ -317,6 +340,7 @@ impl Connection {
                     clean: true,
                     local: !open,
                     sent,
+                    truncated: false,
                 };
                 let teardown = match self.role() {
                     Role::Server => Teardown::HalfClose,

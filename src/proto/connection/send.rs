@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// Sends a received message on, as [`send`](Self::send) does, in the fewest instructions: with
-    /// [`take_message`](Self::take_message) the short way of an echo or a relay. Where the frame it
+    /// [`take_message`](Self::take_message) the fast path of an echo or a relay. Where the frame it
     /// came in has room for the new header, that is written there, and both are appended in one
     /// copy. From some KiB up [`send_in_place`](Self::send_in_place) saves that copy, too.
     ///
@@ -115,7 +115,7 @@ impl Connection {
         Ok(())
     }
 
-    /// As [`send_prepared`](Self::send_prepared) without the copy: the answer is the frame, to be
+    /// As [`send_prepared`](Self::send_prepared) without the copy: returns the frame, to be
     /// written after `out`, or None where this connection needed one of its own, which was
     /// appended.
     ///
@@ -200,15 +200,15 @@ impl Connection {
         }
         let first = self.sending.is_none();
         self.sending = (!fin).then_some(kind);
-        self.find_short_ways();
+        self.find_fast_paths();
         self.write_data(kind, first, fin, fragment.as_bytes(), Encoding::Auto, out);
         Ok(())
     }
 
     /// Sends a received message on without a copy where that can be: the header is written in
-    /// front of the payload, in the message's own buffer, and the answer is the whole frame, to
+    /// front of the payload, in the message's own buffer, and the whole frame is returned, to
     /// be written after `out`. Where it can't be, the message is appended to `out` as by
-    /// [`send`](Self::send) and the answer is None.
+    /// [`send`](Self::send) and None is returned.
     ///
     /// There is room when the message came in a frame whose header lies before it in the same
     /// buffer and is no shorter than the new one (a server's echo: the received header had a
@@ -250,7 +250,7 @@ impl Connection {
     }
 
     /// Sends a ping; the peer answers with a pong of the same payload
-    /// ([`Event::Pong`](super::Event::Pong)).
+    /// ([`Event::Pong`](crate::proto::Event::Pong)).
     ///
     /// # Errors
     /// [`Misuse::ControlTooLong`] over 125 bytes, [`Misuse::Closed`] once the closing handshake
@@ -270,7 +270,7 @@ impl Connection {
 
     /// Begins the closing handshake (RFC 6455 section 7.1.2) with a code and reason, or with
     /// neither: `close(None, "", …)`. Nothing may be sent afterwards and no message is delivered
-    /// any more; [`Event::Closed`](super::Event::Closed) follows, or
+    /// any more; [`Event::Closed`](crate::proto::Event::Closed) follows, or
     /// [`LimitError::Close`](crate::proto::LimitError::Close) if the peer doesn't answer within
     /// [`close_timeout`](crate::proto::Config::close_timeout).
     ///
@@ -303,7 +303,7 @@ impl Connection {
             }
         }
         self.drop_extension();
-        self.find_short_ways();
+        self.find_fast_paths();
         Ok(())
     }
 

@@ -228,7 +228,7 @@ pub trait PerMessageEncode: Send {
     ///
     /// False on a message's first piece, with nothing appended, sends the whole message as it
     /// is, unmarked: the encoder is not asked again before the next message. On a later piece
-    /// the answer doesn't count.
+    /// what it returns doesn't count.
     ///
     /// `encoding` is what the sender asked for, on each piece of a message the same, and never
     /// [`Encoding::Plain`].

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// gone. Both numbers are below 2^53, so that JavaScript can hold them.
 ///
 /// A client that comes back with the position of the last message that it saw gets what it missed
-/// by [`Handle::history_since`](super::Handle::history_since).
+/// by [`Handle::history_since`](crate::server::Handle::history_since).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Position {
     /// What the offset counts in: another number when the server, or the store of the topic's

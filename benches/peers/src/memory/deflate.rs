@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sockeye::proto::{
     Accept, ClientHandshake, ClientRequest, Config, Connection, Deflate, Event, Input, MessageRef,
-    Received, ServerHandshake, Url,
+    Received, Scratch, ServerHandshake, Url,
 };
 use sockudo_ws::deflate::{DeflateDecoder, DeflateEncoder, MAX_WINDOW_BITS};
 

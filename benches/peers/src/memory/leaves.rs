@@ -81,7 +81,9 @@ fn utf8(text: &str) -> Vec<Row> {
     };
     vec![
         Row::new("copy", 16, copy()),
-        with("sockeye", |text| sockeye::proto::validate_utf8(text).is_ok()),
+        with("sockeye", |text| {
+            sockeye::proto::validate_utf8(text).is_ok()
+        }),
         with("sockudo-ws", sockudo_ws::utf8::validate_utf8),
         with("simdutf8", |text| simdutf8::basic::from_utf8(text).is_ok()),
         with("std", |text| std::str::from_utf8(text).is_ok()),

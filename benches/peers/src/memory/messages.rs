@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use fastwebsockets::{FragmentCollector, Frame, Payload};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use sockeye::proto::{Config, Connection, Event, Input, MessageKind, MessageRef};
+use sockeye::proto::{Config, Connection, Event, Input, MessageKind, MessageRef, Scratch};
 use sockudo_ws::protocol::Protocol;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use wtx::web_socket::{WebSocketBuffer, WebSocketPayloadOrigin};

@@ -90,7 +90,7 @@ impl PerMessageDecode for Decoder {
 }
 
 /// Appends what the bytes inflate to, until `out` has `end` bytes and there would be more.
-/// Answers whether a stream ended with the last of them.
+/// Returns whether a stream ended with the last of them.
 fn inflate_piece(
     inflate: &mut Decompress,
     mut piece: &[u8],
@@ -142,7 +142,7 @@ fn finish(inflate: &mut Decompress, last: bool, out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-/// Sees that there is room for more, no more than `SPARE` beyond `end`; answers how much of it to
+/// Sees that there is room for more, no more than `SPARE` beyond `end`; returns how much of it to
 /// make ready.
 fn room(out: &mut Vec<u8>, input: usize, end: usize) -> usize {
     let likely = input.saturating_mul(4);

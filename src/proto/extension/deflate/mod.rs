@@ -238,7 +238,7 @@ impl PerMessageExtension for Deflate {
     }
 }
 
-/// Has `write` append up to `room` bytes; it answers how many it wrote. Only these are made ready:
+/// Has `write` append up to `room` bytes; it returns how many it wrote. Only these are made ready:
 /// what flate2 has for a `Vec` fills the rest of its capacity with zeros at each call, which in a
 /// buffer that held a large message before takes longer than a short one.
 fn append<R>(out: &mut Vec<u8>, room: usize, write: impl FnOnce(&mut [u8]) -> (usize, R)) -> R {

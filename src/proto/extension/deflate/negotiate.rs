@@ -15,7 +15,7 @@ const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 pub(super) struct Agreed {
     pub(super) server: Direction,
     pub(super) client: Direction,
-    /// What the server answers; None on the client's side.
+    /// What the server responds with; None on the client's side.
     pub(super) response: Option<Extension>,
 }
 

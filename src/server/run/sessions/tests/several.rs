@@ -483,6 +483,11 @@ fn whatever_workers_and_threads_do_each_connection_sees_one_order_without_gaps()
         world.finish();
         world.check();
         seen.add(&world.ledger().seen);
+        // What the application has not decided holds the server, whose observer it is.
+        world.app.1.lock().unwrap().clear();
+        let server = Arc::downgrade(&world.shared);
+        drop(world);
+        assert!(server.upgrade().is_none(), "the server is left");
     }
     // The schedule reaches what it is there for.
     if seeds.end - seeds.start >= SEEDS {
