@@ -31,7 +31,7 @@ use super::extension::{Extension, GrammarError, PerMessage, parse_extensions};
 /// // … and, once it is sent, the connection is this:
 /// let connection = Connection::server_with(config, agreed, now);
 /// assert_eq!(connection.subprotocol(), Some("chat"));
-/// # Ok::<(), sockeye::Error>(())
+/// # Ok::<(), sockeye::error::GrammarError>(())
 /// ```
 #[derive(Debug, Default)]
 #[non_exhaustive]
