@@ -99,8 +99,8 @@
 //!
 //! One [`Error`], sorted by who is at fault: the peer broke the protocol ([`Error::Protocol`]), it
 //! went over a limit ([`Error::Limit`]), the opening handshake failed ([`Error::Handshake`]), the
-//! application asked for what can't be ([`Error::Misuse`]), the transport broke (`Error::Io`,
-//! `Error::Tls`).
+//! application asked for what can't be ([`Error::Misuse`], and `Error::Build` for a server), the
+//! transport broke (`Error::Io`, `Error::Tls`).
 //!
 //! # Features
 //!
