@@ -6,7 +6,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeSliceError, Engine as _};
 
-use super::{KEY_LENGTH, VERSION};
+use super::header::{KEY_LENGTH, VERSION};
 use crate::proto::extension::{GrammarError, parse_extensions};
 use crate::proto::http::{Headers, RequestHead, is_token};
 

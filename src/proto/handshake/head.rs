@@ -3,8 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::partial::PartialRequest;
-use crate::proto::http::{HeadParser, HttpError, RequestHead, ResponseHead};
+use crate::proto::http::{HeadParser, HttpError, PartialHead, RequestHead, ResponseHead};
 use crate::proto::input::Input;
 
 /// The bytes of a head so far, and how far they were parsed.
@@ -66,12 +65,9 @@ impl HeadReader {
         Ok(false)
     }
 
-    /// The request as far as its head was parsed.
-    pub(super) fn partial(&self) -> PartialRequest<'_> {
-        match self.request() {
-            Some(head) => PartialRequest::whole(head),
-            None => PartialRequest::new(self.parser.partial_request(&self.bytes)),
-        }
+    /// What was parsed of a request so far.
+    pub(super) fn partial_head(&self) -> PartialHead<'_> {
+        self.parser.partial_request(&self.bytes)
     }
 
     /// Bytes so far.

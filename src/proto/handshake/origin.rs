@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Request;
+use super::request::Request;
 
 /// The origins that a server lets in.
 ///

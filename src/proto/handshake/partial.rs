@@ -1,7 +1,8 @@
 //! A request that is not complete, or malformed, as far as it is known.
 
+use super::head::HeadReader;
 use super::request::Request;
-use crate::proto::http::{Headers, PartialHead, RequestHead, Target};
+use crate::proto::http::{Headers, Target};
 
 /// What is known of a request whose head is not complete or not well formed: for logs.
 ///
@@ -14,19 +15,22 @@ pub struct PartialRequest<'a> {
 }
 
 impl<'a> PartialRequest<'a> {
-    pub(super) fn new(head: PartialHead<'a>) -> Self {
-        Self {
-            target: head.target.and_then(|it| Target::parse(it).ok()),
-            headers: head.headers,
-            complete: false,
-        }
-    }
-
-    pub(super) fn whole(head: RequestHead<'a>) -> Self {
-        Self {
-            target: Target::parse(head.target).ok(),
-            headers: head.headers,
-            complete: true,
+    /// Of a head, as far as it was parsed.
+    pub(super) fn of(head: &'a HeadReader) -> Self {
+        match head.request() {
+            Some(head) => Self {
+                target: Target::parse(head.target).ok(),
+                headers: head.headers,
+                complete: true,
+            },
+            None => {
+                let head = head.partial_head();
+                Self {
+                    target: head.target.and_then(|it| Target::parse(it).ok()),
+                    headers: head.headers,
+                    complete: false,
+                }
+            }
         }
     }
 

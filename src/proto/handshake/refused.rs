@@ -70,7 +70,7 @@ impl Refused {
     /// The request, as far as it was read.
     #[must_use]
     pub fn request(&self) -> PartialRequest<'_> {
-        self.0.head.partial()
+        PartialRequest::of(&self.0.head)
     }
 
     /// What remains to be done with the transport: [`Teardown::HalfClose`].

@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{VERSION, header_names, write_header};
+use super::header::{VERSION, header_names, write_header};
 use crate::proto::http::{is_header_value, is_token};
 use crate::proto::misuse::Misuse;
 

@@ -1,5 +1,7 @@
 //! The server's side of the opening handshake (RFC 6455 section 4.2): reading a request.
 
+mod plain;
+
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -8,7 +10,6 @@ use super::check::check_upgrade;
 use super::error::HandshakeError;
 use super::head::HeadReader;
 use super::partial::PartialRequest;
-use super::plain::PlainRequest;
 use super::refused::{Refused, Unanswered};
 use super::response::Response;
 use super::upgrade::Upgrade;
@@ -17,6 +18,8 @@ use crate::proto::http::{self, HeadParser, HttpError, Target, Version};
 use crate::proto::input::Input;
 use crate::proto::sync::Arc;
 use crate::proto::teardown::{Linger, Teardown};
+
+pub use self::plain::{PlainRequest, ReadBody, Responded};
 
 /// What [`ServerHandshake::recv`] has read.
 #[derive(Debug)]
@@ -129,7 +132,7 @@ impl ServerHandshake {
     /// The request, as far as its head has come.
     #[must_use]
     pub fn request(&self) -> PartialRequest<'_> {
-        self.head.partial()
+        PartialRequest::of(&self.head)
     }
 
     /// Whether a byte of a request has come: until then the transport is idle.

@@ -6,10 +6,10 @@ use core::fmt;
 use core::time::Duration;
 
 use super::head::HeadReader;
+use super::header::{accept_key, header_names, write_header};
 use super::refused::Unanswered;
 use super::request::Request;
 use super::response::{Response, check_headers};
-use super::{accept_key, header_names, write_header};
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
 use crate::proto::extension::{Extension, PerMessage};

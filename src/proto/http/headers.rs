@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::HttpError;
-use super::parser::Line;
+use super::line::Line;
 use super::target::is_host;
 
 /// The header lines of a head, in the order they were sent.

@@ -28,6 +28,7 @@
 mod body;
 mod error;
 mod headers;
+mod line;
 mod parser;
 mod syntax;
 mod target;
