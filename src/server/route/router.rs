@@ -198,7 +198,7 @@ mod tests {
             (&["/a?"], RouteFault::Optional),
             (&["/a?b/{c?}"], RouteFault::Optional),
             (&["/{a??}"], RouteFault::Optional),
-            (&["/{a}{b?}"], RouteFault::Optional),
+            (&["/{a}{b?}"], RouteFault::Segment),
             (&["/{?}"], RouteFault::Parameter),
             (&["/{a"], RouteFault::Parameter),
             (&["/{a}{b}"], RouteFault::Segment),
