@@ -1,7 +1,7 @@
-//! TLS under the server's connections: the configuration.
+//! The TLS configuration of the server's connections.
 //!
-//! Owns where the configuration lies while the server runs. Leaves the protocol to
-//! [`net`](crate::net), and all choices to rustls' `ServerConfig`.
+//! Owns the configuration while the server runs. Leaves the protocol to [`net`](crate::net), and
+//! all choices to rustls' `ServerConfig`.
 
 use std::format;
 use std::io;
@@ -17,7 +17,7 @@ use rustls::server::UnbufferedServerConnection;
 
 use crate::error::Error;
 
-/// The configuration of new connections, of all listeners that have it.
+/// The configuration of new connections, shared by the listeners that use it.
 pub(in crate::server) struct Tls(Mutex<Arc<ServerConfig>>);
 
 impl Tls {
@@ -25,30 +25,31 @@ impl Tls {
         Ok(Self(Mutex::new(check(config)?)))
     }
 
-    /// From now on, new connections get this one.
+    /// Replaces the configuration of new connections.
     pub(in crate::server) fn replace(&self, config: Arc<ServerConfig>) -> Result<(), Error> {
         let config = check(config)?;
         let before = std::mem::replace(&mut *self.lock(), config);
-        // It may drop the application's certificate store: not under the lock.
+        // Dropping it may drop the application's certificate store, so not under the lock.
         drop(before);
         Ok(())
     }
 
-    /// The server's side of one connection.
+    /// Creates the server's side of one connection.
     pub(in crate::server) fn connection(
         &self,
     ) -> Result<UnbufferedServerConnection, rustls::Error> {
         UnbufferedServerConnection::new(Arc::clone(&self.lock()))
     }
 
-    /// There is always a whole configuration in it, so a panic elsewhere doesn't poison it.
+    /// The value is always whole, so a panic elsewhere doesn't poison it.
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<ServerConfig>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// As it is used: connections can be made of it, and none takes early data, which can be replayed
-/// (RFC 8446 section 8) and would have a request answered twice.
+/// Returns the configuration as it is used: connections can be made from it, and it accepts no
+/// early data, which can be replayed (RFC 8446 section 8), so that a request would be handled
+/// twice.
 fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, Error> {
     if config.max_early_data_size > 0 {
         let mut without = (*config).clone();
@@ -59,10 +60,10 @@ fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, Error> {
     Ok(config)
 }
 
-/// Makes a configuration of a certificate chain, the server's own certificate first, and its
+/// Makes a configuration from a certificate chain, the server's own certificate first, and its
 /// private key, both PEM files: TLS 1.2 and 1.3 on ring, ALPN `http/1.1`, no client certificates.
 ///
-/// For all else, such as client certificates or several names, make a
+/// For anything else, such as client certificates or several names, make a
 /// [`ServerConfig`](rustls::ServerConfig) with rustls' own builder.
 ///
 /// ```no_run
@@ -79,8 +80,8 @@ fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, Error> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] names the file and says what is wrong with it: it can't be read, is no PEM, holds
-/// no certificate or no key, or the key is not the certificate's.
+/// [`Error::Io`] names the file and says what is wrong with it: it can't be read, is not PEM, has
+/// no certificate or no key, or the key doesn't match the certificate.
 pub fn tls_from_pem(
     certificates: impl AsRef<Path>,
     private_key: impl AsRef<Path>,
@@ -104,12 +105,12 @@ pub fn tls_from_pem(
             let text = format!("the certificate of {chain} and the key of {key}: {error}");
             io::Error::new(io::ErrorKind::InvalidData, text)
         })?;
-    // The one protocol that is spoken here (RFC 7301).
+    // The only protocol that is spoken here (RFC 7301).
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// What is wrong with a file that should hold `what`.
+/// The error for a file that should contain `what`.
 fn bad(path: &Path, error: pem::Error, what: &str) -> io::Error {
     let path = path.display();
     match error {
