@@ -1,5 +1,5 @@
 //! What threads share is built from these, so that a model checker can take their place: with
-//! `--cfg shuttle`, the tests of `tests/models.rs` run each under thousands of interleavings.
+//! `--cfg shuttle`, the tests of `src/server/tests/models.rs` run each under thousands of interleavings.
 //!
 //! (`Arc` and `OnceLock` are the standard library's there, too: shuttle has none of its own.)
 
