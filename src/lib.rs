@@ -99,7 +99,8 @@
 //!
 //! One [`Error`], sorted by who is at fault: the peer broke the protocol ([`Error::Protocol`]), it
 //! went over a limit of an open connection ([`Error::Limit`]), the opening handshake failed, also by a
-//! head over its limits ([`Error::Handshake`]), the application asked for what can't be ([`Error::Misuse`]), the transport broke (`Error::Io`,
+//! head over its limits ([`Error::Handshake`]), the application asked for what can't be
+//! ([`Error::Misuse`], and `Error::Build` for a server), the transport broke (`Error::Io`,
 //! `Error::Tls`).
 //!
 //! # Features
