@@ -125,14 +125,16 @@ fn add_deflate(_: &mut Config, _: Takeover) -> Result<(), String> {
 }
 
 #[cfg(feature = "tls")]
-fn add_tls(builder: Builder, [certificates, key]: &[String; 2]) -> Result<Builder, String> {
-    let config = sockeye::server::listen::tls_from_pem(certificates, key);
-    let config = config.map_err(|error| format!("--tls: {error}"))?;
+fn add_tls(
+    builder: Builder,
+    [certificates, key]: &[String; 2],
+) -> Result<Builder, Box<dyn std::error::Error>> {
+    let config = sockeye::server::listen::tls_from_pem(certificates, key)?;
     Ok(builder.tls(config))
 }
 
 #[cfg(not(feature = "tls"))]
-fn add_tls(_: Builder, _: &[String; 2]) -> Result<Builder, String> {
+fn add_tls(_: Builder, _: &[String; 2]) -> Result<Builder, Box<dyn std::error::Error>> {
     Err("--tls: this was built without it; build with --features tls".into())
 }
 
@@ -177,7 +179,13 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("echo_server: {error}");
+            eprint!("echo_server: {error}");
+            let mut source = error.source();
+            while let Some(error) = source {
+                eprint!(": {error}");
+                source = error.source();
+            }
+            eprintln!();
             ExitCode::FAILURE
         }
     }

@@ -6,6 +6,7 @@
 //! | [`LimitError`] | the peer went over a limit of this endpoint | the same |
 //! | [`HandshakeError`] | the opening handshake was malformed or refused | no connection |
 //! | [`Misuse`] | the caller | nothing: the call had no effect and the connection is usable |
+//! | `server::BuildError` | who puts a server together | no server |
 //!
 //! [`Fault`] joins the first two, [`Error`] all. The mapping from fault to close code is
 //! [`Fault::close_code`] and nothing else.
@@ -17,6 +18,8 @@ pub use crate::proto::{
     Fault, GrammarError, HandshakeError, LimitError, Misuse, ProtocolError, Refused, RequestError,
     ResponseError, ResponseFault, Unanswered, UrlError, Utf8Error,
 };
+#[cfg(feature = "server")]
+use crate::server::{BuildError, topics::PatternError};
 
 /// Any error of this crate.
 ///
@@ -34,6 +37,9 @@ pub enum Error {
     Handshake(HandshakeError),
     /// The caller asked for what can't be done.
     Misuse(Misuse),
+    /// The application asked for a server that can't be.
+    #[cfg(feature = "server")]
+    Build(BuildError),
     /// The operating system reported an error.
     #[cfg(any(feature = "server", feature = "client"))]
     Io(std::io::Error),
@@ -50,6 +56,8 @@ impl fmt::Display for Error {
             Self::Limit(error) => error.fmt(f),
             Self::Handshake(error) => error.fmt(f),
             Self::Misuse(error) => error.fmt(f),
+            #[cfg(feature = "server")]
+            Self::Build(error) => error.fmt(f),
             #[cfg(any(feature = "server", feature = "client"))]
             Self::Io(error) => error.fmt(f),
             #[cfg(feature = "tls")]
@@ -65,6 +73,8 @@ impl core::error::Error for Error {
             Self::Limit(error) => error.source(),
             Self::Handshake(error) => error.source(),
             Self::Misuse(error) => error.source(),
+            #[cfg(feature = "server")]
+            Self::Build(error) => error.source(),
             #[cfg(any(feature = "server", feature = "client"))]
             Self::Io(error) => error.source(),
             #[cfg(feature = "tls")]
@@ -135,6 +145,21 @@ impl From<Utf8Error> for Error {
 impl From<UrlError> for Error {
     fn from(error: UrlError) -> Self {
         Self::Misuse(error.into())
+    }
+}
+
+#[cfg(feature = "server")]
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+/// For those who compile patterns on their own: [`BuildError::Topic`].
+#[cfg(feature = "server")]
+impl From<PatternError> for Error {
+    fn from(error: PatternError) -> Self {
+        Self::Build(error.into())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::mem;
 use std::net::ToSocketAddrs;
 use std::num::NonZeroUsize;
@@ -16,6 +15,7 @@ use std::vec::Vec;
 
 use mio::Poll;
 
+use super::build_error::BuildError;
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
@@ -343,9 +343,9 @@ impl Builder {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Io`] when one of them can't be bound (it is named), can't have one of its settings,
-    /// or when there is none; for a path that is not a pattern or clashes with another.
-    /// `Error::Tls` for a TLS configuration that can't be used.
+    /// [`Error::Io`] when one of them can't be bound (it is named). [`Error::Build`] when one can't
+    /// have one of its settings or there is none, for a path that can't be routed, a topic that is
+    /// not a pattern, or a TLS configuration that can't be used: see [`BuildError`].
     pub fn listen_on(
         #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut self,
         listeners: impl IntoIterator<Item = Listener>,
@@ -376,7 +376,7 @@ impl Builder {
     }
 
     /// Builds what the workers with these wakers share; a waker is None if nobody polls.
-    pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, Error> {
+    pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for route in self.routes {
             let (path, endpoint) = route.into_endpoint(&self.options);
@@ -385,13 +385,10 @@ impl Builder {
         for (path, methods) in self.methods {
             entries.entry(path).or_default().methods = methods;
         }
-        let topics = self.topics.into_iter().map(|(pattern, options)| {
-            let pattern = TopicPattern::new(&pattern)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            Ok((pattern, options))
-        });
+        let topics = self.topics.into_iter();
+        let topics = topics.map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, options)));
         let (per_address, total) = self.handshake_rates;
-        let topics = topics.collect::<io::Result<_>>()?;
+        let topics = topics.collect::<Result<_, BuildError>>()?;
         let workers = 0..wakers.len();
         let inboxes = wakers.into_iter();
         let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));

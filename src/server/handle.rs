@@ -6,13 +6,14 @@
 use std::borrow::Borrow;
 use std::fmt;
 #[cfg(feature = "tls")]
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
 use mio::Token;
 
+#[cfg(feature = "tls")]
+use super::build_error::BuildError;
 use super::id::{ConnectionId, Standing};
 use super::observe::{ConnectionStats, Stats};
 use super::run::inbox::{Command, HandleError, Inspect};
@@ -20,7 +21,6 @@ use super::shared::Shared;
 use super::topics::{HistoryEntry, Member, Position, Publisher, Replay, outside};
 use super::websocket::Published;
 #[cfg(feature = "tls")]
-use crate::error::Error;
 use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
 
 /// A handle to a running server, for any thread. Clones reach the same server.
@@ -176,7 +176,6 @@ impl Handle {
     /// As [`publish`](Self::publish).
     ///
     /// # Panics
-    ///
     /// If `make` publishes, subscribes or asks about topics: its own is locked meanwhile.
     pub fn publish_with(
         &self,
@@ -313,15 +312,12 @@ impl Handle {
     /// a configuration.
     ///
     /// # Errors
-    /// [`Error::Tls`](crate::Error::Tls) when no connection can be made from it, [`Error::Io`] for
-    /// a server that was started without TLS, or with several configurations and none of
+    /// [`BuildError::Tls`] when no connection can be made from it, [`BuildError::NoTls`] for a server
+    /// that was started without TLS, or with several configurations and none of
     /// [`Builder::tls`](super::Builder::tls); nothing changes then.
     #[cfg(feature = "tls")]
-    pub fn set_tls(&self, config: Arc<rustls::ServerConfig>) -> Result<(), Error> {
-        let Some(tls) = &self.shared.tls else {
-            let text = "the server has no one TLS configuration to replace: Builder::tls";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text).into());
-        };
+    pub fn set_tls(&self, config: Arc<rustls::ServerConfig>) -> Result<(), BuildError> {
+        let tls = self.shared.tls.as_ref().ok_or(BuildError::NoTls)?;
         tls.replace(config)
     }
 

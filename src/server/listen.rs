@@ -22,6 +22,7 @@ use std::vec::Vec;
 
 use socket2::SockRef;
 
+use super::build_error::BuildError;
 use crate::error::Error;
 
 use self::stream::Acceptor;
@@ -236,23 +237,23 @@ impl Listener {
     }
 
     /// Refuses settings that this kind of listener can't have.
-    fn check(&self) -> io::Result<()> {
+    fn check(&self) -> Result<(), BuildError> {
         let (address, path) = match self.place {
             Place::Address(_) => (true, false),
             #[cfg(unix)]
             Place::Path(_) => (false, true),
             _ => (false, false),
         };
-        let wrong = match self {
-            _ if self.reuse_port && !address => "reuse_port: not an address to bind",
-            _ if self.only_v6.is_some() && !address => "only_v6: not an address to bind",
-            _ if self.mode.is_some() && !path => "mode: not a path to bind",
+        let name = match self {
+            _ if self.reuse_port && !address => "reuse_port",
+            _ if self.only_v6.is_some() && !address => "only_v6",
+            _ if self.mode.is_some() && !path => "mode",
             _ => return Ok(()),
         };
-        Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
+        Err(BuildError::ListenerSetting(name))
     }
 
-    fn bind(self, tls: Option<Arc<Tls>>) -> io::Result<Bound> {
+    fn bind(self, tls: Option<Arc<Tls>>) -> Result<Bound, Error> {
         self.check()?;
         let backlog = |count: u32| count.try_into().unwrap_or(i32::MAX);
         let set = self.backlog.map(backlog);
@@ -306,8 +307,7 @@ pub(super) fn bind_all(
     #[cfg(feature = "tls")] servers: Option<(&Arc<rustls::ServerConfig>, &Arc<Tls>)>,
 ) -> Result<Vec<Bound>, Error> {
     if listeners.is_empty() {
-        let text = "there is no listener, so that nobody could connect";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text).into());
+        return Err(BuildError::NoListener.into());
     }
     let mut bound = Vec::with_capacity(listeners.len());
     for listener in listeners {

@@ -68,6 +68,7 @@
 //!   reading loses a message because others are served first: a subscriber that has no room is
 //!   waited for as long as it takes what waits, for two seconds at the most.
 
+mod build_error;
 mod builder;
 pub mod end;
 mod handle;
@@ -94,6 +95,7 @@ pub mod topics;
 mod websocket;
 mod write_queue;
 
+pub use build_error::{BuildError, RouteFault};
 pub use builder::Builder;
 #[doc(inline)]
 pub use end::End;

@@ -431,7 +431,6 @@ impl<'a, S> Socket<'a, S> {
     /// is known, so that it can contain the position.
     ///
     /// # Panics
-    ///
     /// If `make` publishes, subscribes or asks about topics: its own is locked meanwhile. A panic
     /// closes the connection, as in any method of a handler.
     pub fn publish_with(

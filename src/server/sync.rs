@@ -1,5 +1,6 @@
 //! The primitives behind everything that threads share, so that a model checker can replace them:
-//! with `--cfg shuttle`, the tests of `tests/models.rs` run each under thousands of interleavings.
+//! with `--cfg shuttle`, the tests of `src/server/tests/models.rs` run each under thousands of
+//! interleavings.
 //!
 //! (`Arc` and `OnceLock` stay the standard library's: shuttle has none.)
 

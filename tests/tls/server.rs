@@ -1,5 +1,6 @@
 //! The server over TLS, with rustls itself at the other end: docs/cases.md E4, H12, D1, D7, D8, E7.
 
+use core::error::Error as _;
 use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::fs;
@@ -21,7 +22,7 @@ use sockeye::server::listen::tls_from_pem;
 use sockeye::server::observe::HandshakeFailure;
 use sockeye::server::proxy::TrustedProxies;
 use sockeye::server::socket::Overflow;
-use sockeye::server::{Builder, HttpResponse, Request, Sent};
+use sockeye::server::{BuildError, Builder, HttpResponse, Request, Sent};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -340,7 +341,9 @@ fn a_renewed_certificate_is_for_new_connections_and_the_old_go_on() {
 fn a_server_without_tls_cannot_change_to_it() {
     let (plain, _watch) = serve_with(|it| it, Probe::echo());
     let config = server(&Authority::default().issue("localhost"));
-    let error = plain.handle().set_tls(config).unwrap_err().to_string();
+    let error = plain.handle().set_tls(config).unwrap_err();
+    assert!(matches!(error, BuildError::NoTls));
+    let error = error.to_string();
     assert!(error.contains("Builder::tls"), "{error}");
 }
 
@@ -507,9 +510,23 @@ fn what_is_wrong_with_a_pem_file_is_said_with_its_name() {
             "chain.pem: there is no unencrypted private key in it",
         ),
         (&cut, &key, "cut.pem: "),
-        (&chain, &wrong, "wrong.pem: "),
+        (&chain, &wrong, "wrong.pem can't be used together"),
     ] {
-        let error = tls_from_pem(chain, key).unwrap_err().to_string();
-        assert!(error.contains(expected), "{expected:?} in {error:?}");
+        let error = tls_from_pem(chain, key).unwrap_err();
+        let (text, source) = (error.to_string(), error.source().is_some());
+        let of = match error {
+            BuildError::CertificateFile { path, .. } => path,
+            BuildError::KeyFile { path, .. } => path,
+            BuildError::KeyPair { private_key, .. } => private_key,
+            other => panic!("{other:?}"),
+        };
+        assert!(text.contains(expected), "{expected:?} in {text:?}");
+        assert!(text.contains(&of.display().to_string()), "{text:?}");
+        // The reader of a file, of PEM or of a key says the rest.
+        assert_eq!(source, !text.contains("there is no"), "{text:?}");
     }
+    let missing = tls_from_pem(&nowhere, &key).unwrap_err();
+    let source = missing.source().and_then(|it| it.downcast_ref());
+    let kind = source.map(std::io::Error::kind);
+    assert_eq!(kind, Some(std::io::ErrorKind::NotFound));
 }

@@ -3,8 +3,6 @@
 //! Owns the configuration while the server runs. Leaves the protocol to [`net`](crate::net), and
 //! all choices to rustls' `ServerConfig`.
 
-use std::format;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec;
@@ -15,18 +13,18 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::UnbufferedServerConnection;
 
-use crate::error::Error;
+use crate::server::build_error::BuildError;
 
 /// The configuration of new connections, shared by the listeners that use it.
 pub(in crate::server) struct Tls(Mutex<Arc<ServerConfig>>);
 
 impl Tls {
-    pub(in crate::server) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
+    pub(in crate::server) fn new(config: Arc<ServerConfig>) -> Result<Self, BuildError> {
         Ok(Self(Mutex::new(check(config)?)))
     }
 
     /// Replaces the configuration of new connections.
-    pub(in crate::server) fn replace(&self, config: Arc<ServerConfig>) -> Result<(), Error> {
+    pub(in crate::server) fn replace(&self, config: Arc<ServerConfig>) -> Result<(), BuildError> {
         let config = check(config)?;
         let before = std::mem::replace(&mut *self.lock(), config);
         // Dropping it may drop the application's certificate store, so not under the lock.
@@ -47,10 +45,9 @@ impl Tls {
     }
 }
 
-/// Returns the configuration as it is used: connections can be made from it, and it accepts no
-/// early data, which can be replayed (RFC 8446 section 8), so that a request would be handled
-/// twice.
-fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, Error> {
+/// Returns the configuration as it is used: connections can be made from it, and accept no early
+/// data, which can be replayed (RFC 8446 section 8): a request would be handled twice.
+fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, BuildError> {
     if config.max_early_data_size > 0 {
         let mut without = (*config).clone();
         without.max_early_data_size = 0;
@@ -80,45 +77,40 @@ fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, Error> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Io`] names the file and says what is wrong with it: it can't be read, is not PEM, has
-/// no certificate or no key, or the key doesn't match the certificate.
+/// A [`BuildError`] that names the file: it can't be read, is not PEM, has no certificate
+/// ([`CertificateFile`](BuildError::CertificateFile)) or no key ([`KeyFile`](BuildError::KeyFile)),
+/// or the key doesn't match the certificate ([`KeyPair`](BuildError::KeyPair)). [`BuildError::Tls`] where
+/// rustls' provider can't do TLS 1.2 and 1.3.
 pub fn tls_from_pem(
     certificates: impl AsRef<Path>,
     private_key: impl AsRef<Path>,
-) -> Result<Arc<ServerConfig>, Error> {
+) -> Result<Arc<ServerConfig>, BuildError> {
     let (chain_path, key_path) = (certificates.as_ref(), private_key.as_ref());
+    let bad_chain = |error| BuildError::CertificateFile {
+        path: chain_path.into(),
+        error,
+    };
     let chain = CertificateDer::pem_file_iter(chain_path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| bad(chain_path, error, "certificate"))?;
+        .map_err(bad_chain)?;
     if chain.is_empty() {
-        return Err(bad(chain_path, pem::Error::NoItemsFound, "certificate").into());
+        return Err(bad_chain(pem::Error::NoItemsFound));
     }
-    let key = PrivateKeyDer::from_pem_file(key_path)
-        .map_err(|error| bad(key_path, error, "unencrypted private key"))?;
+    let key = PrivateKeyDer::from_pem_file(key_path).map_err(|error| BuildError::KeyFile {
+        path: key_path.into(),
+        error,
+    })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(|error| {
-            let (chain, key) = (chain_path.display(), key_path.display());
-            let text = format!("the certificate of {chain} and the key of {key}: {error}");
-            io::Error::new(io::ErrorKind::InvalidData, text)
+        .map_err(|error| BuildError::KeyPair {
+            certificates: chain_path.into(),
+            private_key: key_path.into(),
+            error,
         })?;
     // The only protocol that is spoken here (RFC 7301).
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
-}
-
-/// The error for a file that should contain `what`.
-fn bad(path: &Path, error: pem::Error, what: &str) -> io::Error {
-    let path = path.display();
-    match error {
-        pem::Error::Io(error) => io::Error::new(error.kind(), format!("{path}: {error}")),
-        pem::Error::NoItemsFound => {
-            let text = format!("{path}: there is no {what} in it, in PEM");
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        }
-        error => io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {error}")),
-    }
 }

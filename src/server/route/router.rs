@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::format;
-use std::io;
-use std::string::{String, ToString};
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use matchit::Params;
+use matchit::{InsertError, Params};
 
 use super::Endpoint;
 use crate::proto::http::is_token;
+use crate::server::build_error::{BuildError, RouteFault};
 use crate::server::http::{Answer, HttpResponse, Methods, Request};
 use crate::server::id::ConnectionId;
 
@@ -30,28 +30,28 @@ pub(in crate::server) struct Router {
 impl Router {
     /// # Errors
     /// A path is not a valid pattern, or two match the same requests.
-    pub(in crate::server) fn new(entries: BTreeMap<String, Entry>) -> io::Result<Self> {
+    pub(in crate::server) fn new(entries: BTreeMap<String, Entry>) -> Result<Self, BuildError> {
         let mut router = Self {
             entries: Vec::with_capacity(entries.len()),
             patterns: matchit::Router::new(),
         };
         for (path, entry) in entries {
-            router.insert(&path, entry).map_err(|text| {
-                let text = format!("route {path:?}: {text}");
-                io::Error::new(io::ErrorKind::InvalidInput, text)
-            })?;
+            if let Err(fault) = router.insert(&path, entry) {
+                let path = path.into();
+                return Err(BuildError::Route { path, fault });
+            }
         }
         Ok(router)
     }
 
-    fn insert(&mut self, path: &str, entry: Entry) -> Result<(), String> {
+    fn insert(&mut self, path: &str, entry: Entry) -> Result<(), RouteFault> {
         if let Some(method) = entry.methods.names().find(|it| !is_token(it.as_bytes())) {
-            return Err(format!("{method:?} is no method"));
+            return Err(RouteFault::Method(method.into()));
         }
         for pattern in patterns(path)? {
             self.patterns
                 .insert(pattern, self.entries.len())
-                .map_err(|error| error.to_string())?;
+                .map_err(fault)?;
         }
         self.entries.push(entry);
         Ok(())
@@ -85,10 +85,10 @@ impl Entry {
 
 /// Returns the patterns of a path: `/rooms/{room?}` yields `/rooms/{room}` and `/rooms`, any other
 /// path yields itself.
-fn patterns(path: &str) -> Result<Vec<String>, String> {
+fn patterns(path: &str) -> Result<Vec<String>, RouteFault> {
     // RFC 9112 section 3.2.1: an origin-form target begins with a slash.
     if !path.starts_with('/') {
-        return Err("it has to begin with `/`, or no request would match".into());
+        return Err(RouteFault::NoSlash);
     }
     let optional = path.strip_suffix("?}").and_then(|it| it.rsplit_once("/{"));
     let patterns = match optional {
@@ -98,16 +98,27 @@ fn patterns(path: &str) -> Result<Vec<String>, String> {
     };
     // A path never has a `?`.
     match patterns[0].contains('?') {
-        true => Err("only a whole last segment can be optional, as in /rooms/{room?}".into()),
+        true => Err(RouteFault::Optional),
         false => Ok(patterns),
+    }
+}
+
+fn fault(error: InsertError) -> RouteFault {
+    match error {
+        InsertError::Conflict { with } => RouteFault::Conflict(with.into()),
+        InsertError::InvalidParamSegment => RouteFault::Segment,
+        InsertError::InvalidCatchAll => RouteFault::CatchAll,
+        // The last kind that there is.
+        _ => RouteFault::Parameter,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString as _;
 
-    fn router(paths: &[&str]) -> io::Result<Router> {
+    fn router(paths: &[&str]) -> Result<Router, BuildError> {
         let entry = |path: &&str| ((*path).into(), Entry::default());
         Router::new(paths.iter().map(entry).collect())
     }
@@ -177,28 +188,34 @@ mod tests {
 
     #[test]
     fn bad_patterns_and_clashes_are_told_with_the_path() {
-        for paths in [
-            &[""][..],
-            &["chat"],
-            &["{room}"],
-            &["/{a?}/b"],
-            &["/x{a?}"],
-            &["/a?"],
-            &["/a?b/{c?}"],
-            &["/{a??}"],
-            &["/{a}{b?}"],
-            &["/{?}"],
-            &["/{a"],
-            &["/{*a}/b"],
-            &["/a/{b}", "/a/{c}"],
-            &["/a", "/a/{b?}"],
+        let conflict = |with: &str| RouteFault::Conflict(with.into());
+        for (paths, expected) in [
+            (&[""][..], RouteFault::NoSlash),
+            (&["chat"], RouteFault::NoSlash),
+            (&["{room}"], RouteFault::NoSlash),
+            (&["/{a?}/b"], RouteFault::Optional),
+            (&["/x{a?}"], RouteFault::Optional),
+            (&["/a?"], RouteFault::Optional),
+            (&["/a?b/{c?}"], RouteFault::Optional),
+            (&["/{a??}"], RouteFault::Optional),
+            (&["/{a}{b?}"], RouteFault::Segment),
+            (&["/{?}"], RouteFault::Parameter),
+            (&["/{a"], RouteFault::Parameter),
+            (&["/{a}{b}"], RouteFault::Segment),
+            (&["/{*a}/b"], RouteFault::CatchAll),
+            (&["/a/{b}", "/a/{c}"], conflict("/a/{b}")),
+            (&["/a", "/a/{b?}"], conflict("/a")),
             // A path of one segment would be ambiguous.
-            &["/a/{b}", "/a/{*rest}"],
+            (&["/a/{b}", "/a/{*rest}"], conflict("/a/{*rest}")),
         ] {
             let error = router(paths).err().expect(paths[0]);
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
             let text = error.to_string();
-            assert!(paths.iter().any(|path| text.contains(path)), "{text}");
+            let BuildError::Route { path, fault } = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(fault, expected);
+            assert!(paths.contains(&&*path), "{path}");
+            assert!(text.contains(&*path), "{text}");
         }
     }
 

@@ -16,7 +16,7 @@ use harness::handshake::upgrade;
 use harness::net::{GUARD, Peer, Probe, Running, patient};
 use sockeye::Error;
 use sockeye::server::listen::LocalAddr;
-use sockeye::server::{Builder, HttpResponse, Listener, Server};
+use sockeye::server::{BuildError, Builder, HttpResponse, Listener, Server};
 
 type UnixPeer = Peer<UnixStream>;
 
@@ -80,6 +80,13 @@ fn unix(path: &PathBuf) -> UnixPeer {
 fn failure(listeners: impl IntoIterator<Item = Listener>) -> std::io::Error {
     match builder().listen_on(listeners) {
         Err(Error::Io(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn misbuilt(listeners: impl IntoIterator<Item = Listener>) -> BuildError {
+    match builder().listen_on(listeners) {
+        Err(Error::Build(error)) => error,
         other => panic!("{other:?}"),
     }
 }
@@ -176,11 +183,11 @@ fn what_a_listener_cannot_have_is_an_error_and_so_is_no_listener() {
         (Listener::tcp("127.0.0.1:0").mode(0o600), "mode"),
         (Listener::unix(place.socket()).reuse_port(), "reuse_port"),
     ] {
-        let error = failure([listener]);
-        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let error = misbuilt([listener]);
+        assert!(matches!(error, BuildError::ListenerSetting(it) if it == what));
         assert!(error.to_string().contains(what), "{error}");
     }
-    assert_eq!(failure([]).kind(), ErrorKind::InvalidInput);
+    assert!(matches!(misbuilt([]), BuildError::NoListener));
     assert!(failure([Listener::tcp("no address")]).to_string().len() > 1);
     assert!(!place.socket().exists());
 }

@@ -28,7 +28,7 @@ pub(super) struct Client {
     pub(super) deaf: bool,
 }
 
-const UPGRADE: &[u8] = b"GET /sessions HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+const UPGRADE: &[u8] = b"GET /now HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\n\r\n";
 
