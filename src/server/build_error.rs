@@ -132,7 +132,7 @@ impl fmt::Display for BuildError {
     }
 }
 
-/// The error for a file that should contain `what`; the source has the rest.
+/// Writes the error for a file that should contain `what`; the source has the rest.
 #[cfg(feature = "tls")]
 fn bad_file(
     f: &mut fmt::Formatter<'_>,
