@@ -7,14 +7,14 @@
 //!                     server     │                │    client
 //!        ┌───────────────────────▼──┐   ┌─────────▼───────────────┐
 //!        │ Worker ─ Session, Router │   │ connect ─ Client        │
-//!        └───────────────────────┬──┘   └─────────┬───────────────┘
-//!                         net    │                │
-//!                         ┌──────▼────────────────▼──────┐
-//!                         │  transports, write queue     │
-//!                         └──────────────┬───────────────┘
-//!     - - - - - - - - - - - - - - - - - -│- - - - - - - - - - - - below: no sockets, no clock
-//!                         proto          │
-//!        ┌───────────────────────────────▼────────────────────────┐
+//!        └──────┬─────────────────┬─┘   └─┬─────────────────┬─────┘
+//!               │            net  │       │                 │
+//!               │        ┌────────▼───────▼────────┐        │
+//!               │        │ transports, TLS, clock  │        │
+//!               │        └─────────────────────────┘        │
+//!     - - - - - │ - - - - - - - - - - - - - - - - - - - - - │ - - below: no sockets, no clock
+//!               │            proto                          │
+//!        ┌──────▼───────────────────────────────────────────▼─────┐
 //!        │ ServerHandshake · ClientHandshake ──► Connection       │
 //!        │ http · FrameDecoder · FrameHeader · Utf8Validator · mask│
 //!        └────────────────────────────────────────────────────────┘
@@ -98,9 +98,10 @@
 //! # Errors
 //!
 //! One [`Error`], sorted by who is at fault: the peer broke the protocol ([`Error::Protocol`]), it
-//! went over a limit ([`Error::Limit`]), the opening handshake failed ([`Error::Handshake`]), the
-//! application asked for what can't be ([`Error::Misuse`], and `Error::Build` for a server), the
-//! transport broke (`Error::Io`, `Error::Tls`).
+//! went over a limit of an open connection ([`Error::Limit`]), the opening handshake failed, also by a
+//! head over its limits ([`Error::Handshake`]), the application asked for what can't be
+//! ([`Error::Misuse`], and `Error::Build` for a server), the transport broke (`Error::Io`,
+//! `Error::Tls`).
 //!
 //! # Features
 //!
@@ -112,8 +113,8 @@
 //! | `cli` | the program `sockeye`: `sockeye bench` loads a server and checks what comes back | no |
 //! | `deflate` | `proto::Deflate`: permessage-deflate (RFC 7692) | no |
 //! | `tls` | `wss://`: TLS under server and client, on rustls | no |
-//! | `tracing` | events and spans of the server through `tracing`, at most ten a second | no |
-//! | `simd` | simdutf8 under the UTF-8 validator and AVX2 under masking, with the same results; servers want it | no |
+//! | `tracing` | events and spans of the server through `tracing`; those that peers cause are limited to ten a second, a hundred at once | no |
+//! | `simd` | simdutf8 under the UTF-8 validator and AVX2 under masking, with the same results; recommended for servers | no |
 //!
 //! Without any, the crate is [`proto`] and [`error`], `no_std` with `alloc`, on sha1_smol and
 //! base64 alone.

@@ -21,11 +21,11 @@ use crate::proto::{
     Linger, LingerStep, Message, MessageRef, RandomSource, Url,
 };
 
-/// A read's worth: the largest that loopback and common networks hand over at once.
+/// The bytes of one read: the most that loopback and common networks return at once.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
-/// How long the operating system is given to take or hand over what it can at once, where a
-/// deadline has passed already.
+/// How long the operating system gets to take or return what it can at once, if a deadline has
+/// passed already.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// Connects to a `ws://` URL, or with the feature `tls` to a `wss://` one, with the default options.
@@ -56,19 +56,19 @@ pub fn connect(url: &str) -> Result<Client, Error> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectOptions<'a> {
-    /// Limits and times. Messages are delivered whole whatever
-    /// [`delivery`](Config::delivery) says.
+    /// Limits and timeouts. Messages are delivered whole whatever [`delivery`](Config::delivery)
+    /// says.
     pub config: Config,
-    /// What to ask for besides the URL.
+    /// What to request besides the URL.
     pub request: ClientRequest<'a>,
-    /// How long the server may take nothing of what is sent before the connection is given up.
-    /// Each byte it takes begins the time anew.
+    /// How long the server may take nothing of what is sent before the connection is given up. Each
+    /// byte that it takes restarts the time.
     ///
     /// Default 60 s, as the server's: far over a network's gaps and a busy peer's pauses.
     pub send_timeout: Duration,
-    /// The configuration of TLS for `wss://`: roots of one's own, a client's certificate.
+    /// The TLS configuration for `wss://`: custom roots, a client's certificate.
     ///
-    /// Default none: the server's certificate is judged as the operating system does, with its
+    /// Default none: the server's certificate is verified as the operating system does, with its
     /// roots, TLS 1.2 or 1.3.
     ///
     /// A server whose certificate is signed by a CA of your own, and no other:
@@ -107,10 +107,10 @@ impl Default for ConnectOptions<'_> {
 }
 
 impl ConnectOptions<'_> {
-    /// Connects, and waits until the connection is open. Reaching the address, TLS and the opening
-    /// handshake take at most [`handshake_timeout`](Config::handshake_timeout) together, but for
-    /// looking the host's name up: that is the operating system's, has its own patience, and can't
-    /// be interrupted; the time it took counts. Redirects are not followed.
+    /// Connects, and waits until the connection is open. Connecting, TLS and the opening handshake
+    /// take at most [`handshake_timeout`](Config::handshake_timeout) together. The look-up of the
+    /// host's name can't be interrupted and has the operating system's own timeout, but its time
+    /// counts. Redirects are not followed.
     ///
     /// # Errors
     /// [`Error::Misuse`] for a URL that is no WebSocket URL, or a `wss://` one without the feature
@@ -184,7 +184,7 @@ impl ConnectOptions<'_> {
     }
 }
 
-/// Tries the host's addresses in turn; `timeout` is for all together.
+/// Tries the host's addresses in turn; `timeout` is for all of them together.
 fn reach(host: (&str, u16), clock: &Clock, timeout: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in host.to_socket_addrs()? {
@@ -228,8 +228,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sends a message: text from `&str`, binary from byte slices, or a received `&Message`.
-    /// Blocks until the operating system has taken it, as long as that goes on.
+    /// Sends a message: text from `&str`, binary from byte slices, or a received `&Message`. Blocks
+    /// until the operating system has taken it, as long as that makes progress.
     ///
     /// # Errors
     /// [`Error::Misuse`] once the closing handshake began; [`Error::Io`] when the transport
@@ -240,7 +240,7 @@ impl Client {
         self.write()
     }
 
-    /// Sends a fragment of a message, of which there is more to come; see
+    /// Sends a fragment of a message, which more fragments follow; see
     /// [`Connection::send_fragment`].
     ///
     /// # Errors
@@ -264,10 +264,9 @@ impl Client {
         self.write()
     }
 
-    /// Sends a ping of at most 125 bytes, to keep a proxy in between awake, say: the pong is not
-    /// handed over. Whether the server lives is found out without it, by
-    /// [`ping_interval`](Config::ping_interval), and how far it is away by
-    /// [`round_trip`](Self::round_trip).
+    /// Sends a ping of at most 125 bytes, to keep a proxy's connection alive, say: the pong is not
+    /// delivered. [`ping_interval`](Config::ping_interval) finds a dead server without it, and
+    /// [`round_trip`](Self::round_trip) measures the distance.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -336,14 +335,14 @@ impl Client {
             *start += input.consumed();
             match event {
                 Ok(Some(Event::Message(message))) => {
-                    // It was assembled, which is not copied, or lies behind an empty fragment.
+                    // It was assembled, so it is not copied, or lies behind an empty fragment.
                     let message = message.into_owned();
                     self.write_until(until)?;
                     return Ok(Some(message));
                 }
                 Ok(Some(Event::Closed(closed))) => {
                     self.closed = Some(closed);
-                    // Nothing more is owed by either side, so nothing can go wrong any more.
+                    // Neither side owes anything any more, so nothing can fail any more.
                     let _ = self.tear_down();
                     return Ok(None);
                 }
@@ -358,7 +357,7 @@ impl Client {
                     self.wait(until, mem::take(&mut away))?;
                 }
                 Err(fault) => {
-                    // The fault says more than what may go wrong while its Close is sent.
+                    // The fault says more than an error while its Close is sent.
                     let _ = self.tear_down();
                     return Err(fault.into());
                 }
@@ -398,13 +397,13 @@ impl Client {
         Ok(())
     }
 
-    /// How the connection was closed, once [`recv`](Self::recv) has answered None.
+    /// How the connection was closed, once [`recv`](Self::recv) has returned None.
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
         self.closed.as_ref()
     }
 
-    /// This client's own Close, once it was sent, whatever the server answers: also where
+    /// This client's own Close, once it was sent, whatever the server replied: also if
     /// [`recv`](Self::recv) or [`close`](Self::close) fails. See [`Connection::sent_close`].
     #[must_use]
     pub fn sent_close(&self) -> Option<(CloseCode, &str)> {
@@ -433,12 +432,12 @@ impl Client {
     /// The server's address.
     ///
     /// # Errors
-    /// The operating system's.
+    /// The operating system's error.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.wire.stream.tcp().peer_addr()
     }
 
-    /// Writes what is to be sent, until `deadline`; answers whether all is written.
+    /// Writes the output, until `deadline`; returns whether all is written.
     fn write_before(&mut self, deadline: Option<Duration>) -> Result<bool, Error> {
         self.wire.write(deadline).map_err(|error| {
             // A frame may be cut: nothing can be sent behind it.
@@ -451,13 +450,13 @@ impl Client {
         self.write_before(None).map(drop)
     }
 
-    /// As `write_before`, and no longer than to the connection's next deadline.
+    /// Like `write_before`, but no longer than to the connection's next deadline.
     fn write_until(&mut self, until: Option<Duration>) -> Result<bool, Error> {
         self.write_before(earlier(self.connection.poll_timeout(), until))
     }
 
-    /// Waits for bytes, the next deadline or `until`; for those that were not read because nobody
-    /// did (`away`), also when that has passed.
+    /// Waits for bytes, the next deadline or `until`; after a time without reading (`away`), also
+    /// reads if that has passed.
     fn wait(&mut self, until: Option<Duration>, away: bool) -> Result<(), Error> {
         let deadline = earlier(self.connection.poll_timeout(), until);
         let least = match away && self.connection.is_open() {
@@ -484,7 +483,7 @@ impl Client {
     }
 }
 
-/// Follows a connection that is over to the end of its transport.
+/// Follows a connection that has ended to the end of its transport.
 fn tear_down(connection: &mut Connection, wire: &mut Wire) -> io::Result<()> {
     let Some(linger) = connection.linger() else {
         return Ok(());
@@ -507,7 +506,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// What was read.
+/// The bytes that were read.
 struct Received {
     buffer: Vec<u8>,
     /// Received and not consumed: `buffer[start..end]`.
@@ -543,18 +542,18 @@ struct Wire {
     /// Since when the operating system has taken nothing of it.
     stalled: Option<Duration>,
     send_timeout: Duration,
-    /// What the socket was told last.
+    /// The timeout that was last set on the socket.
     write_timeout: Option<Duration>,
 }
 
 enum Read {
-    /// So many, at the front of the buffer.
+    /// This many bytes, at the front of the buffer.
     Bytes(usize),
     Eof,
     Timeout,
 }
 
-/// Whether a blocking call ended with nothing done.
+/// Whether a blocking call timed out or was interrupted with nothing done.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -570,8 +569,8 @@ impl Wire {
         waits || self.stream.held() > 0
     }
 
-    /// Writes `out` until `deadline`, and as long as it goes on; answers whether all is written that
-    /// can be. It is tried once in any case.
+    /// Writes `out` until `deadline`, as long as it makes progress; returns whether everything that
+    /// can be written is. Tries at least once.
     fn write(&mut self, deadline: Option<Duration>) -> io::Result<bool> {
         let mut least = LOOK;
         while self.has_output() {
@@ -637,7 +636,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Waits for bytes until `deadline`, and `least` in any case.
+    /// Waits for bytes until `deadline`, but at least for `least`.
     fn read(
         &mut self,
         buffer: &mut [u8],

@@ -16,7 +16,7 @@ pub struct OsRandom {
 }
 
 impl OsRandom {
-    /// Draws nothing yet.
+    /// A source that has drawn nothing yet.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -42,7 +42,7 @@ impl core::fmt::Debug for OsRandom {
 impl RandomSource for OsRandom {
     fn fill(&mut self, bytes: &mut [u8]) {
         if self.pool.len() - self.used < bytes.len() {
-            // What is left of the pool is too little: draw a new one. No byte is used twice.
+            // The rest of the pool is too short: draw a new one. No byte is used twice.
             draw(&mut self.pool);
             self.used = 0;
         }

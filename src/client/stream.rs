@@ -1,6 +1,6 @@
-//! The client's transport: TCP, or TLS on it.
+//! The client's transport: TCP, with or without TLS.
 //!
-//! Owns which of the two it is, and the configuration of TLS where the user has none.
+//! Owns which of the two it is, and the default TLS configuration.
 
 use std::io;
 use std::net::TcpStream;
@@ -26,7 +26,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing can be written yet but what it holds.
+    /// Whether only what it holds can be written yet.
     pub(super) fn is_handshaking(&self) -> bool {
         match self {
             Self::Plain(_) => false,
@@ -35,7 +35,7 @@ impl Stream {
         }
     }
 
-    /// Bytes that it has taken, or has of its own, and that are to be flushed.
+    /// Bytes that it has accepted, or that are its own, and that are to be flushed.
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Plain(_) => 0,
@@ -76,11 +76,11 @@ impl Stream {
         }
     }
 
-    /// Says what is to be said before the transport is dropped.
+    /// Sends close_notify before the transport is dropped.
     pub(super) fn farewell(&mut self) {
         match self {
             Self::Plain(_) => {}
-            // RFC 8446 section 6.1: each party says close_notify before it closes.
+            // RFC 8446 section 6.1: each party sends close_notify before it closes.
             #[cfg(feature = "tls")]
             Self::Tls(tls) => _ = tls.shutdown_write(),
         }
@@ -105,7 +105,8 @@ mod tls {
     use crate::error::Error;
     use crate::net::ClientTls;
 
-    /// What makes TLS with `host` of a TCP connection to it. It fails before there is one.
+    /// Returns a function that runs TLS with `host` over a TCP connection. Fails before there is
+    /// one.
     pub(in crate::client) fn connector(
         config: Option<&Arc<ClientConfig>>,
         host: &str,
@@ -122,8 +123,8 @@ mod tls {
         Ok(|socket| ClientTls::new(socket, connection, false).map(Stream::Tls))
     }
 
-    /// Judges certificates as the operating system does. Made once: reading the system's roots
-    /// takes its time, and what is kept for resumption is shared.
+    /// Verifies certificates as the operating system does. Created once: reading the system's roots
+    /// takes time, and resumption needs a shared store.
     fn default() -> Result<Arc<ClientConfig>, Error> {
         static DEFAULT: OnceLock<Arc<ClientConfig>> = OnceLock::new();
         if let Some(config) = DEFAULT.get() {

@@ -1,4 +1,4 @@
-//! Between the core and the operating system: the transports of client and server.
+//! The transports of client and server, between the core and the operating system.
 
 #[cfg(all(feature = "tls", any(feature = "server", feature = "client")))]
 mod tls;

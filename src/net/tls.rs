@@ -1,16 +1,16 @@
 //! TLS over another transport.
 //!
-//! Owns the ciphertext: what was received of a record that isn't complete, and records that the
-//! socket hasn't taken. When to read, to write and to give up is its user's; who may be trusted is
-//! the configuration's, which is rustls' own.
+//! Owns the ciphertext: the received part of an incomplete record, and records that the socket
+//! hasn't taken. When to read, to write and to give up is left to the caller; trust is left to
+//! rustls' configuration.
 //!
 //! ```text
 //! read    socket ─► the caller's buffer, behind a gap ─► rustls ─► the caller's space, then buffer
 //! write   plaintext ─► rustls ─► the thread's scratch ─► socket, and what it doesn't take ─► held
 //! ```
-//! All that is decrypted is handed over by the read that decrypted it: no plaintext waits here
-//! where no readiness would announce it. rustls' interface without buffers of its own is used, so
-//! that an idle connection has none.
+//! All that is decrypted is returned by the read that decrypted it: no plaintext waits here, where
+//! no readiness would announce it. rustls' unbuffered interface is used, so that an idle connection
+//! has no buffer.
 
 use std::boxed::Box;
 use std::cell::RefCell;
@@ -30,11 +30,11 @@ use super::Transport;
 /// place for its plaintext, so that a record's payload never lands on bytes still to be decrypted.
 const GAP: usize = 16 * 1024;
 
-/// Plaintext that one write takes: what is encrypted ahead of a slow peer is bounded by it, and
-/// all else waits where it can still be dropped.
+/// The most plaintext of one write: it bounds what is encrypted ahead of a slow peer; the rest
+/// waits where it can still be dropped.
 const AHEAD: usize = 64 * 1024;
 
-/// One of the two sides of rustls.
+/// Either side of rustls.
 pub(crate) trait Side: Deref<Target = UnbufferedConnectionCommon<Self::Data>> {
     type Data;
 
@@ -81,31 +81,31 @@ pub(crate) struct TlsStream<S, C> {
 
 struct Tls<C> {
     connection: C,
-    /// Ciphertext up to the end of a record or a handshake message, which is not there yet.
+    /// Ciphertext of an incomplete record or handshake message.
     received: Vec<u8>,
-    /// Records for the peer, of which the socket has taken the first `written` bytes.
+    /// Records for the peer, except for the first `written` bytes, which the socket has taken.
     held: Vec<u8>,
     written: usize,
-    /// The last read has emptied the socket.
+    /// Whether the last read has emptied the socket.
     drained: bool,
-    /// What is read is no TLS yet.
+    /// Whether what is read is not TLS yet.
     clear: bool,
-    /// `received` has bytes that rustls hasn't seen.
+    /// Whether `received` has bytes that rustls hasn't seen.
     unseen: bool,
-    /// Bytes of TLS have come.
+    /// Whether bytes of TLS have arrived.
     heard: bool,
-    /// The socket's sending side ends behind what is held.
+    /// Whether the socket's sending side is to end behind what is held.
     closing: bool,
-    /// The stream is over: by close_notify, or by an error.
+    /// Whether the stream has ended: by close_notify, or by an error.
     end: Option<Result<(), rustls::Error>>,
 }
 
-/// Memory for the writes of all connections of a thread, so that none has it while it is idle.
+/// Memory for the writes of all connections of a thread, so that an idle one has none.
 #[derive(Default)]
 struct Scratch {
     /// Slices that go into the same records.
     plain: Vec<u8>,
-    /// Its length stays, so that nothing is filled with zeros twice.
+    /// Its length never shrinks, so that nothing is zeroed twice.
     records: Vec<u8>,
 }
 
@@ -114,10 +114,11 @@ std::thread_local! {
 }
 
 impl<S: Transport, C: Side> TlsStream<S, C> {
-    /// TLS over `socket`, at once or, with `clear`, once [`begin`](Transport::begin) is called.
+    /// Runs TLS over `socket`, at once or, with `clear`, once [`begin`](Transport::begin) is
+    /// called.
     ///
     /// # Errors
-    /// rustls'.
+    /// rustls' error.
     pub(crate) fn new(socket: S, connection: C, clear: bool) -> io::Result<Self> {
         let mut stream = Self {
             socket,
@@ -154,8 +155,8 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
         &self.tls.connection
     }
 
-    /// Reads once from the socket and decrypts into `space` and then `buffer`, which has to be a
-    /// few times [`GAP`] long. `Interrupted` where that gave no byte of the stream.
+    /// Reads once from the socket and decrypts into `space` and then `buffer`, which must be a few
+    /// times [`GAP`] long. `Interrupted` if that returned no byte of the stream.
     ///
     /// # Errors
     /// `InvalidData` with rustls' own error; `UnexpectedEof` for an end without close_notify, which
@@ -206,10 +207,10 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
         }
     }
 
-    /// Encrypts of `slices` as much as may be ahead of the peer, all that is held being written.
+    /// Encrypts as much of `slices` as may be ahead of the peer, once all that is held is written.
     ///
     /// # Errors
-    /// The socket's; `NotConnected` before the TLS handshake is over, and behind its end.
+    /// The socket's error; `NotConnected` before the TLS handshake is over, and after its end.
     pub(crate) fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         while self.held() > 0 {
             self.flush()?;
@@ -233,7 +234,7 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
             let records = &records[..length];
             let tls = &mut *self.tls;
             let mut written = 0;
-            // What rustls says of its own comes first.
+            // rustls' own records come first.
             if tls.held.is_empty() {
                 written = match self.socket.write(records) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -251,10 +252,10 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
         self.tls.held.len() - self.tls.written
     }
 
-    /// Writes once of what is held.
+    /// Writes once from what is held.
     ///
     /// # Errors
-    /// The socket's.
+    /// The socket's error.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let tls = &mut *self.tls;
         if tls.written < tls.held.len() {
@@ -273,17 +274,17 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
         Ok(())
     }
 
-    /// Says close_notify and ends the socket's sending side behind it.
+    /// Sends close_notify and ends the socket's sending side behind it.
     ///
     /// # Errors
-    /// rustls' and the socket's.
+    /// The errors of rustls and of the socket.
     pub(crate) fn shutdown_write(&mut self) -> io::Result<()> {
         let tls = &mut *self.tls;
         let mut record = [0; 64];
         let length = tls.output(|mut traffic| traffic.queue_close_notify(&mut record))?;
         match length {
             Some(Ok(length)) => tls.held.extend_from_slice(&record[..length]),
-            // Longer with what rustls has to say besides: that tells all of it.
+            // Too long for `record` with rustls' other records: this writes all of them.
             Some(Err(_)) => _ = tls.output(|_| ())?,
             None => {}
         }
@@ -296,7 +297,7 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
 }
 
 impl<C: Side> Tls<C> {
-    /// What a read without bytes of the stream returns.
+    /// The result of a read without bytes of the stream.
     fn over(&self) -> io::Result<usize> {
         match &self.end {
             Some(Ok(())) => Ok(0),
@@ -335,7 +336,7 @@ impl<C: Side> Tls<C> {
             }
             start += discard;
             if let Some(Err(_)) = self.end {
-                // rustls has an alert for the peer, as a rule.
+                // rustls usually has an alert for the peer.
                 let rest = &mut buffer[start..end];
                 if let Ok(ConnectionState::EncodeTlsData(data)) =
                     self.connection.process(rest).state
@@ -344,15 +345,15 @@ impl<C: Side> Tls<C> {
                 }
             }
             if blocked || self.end.is_some() {
-                // What comes behind the end is ignored (RFC 8446 section 6.1).
+                // What follows the end is ignored (RFC 8446 section 6.1).
                 let rest = if self.end.is_some() { end } else { start };
                 return (count, rest);
             }
         }
     }
 
-    /// Takes what rustls has to say of its own, and then lets `write` say more; None before the TLS
-    /// handshake is over.
+    /// Takes rustls' own records, and then lets `write` add more; None before the TLS handshake is
+    /// over.
     fn output<R>(
         &mut self,
         write: impl FnOnce(WriteTraffic<'_, C::Data>) -> R,
@@ -382,7 +383,7 @@ impl<C: Side> Tls<C> {
     }
 }
 
-/// Copies a record's payload to where the plaintext has come to.
+/// Copies a record's payload to the end of the plaintext.
 fn place(payload: &[u8], space: &mut [u8], buffer: &mut [u8], count: &mut usize) {
     let room = space.len().saturating_sub(*count);
     let (direct, behind) = payload.split_at(payload.len().min(room));
@@ -401,7 +402,7 @@ fn encode<D>(mut data: EncodeTlsData<'_, D>, held: &mut Vec<u8>) {
     let needed = data.encode(&mut []);
     if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) = needed {
         held.resize(start + required_size, 0);
-        // It has the room that it asked for.
+        // It has the room that rustls asked for.
         let _ = data.encode(&mut held[start..]);
     }
 }
@@ -429,12 +430,12 @@ fn failed(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Its bytes can be replayed (RFC 8446 section 8): the server's configuration doesn't offer it.
+/// Early data can be replayed (RFC 8446 section 8): the server's configuration doesn't offer it.
 fn early_data() -> rustls::Error {
     rustls::Error::General("early data is not taken".into())
 }
 
-/// Whether a write took nothing for now.
+/// Whether a write accepted nothing for now.
 fn is_later(error: &io::Error) -> bool {
     matches!(
         error.kind(),

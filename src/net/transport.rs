@@ -1,4 +1,4 @@
-//! What carries the bytes of a connection, and the clock beside it.
+//! The transport of a connection, and the clock.
 
 use core::time::Duration;
 use std::io;
@@ -13,31 +13,31 @@ use std::vec::Vec;
 /// A stream to the peer. The server's sessions are generic over it, so that they also run on a
 /// simulated one.
 pub(crate) trait Transport {
-    /// Reads what is there into `buffer`; 0 is the end of the stream.
+    /// Reads into `buffer`; 0 is the end of the stream.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Reads what is there into `space`, and into `buffer` what is behind it.
+    /// Reads into `space`, and what is behind it into `buffer`.
     #[cfg(feature = "server")]
     fn read_both(&mut self, space: &mut [u8], buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Whether there may be more to read, after a read that gave `count` of `asked` bytes.
+    /// Whether there may be more to read, after a read that returned `count` of `asked` bytes.
     #[cfg(feature = "server")]
     fn has_more(&self, count: usize, asked: usize) -> bool {
         count == asked
     }
 
-    /// Writes as much as it takes of `bytes`.
+    /// Writes as much of `bytes` as it accepts.
     #[cfg(any(feature = "server", feature = "tls"))]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
 
-    /// Writes as much as it takes of `slices`, in order.
+    /// Writes as much of `slices` as it accepts, in order.
     #[cfg(any(feature = "server", feature = "tls"))]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Bytes for the peer that it has taken, or has of its own, and that are not written yet. A
-    /// read, a write, a flush and the end of the sending side change them.
+    /// Bytes for the peer that it has accepted, or that are its own, and that are not written yet.
+    /// A read, a write, a flush and the end of the sending side change the number.
     #[cfg(feature = "server")]
     fn held(&self) -> usize {
         0
@@ -49,20 +49,20 @@ pub(crate) trait Transport {
         Ok(())
     }
 
-    /// What came first in clear text is over, and these bytes behind it are the
-    /// stream's: None where the transport has to read them itself.
+    /// Ends the clear text that came first; these bytes behind it belong to the stream. None if the
+    /// transport has to read them itself.
     #[cfg(feature = "server")]
     fn begin(&mut self, behind: Vec<u8>) -> Option<Vec<u8>> {
         Some(behind)
     }
 
-    /// Whether the peer has sent bytes that reads don't give: those of a TLS handshake.
+    /// Whether the peer has sent bytes that reads don't return: those of a TLS handshake.
     #[cfg(feature = "server")]
     fn has_heard(&self) -> bool {
         false
     }
 
-    /// What TLS has agreed on.
+    /// Returns what TLS has agreed on.
     #[cfg(feature = "server")]
     fn agreed(&self) -> Agreed<'_> {
         Agreed::default()
@@ -72,7 +72,7 @@ pub(crate) trait Transport {
     fn shutdown_write(&mut self) -> io::Result<()>;
 }
 
-/// Of std's or mio's stream; `$read` and `$write` are its system calls.
+/// Implements the transport for std's or mio's stream; `$read` and `$write` are its system calls.
 macro_rules! socket_transport {
     ($stream:ty, $read:expr, $write:expr) => {
         impl Transport for $stream {
@@ -116,8 +116,8 @@ socket_transport!(mio::net::UnixStream, io::Read::read, io::Write::write);
 #[cfg(feature = "client")]
 socket_transport!(std::net::TcpStream, io::Read::read, io::Write::write);
 
-/// The system calls of a server's messages by themselves: the C library makes each a cancellation
-/// point, which costs more instructions than a short message does.
+/// The system calls of a server's messages, without the C library, which makes each a cancellation
+/// point: that costs more instructions than a short message.
 #[cfg(all(feature = "server", target_os = "linux"))]
 mod linux {
     use std::io;
@@ -134,11 +134,11 @@ mod linux {
 
     #[inline]
     pub(super) fn send(stream: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-        // A connection that the peer has ended is an error here, and no signal to the process.
+        // Without SIGPIPE: writing to a connection that the peer has ended is an error.
         rustix::net::send(stream, bytes, SendFlags::NOSIGNAL).map_err(failed)
     }
 
-    /// Apart from the code of success.
+    /// Outlined from the code of success.
     #[cold]
     #[inline(never)]
     fn failed(error: Errno) -> io::Error {
@@ -146,7 +146,7 @@ mod linux {
     }
 }
 
-/// What TLS has agreed on, where there is TLS.
+/// What TLS has agreed on, if there is TLS.
 #[cfg(feature = "server")]
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Agreed<'a> {
@@ -156,7 +156,7 @@ pub(crate) struct Agreed<'a> {
     tls: core::marker::PhantomData<&'a ()>,
 }
 
-/// The one place that reads the operating system's clock.
+/// The only place that reads the operating system's clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Instant,
@@ -170,7 +170,7 @@ impl Clock {
         }
     }
 
-    /// The time since the start.
+    /// Returns the time since the start.
     #[allow(clippy::disallowed_methods)]
     pub(crate) fn now(&self) -> Duration {
         self.origin.elapsed()

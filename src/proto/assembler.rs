@@ -1,8 +1,8 @@
 //! From pieces of data frames to messages.
 //!
 //! Owns the message under way: its bytes so far, its limits, its UTF-8 and its decoding by an
-//! extension. The rules of frames were the decoder's; whether the message still counts (a Close
-//! was sent) is the connection's.
+//! extension. The decoder has checked the rules of frames; whether the message still counts (a
+//! Close was sent) is left to the connection.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -18,36 +18,36 @@ use super::message::{Message, MessageKind, MessagePiece, Payload};
 use super::protocol_error::ProtocolError;
 use super::utf8::{Utf8Validator, open_at_end};
 
-/// An assembled payload begins here in its buffer, so that the header of any frame fits in front
-/// and the buffer can be sent as it is.
+/// An assembled payload begins at this offset in its buffer, so that the header of any frame fits
+/// in front and the buffer can be sent as it is.
 const HEADROOM: usize = MAX_HEADER_LENGTH;
 
-/// A read that goes past the caller's buffer is worth it from here on.
+/// A read past the caller's buffer is worth it from this length on.
 const LEAST_STEP: usize = 16 * 1024;
 
-/// And is no longer than this: larger ones are no faster.
+/// The longest such read: larger ones are no faster.
 const GREATEST_STEP: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Assembler {
     kind: MessageKind,
-    /// The message passes the extension's decoder.
+    /// Whether the message passes the extension's decoder.
     extended: bool,
-    /// No piece of a streamed message was handed over yet.
+    /// Whether no piece of a streamed message was handed over yet.
     at_start: bool,
     /// Frames of the message so far.
     frames: u32,
     /// Bytes of the message so far, decoded.
     length: usize,
     utf8: Utf8Validator,
-    /// Found behind the streamed piece that was handed over last.
+    /// The fault found behind the streamed piece that was handed over last.
     fault: Option<Fault>,
-    /// Empty, or `HEADROOM` bytes, the message so far, and then bytes that mean nothing. Of a
-    /// streamed message that is the beginning of a character, which is handed over with its end.
+    /// Empty, or `HEADROOM` bytes, the message so far, and then unused bytes. Of a streamed message
+    /// it is the beginning of a character, which is handed over with its end.
     buffer: Vec<u8>,
-    /// Where the bytes of the buffer end that mean something.
+    /// The end of the used bytes in the buffer.
     filled: usize,
-    /// Memory for the next message; its content means nothing.
+    /// Memory for the next message; its content is unused.
     unused: Vec<u8>,
 }
 
@@ -84,14 +84,15 @@ impl Assembler {
         self.unused = Vec::new();
     }
 
-    /// Whether a streamed text waits for the rest of a character. The next bytes are to be given
-    /// one by one: so only those of the character are copied.
+    /// Whether a streamed text waits for the rest of a character. The next bytes are then given one
+    /// by one, so that only those of the character are copied.
     #[inline]
     pub(super) fn holds_back(&self, config: &Config) -> bool {
         !self.buffer.is_empty() && !self.extended && config.delivery == Delivery::Streamed
     }
 
-    /// The next piece of a data frame; returns the message or streamed piece it completes.
+    /// Takes the next piece of a data frame; returns the message or streamed piece that it
+    /// completes.
     #[inline]
     pub(super) fn push<'b>(
         &mut self,
@@ -118,7 +119,7 @@ impl Assembler {
                 let before = self.length;
                 self.length += length;
                 match config.delivery {
-                    // All of it is in the caller's buffer.
+                    // The whole message is in the caller's buffer.
                     Delivery::Whole if end && before == 0 => {
                         let (bytes, start) = piece.into_parts();
                         Ok(Some(self.message(Payload::borrowed(bytes, start))))
@@ -144,7 +145,7 @@ impl Assembler {
         }
     }
 
-    /// Checks what the header of a data frame announces against the limits, before any payload.
+    /// Checks the length in the header of a data frame against the limits, before any payload.
     #[inline]
     fn begin_frame(&mut self, header: &FrameHeader, config: &Config) -> Result<(), Fault> {
         if header.opcode != Opcode::Continuation {
@@ -158,7 +159,7 @@ impl Assembler {
             self.length = 0;
             self.utf8 = Utf8Validator::new();
         }
-        // It can't be over the greatest limit there is.
+        // It can't exceed the greatest possible limit.
         self.frames = self.frames.saturating_add(1);
         if self.frames > config.max_fragments {
             let limit = config.max_fragments;
@@ -171,15 +172,15 @@ impl Assembler {
             return Err(LimitError::FrameSize { length, limit }.into());
         }
         let limit = config.max_message_size;
-        // An encoded payload says nothing of the message's length.
+        // The length of an encoded payload doesn't bound the message's.
         if !self.extended && length > limit.saturating_sub(self.length) as u64 {
             return Err(LimitError::MessageSize { limit }.into());
         }
         Ok(())
     }
 
-    /// A piece of a message that an extension has encoded. The decoder appends to the message's
-    /// buffer, or for a streamed message to a buffer of the piece's own.
+    /// Decodes a piece of a message that an extension has encoded. The decoder appends to the
+    /// message's buffer, or for a streamed message to a new buffer.
     fn decode(
         &mut self,
         piece: &FramePiece<'_>,
@@ -199,7 +200,7 @@ impl Assembler {
         let mut decoded = extension
             .decoder
             .decode(piece.payload(), end, room, &mut self.buffer);
-        // Also with a decoder that takes no notice of its limit.
+        // Also with a decoder that ignores its limit.
         if self.buffer.len() - start > room {
             self.buffer.truncate(start + room);
             decoded = Err(DecodeError::TooLong);
@@ -209,8 +210,8 @@ impl Assembler {
             Err(DecodeError::TooLong) => Some(LimitError::MessageSize { limit }.into()),
             Err(DecodeError::Invalid(text)) => Some(ProtocolError::Extension(text).into()),
         };
-        // What was decoded before a fault counts first: the fault found must not depend on how
-        // the bytes were split.
+        // What was decoded before a fault is checked first: the reported fault must not depend on
+        // how the bytes were split.
         if self.kind == MessageKind::Text {
             let end = end && fault.is_none();
             if let Err(valid) = validate(&mut self.utf8, &self.buffer[start..], false, end) {
@@ -231,9 +232,9 @@ impl Assembler {
         })
     }
 
-    /// A fault was found behind `valid`: a streamed message hands these bytes over first, so that
-    /// what is delivered doesn't depend on how the bytes were split. Of a text that is what ends
-    /// with a character.
+    /// Reports a fault found behind `valid`: a streamed message hands these bytes over first, so
+    /// that what is delivered doesn't depend on how the bytes were split. For text it hands over
+    /// whole characters only.
     #[cold]
     fn fault_behind<'b>(
         &mut self,
@@ -241,7 +242,7 @@ impl Assembler {
         fault: Fault,
         config: &Config,
     ) -> Result<Option<Event<'b>>, Fault> {
-        // What is held back is a character that doesn't end.
+        // What is held back is an incomplete character.
         if config.delivery == Delivery::Whole || !self.buffer.is_empty() {
             return Err(fault);
         }
@@ -250,13 +251,13 @@ impl Assembler {
         Ok(Some(event))
     }
 
-    /// Whether a fault stands behind the last streamed piece.
+    /// Whether a fault follows the last streamed piece.
     #[inline]
     pub(super) fn has_fault(&self) -> bool {
         self.fault.is_some()
     }
 
-    /// That fault.
+    /// Takes that fault.
     pub(super) fn take_fault(&mut self) -> Option<Fault> {
         self.fault.take()
     }
@@ -283,9 +284,9 @@ impl Assembler {
         self.filled += bytes.len();
     }
 
-    /// Where the next of the `left` bytes of the frame under way may be put: no more than have
-    /// come already, so that what is announced warrants no memory. None where they are not
-    /// gathered here.
+    /// Returns where to put the next of the `left` bytes of the frame under way: no more than have
+    /// already arrived, so that an announced length doesn't cause an allocation. None if they are
+    /// not gathered here.
     pub(super) fn space(&mut self, left: u64, config: &Config) -> Option<&mut [u8]> {
         if self.extended || config.delivery == Delivery::Streamed || self.length < LEAST_STEP {
             return None;
@@ -295,14 +296,14 @@ impl Assembler {
         self.open_buffer();
         let end = self.filled + step;
         if self.buffer.len() < end {
-            // Only what was never written is.
+            // Zeroes only what was never written.
             self.buffer.resize(end, 0);
         }
         Some(&mut self.buffer[self.filled..end])
     }
 
-    /// `count` bytes were put into the space: the next ones of the frame under way, which
-    /// `decode` unmasks; it returns whether they are seen to be ASCII, and end the message.
+    /// Takes `count` bytes that were put into the space: the next ones of the frame under way,
+    /// which `decode` unmasks; it returns whether they are known to be ASCII, and end the message.
     pub(super) fn fill(
         &mut self,
         count: usize,
@@ -334,7 +335,7 @@ impl Assembler {
         Event::Message(Message::new(self.kind, payload))
     }
 
-    /// Whether all that the buffer holds is the beginning of a character.
+    /// Whether the buffer holds only the beginning of a character.
     fn is_open_character(&self) -> bool {
         let bytes = &self.buffer[HEADROOM..self.filled];
         !self.utf8.is_complete() && open_at_end(bytes) == bytes.len()

@@ -1,7 +1,7 @@
 //! Close codes and the payload of a Close frame (RFC 6455 sections 5.5.1 and 7.4).
 //!
-//! This module owns which codes may travel on the wire and how a Close payload is read and
-//! written. When a Close is sent, and what follows it, is the connection's business.
+//! Owns which codes may be sent and how a Close payload is read and written. When a Close is sent,
+//! and what follows it, is left to the connection.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -24,7 +24,7 @@ pub struct CloseCode(pub u16);
 impl CloseCode {
     /// 1000: the purpose of the connection is fulfilled.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: an endpoint goes away: a server stops, a browser leaves the page.
+    /// 1001: an endpoint is going away: a server stops, a browser leaves the page.
     pub const GOING_AWAY: Self = Self(1001);
     /// 1002: the peer broke the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002);
@@ -34,13 +34,13 @@ impl CloseCode {
     pub const NO_STATUS: Self = Self(1005);
     /// 1006: never sent; reported when the transport ended without a Close.
     pub const ABNORMAL: Self = Self(1006);
-    /// 1007: the data doesn't fit the message's type, as text that is not UTF-8.
+    /// 1007: the data doesn't fit the message's type, such as text that is not UTF-8.
     pub const INVALID_PAYLOAD: Self = Self(1007);
-    /// 1008: the peer broke a policy of the endpoint.
+    /// 1008: the peer violated a policy of the endpoint.
     pub const POLICY_VIOLATION: Self = Self(1008);
     /// 1009: a message is too big to be processed.
     pub const MESSAGE_TOO_BIG: Self = Self(1009);
-    /// 1010: the client misses an extension that it needs.
+    /// 1010: the server did not negotiate an extension that the client needs.
     pub const MANDATORY_EXTENSION: Self = Self(1010);
     /// 1011: the server met a condition that kept it from fulfilling the request.
     pub const INTERNAL_ERROR: Self = Self(1011);
@@ -48,7 +48,7 @@ impl CloseCode {
     pub const SERVICE_RESTART: Self = Self(1012);
     /// 1013: the server is overloaded; try again later (IANA registry).
     pub const TRY_AGAIN_LATER: Self = Self(1013);
-    /// 1014: a gateway got a bad answer from the server behind it (IANA registry).
+    /// 1014: a gateway got an invalid response from its upstream server (IANA registry).
     pub const BAD_GATEWAY: Self = Self(1014);
 
     /// Whether a Close frame may carry this code.
@@ -85,12 +85,12 @@ impl fmt::Debug for CloseCode {
     }
 }
 
-/// What a Close frame said.
+/// The content of a Close frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
-    /// The code; [`CloseCode::NO_STATUS`] (1005) where the frame had none.
+    /// The code; [`CloseCode::NO_STATUS`] (1005) if the frame had none.
     pub code: CloseCode,
-    /// The reason, at most 123 bytes; empty when there was none.
+    /// The reason, at most 123 bytes; empty if there was none.
     pub reason: Box<str>,
 }
 
@@ -119,8 +119,8 @@ pub struct Closed {
     pub clean: bool,
     /// True when this endpoint sent its Close first.
     pub local: bool,
-    /// This endpoint's own Close, where it sent one: what it closed with, or its answer to the
-    /// peer's. The peer may have answered with another, or, where the transport ended before, not
+    /// This endpoint's own Close, if it sent one: the one that it closed with, or its reply to the
+    /// peer's. The peer may have replied with another code, or, if the transport ended before, not
     /// at all.
     pub sent: Option<CloseFrame>,
     /// True when the transport ended inside a frame or a fragmented message: something that the peer
@@ -129,7 +129,7 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// The transport ended without the peer's Close.
+    /// For a transport that ended without the peer's Close.
     pub(super) fn abnormal(sent: Option<CloseFrame>, truncated: bool) -> Self {
         Self {
             code: CloseCode::ABNORMAL,
@@ -144,8 +144,8 @@ impl Closed {
 
 /// Reads as much of a Close payload as has arrived; fails at the first byte that proves it bad.
 ///
-/// `length` is the payload's length from the frame header, which is never 1. The answer counts
-/// once `received.len() == length`: the code, None when the payload is empty, and the reason.
+/// `length` is the payload's length from the frame header, which is never 1. The result is final
+/// once `received.len() == length`: the code, None if the payload is empty, and the reason.
 pub(super) fn parse(
     received: &[u8],
     length: u64,
@@ -159,7 +159,7 @@ pub(super) fn parse(
     }
     match core::str::from_utf8(reason) {
         Ok(reason) => Ok((Some(code), reason)),
-        // Cut inside a character: bad only if no more bytes come.
+        // Cut inside a character: invalid only if no more bytes come.
         Err(error) if error.error_len().is_none() && (received.len() as u64) < length => {
             Ok((Some(code), ""))
         }
@@ -177,8 +177,8 @@ pub(super) fn check(code: Option<CloseCode>, reason: &str) -> Result<(), Misuse>
     }
 }
 
-/// Writes the payload of a Close frame that passed [`check`]; answers its length. Without a code
-/// it is empty.
+/// Writes the payload of a Close frame that passed [`check`]; returns its length. Without a code it
+/// is empty.
 pub(super) fn encode(
     code: Option<CloseCode>,
     reason: &str,

@@ -1,6 +1,6 @@
 //! From bytes to pieces of frames (RFC 6455 section 5).
 //!
-//! Owns the bytes of an incomplete header (at most 14) and the place within the current frame;
+//! Owns the bytes of an incomplete header (at most 14) and the position within the current frame;
 //! payloads stay in the caller's buffer, where they are unmasked. What the pieces mean (messages,
 //! control frames, limits) is left to the [`Connection`](crate::proto::Connection).
 
@@ -10,7 +10,7 @@ use super::mask::{mask, mask_to_ascii};
 use super::message::MessageKind;
 use super::protocol_error::ProtocolError;
 
-/// Decodes a stream of frames, whatever the pieces its bytes arrive in.
+/// Decodes a stream of frames, however its bytes are split.
 ///
 /// An input method ([`decode`](Self::decode)) is all it has: call it until it returns None, then
 /// bring more bytes.
@@ -128,7 +128,7 @@ impl FrameDecoder {
         }
     }
 
-    /// How many bytes the payload of the data frame under way still has.
+    /// Returns how many bytes of the payload of the data frame under way are still missing.
     #[inline]
     pub(super) fn data_left(&self) -> Option<u64> {
         match &self.state {
@@ -137,7 +137,7 @@ impl FrameDecoder {
         }
     }
 
-    /// Whether a message has a frame to come that is not begun yet.
+    /// Whether the message under way needs a further frame.
     #[inline]
     pub(super) fn is_fragmented(&self) -> bool {
         self.rules.fragmented
@@ -149,7 +149,7 @@ impl FrameDecoder {
         !self.rules.fragmented && matches!(self.state, State::Header { length: 0, .. })
     }
 
-    /// The header is complete and its last `header_length` bytes stand at the front of `input`.
+    /// Decodes a complete header, whose last `header_length` bytes are at the front of `input`.
     #[inline]
     fn first_piece<'b>(
         &mut self,
@@ -191,8 +191,8 @@ impl FrameDecoder {
         };
     }
 
-    /// Completes a header of which earlier input held the first bytes. A header has at most 14
-    /// bytes, so looking again after each is bounded work.
+    /// Completes a header whose first bytes came with earlier input. A header has at most 14 bytes,
+    /// so trying again after each is bounded work.
     #[cold]
     fn resume_header<'b>(
         &mut self,
@@ -221,11 +221,11 @@ impl FrameDecoder {
     }
 }
 
-/// As [`FrameDecoder::decode`] between messages, of what is usual there: a message in one frame, all
-/// of it there, of fewer bytes than `below`, which are at most 65,536. None says nothing, and consumes
-/// nothing.
+/// Like [`FrameDecoder::decode`] between messages, for the usual case: a whole message in one
+/// frame, of fewer bytes than `below`, which is at most 65,536. None means that it is another case,
+/// and consumes nothing.
 ///
-/// Part of each loop that asks for it: what it gives back is long.
+/// Inlined into each loop that calls it: the returned value is large.
 #[inline(always)]
 pub(super) fn take_message<'b>(
     role: Role,
@@ -242,7 +242,7 @@ pub(super) fn take_message<'b>(
         Role::Server => (0x80, 4),
         Role::Client => (0, 0),
     };
-    // Above 127 where the mask bit is not as it must be.
+    // Above 127 if the mask bit is wrong.
     let (length, length_end) = match second ^ mask_bit {
         length @ 0..=125 => (usize::from(length), 2),
         126 => {
@@ -268,7 +268,7 @@ pub(super) fn take_message<'b>(
     })
 }
 
-/// Takes the mask off, if there is one; returns whether that made ASCII, if it `looks`.
+/// Unmasks the payload, if it is masked; returns whether the result is ASCII, if it `looks`.
 #[inline]
 fn unmask(payload: &mut [u8], key: Option<[u8; 4]>, phase: usize, looks: bool) -> bool {
     match key {
@@ -292,7 +292,7 @@ pub(super) struct WholeMessage<'b> {
     pub(super) kind: MessageKind,
     /// As [`FramePiece::is_ascii`].
     pub(super) ascii: bool,
-    /// The payload begins here.
+    /// The offset at which the payload begins.
     pub(super) start: usize,
     /// Header and payload.
     pub(super) bytes: &'b mut [u8],
@@ -346,7 +346,7 @@ impl<'b> FramePiece<'b> {
         self.ascii
     }
 
-    /// The buffer and where in it the payload begins.
+    /// Returns the buffer and the offset of the payload in it.
     pub(super) fn into_parts(self) -> (&'b mut [u8], usize) {
         (self.bytes, self.start)
     }
@@ -360,8 +360,8 @@ mod tests {
 
     use super::*;
 
-    /// Gives the same bytes to [`take_message`] and the decoder. Returns whether the former took
-    /// them.
+    /// Gives the same bytes to [`take_message`] and the decoder. Returns whether the former
+    /// accepted them.
     fn compare(role: Role, bytes: &[u8], below: u32) -> bool {
         let (mut fast, mut general) = (bytes.to_vec(), bytes.to_vec());
         let mut input = Input::new(&mut general);
@@ -370,7 +370,7 @@ mod tests {
         let mut input = Input::new(&mut fast);
         let Some(whole) = take_message(role, &mut input, below) else {
             assert_eq!((input.consumed(), input.as_slice()), (0, bytes));
-            // It takes all that there are of its kind.
+            // It accepts all messages of its kind.
             if let Ok(Some(piece)) = decoded {
                 let header = piece.header();
                 let data = matches!(header.opcode, Opcode::Text | Opcode::Binary);
@@ -428,7 +428,7 @@ mod tests {
     }
 
     proptest! {
-        /// Sound frames and others, whole, cut, and with bytes behind them.
+        /// Valid frames and others, whole, cut, and with bytes behind them.
         #[test]
         fn the_short_way_takes_what_the_decoder_does(
             server in any::<bool>(),

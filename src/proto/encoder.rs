@@ -2,9 +2,9 @@
 //!
 //! Owns the ways to write a frame: [`append`] any frame, the header written [`in_front`] of a
 //! payload that has room for it, or [`behind_room`] that was left for it; and for a server's usual
-//! message, which is unmasked, whole and short, [`append_plain`] and [`in_front_plain`], which write
-//! the same in fewer instructions. Which frames a connection may send, and their masking keys, are
-//! the connection's.
+//! message, which is unmasked, whole and short, [`append_plain`] and [`in_front_plain`], which
+//! write the same in fewer instructions. The connection decides which frames may be sent, and their
+//! masking keys.
 
 use alloc::vec::Vec;
 
@@ -27,7 +27,7 @@ pub(super) fn append(header: &FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// As [`append`], of an unmasked whole message of up to 65,535 bytes.
+/// Like [`append`], for an unmasked whole message of up to 65,535 bytes.
 #[inline]
 pub(super) fn append_plain(kind: MessageKind, payload: &[u8], out: &mut Vec<u8>) {
     let length = payload.len();
@@ -35,7 +35,7 @@ pub(super) fn append_plain(kind: MessageKind, payload: &[u8], out: &mut Vec<u8>)
     let [first, second] = first_bytes(kind, short, length);
     let [high, low] = (length as u16).to_be_bytes();
     out.reserve(4 + length);
-    // A copy of a length known when compiling is no call.
+    // A copy of constant length is not a call.
     out.extend_from_slice(&[first, second, high, low]);
     if short {
         out.truncate(out.len() - 2);
@@ -54,8 +54,8 @@ pub(super) fn in_front(header: &FrameHeader, payload: &mut Payload<'_>) {
     }
 }
 
-/// As [`in_front`], of an unmasked whole message of up to 65,535 bytes that has room for 4; returns
-/// the frame.
+/// Like [`in_front`], for an unmasked whole message of up to 65,535 bytes that has room for 4;
+/// returns the frame.
 #[inline(always)]
 pub(super) fn in_front_plain<'p>(kind: MessageKind, payload: &'p mut Payload<'_>) -> &'p [u8] {
     let length = payload.len();
@@ -82,8 +82,8 @@ pub(super) fn behind_room(header: &FrameHeader, start: usize, out: &mut Vec<u8>)
     out.truncate(out.len() - (MAX_HEADER_LENGTH - length));
 }
 
-/// The first two bytes of an unmasked whole message, whose length is in the second if it is `short`
-/// and else in the two behind it.
+/// The first two bytes of an unmasked whole message. The length is in the second if it is `short`,
+/// and otherwise in the two that follow.
 #[inline]
 fn first_bytes(kind: MessageKind, short: bool, length: usize) -> [u8; 2] {
     const FIN: u8 = 0x80;
@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// The frame, put together from its parts.
+    /// Builds the frame from its parts.
     fn frame(header: &FrameHeader, payload: &[u8]) -> Vec<u8> {
         let mut payload = payload.to_vec();
         for (at, byte) in payload.iter_mut().enumerate() {

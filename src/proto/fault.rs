@@ -1,7 +1,7 @@
 //! Why a connection is failed (RFC 6455 section 7.1.7), and the Close that says so.
 //!
-//! Owns the one mapping from a fault to a close code and reason. When that Close is queued is the
-//! connection's.
+//! Owns the one mapping from a fault to a close code and reason. When that Close is queued is left
+//! to the connection.
 
 use core::fmt;
 
@@ -15,7 +15,7 @@ use super::protocol_error::ProtocolError;
 pub enum Fault {
     /// The peer broke the protocol.
     Protocol(ProtocolError),
-    /// The peer went over a limit.
+    /// The peer exceeded a limit.
     Limit(LimitError),
 }
 
@@ -49,7 +49,7 @@ impl Fault {
             Self::Protocol(error) => error.text(),
             Self::Limit(error) => error.text(),
         };
-        // An extension's own text may be of any length.
+        // An extension's text may be of any length.
         if text.len() > MAX_REASON_LENGTH {
             ""
         } else {
@@ -79,7 +79,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A fault is one of its two kinds and adds nothing: text and source are theirs.
+/// A fault is one of its two kinds, and forwards their text and source.
 impl core::error::Error for Fault {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {

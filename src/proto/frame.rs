@@ -1,8 +1,8 @@
-//! Frame headers (RFC 6455 section 5.2): decode, encode, and the rules that a header alone can
+//! Frame headers (RFC 6455 section 5.2): decoding, encoding, and the rules that a header alone can
 //! break.
 //!
-//! Owns the bits of a header. Bytes behind the header are the [decoder](crate::proto::FrameDecoder)'s,
-//! messages the connection's.
+//! Owns the bits of a header. The bytes behind it are left to the
+//! [decoder](crate::proto::FrameDecoder), messages to the connection.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -46,7 +46,7 @@ pub enum Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Opcode {
-    /// 0x0: the message that an earlier frame began goes on.
+    /// 0x0: continues the message that an earlier frame began.
     Continuation = 0x0,
     /// 0x1: begins a text message.
     Text = 0x1,
@@ -54,9 +54,9 @@ pub enum Opcode {
     Binary = 0x2,
     /// 0x8: the closing handshake.
     Close = 0x8,
-    /// 0x9: asks for a pong.
+    /// 0x9: requests a pong.
     Ping = 0x9,
-    /// 0xA: answers a ping, or none.
+    /// 0xA: answers a ping, or is unsolicited.
     Pong = 0xA,
 }
 
@@ -137,8 +137,7 @@ pub struct FrameHeader {
     pub payload_length: u64,
 }
 
-/// What a header must keep to besides its own form: what the connection knows and the header
-/// doesn't.
+/// The rules for a header that depend on the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeaderRules {
     /// Whether frames must be masked, or must not be (RFC 6455 section 5.1).
@@ -303,7 +302,7 @@ fn check_first_byte(rsv: Rsv, opcode: Opcode, rules: &HeaderRules) -> Result<(),
     }
 }
 
-/// The payload length and where the bytes behind it begin.
+/// Returns the payload length and the offset of the bytes behind it.
 #[inline]
 fn decode_length(length: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, ProtocolError> {
     // RFC 6455 section 5.2: "the minimal number of bytes MUST be used to encode the length".
@@ -349,7 +348,7 @@ impl EncodedHeader {
         &self.bytes[..usize::from(self.length)]
     }
 
-    /// A copy of a length known when compiling is a few instructions and no call.
+    /// Copying a constant length takes a few instructions and no call.
     #[inline]
     pub(super) fn append_to(&self, out: &mut Vec<u8>) {
         let end = out.len() + usize::from(self.length);

@@ -1,4 +1,4 @@
-//! Received bytes, as they are given to the core.
+//! Received bytes, as they are passed to the core.
 
 use core::mem;
 
@@ -13,7 +13,7 @@ pub struct Input<'b> {
 }
 
 impl<'b> Input<'b> {
-    /// All of `bytes`, none of it consumed.
+    /// Wraps all of `bytes`, none of it consumed.
     #[inline]
     pub fn new(bytes: &'b mut [u8]) -> Self {
         Self {
@@ -22,8 +22,8 @@ impl<'b> Input<'b> {
         }
     }
 
-    /// How many bytes were consumed since [`new`](Self::new). A caller that stops before the
-    /// core has answered None keeps the bytes behind this point and gives them again.
+    /// How many bytes were consumed since [`new`](Self::new). A caller that stops before the core
+    /// has returned None keeps the bytes behind this point and passes them again.
     #[must_use]
     #[inline]
     pub fn consumed(&self) -> usize {

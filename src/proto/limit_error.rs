@@ -1,11 +1,11 @@
 //! The limits that a peer can exceed once the connection is open.
 //!
-//! Owns their names and texts. The limits themselves are set in `config.rs`.
+//! Owns the errors and their texts. `config.rs` has the limits themselves.
 
 use core::fmt;
 use core::time::Duration;
 
-/// The peer went over a limit that this endpoint set in its [`Config`](super::Config).
+/// The peer exceeded a limit that this endpoint set in its [`Config`](super::Config).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LimitError {
@@ -26,9 +26,9 @@ pub enum LimitError {
         /// Frames allowed.
         limit: u32,
     },
-    /// An incomplete frame or message went on more slowly than `min_receive_rate`.
+    /// An incomplete frame or message arrived more slowly than `min_receive_rate`.
     ReceiveRate {
-        /// Bytes asked for in each period.
+        /// Bytes required in each period.
         bytes: u64,
         /// The period.
         period: Duration,

@@ -1,20 +1,19 @@
 //! Masking: the XOR that a client's frames carry over their payload
 //! (RFC 6455 section 5.3).
 //!
-//! Owns the transformation and nothing else. Where the masking key comes from
-//! and whether a frame must be masked is the connection's business; the key's
-//! place on the wire is the frame header's.
+//! Owns only the transformation. Where the masking key comes from and whether a frame must be
+//! masked is left to the connection; the frame header has the key's place on the wire.
 
-/// Long payloads are masked in blocks of two cache lines, which fill the loop
-/// well, and what is left behind them in one.
+/// Long payloads are masked in blocks of two cache lines, which keep the loop busy, and the rest in
+/// single ones.
 const BLOCK: usize = 2 * LINE;
 
 /// A cache line.
 const LINE: usize = 64;
 
-/// Blocks begin at a multiple of this address, the widest word of all that
-/// the compiler makes use of. A payload seldom does, behind a header of 2 to
-/// 14 bytes, and each word across two cache lines would cost double.
+/// Blocks begin at a multiple of this address, the widest word that the compiler uses. A payload
+/// seldom does, behind a header of 2 to 14 bytes, and each word across two cache lines would cost
+/// double.
 const WORD: usize = 32;
 
 /// The top bits of a quad's bytes.
@@ -50,14 +49,14 @@ pub fn mask(payload: &mut [u8], key: [u8; 4], phase: usize) {
     mask_looking::<false>(payload, key, phase);
 }
 
-/// As [`mask`]; returns whether the payload is ASCII now. To look while the
-/// bytes are at hand costs little, to look again as much as masking did.
+/// Like [`mask`]; returns whether the payload is ASCII now. Checking while the bytes are loaded
+/// costs little, a second pass as much as masking did.
 #[inline]
 pub(super) fn mask_to_ascii(payload: &mut [u8], key: [u8; 4], phase: usize) -> bool {
     mask_looking::<true>(payload, key, phase)
 }
 
-/// Without `LOOK` what it returns says nothing of a long payload.
+/// Without `LOOK` the result has no meaning for a long payload.
 #[inline(always)]
 fn mask_looking<const LOOK: bool>(payload: &mut [u8], key: [u8; 4], phase: usize) -> bool {
     let key = rotated(u32::from_le_bytes(key), phase);
@@ -77,7 +76,7 @@ fn mask_looking<const LOOK: bool>(payload: &mut [u8], key: [u8; 4], phase: usize
     }
 }
 
-/// The key as it falls on four bytes that begin `phase` bytes further on.
+/// The key rotated for four bytes that begin at offset `phase`.
 ///
 /// In a `u32` the key is little-endian: its first byte is the lowest one.
 #[inline(always)]
@@ -111,22 +110,21 @@ fn ends<const N: usize>(payload: &mut [u8], key: u32) -> bool {
     are_ascii(&head, &tail)
 }
 
-/// Masks a payload of at least one block, with the widest words that the
-/// processor has. Not compiled into its callers: beside the fast paths, the
-/// head was taken apart into quads.
+/// Masks a payload of at least one block, with the widest words that the processor has. Never
+/// inlined: next to the fast paths, the compiler split the head into quads.
 #[inline(never)]
 fn blocks<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
     #[cfg(all(feature = "simd", target_arch = "x86_64"))]
     if std::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, which is all that the callee asks.
+        // SAFETY: the processor has AVX2, which is all that the callee requires.
         #[allow(unsafe_code)]
         return unsafe { blocks_avx2::<LOOK>(payload, key) };
     }
     blocks_here::<LOOK>(payload, key)
 }
 
-/// [`blocks_here`], compiled for AVX2, which is no part of plain x86-64: words
-/// of twice the length, and 1 KiB in three quarters of the time.
+/// [`blocks_here`], compiled for AVX2, which plain x86-64 lacks: words of twice the length, and 1
+/// KiB in three quarters of the time.
 #[cfg(all(feature = "simd", target_arch = "x86_64"))]
 #[target_feature(enable = "avx2")]
 fn blocks_avx2<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
@@ -146,8 +144,8 @@ fn blocks_here<const LOOK: bool>(payload: &mut [u8], key: u32) -> bool {
     // At most WORD - 1 bytes, which the head covers.
     let skew = payload.as_ptr().addr().wrapping_neg() % WORD;
     let key = rotated(key, skew);
-    // One word of quads, so that the compiler keeps it in registers: looking
-    // costs a fifth more, with SSE2 half, a second pass as much again.
+    // One word of quads, so that the compiler keeps it in registers: the check costs a fifth more,
+    // with SSE2 half; a second pass would cost as much again.
     let mut seen = [0; WORD / 4];
     if LOOK {
         for (quad, seen) in head.as_chunks().0.iter().zip(&mut seen) {
@@ -209,12 +207,11 @@ fn are_ascii<const N: usize>(one: &[u8; N], other: &[u8; N]) -> bool {
     bits & TOP_BITS == 0
 }
 
-/// `N` is a multiple of four and known when compiling, so that this becomes
-/// a few wide words and no loop.
+/// `N` is a multiple of four and a constant, so that this becomes a few wide words and no loop.
 #[inline(always)]
 fn masked<const N: usize>(mut bytes: [u8; N], key: u32) -> [u8; N] {
     if N == 8 {
-        // Two quads are not made one word by the compiler, as four are.
+        // The compiler doesn't merge two quads into one word, as it does four.
         let key = u64::from(key) << 32 | u64::from(key);
         for pair in bytes.as_chunks_mut::<8>().0 {
             *pair = (u64::from_le_bytes(*pair) ^ key).to_le_bytes();

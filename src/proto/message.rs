@@ -1,6 +1,6 @@
-//! What a connection hands over and takes: messages and payloads, borrowed or owned.
+//! Messages and payloads that a connection delivers and sends, borrowed or owned.
 //!
-//! Owns the one promise that text is valid UTF-8. Who fills a message is the assembler.
+//! Owns the guarantee that text is valid UTF-8. The assembler makes the messages.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -34,7 +34,7 @@ impl MessageKind {
 /// buffer. Dereferences to `[u8]`.
 pub struct Payload<'b> {
     bytes: Bytes<'b>,
-    /// The payload begins here; before it there is room for a header.
+    /// The offset at which the payload begins; before it there is room for a header.
     start: usize,
 }
 
@@ -66,7 +66,7 @@ impl<'b> Payload<'b> {
         matches!(self.bytes, Bytes::Borrowed(_))
     }
 
-    /// The payload as a buffer of its own. Copies a borrowed one; an owned one is moved to its
+    /// Returns the payload as an owned buffer. Copies a borrowed one; an owned one is moved to its
     /// buffer's front.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
@@ -88,8 +88,8 @@ impl<'b> Payload<'b> {
         }
     }
 
-    /// The buffer and where in it the payload begins. Copies a borrowed one; an owned one is not
-    /// moved.
+    /// Returns the buffer and the offset of the payload in it. Copies a borrowed one; an owned one
+    /// is not moved.
     #[must_use]
     pub fn into_parts(self) -> (Vec<u8>, usize) {
         match self.bytes {
@@ -121,7 +121,7 @@ impl<'b> Payload<'b> {
         self.start >= room
     }
 
-    /// Makes `room` bytes in front of the payload part of it, and all of it writable.
+    /// Extends the payload by `room` bytes in front, and makes all of it writable.
     ///
     /// # Panics
     /// When the buffer doesn't have them.
@@ -231,7 +231,7 @@ impl<'b> Message<'b> {
         self.payload.is_borrowed()
     }
 
-    /// The message's bytes as a buffer of their own; see [`Payload::into_vec`] for the cost.
+    /// Returns the message's bytes as an owned buffer; see [`Payload::into_vec`] for the cost.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
         self.payload.into_vec()
@@ -271,28 +271,28 @@ impl<'b> Message<'b> {
     }
 }
 
-/// A text message of one's own.
+/// An owned text message.
 impl From<String> for Message<'static> {
     fn from(text: String) -> Self {
         Message::new(MessageKind::Text, Payload::owned(text.into_bytes(), 0))
     }
 }
 
-/// A text message of one's own; copies what is borrowed.
+/// An owned text message; copies what is borrowed.
 impl From<Cow<'_, str>> for Message<'static> {
     fn from(text: Cow<'_, str>) -> Self {
         text.into_owned().into()
     }
 }
 
-/// A binary message of one's own.
+/// An owned binary message.
 impl From<Vec<u8>> for Message<'static> {
     fn from(bytes: Vec<u8>) -> Self {
         Message::new(MessageKind::Binary, Payload::owned(bytes, 0))
     }
 }
 
-/// A binary message of one's own; copies what is borrowed.
+/// An owned binary message; copies what is borrowed.
 impl From<Cow<'_, [u8]>> for Message<'static> {
     fn from(bytes: Cow<'_, [u8]>) -> Self {
         bytes.into_owned().into()

@@ -33,14 +33,14 @@ pub enum MessageRef<'a> {
 }
 
 impl<'a> MessageRef<'a> {
-    /// A text message, of whatever holds text.
+    /// A text message, from any type that derefs to text.
     #[must_use]
     #[inline]
     pub fn text<T: AsRef<str> + ?Sized>(text: &'a T) -> Self {
         Self::Text(text.as_ref())
     }
 
-    /// A binary message, of whatever holds bytes.
+    /// A binary message, from any type that derefs to bytes.
     #[must_use]
     #[inline]
     pub fn binary<T: AsRef<[u8]> + ?Sized>(bytes: &'a T) -> Self {
@@ -86,7 +86,7 @@ impl<'a, const N: usize> From<&'a [u8; N]> for MessageRef<'a> {
     }
 }
 
-/// What holds text, and what holds bytes: each by what it dereferences to.
+/// Conversions from types that hold text or bytes, by what they dereference to.
 macro_rules! from_holders {
     ($($variant:ident: $($holder:ty),+;)+) => {$($(
         impl<'a> From<&'a $holder> for MessageRef<'a> {
@@ -112,7 +112,7 @@ impl<'a> From<&'a Message<'_>> for MessageRef<'a> {
     }
 }
 
-/// For [`send_fragment`](super::Connection::send_fragment): a message is passed on as it arrives.
+/// For [`send_fragment`](super::Connection::send_fragment): passes a message on as it arrives.
 impl<'a> From<&'a MessagePiece<'_>> for MessageRef<'a> {
     fn from(piece: &'a MessagePiece<'_>) -> Self {
         match piece.as_text() {

@@ -1,12 +1,12 @@
-//! What a caller can ask for that can't be done.
+//! Calls that can't be carried out.
 
 use alloc::boxed::Box;
 use core::fmt;
 
 use super::url::UrlError;
 
-/// The caller asked for what can't be done. Nothing was sent and nothing changed: it is no fault of
-/// the peer's, and the connection goes on as if the call had not been made.
+/// A call can't be carried out. Nothing was sent and nothing changed: it is not a fault of the
+/// peer, and the connection continues as if the call had not been made.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -52,7 +52,7 @@ pub enum Misuse {
     Header(Box<str>),
     /// A response status that the call can't send: 101 is sent by accepting.
     Status(u16),
-    /// A URL that is no WebSocket URL.
+    /// A URL that is not a WebSocket URL.
     Url(UrlError),
     /// A `wss://` URL in a build without TLS: the feature `tls` of this crate adds it.
     TlsMissing,

@@ -1,4 +1,4 @@
-//! What an opening handshake that was done elsewhere agreed on.
+//! What an opening handshake outside this crate has agreed on.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! Messages that are encoded once and sent on many connections.
 //!
-//! Owns the frames. Which of them a connection takes is its encoder's to say, and sending them
-//! the connection's.
+//! Owns the frames. A connection's encoder decides which of them it uses, and sending them is left
+//! to the connection.
 
 use alloc::vec::Vec;
 
@@ -39,7 +39,7 @@ pub struct PreparedMessage {
     kind: MessageKind,
     /// The frame of the message as it is.
     plain: Arc<[u8]>,
-    /// Where its payload begins.
+    /// The offset of its payload.
     start: usize,
     encoded: Vec<(PreparedKey, Arc<[u8]>)>,
 }
@@ -84,7 +84,7 @@ impl PreparedMessage {
         &self.plain
     }
 
-    /// The frame that a connection with this extension takes; None if it wants one of its own.
+    /// The frame that a connection with this extension uses; None if it needs its own.
     pub(super) fn choose(&self, extension: &mut PerMessage) -> Option<&Arc<[u8]>> {
         for (key, frame) in &self.encoded {
             if key.rsv == extension.rsv

@@ -1,7 +1,7 @@
 //! The rules of RFC 6455 that a peer can break once the connection is open.
 //!
-//! Owns their names and texts. Where each is checked: a header's in `frame.rs`, the order of frames
-//! in `decoder.rs`, a Close payload's in `close.rs`, a message's in `assembler.rs`.
+//! Owns the errors and their texts. They are checked elsewhere: a header's in `frame.rs`, the order
+//! of frames in `decoder.rs`, a Close payload's in `close.rs`, a message's in `assembler.rs`.
 
 use core::fmt;
 
@@ -19,25 +19,25 @@ pub enum ProtocolError {
     Masked,
     /// The payload length uses more bytes than it needs.
     LengthNotMinimal,
-    /// The 64-bit payload length has its top bit set.
+    /// The top bit of the 64-bit payload length is set.
     LengthTopBit,
     /// A control frame without FIN.
     FragmentedControl,
     /// A control frame of more than 125 bytes.
     ControlTooLong,
-    /// A continuation frame, but no message to continue.
+    /// A continuation frame without a message to continue.
     UnexpectedContinuation,
     /// A text or binary frame inside a fragmented message.
     MessageInsideMessage,
     /// A Close payload of one byte.
     CloseTruncated,
-    /// A Close with a code that may not be sent.
+    /// A Close with a code that must not be sent.
     CloseCode(u16),
     /// A Close reason that is not UTF-8.
     CloseReasonUtf8,
     /// A text message that is not UTF-8.
     Utf8,
-    /// The data of a message don't fit the negotiated extension; the text says what is wrong.
+    /// The data of a message is invalid for the negotiated extension; the text says why.
     Extension(&'static str),
 }
 

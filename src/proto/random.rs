@@ -1,4 +1,4 @@
-//! Where a client's random bytes come from: the caller.
+//! The source of a client's random bytes, which the caller provides.
 
 /// A source of random bytes: for the key of the opening handshake and for masking keys.
 ///

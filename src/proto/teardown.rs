@@ -1,7 +1,7 @@
-//! The end of a transport, once what ran over it is over.
+//! The end of a transport, after its connection has ended.
 //!
-//! Owns what is done in which order, and the bounds. Writing, shutting down and reading are the
-//! caller's.
+//! Owns the steps, their order and their bounds. Writing, shutting down and reading are left to the
+//! caller.
 
 use core::time::Duration;
 
@@ -20,7 +20,7 @@ pub enum Teardown {
     Drop,
 }
 
-/// Follows a transport to its end, once its connection is over or its request refused.
+/// Follows a transport to its end, once its connection has ended or its request was refused.
 ///
 /// Inputs: [`discard`](Self::discard), [`handle_eof`](Self::handle_eof),
 /// [`handle_timeout`](Self::handle_timeout), [`wrote`](Self::wrote). Outputs: [`step`](Self::step),
@@ -56,23 +56,23 @@ pub enum Teardown {
 pub struct Linger {
     teardown: Teardown,
     deadline: Duration,
-    /// How long after the last byte was written it waits at least.
+    /// The least time that it waits after the last byte was written.
     patience: Duration,
     shut_down: bool,
-    /// The peer has ended its stream.
+    /// Whether the peer has ended its stream.
     ended: bool,
     /// Bytes that may still be discarded.
     left: usize,
 }
 
-/// What [`Linger::step`] asks for.
+/// The next step of a [`Linger`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LingerStep {
-    /// Write what is left of the output.
+    /// Write the rest of the output.
     Write,
-    /// Shut the sending side down: a FIN, with TLS behind close_notify.
+    /// Shut down the sending side: a FIN, with TLS after close_notify.
     ShutDown,
-    /// Read and drop what comes, until the end of the stream or the deadline.
+    /// Read and drop input, until the end of the stream or the deadline.
     Read,
     /// Drop the transport.
     Drop,
@@ -101,14 +101,14 @@ impl Linger {
         }
     }
 
-    /// What remains to be done.
+    /// Returns what remains to be done.
     #[must_use]
     pub fn teardown(&self) -> Teardown {
         self.teardown
     }
 
-    /// What to do next; `written` says whether all output is written. [`LingerStep::ShutDown`] comes
-    /// once.
+    /// Returns the next step; `written` says whether all output is written.
+    /// [`LingerStep::ShutDown`] is returned once.
     pub fn step(&mut self, written: bool) -> LingerStep {
         match self.teardown {
             Teardown::Drop => LingerStep::Drop,
@@ -129,7 +129,7 @@ impl Linger {
         self.shut_down
     }
 
-    /// These many bytes came and were dropped.
+    /// Notes that this many bytes were read and dropped.
     pub fn discard(&mut self, count: usize) {
         match self.left.checked_sub(count) {
             Some(left) => self.left = left,
@@ -137,13 +137,13 @@ impl Linger {
         }
     }
 
-    /// The peer has ended its stream. What it is still owed is written first.
+    /// Notes that the peer has ended its stream. What it is still owed is written first.
     pub fn handle_eof(&mut self) {
         self.ended = true;
     }
 
-    /// Output was taken at this time: a slow peer that takes what it is owed is waited for, from
-    /// there on anew.
+    /// Notes that output was taken at this time: a slow peer that keeps taking what it is owed is
+    /// waited for, from then on anew.
     pub fn wrote(&mut self, now: Duration) {
         self.deadline = self.deadline.max(now.saturating_add(self.patience));
     }
@@ -154,7 +154,7 @@ impl Linger {
         self.deadline
     }
 
-    /// The transport is dropped if its time is over.
+    /// Ends the wait if its time is over: the transport is to be dropped.
     pub fn handle_timeout(&mut self, now: Duration) {
         if now >= self.deadline {
             self.teardown = Teardown::Drop;

@@ -1,7 +1,7 @@
 //! The deadlines of a connection, as data.
 //!
-//! Owns what was seen and sent when; each deadline is derived from it, so none has to be moved
-//! when bytes arrive. The clock is the caller's.
+//! Owns when something was last received and sent; each deadline is derived from it, so none has to
+//! be moved when bytes arrive. The clock is the caller's.
 
 use core::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) enum Timer {
     Pong,
     /// No data arrived.
     Idle,
-    /// What has begun to arrive goes on too slowly.
+    /// What has begun to arrive is too slow.
     Rate(ReceiveRate),
     /// The closing handshake or the end of the transport takes too long.
     Close,
@@ -31,7 +31,7 @@ pub(super) struct Timers {
     data: Timestamp,
     /// When the last keep-alive ping was sent, until its pong arrives; later this endpoint's Close.
     sent: Option<Timestamp>,
-    /// As long after the origin as the round trip took.
+    /// The round trip, as a time after the origin.
     round_trip: Option<Timestamp>,
 }
 
@@ -58,7 +58,7 @@ impl Timers {
         self.received = now;
     }
 
-    /// Bytes of a data frame arrived.
+    /// Notes that bytes of a data frame arrived.
     #[inline]
     pub(super) fn received_data(&mut self, now: Timestamp) {
         self.data = now;
@@ -68,28 +68,28 @@ impl Timers {
         self.data
     }
 
-    /// A message arrived whole.
+    /// Notes that a message arrived whole.
     #[inline]
     pub(super) fn received_message(&mut self, now: Timestamp) {
         self.received = now;
         self.data = now;
     }
 
-    /// The caller stopped to read and reads again: its peer's time begins anew.
+    /// Notes that the caller, who had paused, reads again: the peer's time restarts.
     pub(super) fn resume(&mut self, now: Timestamp) {
         self.received = now;
         self.data = self.received;
     }
 
-    /// A keep-alive ping is sent; returns its payload.
+    /// Notes that a keep-alive ping is sent; returns its payload.
     pub(super) fn ping_sent(&mut self, now: Timestamp) -> [u8; 8] {
         self.sent = Some(now);
         ping_payload(now)
     }
 
-    /// A pong arrived, before this endpoint's Close was sent. The first that answers the last
-    /// keep-alive ping measures the round trip; others are unsolicited or late (RFC 6455 section
-    /// 5.5.3) and mean nothing here.
+    /// Notes a pong that arrived before this endpoint's Close was sent. The first that answers the
+    /// last keep-alive ping measures the round trip; others are unsolicited or late (RFC 6455
+    /// section 5.5.3) and ignored.
     pub(super) fn pong(&mut self, payload: &[u8], now: Timestamp) {
         if let Some(sent) = self.sent
             && payload == ping_payload(sent)
@@ -99,11 +99,11 @@ impl Timers {
         }
     }
 
-    /// Nothing has arrived since the last keep-alive ping: what arrives can bring the next deadline
-    /// forward, from the pong's to the next ping's.
+    /// Whether nothing has arrived since the last keep-alive ping: what arrives can make the next
+    /// deadline earlier, from the pong's to the next ping's.
     #[inline]
     pub(super) fn awaits_pong(&self) -> bool {
-        // None is before all times.
+        // None is earlier than any time.
         self.sent.map_or(0, Timestamp::number) > self.received.number()
     }
 
@@ -111,8 +111,8 @@ impl Timers {
         self.round_trip.map(Duration::from)
     }
 
-    /// This endpoint's Close is sent, the only one there is: from now on [`closing`](Self::closing)
-    /// says what is due.
+    /// Notes that this endpoint's Close is sent, its only one: from now on
+    /// [`closing`](Self::closing) determines the deadline.
     pub(super) fn close_sent(&mut self, now: Timestamp) {
         self.sent = Some(now);
     }
@@ -123,14 +123,14 @@ impl Timers {
         (sent + config.close_timeout, Timer::Close)
     }
 
-    /// The earliest deadline of an open connection, with what is incomplete.
+    /// Returns the earliest deadline of an open connection, given what is incomplete.
     pub(super) fn next(
         &self,
         incomplete: Option<&Progress>,
         config: &Config,
     ) -> (Timestamp, Timer) {
         let mut next = (Timestamp::NEVER, Timer::Idle);
-        // At the same time, what ends the connection comes before a ping.
+        // If both are due, what ends the connection comes before a ping.
         let mut due = |at, timer| {
             if at < next.0 {
                 next = (at, timer);
@@ -143,7 +143,7 @@ impl Timers {
             due(self.data + timeout, Timer::Idle);
         }
         match self.sent {
-            // Whatever arrives after a ping shows that the peer lives.
+            // Anything that arrives after a ping shows that the peer is alive.
             Some(sent) if sent > self.received => {
                 due(sent + config.pong_timeout, Timer::Pong);
             }
@@ -160,7 +160,7 @@ impl Timers {
 }
 
 impl Progress {
-    /// So many bytes of data arrived.
+    /// Adds this many bytes of data.
     pub(super) fn add(&mut self, bytes: usize, config: &Config, now: Timestamp) {
         self.bytes += bytes as u64;
         let due = config.min_receive_rate.map_or(0, |rate| rate.bytes);
@@ -176,10 +176,9 @@ impl From<Timestamp> for Progress {
     }
 }
 
-/// What no heartbeat of the peer's own has by accident, as it might have a count or a time: the
-/// time in nanoseconds, spread over all bits (Fibonacci hashing; one to one, since the factor
-/// is odd). The first round trip after it is the peer's claim all the same: it was told the
-/// payload.
+/// A payload that no heartbeat of the peer's contains by accident, as a count or a time might: the
+/// time in nanoseconds, spread over all bits (Fibonacci hashing; one to one, since the factor is
+/// odd). Later round trips can still be forged: the peer has seen the payload of the first.
 fn ping_payload(sent: Timestamp) -> [u8; 8] {
     sent.number()
         .wrapping_mul(0x9E37_79B9_7F4A_7C15)

@@ -1,4 +1,4 @@
-//! Points in time, as the caller's clock counts them.
+//! Points in time on the caller's clock.
 
 use core::num::NonZeroU64;
 use core::time::Duration;
@@ -26,7 +26,7 @@ use core::time::Duration;
 pub struct Timestamp(NonZeroU64);
 
 impl Timestamp {
-    /// Later than all times that come.
+    /// Later than any other time.
     pub const NEVER: Self = Self(NonZeroU64::MAX);
 
     /// How much time has passed since `earlier`; zero where that is later.
@@ -36,14 +36,14 @@ impl Timestamp {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// Which number it has among all: never 0, and each nanosecond counts 1.
+    /// Its number among all timestamps: never 0, and one more for each nanosecond.
     #[inline]
     pub(super) fn number(self) -> u64 {
         self.0.get()
     }
 }
 
-/// `period` later; [`NEVER`](Timestamp::NEVER) where there is no such time.
+/// Adds `period`; [`NEVER`](Timestamp::NEVER) if there is no such time.
 impl core::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
@@ -53,7 +53,7 @@ impl core::ops::Add<Duration> for Timestamp {
     }
 }
 
-/// Since the origin.
+/// Converts from the time since the origin.
 impl From<Duration> for Timestamp {
     #[inline]
     fn from(since_origin: Duration) -> Self {
@@ -62,7 +62,7 @@ impl From<Duration> for Timestamp {
     }
 }
 
-/// Since the origin; [`Duration::MAX`] for [`NEVER`](Timestamp::NEVER).
+/// Converts to the time since the origin; [`Duration::MAX`] for [`NEVER`](Timestamp::NEVER).
 impl From<Timestamp> for Duration {
     #[inline]
     fn from(at: Timestamp) -> Self {

@@ -48,7 +48,7 @@ impl Url {
     /// See [`UrlError`]. No error carries any of the URL but one byte, so that none leaks a
     /// credential into a log.
     pub fn parse(url: &str) -> Result<Self, UrlError> {
-        // First of all, so that no byte that could break a head gets any further.
+        // Checked first, so that no byte that could break a head gets any further.
         if let Some(position) = url.bytes().position(|byte| !byte.is_ascii_graphic()) {
             let byte = url.as_bytes()[position];
             return Err(UrlError::Byte { byte, position });
@@ -170,7 +170,7 @@ impl fmt::Display for Url {
     }
 }
 
-/// Why a URL is no WebSocket URL.
+/// Why a URL is not a WebSocket URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UrlError {

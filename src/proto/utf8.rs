@@ -1,36 +1,33 @@
 //! UTF-8 validation of text that arrives in pieces (RFC 3629; RFC 6455
 //! sections 5.6 and 8.1).
 //!
-//! Owns the judgement whether bytes are UTF-8, where they first are not, and
-//! the hand-over of validated bytes as `&str`. It keeps no byte of the text.
-//! What follows from bad text (close code 1007) is the connection's business,
-//! as is knowing which messages are text.
+//! Owns the decision whether bytes are UTF-8, where they first are not, and the conversion of
+//! validated bytes to `&str`. It keeps no byte of the text. What follows from invalid text (close
+//! code 1007), and which messages are text, is left to the connection.
 
 use core::fmt;
 
-/// Text is judged in blocks of one cache line. Four 16-byte vectors are
-/// enough work to hide the one branch that each block costs.
+/// Text is checked in blocks of one cache line. Four 16-byte vectors are enough work to hide the
+/// one branch that each block costs.
 const BLOCK: usize = 64;
 
-/// What is too short for a block is judged in words of this many bytes, one
-/// SSE2 or NEON vector.
+/// What is too short for a block is checked in words of this many bytes, one SSE2 or NEON vector.
 const WORD: usize = 16;
 
-/// The longest character has four bytes, so what a byte may be depends on at
-/// most three before it.
+/// The longest character has four bytes, so the validity of a byte depends on at most three before
+/// it.
 const LOOK_BACK: usize = 3;
 
-/// Text up to this many bytes is tried as ASCII where the caller stands. It
-/// covers every payload whose length fits the header's seven bits (125), in
-/// whole words.
+/// Text up to this many bytes is checked for ASCII inline. This covers every payload whose length
+/// fits the header's seven bits (125), in whole words.
 const SHORT: usize = 128;
 
 /// ASCII is skipped in steps of this many bytes, so that the loop's own cost
 /// is small beside the loads.
 const STRIDE: usize = 2 * BLOCK;
 
-/// Text from this many bytes on goes to simdutf8, which needs a copy for what
-/// is left behind its last 64 bytes, and a call through a pointer.
+/// Text from this many bytes on is checked by simdutf8, which copies what follows its last 64
+/// bytes, and is called through a pointer.
 #[cfg(feature = "simd")]
 const SIMD_FROM: usize = 256;
 
@@ -69,7 +66,7 @@ impl core::error::Error for Utf8Error {}
 /// split. Bad text is reported with the first byte that proves it, without
 /// waiting for the rest of the character.
 ///
-/// A whole text at hand is better served by the function [`validate_utf8`].
+/// For a whole text, the function [`validate_utf8`] is faster.
 ///
 /// ```
 /// # use sockeye::proto::Utf8Validator;
@@ -102,7 +99,7 @@ impl Utf8Validator {
         }
     }
 
-    /// A byte is missing and none will do: what a failed text stays in.
+    /// A byte is missing and no value is valid: the state of a failed text.
     const FAILED: Self = Self {
         missing: 1,
         least: 0xff,
@@ -168,9 +165,8 @@ impl Utf8Validator {
         }
         let rest = &text[start..];
         let good = good_prefix(rest);
-        // What is not known to be good goes byte by byte, from the start of
-        // the character that is open there: to the first bad byte, if there
-        // is one, else to the text's end.
+        // What is not known to be valid is checked byte by byte, from the start of the open
+        // character: to the first invalid byte, if there is one, otherwise to the text's end.
         let open = open_at_end(&rest[..good]);
         for (offset, &byte) in text.iter().enumerate().skip(start + good - open) {
             self.step(byte, offset)?;
@@ -226,7 +222,7 @@ impl Utf8Validator {
 /// invalid, or `text.len()` if it is cut inside a character.
 #[inline]
 pub fn validate_utf8(text: &[u8]) -> Result<&str, Utf8Error> {
-    // If it is bad, the validator says where.
+    // If it is invalid, the validator finds where.
     #[cfg(feature = "simd")]
     if text.len() >= SIMD_FROM && simdutf8::basic::from_utf8(text).is_ok() {
         return Ok(validated(text));
@@ -241,10 +237,10 @@ pub fn validate_utf8(text: &[u8]) -> Result<&str, Utf8Error> {
     Ok(validated(text))
 }
 
-/// Hands over bytes as the text that a validator has found them to be.
+/// Returns bytes that a validator has accepted as text.
 ///
-/// `bytes` must have passed a [`Utf8Validator`] whole, from a text's start
-/// to where the validator is complete. Tests check that; a release trusts it.
+/// All of `bytes` must have passed a [`Utf8Validator`], from a text's start to where the validator
+/// is complete. Tests check that; a release build trusts it.
 #[allow(unsafe_code)]
 #[inline]
 #[must_use]
@@ -257,8 +253,8 @@ pub(super) fn validated(bytes: &[u8]) -> &str {
     unsafe { core::str::from_utf8_unchecked(bytes) }
 }
 
-/// Whether `text` is ASCII of at most [`SHORT`] bytes. Inlined into the
-/// callers: most messages need no more than this.
+/// Whether `text` is ASCII of at most [`SHORT`] bytes. Inlined into the callers: most messages need
+/// only this.
 #[inline(always)]
 fn is_short_ascii(text: &[u8]) -> bool {
     match text.len() {
@@ -287,8 +283,7 @@ fn are_ends_ascii<const N: usize>(text: &[u8]) -> bool {
 /// The top bit of each byte of a word.
 const TOP_BITS: u128 = u128::from_ne_bytes([0x80; WORD]);
 
-/// Fewer than `WORD` bytes as one little-endian word, filled up with zeros,
-/// which are ASCII.
+/// Reads fewer than `WORD` bytes as one little-endian word, padded with zeros, which are ASCII.
 #[inline(always)]
 fn short_word(text: &[u8]) -> u128 {
     let len = text.len();
@@ -309,9 +304,8 @@ fn short_word(text: &[u8]) -> u128 {
     u128::from(word)
 }
 
-/// A length up to which `text`, which begins with a character, is known to be
-/// good, but for a character that may still be open there. All of `text`, if
-/// it is good.
+/// Returns a length up to which `text`, which begins with a character, is known to be valid, except
+/// for a character that may still be open there. It is the whole length if the text is valid.
 fn good_prefix(text: &[u8]) -> usize {
     #[cfg(feature = "simd")]
     if text.len() >= SIMD_FROM {
@@ -319,7 +313,7 @@ fn good_prefix(text: &[u8]) -> usize {
         if simdutf8::basic::from_utf8(&text[..whole]).is_ok() {
             return whole;
         }
-        // It does not say where: look again.
+        // It doesn't report where: check again.
     }
     let Some(first) = text.first_chunk::<WORD>() else {
         let word = short_word(text);
@@ -332,7 +326,7 @@ fn good_prefix(text: &[u8]) -> usize {
         }
         at = WORD;
     }
-    // From here on there is enough to look back on.
+    // From here on there are enough bytes to look back on.
     while let Some(block) = text[at..].first_chunk::<BLOCK>() {
         if are_ends_ascii::<{ BLOCK / 2 }>(block) {
             if open_at_end(&text[..at]) != 0 {
@@ -351,7 +345,7 @@ fn good_prefix(text: &[u8]) -> usize {
         }
         at += WORD;
     }
-    // The last word overlaps what has been judged.
+    // The last word overlaps what has been checked.
     if at < text.len()
         && let Some(back) = text.len().checked_sub(WORD + LOOK_BACK)
         && let Some(word) = text.last_chunk::<WORD>()
@@ -380,7 +374,7 @@ fn skip_ascii(text: &[u8], from: usize) -> usize {
     }
 }
 
-/// Whether a word is good at the start of a text.
+/// Whether a word is valid at the start of a text.
 #[inline(always)]
 fn is_good_start(word: u128) -> bool {
     let here = word.to_le_bytes();
@@ -388,8 +382,7 @@ fn is_good_start(word: u128) -> bool {
     judge(&here, &one, &two, &three)
 }
 
-/// Whether `here` is good behind the three bytes before it. `window` begins
-/// with these.
+/// Whether `here` is valid behind the three bytes before it. `window` begins with these.
 #[inline(always)]
 fn is_good<const N: usize>(here: &[u8; N], window: &[u8]) -> bool {
     match (
@@ -402,8 +395,8 @@ fn is_good<const N: usize>(here: &[u8; N], window: &[u8]) -> bool {
     }
 }
 
-/// As [`is_good`], of one block. Never inlined: where the compiler sees that the block was looked at
-/// for ASCII, it shifts the bytes before each together from that instead of loading them again, and
+/// Like [`is_good`], for one block. Never inlined: if the compiler sees that the block was checked
+/// for ASCII, it shifts the preceding bytes together from that instead of loading them again, and
 /// takes half as long again.
 #[inline(never)]
 fn is_good_block(window: &[u8]) -> bool {
@@ -412,8 +405,8 @@ fn is_good_block(window: &[u8]) -> bool {
         .is_some_and(|block| is_good(block, window))
 }
 
-/// Whether all of `here` is good: as one byte after the other, without
-/// branches, which the compiler turns into vectors.
+/// Whether all of `here` is valid: checked byte by byte without branches, which the compiler turns
+/// into vectors.
 ///
 /// `one[i]` is the byte before `here[i]`, `two[i]` the one before that.
 #[inline(always)]
@@ -425,8 +418,8 @@ fn judge<const N: usize>(here: &[u8; N], one: &[u8; N], two: &[u8; N], three: &[
     bad & 0x80 == 0
 }
 
-/// Has the top bit set if `here` may not follow the bytes before it, or if the
-/// byte before is C0 or C1, which lead nothing. The other bits are noise.
+/// The top bit is set if `here` may not follow the bytes before it, or if the byte before is C0 or
+/// C1, which lead nothing. The other bits are undefined.
 ///
 /// Written for the fewest vector operations, SSE2 having only some: unsigned
 /// `>=` is a saturating subtraction that leaves the top bit, `<` is signed.
@@ -434,8 +427,7 @@ fn judge<const N: usize>(here: &[u8; N], one: &[u8; N], two: &[u8; N], three: &[
 fn fault(here: u8, one: u8, two: u8, three: u8) -> u8 {
     let below = |limit: u8| mask(here.cast_signed() < limit.cast_signed());
 
-    // A continuation byte (80..BF) stands where a lead byte asks for it, and
-    // nowhere else.
+    // A continuation byte (80..BF) must follow where a lead byte requires it, and nowhere else.
     let lead = one.saturating_sub(0xc2 - 0x80);
     let must = lead | two.saturating_sub(0xe0 - 0x80) | three.saturating_sub(0xf0 - 0x80);
     let is = below(0xc0);
@@ -453,14 +445,14 @@ fn fault(here: u8, one: u8, two: u8, three: u8) -> u8 {
     (must ^ is) | of_three | of_four | overlong | beyond
 }
 
-/// All bits or none, as vector compares give it.
+/// All bits or none, like the result of a vector compare.
 #[inline(always)]
 fn mask(condition: bool) -> u8 {
     if condition { 0xff } else { 0 }
 }
 
-/// How many bytes at the end of `text`, which is good so far, belong to a
-/// character that lacks some.
+/// Returns how many bytes at the end of `text`, which is valid so far, belong to an incomplete
+/// character.
 #[inline(always)]
 pub(super) fn open_at_end(text: &[u8]) -> usize {
     match *text {
@@ -471,7 +463,7 @@ pub(super) fn open_at_end(text: &[u8]) -> usize {
     }
 }
 
-/// As [`validated`], for a buffer of its own.
+/// Like [`validated`], for an owned buffer.
 #[must_use]
 #[allow(unsafe_code)]
 pub(super) fn validated_string(bytes: alloc::vec::Vec<u8>) -> alloc::string::String {

@@ -1,4 +1,4 @@
-//! What keeps a server from being put together, whatever the operating system says.
+//! The errors of a server's configuration, as opposed to the operating system's.
 
 use std::boxed::Box;
 use std::fmt;
@@ -11,7 +11,7 @@ use rustls::pki_types::pem;
 use super::proxy::NetworkError;
 use super::topics::PatternError;
 
-/// The application asked for a server that can't be: the call is to be changed, or a file.
+/// The server can't be built as configured: a call, or a file, has to be changed.
 ///
 /// ```
 /// use sockeye::Error;
@@ -35,7 +35,7 @@ pub enum BuildError {
         /// What is wrong with it.
         fault: RouteFault,
     },
-    /// What [`Builder::topic`](super::Builder::topic) was given is no topic pattern.
+    /// The argument of [`Builder::topic`](super::Builder::topic) is not a topic pattern.
     Topic(PatternError),
     /// What [`TrustedProxies`](super::proxy::TrustedProxies) was given is no network.
     Network(NetworkError),
@@ -43,14 +43,14 @@ pub enum BuildError {
     NoListener,
     /// The setting of this name is for another kind of [`Listener`](super::Listener).
     ListenerSetting(&'static str),
-    /// rustls makes no connection of this configuration.
+    /// rustls can't make a connection from this configuration.
     #[cfg(feature = "tls")]
     Tls(rustls::Error),
     /// [`Handle::set_tls`](super::Handle::set_tls) on a server that has no TLS configuration, or
     /// several and none of [`Builder::tls`](super::Builder::tls).
     #[cfg(feature = "tls")]
     NoTls,
-    /// The file of a certificate chain can't be read, is no PEM or holds no certificate.
+    /// The file of a certificate chain can't be read, is not PEM or contains no certificate.
     #[cfg(feature = "tls")]
     CertificateFile {
         /// The file.
@@ -58,7 +58,7 @@ pub enum BuildError {
         /// What is wrong with it.
         error: pem::Error,
     },
-    /// The file of a private key can't be read, is no PEM or holds no key that isn't encrypted.
+    /// The file of a private key can't be read, is not PEM or contains no unencrypted key.
     #[cfg(feature = "tls")]
     KeyFile {
         /// The file.
@@ -66,15 +66,15 @@ pub enum BuildError {
         /// What is wrong with it.
         error: pem::Error,
     },
-    /// Both files can be read, and rustls doesn't take what they hold: the key is another
-    /// certificate's, say.
+    /// Both files can be read, but rustls refuses their content: the key belongs to another
+    /// certificate, say.
     #[cfg(feature = "tls")]
     KeyPair {
         /// The file of the certificate chain.
         certificates: Box<Path>,
         /// The file of the private key.
         private_key: Box<Path>,
-        /// What rustls says.
+        /// The error of rustls.
         error: rustls::Error,
     },
 }
@@ -85,9 +85,9 @@ pub enum BuildError {
 pub enum RouteFault {
     /// It doesn't begin with `/`, as the path of each request does (RFC 9112 section 3.2.1).
     NoSlash,
-    /// What is optional isn't a whole last segment.
+    /// The optional part isn't a whole last segment.
     Optional,
-    /// A parameter has no name, or a brace has no other.
+    /// A parameter has no name, or a brace is unmatched.
     Parameter,
     /// Two parameters are in one segment.
     Segment,
@@ -95,7 +95,7 @@ pub enum RouteFault {
     CatchAll,
     /// This other path matches the same requests.
     Conflict(Box<str>),
-    /// It is to be answered by a method of this name, which is no token (RFC 9110 section 9.1).
+    /// A method of this name, which is not a token (RFC 9110 section 9.1), has a handler for it.
     Method(Box<str>),
 }
 
@@ -136,7 +136,7 @@ impl fmt::Display for BuildError {
     }
 }
 
-/// What is wrong with a file that should hold `what`; the source says the rest.
+/// Writes the error for a file that should contain `what`; the source has the rest.
 #[cfg(feature = "tls")]
 fn bad_file(
     f: &mut fmt::Formatter<'_>,

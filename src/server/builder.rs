@@ -1,4 +1,4 @@
-//! Putting a server together.
+//! Configuring a server.
 
 use std::boxed::Box;
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ use crate::error::Error;
 use crate::net::Clock;
 use crate::proto::{Config, Origins};
 
-/// Makes a [`Server`].
+/// Configures a [`Server`].
 #[must_use]
 pub struct Builder {
     workers: Option<NonZeroUsize>,
@@ -92,9 +92,8 @@ impl Builder {
         }
     }
 
-    /// How many threads serve, each with its own connections; a new one is accepted by a worker
-    /// that has few and isn't held by a handler. Default as many as there are processors, at most
-    /// 128.
+    /// Sets how many threads serve, each with its own connections; a worker that has few and isn't
+    /// blocked in a handler accepts a new one. Default one per processor, at most 128.
     pub fn workers(mut self, count: NonZeroUsize) -> Self {
         self.workers = Some(count);
         self
@@ -107,26 +106,26 @@ impl Builder {
         self
     }
 
-    /// Adds a guard in front of all WebSocket routes, which runs after those there are.
+    /// Adds a guard in front of all WebSocket routes, which runs after those already added.
     pub fn guard(mut self, guard: impl Guard) -> Self {
         self.guards.push(Box::new(guard));
         self
     }
 
-    /// The web pages that may connect; others are answered with 403. Default any. The same as
+    /// Sets the origins of web pages that may connect; others get a 403. Default any. The same as
     /// [`guard`](Self::guard) with them.
     pub fn origins(self, origins: Origins) -> Self {
         self.guard(origins)
     }
 
-    /// Answers WebSocket connections on `path` with `handler`; each connection's state begins as
-    /// its type's default.
+    /// Hands WebSocket connections on `path` to `handler`; each connection's state begins as its
+    /// type's default.
     ///
     /// A path begins with `/`, and [`listen`](Self::listen) refuses one that doesn't. It is fixed
-    /// (`/chat`), has parameters (`/rooms/{room}`, one segment each), ends in an
-    /// optional one (`/rooms/{room?}`) or in a catch-all (`/files/{*rest}`, at least one byte).
-    /// Fixed segments win over parameters, whatever the order of the calls. Paths are compared as
-    /// they are sent, percent-encoded; [`Request::param`](super::Request::param) decodes.
+    /// (`/chat`), has parameters (`/rooms/{room}`, one segment each), ends in an optional one
+    /// (`/rooms/{room?}`) or in a catch-all (`/files/{*rest}`, at least one byte). Fixed segments
+    /// take precedence over parameters, whatever the order of the calls. Paths are compared as
+    /// sent, percent-encoded; [`Request::param`](super::Request::param) decodes.
     pub fn route<H>(self, path: &str, handler: H) -> Self
     where
         H: Handler,
@@ -163,14 +162,13 @@ impl Builder {
         self.add_route(Route::with(path, handler, make_state))
     }
 
-    /// Adds a route that has settings of its own.
+    /// Adds a route with its own settings.
     pub fn add_route(mut self, route: Route) -> Self {
         self.routes.push(route);
         self
     }
 
-    /// Answers plain GET requests on `path`, and HEAD. The same path may also be a WebSocket
-    /// route.
+    /// Handles plain GET requests on `path`, and HEAD. The same path may also be a WebSocket route.
     ///
     /// ```
     /// use sockeye::server::{HttpResponse, Server};
@@ -185,8 +183,8 @@ impl Builder {
         self.methods(path, |it| it.get(handler))
     }
 
-    /// Answers plain POST requests on `path`; [`Request::body`](super::Request::body) is what was
-    /// posted.
+    /// Handles plain POST requests on `path`; [`Request::body`](super::Request::body) is the posted
+    /// body.
     pub fn post<F>(self, path: &str, handler: F) -> Self
     where
         F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static,
@@ -194,7 +192,7 @@ impl Builder {
         self.methods(path, |it| it.post(handler))
     }
 
-    /// Answers plain requests on `path` by the methods that `add` adds.
+    /// Handles plain requests on `path` with the methods that `add` adds.
     ///
     /// ```
     /// use sockeye::server::{HttpResponse, Server};
@@ -212,14 +210,14 @@ impl Builder {
         self
     }
 
-    /// Answers plain GET and HEAD requests on `path` with a fixed page. The same path may also be
-    /// a WebSocket route.
+    /// Serves plain GET and HEAD requests on `path` with a fixed page. The same path may also be a
+    /// WebSocket route.
     pub fn page(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let page = HttpResponse::ok(content_type, body.into());
         self.get(path, move |_| page.clone())
     }
 
-    /// The longest body of a plain request in bytes; a longer one is answered with 413.
+    /// Sets the longest body of a plain request in bytes; a longer one gets a 413.
     ///
     /// Default 1 MiB, as nginx.
     pub fn max_body(mut self, bytes: usize) -> Self {
@@ -227,33 +225,33 @@ impl Builder {
         self
     }
 
-    /// Bytes that may wait for one worker: messages that other workers and threads publish or send
-    /// to its connections, and what else they ask of it through a [`Handle`](super::Handle). When
-    /// half of them wait, connections that publish there are not read from until three quarters are
-    /// free; when all do, a call is refused as a whole
+    /// Sets how many bytes may wait for one worker: messages that other workers and threads publish
+    /// or send to its connections, and other commands given through a [`Handle`](super::Handle).
+    /// When half is used, connections that publish there are not read from until three quarters are
+    /// free; when all is used, a call is refused as a whole
     /// ([`HandleError::Busy`](super::HandleError::Busy),
     /// [`Published::refused`](super::topics::Published::refused)).
     ///
-    /// Default 64 MiB. One longer message is always taken when nothing waits.
+    /// Default 64 MiB. One longer message is always accepted when nothing waits.
     pub fn max_inbox(mut self, bytes: usize) -> Self {
         self.max_inbox = bytes;
         self
     }
 
-    /// What bounds topics and subscriptions.
+    /// Sets the limits on topics and subscriptions.
     pub fn topic_limits(mut self, limits: TopicLimits) -> Self {
         self.topic_limits = limits;
         self
     }
 
-    /// What holds for the topics of a pattern: `prices/*` (one more segment), `rooms/**` (any
-    /// rest), or a topic itself. The first of the calls whose pattern matches counts.
+    /// Sets the options of the topics that match a pattern: `prices/*` (one more segment),
+    /// `rooms/**` (any rest), or a topic itself. The first call whose pattern matches applies.
     pub fn topic(mut self, pattern: &str, options: TopicOptions) -> Self {
         self.topics.push((pattern.into(), options));
         self
     }
 
-    /// Where it is kept who is present in which topic. Default in memory, [`MemoryPresence`].
+    /// Sets the store of who is present in which topic. Default in memory, [`MemoryPresence`].
     pub fn presence(mut self, store: Arc<dyn Presence>) -> Self {
         self.presence = store;
         self
@@ -265,7 +263,7 @@ impl Builder {
         self
     }
 
-    /// The most connections at once, plain HTTP included; more are answered with 503 and closed.
+    /// Sets the most connections at once, plain HTTP included; more get a 503 and are closed.
     ///
     /// Default none: the file descriptors are the limit. When they run out, accepting waits.
     pub fn max_connections(mut self, count: usize) -> Self {
@@ -273,8 +271,8 @@ impl Builder {
         self
     }
 
-    /// The most connections at once of one address (an IPv6 address counts by its /64); a further
-    /// upgrade is answered with 429. Behind a proxy the address is the client's.
+    /// Sets the most connections at once per address (an IPv6 address counts by its /64); a further
+    /// upgrade gets a 429. Behind a proxy the address is the client's.
     ///
     /// Default none: many people share an address behind a carrier's or a company's NAT.
     pub fn max_connections_per_address(mut self, count: usize) -> Self {
@@ -282,39 +280,38 @@ impl Builder {
         self
     }
 
-    /// How many opening handshakes are taken up over time, from one address and in all; others
-    /// are answered with 429. Default no limit.
+    /// Limits opening handshakes over time, per address and in total; others get a 429. Default no
+    /// limit.
     pub fn handshake_rate(mut self, per_address: Option<Rate>, total: Option<Rate>) -> Self {
         self.handshake_rates = (per_address, total);
         self
     }
 
-    /// How much the connections of one address may send together, and what happens when they send
-    /// more. Default no limit.
+    /// Limits what the connections of one address may send together. Default no limit.
     pub fn rate_limit_by_address(mut self, limit: RateLimit) -> Self {
         self.by_address = Some(limit);
         self
     }
 
-    /// The proxies whose `X-Forwarded-For`, or another header, tells a client's address.
+    /// Sets the proxies whose `X-Forwarded-For`, or another header, gives a client's address.
     /// Default none: anyone could write such a header.
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
         self.trusted_proxies = proxies;
         self
     }
 
-    /// The proxies that begin each connection with a PROXY header, version 1 or 2, which tells
+    /// Sets the proxies that begin each connection with a PROXY header, version 1 or 2, which gives
     /// the client's address. Theirs must have one; others' must not. Default none.
     pub fn proxy_protocol(mut self, proxies: TrustedProxies) -> Self {
         self.proxy_protocol = proxies;
         self
     }
 
-    /// Serves `wss://` only, with this configuration of rustls, on all listeners that have none of
-    /// their own; to serve `ws://` beside it, give it to [the listeners](Listener::tls) that speak
-    /// TLS instead. [`tls_from_pem`](super::listen::tls_from_pem) makes one of files, and
+    /// Serves only `wss://`, with this rustls configuration, on all listeners that have none
+    /// themselves; to serve `ws://` as well, give it to [the listeners](Listener::tls) that speak
+    /// TLS instead. [`tls_from_pem`](super::listen::tls_from_pem) makes one from files, and
     /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY
-    /// header is expected before the TLS handshake, in clear text. Early data are never taken.
+    /// header is expected before the TLS handshake, in clear text. Early data is never accepted.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
@@ -330,8 +327,7 @@ impl Builder {
         self.listen_on([Listener::tcp(address)])
     }
 
-    /// Listens on all of these; their connections are served alike, by the same workers, routes
-    /// and topics.
+    /// Listens on all of these; the same workers, routes and topics serve their connections.
     ///
     /// ```no_run
     /// use sockeye::server::{HttpResponse, Listener, Server};
@@ -349,7 +345,7 @@ impl Builder {
     /// # Errors
     /// [`Error::Io`] when one of them can't be bound (it is named). [`Error::Build`] when one can't
     /// have one of its settings or there is none, for a path that can't be routed, a topic that is
-    /// no pattern, or a TLS configuration that can't be used: see [`BuildError`].
+    /// not a pattern, or a TLS configuration that can't be used: see [`BuildError`].
     pub fn listen_on(
         #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut self,
         listeners: impl IntoIterator<Item = Listener>,
@@ -379,7 +375,7 @@ impl Builder {
         Ok(Server::new(polls, bound, parts)?)
     }
 
-    /// What the workers with these wakers have in common; None where nobody polls.
+    /// Builds what the workers with these wakers share; a waker is None if nobody polls.
     pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for route in self.routes {
@@ -432,13 +428,13 @@ impl Builder {
 }
 
 impl Server {
-    /// Begins to put a server together.
+    /// Returns a builder with the defaults.
     pub fn builder() -> Builder {
         Builder::new()
     }
 }
 
-/// A worker's number has to fit into a [`ConnectionId`](super::ConnectionId).
+/// A worker's number must fit into a [`ConnectionId`](super::ConnectionId).
 const MAX_WORKERS: usize = 128;
 
 fn processors() -> usize {

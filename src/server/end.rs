@@ -25,32 +25,33 @@ use crate::proto::{CloseCode, CloseFrame, Closed, Connection};
 #[derive(Debug)]
 pub struct End {
     kind: EndKind,
-    /// None for those that know it themselves.
+    /// None for kinds that contain it.
     sent: Option<CloseFrame>,
 }
 
-/// How a connection ended, by what brought it about.
+/// How a connection ended, by cause and with its details.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EndKind {
-    /// By the closing handshake, or the transport ended before it was complete.
+    /// By the closing handshake, or by the end of the transport before it was complete.
     Closed(Closed),
-    /// The peer broke the protocol or a limit.
+    /// The peer broke the protocol or exceeded a limit.
     Failed(Fault),
-    /// The peer broke the protocol or a limit after this endpoint's Close was sent: no second one
-    /// is, and the transport is dropped.
+    /// The peer broke the protocol or exceeded a limit after this endpoint's Close was sent: no
+    /// second one is sent, and the transport is dropped.
     FailedClosing(Fault),
-    /// The transport broke.
+    /// The transport failed.
     Broken(io::Error),
     /// The peer took nothing of what was sent to it for
     /// [`send_timeout`](super::Builder::send_timeout).
     Stalled,
-    /// What waited for the peer went over the limit, and the policy was to
+    /// What waited for the peer exceeded the limit, and the policy was to
     /// [close](super::socket::Overflow::Close).
     Backpressure,
-    /// It sent more than its [rate limit](super::limits::RateLimit) allows, and that said to close.
+    /// It sent more than its [rate limit](super::limits::RateLimit) allows, whose action was to
+    /// close.
     RateLimit(CloseCode),
-    /// Its [maximum lifetime](super::Route::max_lifetime) was over.
+    /// Its [maximum lifetime](super::Route::max_lifetime) ended.
     Lifetime,
     /// [`Socket::terminate`](super::Socket::terminate) or
     /// [`Handle::terminate`](super::Handle::terminate).
@@ -71,11 +72,11 @@ pub enum Cause {
     Local,
     /// A deadline passed.
     Timeout,
-    /// The peer went over a limit.
+    /// The peer exceeded a limit.
     Limit,
     /// The peer broke the protocol.
     Protocol,
-    /// The transport broke or ended without a closing handshake.
+    /// The transport failed, or ended without a closing handshake.
     Transport,
     /// The application panicked.
     Panic,
@@ -109,18 +110,18 @@ impl End {
         Self { kind, sent }
     }
 
-    /// What brought it about, with its details.
+    /// What ended the connection, with its details.
     #[must_use]
     pub fn kind(&self) -> &EndKind {
         &self.kind
     }
 
-    /// This server's own Close, its code and reason: what the application, a stop or a limit
-    /// closed with, what told the peer of its fault, or the answer to the peer's. The code is 1005
-    /// where the Close had none. None where none was sent.
+    /// The code and reason of this server's own Close: those of the application, a stop, a limit,
+    /// the report of a fault, or the reply to the peer's Close. The code is 1005 if the Close had
+    /// none. None if no Close was sent.
     ///
-    /// It is told also where the peer answered with others, or with none; whether the peer got it
-    /// is another question.
+    /// Also present where the peer replied with other values, or not at all; whether the peer
+    /// received it is unknown.
     #[must_use]
     pub fn sent(&self) -> Option<(CloseCode, &str)> {
         let sent = match &self.kind {
@@ -148,7 +149,7 @@ impl End {
         }
     }
 
-    /// The peer's reason; empty when it gave none.
+    /// The peer's reason; empty if it gave none.
     #[must_use]
     pub fn reason(&self) -> &str {
         match &self.kind {
@@ -157,7 +158,7 @@ impl End {
         }
     }
 
-    /// What brought it about.
+    /// What ended the connection.
     #[must_use]
     pub fn cause(&self) -> Cause {
         match &self.kind {
@@ -178,8 +179,8 @@ impl End {
         }
     }
 
-    /// The error that it was, as [`Stats::errors`](super::observe::Stats::errors) counts them; None
-    /// where somebody wanted the end: the peer, the application, a rate limit's rule, a stop.
+    /// The error, as [`Stats::errors`](super::observe::Stats::errors) counts it; None if the end
+    /// was wanted: by the peer, the application, a rate limit, a stop.
     #[must_use]
     pub fn error(&self) -> Option<ErrorCause> {
         match &self.kind {

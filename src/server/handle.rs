@@ -21,12 +21,12 @@ use super::topics::{HistoryEntry, Member, Position, Publisher, Replay, outside};
 use super::websocket::Published;
 use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
 
-/// A running server, from any thread. Clones reach the same server.
+/// A handle to a running server, for any thread. Clones reach the same server.
 ///
-/// Commands are carried out soon and not at once, on each connection in the order in which one
+/// Commands are carried out soon but not at once, on each connection in the order in which one
 /// thread gave them, also where that thread is a worker's and its handler mixes them with calls of
-/// its [`Socket`](super::Socket). One for a connection that has gone meanwhile, or that has not
-/// opened yet, does nothing. What waits for a worker is bounded: see
+/// its [`Socket`](super::Socket). A command for a connection that has ended, or that has not opened
+/// yet, does nothing. What waits for a worker is bounded: see
 /// [`max_inbox`](super::Builder::max_inbox).
 ///
 /// ```no_run
@@ -77,8 +77,8 @@ impl Handle {
     /// Sends a message to one connection.
     ///
     /// # Errors
-    /// [`HandleError`]; the message is not sent then. Without one it is, unless the connection ends
-    /// first or its backlog is at its limit.
+    /// [`HandleError`]; the message is not sent then. Otherwise it is sent, unless the connection
+    /// ends first or its backlog is at its limit.
     pub fn send<'m>(
         &self,
         to: ConnectionId,
@@ -87,7 +87,7 @@ impl Handle {
         self.send_prepared(to, &self.prepare(message))
     }
 
-    /// Sends a message that was prepared once to one connection.
+    /// Sends a prepared message to one connection.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -127,18 +127,18 @@ impl Handle {
         self.to(id, Command::Terminate)
     }
 
-    /// Whether a connection is open: it has opened, and `on_close` has yet to be called. It may end
-    /// any moment.
+    /// Whether a connection is open: it has opened, and `on_close` has not been called. It may end
+    /// at any moment.
     #[must_use]
     pub fn is_open(&self, id: ConnectionId) -> bool {
         self.shared.standing(id) == Standing::Open
     }
 
-    /// Publishes a message to all subscribers of a topic. It has one place in the topic's order,
+    /// Publishes a message to all subscribers of a topic. It has one position in the topic's order,
     /// for all of them and for its history.
     ///
     /// # Errors
-    /// [`HandleError::Busy`]; then nobody gets it, and it may be repeated.
+    /// [`HandleError::Busy`]; then nobody gets it, and the call may be repeated.
     pub fn publish<'m>(
         &self,
         topic: &str,
@@ -147,7 +147,7 @@ impl Handle {
         self.publish_prepared(topic, &self.prepare(message))
     }
 
-    /// As [`publish`](Self::publish), with a message that was prepared once.
+    /// Like [`publish`](Self::publish), with a prepared message.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).
@@ -159,8 +159,8 @@ impl Handle {
         self.publish_made(topic, |_| message)
     }
 
-    /// As [`publish`](Self::publish), with a message that is made once its position is known, so
-    /// that it can be part of the message.
+    /// Like [`publish`](Self::publish), with a message that is made once its position is known, so
+    /// that it can contain the position.
     ///
     /// ```
     /// # use sockeye::server::{Handle, HandleError};
@@ -201,8 +201,8 @@ impl Handle {
         })
     }
 
-    /// Subscribes a connection to a topic, as [`Socket::subscribe`](super::Socket::subscribe) does.
-    /// Returns where the subscription begins: each message that is published from now on arrives.
+    /// Subscribes a connection to a topic, like [`Socket::subscribe`](super::Socket::subscribe).
+    /// Returns where the subscription begins: each message published from now on arrives.
     ///
     /// # Errors
     /// [`HandleError`]; whether the subscription was allowed is an argument of the connection's
@@ -222,66 +222,66 @@ impl Handle {
         self.to(id, |token| Command::Unsubscribe(token, topic.into()))
     }
 
-    /// How many subscribers a topic has, over all workers.
+    /// Returns the number of subscribers of a topic, over all workers.
     #[must_use]
     pub fn subscriber_count(&self, topic: &str) -> usize {
         self.shared.directory.count(topic)
     }
 
-    /// The subscribers of a topic, over all workers.
+    /// Returns the subscribers of a topic, over all workers.
     #[must_use]
     pub fn subscribers(&self, topic: &str) -> Vec<ConnectionId> {
         self.shared.directory.list(topic)
     }
 
-    /// All topics that have subscribers, with their counts, in no order.
+    /// Returns all topics that have subscribers, with their counts, in no particular order.
     #[must_use]
     pub fn topics(&self) -> Vec<(Arc<str>, usize)> {
         self.shared.directory.topics()
     }
 
-    /// The users who are present in a topic, in the order they came.
+    /// Returns the users who are present in a topic, in the order in which they came.
     #[must_use]
     pub fn presence_members(&self, topic: &str) -> Vec<Member> {
         self.shared.presence.members(topic)
     }
 
-    /// The last messages of a topic that keeps a [history](super::topics::TopicOptions::history),
-    /// at most `limit`, the oldest first.
+    /// Returns the last messages of a topic that keeps a
+    /// [history](super::topics::TopicOptions::history), at most `limit`, the oldest first.
     #[must_use]
     pub fn history(&self, topic: &str, limit: usize) -> Vec<HistoryEntry> {
         let now = self.shared.clock.now();
         self.shared.directory.history(topic, limit, now)
     }
 
-    /// What was published to a topic behind a position, the oldest first, and whether that is all
-    /// of it: for a client that comes back with the position of the last message that it saw.
+    /// Returns what was published to a topic behind a position, the oldest first, and whether that
+    /// is complete: for a client that reconnects with the position of the last message it saw.
     #[must_use]
     pub fn history_since(&self, topic: &str, position: Position) -> Replay {
         let now = self.shared.clock.now();
         self.shared.directory.history_since(topic, position, now)
     }
 
-    /// Where a topic stands: behind its last message.
+    /// Returns the current position of a topic: behind its last message.
     #[must_use]
     pub fn position(&self, topic: &str) -> Position {
         self.shared.directory.position(topic)
     }
 
-    /// The server in numbers.
+    /// Returns the server's statistics.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections.
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.shared.stats().connections as usize
     }
 
-    /// Lists the open connections: `receive` is called once by each worker, on its thread, with
-    /// those that it has. So this waits for nobody, also when a handler asks.
+    /// Lists the open connections: each worker calls `receive` once, on its thread, with its own.
+    /// So this waits for nobody, even when called from a handler.
     ///
     /// # Errors
     /// [`HandleError`]; then no worker is asked.
@@ -301,16 +301,16 @@ impl Handle {
         Ok(())
     }
 
-    /// Gives new connections this TLS configuration, a renewed certificate say; those that there
-    /// are go on with theirs.
+    /// Gives new connections this TLS configuration, such as a renewed certificate; existing
+    /// connections keep theirs.
     ///
-    /// It replaces that of [`Builder::tls`](super::Builder::tls), on all listeners that have it;
-    /// where that wasn't called, the one that the listeners of
-    /// [`Listener::tls`](super::Listener::tls) share. A listener with another keeps its own:
-    /// rustls' resolvers renew certificates within a configuration.
+    /// It replaces that of [`Builder::tls`](super::Builder::tls), on all listeners that use it; if
+    /// that wasn't called, the one that the listeners of [`Listener::tls`](super::Listener::tls)
+    /// share. A listener with a different one keeps it: rustls' resolvers renew certificates within
+    /// a configuration.
     ///
     /// # Errors
-    /// [`BuildError::Tls`] when no connection can be made of it, [`BuildError::NoTls`] for a server
+    /// [`BuildError::Tls`] when no connection can be made from it, [`BuildError::NoTls`] for a server
     /// that was started without TLS, or with several configurations and none of
     /// [`Builder::tls`](super::Builder::tls); nothing changes then.
     #[cfg(feature = "tls")]
@@ -319,19 +319,19 @@ impl Handle {
         tls.replace(config)
     }
 
-    /// Stops the server as [`shut_down_within`](Self::shut_down_within) does, with the
-    /// configuration's [`close_timeout`](crate::proto::Config::close_timeout).
+    /// Stops the server like [`shut_down_within`](Self::shut_down_within), with the configuration's
+    /// [`close_timeout`](crate::proto::Config::close_timeout).
     pub fn shut_down(&self) {
         self.shut_down_within(self.shared.config.close_timeout);
     }
 
-    /// Stops the server: it accepts no more connections, sends Close 1001 to those it has, answers
-    /// 503 to requests under way, drops at the deadline what is left, and returns from
+    /// Stops the server: it accepts no more connections, sends Close 1001 to those it has and 503
+    /// to requests under way, drops at the deadline what is left, and returns from
     /// [`Server::run`](super::Server::run).
     ///
-    /// The deadline runs from this call, also where a worker is busy with a handler and begins to
-    /// stop later. A second call with a deadline that is earlier than the first one's shortens it;
-    /// one with a later deadline does nothing.
+    /// The deadline counts from this call, even if a worker is busy in a handler and begins to stop
+    /// later. A second call with an earlier deadline shortens it; one with a later deadline does
+    /// nothing.
     pub fn shut_down_within(&self, deadline: Duration) {
         let at = self.shared.clock.now().saturating_add(deadline);
         for inbox in &self.shared.inboxes {
@@ -339,8 +339,8 @@ impl Handle {
         }
     }
 
-    /// Gives a command to a connection's worker, also when many wait: one that ends something.
-    /// If the server has stopped, so has the connection.
+    /// Gives a connection's worker a command that ends something, however many wait. If the server
+    /// has stopped, so has the connection.
     pub(super) fn command(&self, id: ConnectionId, command: Command) {
         self.shared.inboxes[id.worker()].push(command);
     }
@@ -354,7 +354,7 @@ impl Handle {
         self.shared.inboxes[id.worker()].send(command(id.token()))
     }
 
-    /// Whether a command for a connection can reach it, as far as is known here.
+    /// Whether a command for a connection can reach it, as far as this thread can see.
     fn check(&self, id: ConnectionId) -> Result<(), HandleError> {
         match self.shared.inboxes.get(id.worker()) {
             Some(inbox) if inbox.is_stopped() => Err(HandleError::Stopped),
@@ -397,7 +397,7 @@ mod tests {
                 });
             }));
             assert!(asked.is_err(), "{at}");
-            // It has no place, and the next one has.
+            // It took no offset, and the next one takes it.
             let published = handle.publish("t", "after").unwrap();
             let offset = published.position.map(|it| it.offset);
             assert_eq!(offset, Some(at as u64 + 1));

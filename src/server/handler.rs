@@ -11,14 +11,14 @@ use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::proto::{Message, MessagePiece};
 
-/// An application: one value for a route, shared by its connections.
+/// An application: one value per route, shared by its connections.
 ///
-/// The methods run on the worker's thread. They only append what they send; it is written after
-/// they return, a burst of replies in one system call. A method that waits keeps its worker's
-/// other connections waiting: what takes long is given to another thread, which answers through
-/// the [`Handle`](super::Handle).
+/// The methods run on the worker's thread. What they send is only appended; it is written after
+/// they return, a burst of replies in one system call. A method that blocks delays the worker's
+/// other connections: hand what takes long to another thread, which replies through the
+/// [`Handle`](super::Handle).
 ///
-/// A panic in a method closes its connection with 1011 and leaves the others alone, where panics
+/// A panic in a method closes its connection with 1011 and leaves the others alone, if panics
 /// unwind (with `panic = "abort"` it ends the process).
 ///
 /// ```no_run
@@ -49,9 +49,8 @@ pub trait Handler: Send + Sync + 'static {
 
     /// A whole message.
     ///
-    /// The loop that receives is compiled for each handler. Where there is little to do for a
-    /// message, `#[inline(always)]` on this method makes it part of that loop, which is felt
-    /// there.
+    /// The receiving loop is compiled for each handler. If a message needs little work,
+    /// `#[inline(always)]` on this method makes it part of that loop, which is measurable there.
     fn on_message(&self, socket: &mut Socket<'_, Self::State>, message: Message<'_>);
 
     /// A piece of a message, with [`Delivery::Streamed`](crate::proto::Delivery::Streamed).
@@ -59,7 +58,7 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (socket, piece);
     }
 
-    /// A ping, already answered.
+    /// A ping, to which a pong was sent already.
     fn on_ping(&self, socket: &mut Socket<'_, Self::State>, payload: &[u8]) {
         let _ = (socket, payload);
     }
@@ -69,16 +68,16 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (socket, payload);
     }
 
-    /// All that waited is written. Follows whenever something had to wait: a write was taken in
+    /// All that waited is written. Follows whenever something had to wait: a write was accepted in
     /// part, a [`send`](Socket::send) returned [`Sent::Queued`](super::Sent::Queued) or
-    /// [`Sent::Dropped`](super::Sent::Dropped), or [`Socket::buffered`] was above 0. Called once a
-    /// turn, so that one that fills up again leaves the others theirs.
+    /// [`Sent::Dropped`](super::Sent::Dropped), or [`Socket::buffered`] was above 0. Called at most
+    /// once a turn, so that a handler that fills the queue again leaves the others their share.
     fn on_drain(&self, socket: &mut Socket<'_, Self::State>) {
         let _ = socket;
     }
 
-    /// The connection was subscribed to a topic, which has `count` subscribers now; or the
-    /// subscription that was asked for through a [`Handle`](super::Handle) was refused.
+    /// The connection was subscribed to a topic, which has `count` subscribers now; or a
+    /// subscription requested through a [`Handle`](super::Handle) was refused.
     fn on_subscribe(
         &self,
         socket: &mut Socket<'_, Self::State>,
@@ -88,19 +87,19 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (socket, topic, count);
     }
 
-    /// The connection's subscription ended before the connection; `count` are left.
+    /// The subscription ended before the connection did; `count` subscribers are left.
     fn on_unsubscribe(&self, socket: &mut Socket<'_, Self::State>, topic: &str, count: usize) {
         let _ = (socket, topic, count);
     }
 
-    /// The connection ends by an error, which `end` holds in full: a fault of the peer's, a broken
+    /// The connection ends with an error, which `end` holds in full: a fault of the peer, a failed
     /// transport, a deadline, a panic. Called once, right before [`on_close`](Self::on_close);
     /// nothing can be sent any more.
     fn on_error(&self, socket: &mut Socket<'_, Self::State>, cause: ErrorCause, end: &End) {
         let _ = (socket, cause, end);
     }
 
-    /// The connection is over: called once for each connection that opened. Nothing can be sent
+    /// The connection has ended: called once for each connection that opened. Nothing can be sent
     /// any more; its subscriptions end after this.
     fn on_close(&self, socket: &mut Socket<'_, Self::State>, end: &End) {
         let _ = (socket, end);

@@ -1,6 +1,6 @@
-//! How connections are named, and which of them there are.
+//! Connection ids, and which of them are live.
 //!
-//! Any thread may ask whether a connection lives. Who opens and ends it is its worker's.
+//! Any thread may ask whether a connection is live; only its worker changes that.
 
 use std::boxed::Box;
 use std::fmt;
@@ -12,13 +12,13 @@ use mio::Token;
 use super::run::slab;
 use super::sync::atomic::{AtomicU32, Ordering};
 
-/// A connection of this server, for as long as it lives and never again after it.
+/// The id of a connection of this server, never used again after the connection ends.
 ///
-/// It is no secret: don't use it where only its owner may know it.
+/// It is not a secret: don't use it where only its owner may know it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(u64);
 
-/// The top bits name the worker, the rest is its token.
+/// The top bits are the worker, the rest is the token.
 const WORKER_SHIFT: u32 = 56;
 
 impl ConnectionId {
@@ -40,7 +40,7 @@ impl ConnectionId {
         self.0
     }
 
-    /// The id that [`to_u64`](Self::to_u64) was called on. A number that never was one names no
+    /// Returns the id that [`to_u64`](Self::to_u64) was called on. Any other number names no
     /// connection.
     #[must_use]
     pub const fn from_u64(id: u64) -> Self {
@@ -54,7 +54,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// Reads what `Display` writes, in an administrator's request, say.
+/// Parses what `Display` writes, from an administrator's request, say.
 ///
 /// ```
 /// use sockeye::server::ConnectionId;
@@ -67,7 +67,7 @@ impl FromStr for ConnectionId {
     type Err = ConnectionIdError;
 
     fn from_str(text: &str) -> Result<Self, ConnectionIdError> {
-        // `from_str_radix` takes a sign, which `Display` never writes.
+        // `from_str_radix` accepts a sign, which `Display` never writes.
         match u64::from_str_radix(text, 16) {
             Ok(id) if !text.starts_with('+') => Ok(Self(id)),
             _ => Err(ConnectionIdError),
@@ -75,7 +75,7 @@ impl FromStr for ConnectionId {
     }
 }
 
-/// A text that is no [`ConnectionId`].
+/// A text that is not a [`ConnectionId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionIdError;
@@ -94,10 +94,10 @@ impl fmt::Debug for ConnectionId {
     }
 }
 
-/// Where a connection stands, for other threads.
+/// The state of a connection, as other threads see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is over, or never was.
+    /// It has ended, or never existed.
     Gone,
     /// Its opening handshake is under way.
     Opening,
@@ -105,28 +105,28 @@ pub(super) enum Standing {
     Open,
 }
 
-/// Places of the first block; each further one has twice as many as the one before.
+/// Places of the first block; each further block has twice as many as the one before.
 const FIRST_BLOCK: usize = 256;
 
-/// Blocks enough for as many places as a token can name.
+/// Enough blocks for as many places as a token can name.
 const BLOCKS: usize = 24;
 
-/// Which connections of a worker there are: four bytes for each place of its slab, written by the
-/// worker and read by any thread without a lock.
+/// The live connections of a worker: four bytes for each place of its slab, written by the worker
+/// and read by any thread without a lock.
 #[derive(Debug, Default)]
 pub(super) struct Standings {
     blocks: [OnceLock<Box<[AtomicU32]>>; BLOCKS],
 }
 
 impl Standings {
-    /// The block of a place, and where in it.
+    /// Returns the block of a place, and the index in it.
     fn find(place: usize) -> (usize, usize) {
         let scaled = place / FIRST_BLOCK + 1;
         let block = scaled.ilog2() as usize;
         (block, place - ((1 << block) - 1) * FIRST_BLOCK)
     }
 
-    /// By the worker.
+    /// Only called by the worker.
     pub(super) fn set(&self, token: Token, standing: Standing) {
         let (block, at) = Self::find(slab::place(token) as usize);
         let Some(block) = self.blocks.get(block).map(|it| {
@@ -145,7 +145,7 @@ impl Standings {
         block[at].store(slab::generation(token) << 2 | state, Ordering::Relaxed);
     }
 
-    /// By any thread; what it finds may change at once.
+    /// Callable from any thread; the result may be out of date at once.
     pub(super) fn of(&self, token: Token) -> Standing {
         let (block, at) = Self::find(slab::place(token) as usize);
         let found = self.blocks.get(block).and_then(OnceLock::get);

@@ -1,10 +1,10 @@
 //! Named events in JSON, typed by serde.
 //!
-//! Owns the shape of the messages and who handles which. It takes a message's text and answers
-//! the text to send; where both come from and go to is the handler's.
+//! Owns the shape of the messages and the handlers by name. It takes a message's text and returns
+//! the text to send; receiving and sending are the handler's.
 //!
-//! A message is an object with the event's name, its data, and, if an answer is wanted, an id of
-//! the sender's choice; an answer has the same id. Other members are ignored.
+//! A message is an object with the event's name, its data, and, if a reply is wanted, an id of the
+//! sender's choice; the reply has the same id. Other members are ignored.
 //!
 //! ```text
 //! ► {"event": "chat", "data": {"text": "Hello"}, "id": 7}
@@ -14,8 +14,8 @@
 //! ◄ {"error":{"code":"unknown_event","message":"no event \"tchat\""}}  errors also without id
 //! ```
 //!
-//! Socket.IO has the same three (event, data, acknowledgement), as arrays with a prefix of their
-//! own; plain objects can be sent by anything that speaks WebSocket.
+//! Socket.IO has the same three (event, data, acknowledgement), as arrays with a prefix; plain
+//! objects can be sent by anything that speaks WebSocket.
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
@@ -79,23 +79,22 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// How long an error's message may become, in bytes: it may quote what was received, and must not
-/// grow with it.
+/// The longest error message in bytes: it may quote what was received, and must not grow with it.
 const MAX_ERROR_MESSAGE: usize = 256;
 
 type EventHandler<C> = Box<dyn Fn(&mut C, &str, bool) -> Result<Data, EventError> + Send + Sync>;
 
-/// What a handler returned, in JSON; None where nobody asked for it.
+/// What a handler returned, as JSON; None where the message had no id.
 type Data = Option<Box<RawValue>>;
 
-/// Handlers of named events, with a context `C` that is given to each: a connection's state, or
+/// Handlers of named events, with a context `C` that is passed to each: a connection's state, or
 /// whatever else they need.
 pub struct Events<C> {
     handlers: HashMap<Box<str>, EventHandler<C>>,
 }
 
 impl<C> Events<C> {
-    /// No events.
+    /// Returns a set without handlers.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -103,10 +102,10 @@ impl<C> Events<C> {
         }
     }
 
-    /// Handles the event `name` with `handler`, and no longer with the one it had before.
+    /// Handles the event `name` with `handler`, which replaces an earlier one.
     ///
     /// Its data is read as a `T`; a message without `data` is read as one with `null`, which `()`
-    /// and `Option` take. What it returns is sent if the message had an id, an error is sent in
+    /// and `Option` accept. What it returns is sent if the message had an id; an error is sent in
     /// any case.
     #[must_use]
     pub fn on<T, R, F>(mut self, name: &str, handler: F) -> Self
@@ -132,7 +131,7 @@ impl<C> Events<C> {
 
     /// Handles one message; returns the reply, if there is one.
     ///
-    /// The errors that are answered, besides the handlers' own:
+    /// Errors that are sent besides the handlers' own:
     ///
     /// | code | |
     /// |---|---|
@@ -141,9 +140,9 @@ impl<C> Events<C> {
     /// | `bad_data` | the data is not what the handler takes |
     /// | `internal` | what the handler returned can't be written as JSON |
     ///
-    /// An acknowledgement or error that was received is not answered: two endpoints that both
-    /// dispatch would else answer each other for ever. Nesting is limited by serde_json, at 128;
-    /// the length by [`max_message_size`](crate::proto::Config::max_message_size).
+    /// A received acknowledgement or error gets no reply: two endpoints that both dispatch would
+    /// otherwise reply to each other forever. serde_json limits nesting to 128;
+    /// [`max_message_size`](crate::proto::Config::max_message_size) limits the length.
     pub fn dispatch(&self, worker: &mut C, text: &str) -> Option<String> {
         let message: Received<'_> = match serde_json::from_str(text) {
             Ok(message) => message,
@@ -181,14 +180,14 @@ impl<C> Default for Events<C> {
     }
 }
 
-/// The names.
+/// Shows the names.
 impl<C> fmt::Debug for Events<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.handlers.keys()).finish()
     }
 }
 
-/// The text of an event to send: `{"event":name,"data":data}`.
+/// Returns the text of an event: `{"event":name,"data":data}`.
 ///
 /// ```
 /// use sockeye::server::json;
@@ -198,7 +197,7 @@ impl<C> fmt::Debug for Events<C> {
 /// ```
 ///
 /// # Errors
-/// `internal`, if the data can't be written as JSON: a map whose keys are no strings, or a type
+/// `internal`, if the data can't be written as JSON: a map whose keys aren't strings, or a type
 /// that refuses.
 pub fn event<T: Serialize + ?Sized>(name: &str, data: &T) -> Result<String, EventError> {
     #[derive(Serialize)]
@@ -213,9 +212,9 @@ pub fn event<T: Serialize + ?Sized>(name: &str, data: &T) -> Result<String, Even
 /// Why an event was not handled; it is sent to the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventError {
-    /// For programs: a short word that stays the same.
+    /// For programs: a short word that doesn't change.
     pub code: Cow<'static, str>,
-    /// For people. What is over 256 bytes is cut off when it is sent.
+    /// For people. It is cut to 256 bytes when it is sent.
     pub message: Cow<'static, str>,
 }
 
@@ -237,7 +236,7 @@ impl fmt::Display for EventError {
 
 impl core::error::Error for EventError {}
 
-/// An event, or an answer to one of ours.
+/// An event, or a reply to one that this endpoint sent.
 #[derive(Deserialize)]
 struct Received<'a> {
     #[serde(borrow, default)]
@@ -283,7 +282,7 @@ fn reply(ack: Option<u64>, result: Result<Option<&RawValue>, &EventError>) -> St
     serde_json::to_string(&reply).unwrap_or_default()
 }
 
-/// At most [`MAX_ERROR_MESSAGE`] bytes, and no half characters.
+/// Cuts to at most [`MAX_ERROR_MESSAGE`] bytes, at a character boundary.
 fn cut(message: &str) -> &str {
     let mut end = message.len().min(MAX_ERROR_MESSAGE);
     while !message.is_char_boundary(end) {

@@ -1,8 +1,8 @@
-//! How much may come: messages and bytes over time, handshakes, connections.
+//! Rate and connection limits: messages and bytes over time, handshakes, connections.
 //!
 //! Owns the rules and the counts, per connection, per address and by the application's own key.
-//! What follows from an answer (dropping, pausing, closing, refusing) is the session's to do.
-//! Time is an argument.
+//! Acting on a verdict (dropping, pausing, closing, refusing) is the session's. Time is an
+//! argument.
 
 mod bucket;
 mod connections;
@@ -98,7 +98,7 @@ mod tests {
             }
         }
         assert!((1000..=1003).contains(&delivered), "{delivered}");
-        // A message that is far longer than the burst goes through, on credit.
+        // A message much longer than the burst passes, on credit.
         assert_eq!(
             RateState::default().check(&limit, 1, 11_000, now),
             Verdict::DeliverThenPause(ms(10_000))

@@ -1,4 +1,4 @@
-//! Where a server listens, and how: TCP addresses, Unix sockets, sockets that are handed in.
+//! Where a server listens: TCP addresses, Unix sockets, and sockets that are handed in.
 
 mod stream;
 mod tcp;
@@ -34,9 +34,9 @@ pub use self::tls::tls_from_pem;
 #[cfg(unix)]
 pub(super) use self::unix::SocketFile;
 
-/// With less, a burst of clients waits a second and more: what finds no room is dropped, and TCP
-/// sends it again then. It is what Linux allows unless told otherwise (net.core.somaxconn, which
-/// caps it); an entry that isn't used costs nothing.
+/// With a shorter queue, clients of a burst wait a second or more: the kernel drops what doesn't
+/// fit, and TCP retransmits then. This is Linux's default cap (net.core.somaxconn); unused entries
+/// cost nothing.
 const BACKLOG: u32 = 4096;
 
 /// A place to listen, for [`Builder::listen_on`](super::Builder::listen_on): an address, a path,
@@ -69,7 +69,7 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Place {
-    /// As they were resolved.
+    /// The addresses as they were resolved.
     Address(io::Result<Vec<SocketAddr>>),
     #[cfg(unix)]
     Path(PathBuf),
@@ -93,8 +93,8 @@ impl Listener {
         }
     }
 
-    /// A TCP address; port 0 takes a free one. Of several, as a name may have, the first that can
-    /// be bound.
+    /// A TCP address; port 0 takes a free one. If a name has several addresses, the first that can
+    /// be bound is used.
     pub fn tcp(address: impl ToSocketAddrs) -> Self {
         Self::new(Place::Address(
             address.to_socket_addrs().map(Iterator::collect),
@@ -103,9 +103,9 @@ impl Listener {
 
     /// A Unix socket.
     ///
-    /// A file that a server has left there, on which nobody listens, is replaced. The file goes
-    /// when the server stops, if it is still this one's. On Linux a path that begins with a zero
-    /// byte is an abstract socket, which has no file.
+    /// A file that a server has left there, on which nobody listens, is replaced. The file is
+    /// removed when the server stops, unless another has replaced it. On Linux a path that begins
+    /// with a zero byte is an abstract socket, which has no file.
     ///
     /// Its peers have no address. They are on this machine, so `peer_addr` is 127.0.0.1:0 for them:
     /// a local proxy is one of
@@ -116,26 +116,26 @@ impl Listener {
         Self::new(Place::Path(path.as_ref().into()))
     }
 
-    /// A socket that listens already. It is made non-blocking, for all who have it; that is of
-    /// importance only where the application keeps a clone of it.
+    /// A socket that already listens. It is made non-blocking, which also affects clones that the
+    /// application keeps.
     pub fn from_std(listener: TcpListener) -> Self {
         Self::new(Place::Tcp(listener))
     }
 
-    /// A Unix socket that listens already; its file is left alone. Else as
+    /// A Unix socket that already listens; its file is left alone. Otherwise as
     /// [`from_std`](Self::from_std) and [`unix`](Self::unix).
     #[cfg(unix)]
     pub fn from_std_unix(listener: UnixListener) -> Self {
         Self::new(Place::Unix(listener))
     }
 
-    /// The sockets that a service manager hands to this process, in their order; none where it
-    /// doesn't: `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`, as sd_listen_fds(3) says. A
-    /// [`name`](Self::name) tells which is which.
+    /// The sockets that a service manager passes to this process, in their order; none if it passes
+    /// none: `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES`, as sd_listen_fds(3) says. A
+    /// [`name`](Self::name) tells them apart.
     ///
-    /// They are handed in once: `LISTEN_PID` and `LISTEN_FDS` are removed, so that no process
-    /// started from here takes them for its own. Call it before there are other threads, which
-    /// could read the environment at that moment.
+    /// They are passed once: `LISTEN_PID` and `LISTEN_FDS` are removed, so that no child process
+    /// takes them for its own. Call it before there are other threads, which could read the
+    /// environment at that moment.
     ///
     /// ```no_run
     /// use sockeye::server::{Listener, Server};
@@ -149,10 +149,10 @@ impl Listener {
     /// ```
     ///
     /// # Errors
-    /// `InvalidInput` for a descriptor that is no socket of TCP or a Unix stream.
+    /// `InvalidInput` for a descriptor that is not a TCP or Unix stream socket.
     #[cfg(unix)]
     pub fn from_systemd() -> io::Result<Vec<Self>> {
-        // listenfd takes what is for nobody in particular, too.
+        // listenfd also takes descriptors that name no process.
         if std::env::var("LISTEN_PID") != Ok(std::process::id().to_string()) {
             return Ok(Vec::new());
         }
@@ -182,8 +182,8 @@ impl Listener {
     /// How many connections may wait to be accepted. The operating system has its own limit, to
     /// which it cuts this down (Linux: `net.core.somaxconn`, 4,096 by default).
     ///
-    /// Default 4,096: of a burst that is longer, clients wait a second or more, until TCP tries
-    /// again. A socket that is handed in keeps its own unless this is called.
+    /// Default 4,096: in a longer burst, clients wait a second or more, until TCP tries again. A
+    /// socket that is handed in keeps its own backlog unless this is called.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = Some(connections);
         self
@@ -194,8 +194,8 @@ impl Listener {
     /// The operating system spreads connections over them; those that wait for a server are lost
     /// when it stops.
     ///
-    /// The workers of one server need it not: they share one socket, so that none waits for the
-    /// one that is held by its handler.
+    /// The workers of one server don't need it: they share one socket, so that no connection waits
+    /// for a worker that its handler blocks.
     pub fn reuse_port(mut self) -> Self {
         self.reuse_port = true;
         self
@@ -208,17 +208,17 @@ impl Listener {
         self
     }
 
-    /// The permissions of a Unix socket's file, as 0o660; who may write to it may connect. It
-    /// has them before anyone can connect. Default what the process's umask leaves of 0o777.
+    /// The permissions of a Unix socket's file, such as 0o660; who may write to it may connect.
+    /// They are set before anyone can connect. Default what the process's umask leaves of 0o777.
     #[cfg(unix)]
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);
         self
     }
 
-    /// Serves `wss://` on this listener, with a configuration of its own, whatever the others do:
-    /// on a server without [`Builder::tls`](super::Builder::tls) the listeners without this one
-    /// serve `ws://`.
+    /// Serves `wss://` on this listener, with its own configuration, whatever the others do: on a
+    /// server without [`Builder::tls`](super::Builder::tls) the listeners without this one serve
+    /// `ws://`.
     ///
     /// ```no_run
     /// use sockeye::server::{Listener, Server};
@@ -236,7 +236,7 @@ impl Listener {
         self
     }
 
-    /// What of it is set that this kind of listener can't have.
+    /// Refuses settings that this kind of listener can't have.
     fn check(&self) -> Result<(), BuildError> {
         let (address, path) = match self.place {
             Place::Address(_) => (true, false),
@@ -300,8 +300,8 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// Binds all of them. Those that have the server's own TLS configuration share it with the server,
-/// which may replace it.
+/// Binds all of them. Those with the server's own TLS configuration share it with the server, which
+/// may replace it.
 pub(super) fn bind_all(
     listeners: Vec<Listener>,
     #[cfg(feature = "tls")] servers: Option<(&Arc<rustls::ServerConfig>, &Arc<Tls>)>,
@@ -324,8 +324,8 @@ pub(super) fn bind_all(
     Ok(bound)
 }
 
-/// Gives the builder's TLS configuration to the listeners that have none of their own; where it
-/// has none, the server's is theirs, if they have one between them.
+/// Gives the builder's TLS configuration to the listeners that have none. If the builder has none,
+/// the listeners' becomes the server's if they all share one.
 #[cfg(feature = "tls")]
 pub(super) fn share_tls(
     listeners: &mut [Listener],
@@ -343,7 +343,7 @@ pub(super) fn share_tls(
         .then(|| Arc::clone(first))
 }
 
-/// A listener that listens.
+/// A listener that is bound.
 pub(super) struct Bound {
     socket: BoundSocket,
     address: LocalAddr,
@@ -381,7 +381,7 @@ impl Bound {
         matches!(self.socket, BoundSocket::Tcp(_)) && self.tls.is_none()
     }
 
-    /// For one more worker.
+    /// Returns this listener for one more worker.
     pub(super) fn port(&self) -> io::Result<Port> {
         let acceptor = match &self.socket {
             BoundSocket::Tcp(listener) => {
@@ -395,14 +395,14 @@ impl Bound {
         Ok(Port::new(acceptor, self.tls.clone()))
     }
 
-    /// What is left of it once the workers have theirs.
+    /// Returns the socket's file once the workers have their descriptors.
     #[cfg(unix)]
     pub(super) fn into_file(self) -> Option<SocketFile> {
         self.file
     }
 }
 
-/// Where a server listens: what [`Server::local_addrs`](super::Server::local_addrs) tells.
+/// Where a server listens, as [`Server::local_addrs`](super::Server::local_addrs) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LocalAddr {
@@ -414,7 +414,7 @@ pub enum LocalAddr {
 }
 
 impl LocalAddr {
-    /// The address, if it is one of TCP.
+    /// The address, if it is a TCP address.
     #[must_use]
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
@@ -441,7 +441,7 @@ impl fmt::Display for LocalAddr {
     }
 }
 
-/// A socket that is there already.
+/// Prepares a socket that is handed in.
 fn hand_in(socket: SockRef<'_>, backlog: Option<i32>) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     if let Some(backlog) = backlog {
@@ -456,7 +456,7 @@ fn hand_in(socket: SockRef<'_>, backlog: Option<i32>) -> io::Result<()> {
     Ok(())
 }
 
-/// An error that says what it is about: there are several.
+/// An error that names the listener it is about.
 fn about(what: impl fmt::Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }

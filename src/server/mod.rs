@@ -8,16 +8,15 @@
 //!  Handle (inbox)
 //! ```
 //!
-//! A [`Server`] is put together by its [`Builder`], runs on the calling thread and is reached from
-//! others by its [`Handle`]. The application implements [`Handler`] and answers through
-//! [`Socket`].
+//! A [`Builder`] configures a [`Server`], which runs on the calling thread; its [`Handle`] reaches
+//! it from other threads. The application implements [`Handler`] and replies through [`Socket`].
 //!
 //! # Defaults
 //!
 //! Every limit has a default that holds without any setting: messages of at most 1 MiB, 16 MiB that
-//! may wait for a slow peer, a ping after 30 s of silence, 10 s for either handshake. The reason
-//! for each stands with its setting, in [`Builder`] and [`Config`](crate::proto::Config);
-//! `docs/performance.md` in the repository has them beside other servers' own.
+//! may wait for a slow peer, a ping after 30 s of silence, 10 s for either handshake. Each setting
+//! in [`Builder`] and [`Config`](crate::proto::Config) gives the reason for its default;
+//! `docs/performance.md` in the repository compares them with other servers'.
 //!
 //! # Listening
 //!
@@ -25,18 +24,18 @@
 //! addresses of IPv4 and IPv6, Unix sockets, sockets that are handed in by systemd or by the
 //! application, each with TLS or without. All of them lead to the same routes and topics.
 //!
-//! All workers accept. A handler that waits holds the connections of its own worker and no others:
-//! new ones, and plain requests on them, are served by the other workers meanwhile. A worker that
-//! has more connections than another leaves a new one to that one for a millisecond, and takes it
-//! then if it is still there, so that connections are spread evenly over workers that aren't held.
+//! All workers accept. A handler that blocks delays only the connections of its own worker: the
+//! other workers serve new ones, and plain requests on them, meanwhile. A worker that has more
+//! connections than another leaves a new one to that one for a millisecond, and accepts it then if
+//! it is still there, so that connections are spread evenly over workers that aren't blocked.
 //!
 //! # TLS
 //!
-//! With the feature `tls`, `Builder::tls` takes a `ServerConfig` of rustls, which the crate exports
-//! again as `sockeye::rustls`, and the server serves `wss://` and nothing else; `Listener::tls` is
-//! for one listener, beside others that serve `ws://`. `tls_from_pem` makes a configuration of a
-//! certificate chain and its key; all that rustls can is there for who builds their own: client
-//! certificates, a certificate for each name, tickets.
+//! With the feature `tls`, `Builder::tls` takes a `ServerConfig` of rustls, which the crate
+//! re-exports as `sockeye::rustls`, and the server serves only `wss://`; `Listener::tls` is for one
+//! listener, beside others that serve `ws://`. `tls_from_pem` makes a configuration from a
+//! certificate chain and its key; a configuration made with rustls' builder can use all its
+//! features: client certificates, a certificate for each name, tickets.
 //!
 //! - A renewed certificate needs no restart: `Handle::set_tls` is for the connections that come
 //!   after it.

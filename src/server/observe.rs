@@ -1,4 +1,4 @@
-//! Observing a server: numbers, and observers of its connections.
+//! Observing a server: metrics, and observers of its connections.
 
 mod metrics;
 mod observer;

@@ -1,4 +1,4 @@
-//! The settings of connections, which a server has for all its routes and a route for itself.
+//! The settings of connections: a server's for all its routes, or a single route's.
 
 use std::boxed::Box;
 use std::string::String;
@@ -26,7 +26,7 @@ pub(super) struct Options {
     pub(super) rate_by_key: Option<Arc<RateByKey>>,
 }
 
-/// A limit that the application's own key counts under.
+/// A limit that is shared by connections with the same key, which the application chooses.
 pub(super) struct RateByKey {
     pub(super) table: Keyed<str>,
     pub(super) key: Box<RateKey>,
@@ -51,28 +51,28 @@ impl Default for Options {
     }
 }
 
-/// Keys or addresses whose rates are told apart: 4 MB once they are used.
+/// How many keys or addresses are told apart: 4 MB once they are used.
 pub(super) const MAX_KEYS: usize = 100_000;
 
-/// The settings that a server has for all its routes, and a route for itself.
+/// The settings that a server has for all its routes, or a single route.
 macro_rules! option_methods {
     () => {
-        /// The limits and times of the connections, and their extensions. Default
+        /// Sets the limits and timeouts of the connections, and their extensions. Default
         /// [`Config::default`].
         pub fn config(self, config: Config) -> Self {
             let config = Arc::new(config);
             self.option(move |it| it.config = config)
         }
 
-        /// The subprotocols that are spoken; the first of the client's offers that is among them
-        /// is agreed on (RFC 6455 section 1.9). Default none.
+        /// Sets the supported subprotocols; the first of the client's offers among them is agreed
+        /// on (RFC 6455 section 1.9). Default none.
         pub fn subprotocols<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
             let names: Vec<String> = names.into_iter().map(Into::into).collect();
             self.option(move |it| it.subprotocols = names)
         }
 
-        /// The most bytes that may wait to be written to one connection. What becomes of a
-        /// message that would go over says [`overflow`](Self::overflow).
+        /// Sets the most bytes that may wait to be written to one connection.
+        /// [`overflow`](Self::overflow) says what happens to a message that would exceed it.
         ///
         /// Default 16 MiB: sixteen of the longest messages that are received by default.
         /// uWebSockets has 64 KiB and drops, Bun 16 MiB; `ws` and Socket.IO have no limit.
@@ -80,7 +80,7 @@ macro_rules! option_methods {
             self.option(move |it| it.max_backpressure = bytes)
         }
 
-        /// What happens at [`max_backpressure`](Self::max_backpressure). Default
+        /// Sets what happens at [`max_backpressure`](Self::max_backpressure). Default
         /// [`Overflow::DropNewest`].
         pub fn overflow(self, overflow: Overflow) -> Self {
             self.option(move |it| it.overflow = overflow)
@@ -101,33 +101,32 @@ macro_rules! option_methods {
             self.option(move |it| it.send_timeout = timeout)
         }
 
-        /// A connection is closed with 1001 after this time, give or take a tenth, so that those
-        /// that were opened together don't come back together.
+        /// Closes a connection with 1001 after this time, give or take a tenth, so that those that
+        /// opened together don't reconnect together.
         ///
-        /// Default none, as in uWebSockets; most neighbours have no such setting.
+        /// Default none, as in uWebSockets; most servers have no such setting.
         pub fn max_lifetime(self, lifetime: Duration) -> Self {
             self.option(move |it| it.max_lifetime = Some(lifetime))
         }
 
-        /// Keeps the request of the opening handshake, for [`Socket::request`] and the
-        /// statistics. Costs the memory of its head for each connection, so it isn't the default:
-        /// what the application needs of it is better taken into its own state.
+        /// Keeps the request of the opening handshake, for [`Socket::request`] and the statistics.
+        /// Costs the memory of its head per connection, so it isn't the default: the application
+        /// should rather copy what it needs into its own state.
         ///
         /// [`Socket::request`]: super::Socket::request
         pub fn keep_request(self) -> Self {
             self.option(|it| it.keep_request = true)
         }
 
-        /// How much a connection may send, and what happens when it sends more. Default no limit.
+        /// Limits what a connection may send. Default no limit.
         pub fn rate_limit(self, limit: RateLimit) -> Self {
             self.option(move |it| it.rate_limit = limit)
         }
 
-        /// How much the connections of one key may send together, and what happens when they send
-        /// more: a user's, say, over all tabs. Those that `key` has none for are not limited by it.
-        /// Default no limit.
+        /// Limits what the connections of one key may send together: a user's, say, over all tabs.
+        /// Connections for which `key` returns None are not limited. Default no limit.
         ///
-        /// Up to 100,000 keys are told apart; more of them at once may be let through with more.
+        /// Up to 100,000 keys are told apart; beyond that, some keys may send more.
         pub fn rate_limit_by_key<F>(self, limit: RateLimit, key: F) -> Self
         where
             F: Fn(&Request<'_>) -> Option<String> + Send + Sync + 'static,

@@ -1,7 +1,7 @@
-//! Who the peer is, behind a proxy: by headers of the request, or by the PROXY protocol.
+//! The client's address behind a proxy: from headers of the request, or from the PROXY protocol.
 //!
-//! Owns whom to believe and how to read it. Anyone can send these headers; they count only from
-//! proxies that are trusted.
+//! Owns which proxies are trusted and how their headers are read. Anyone can send these headers;
+//! they count only when they come from a trusted proxy.
 
 mod header;
 mod protocol;
@@ -15,17 +15,17 @@ use crate::proto::http::Headers;
 
 pub(super) use protocol::ProxyHeader;
 
-/// The proxies whose word on the client's address is taken, and the headers they give it in.
+/// The proxies that are trusted with the client's address, and the header that they name it in.
 ///
 /// One header is read: `X-Forwarded-For`, unless [another is named](Self::header).
 ///
 /// The default trusts none: the client is the peer of the TCP connection, as it must be for a
-/// server that is reached directly.
+/// server that clients reach directly.
 ///
 /// The header is read from its right end, where the nearest proxy wrote, and each address is
 /// believed only if the one after it is trusted; so what a client puts there itself never counts.
 /// The client is the first address that is not trusted. (Express's `trust proxy` and nginx's
-/// `real_ip_recursive` do the same. Taking the leftmost, as many do, lets clients choose.)
+/// `real_ip_recursive` do the same. Taking the leftmost lets clients choose.)
 ///
 /// ```
 /// use sockeye::server::proxy::TrustedProxies;
@@ -40,24 +40,24 @@ pub struct TrustedProxies {
     header: ForwardedHeader,
 }
 
-/// The header in which proxies say who the client is.
+/// The header in which proxies name the client's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedHeader {
-    /// Only `X-Forwarded-For`: what proxies set as a rule, nginx and HAProxy in the examples of
-    /// their manuals. The default.
+    /// Only `X-Forwarded-For`, which most proxies set, among them nginx and HAProxy in the examples
+    /// of their manuals. The default.
     ///
-    /// A `Forwarded` is not looked at: such a proxy lets a client's own through, and with it the
-    /// client would choose its address.
+    /// `Forwarded` is ignored: such a proxy passes on a client's own, and the client could choose
+    /// its address with it.
     #[default]
     XForwardedFor,
     /// Only `Forwarded` (RFC 7239), for proxies that write it.
     Forwarded,
-    /// `Forwarded` if the request has it, else `X-Forwarded-For`.
+    /// `Forwarded` if the request has it, otherwise `X-Forwarded-For`.
     ///
-    /// Right only where each proxy writes, or removes, both. One that sets `X-Forwarded-For` alone
-    /// and lets a client's own `Forwarded` through, as nginx and HAProxy do unless told otherwise,
-    /// lets clients choose their address.
+    /// Only safe where each proxy writes, or removes, both. One that sets `X-Forwarded-For` alone
+    /// and passes on a client's own `Forwarded`, as nginx and HAProxy do by default, lets clients
+    /// choose their address.
     Either,
 }
 
@@ -81,7 +81,7 @@ impl TrustedProxies {
         })
     }
 
-    /// Which header is read. Default [`ForwardedHeader::XForwardedFor`].
+    /// Sets which header is read. Default [`ForwardedHeader::XForwardedFor`].
     #[must_use]
     pub fn header(mut self, header: ForwardedHeader) -> Self {
         self.header = header;
@@ -99,8 +99,8 @@ impl TrustedProxies {
 
     /// The client's address, for a request that came from `peer`.
     ///
-    /// Where an element is malformed, hidden (`unknown`, `_name`) or missing, it is the last
-    /// trusted proxy's address: that is who answers for it. Takes one pass over the header.
+    /// Where an element is malformed, hidden (`unknown`, `_name`) or missing, this is the last
+    /// trusted proxy's address. Takes one pass over the header.
     pub(super) fn client_ip(&self, peer: IpAddr, headers: Headers<'_>) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
@@ -123,7 +123,7 @@ impl TrustedProxies {
         }
     }
 
-    /// From the nearest hop on, over the trusted ones.
+    /// Goes from the nearest hop on over the trusted ones.
     fn walk(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut client = peer;
         for hop in hops {
@@ -139,7 +139,7 @@ impl TrustedProxies {
     }
 }
 
-/// A range of addresses: those that are the same in the first bits.
+/// A range of addresses: those that have the same leading bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
@@ -156,7 +156,7 @@ impl Network {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix: u32 = match prefix {
             None => bits,
-            // u32's own parser takes a sign and leading zeros.
+            // u32's own parser accepts a sign and leading zeros.
             Some(text) if text.starts_with(|first: char| !first.is_ascii_digit()) => return None,
             Some(text) if text.len() > 1 && text.starts_with('0') => return None,
             Some(text) => text.parse().ok().filter(|&prefix| prefix <= bits)?,
@@ -192,7 +192,7 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// A text that is neither an address nor a network; it is given as it was.
+/// A text that is neither an address nor a network, as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkError(pub Box<str>);
 

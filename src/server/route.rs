@@ -65,11 +65,11 @@ pub struct Route {
     overrides: Vec<Box<Override>>,
 }
 
-/// A setting of the route's own.
+/// A setting that overrides the server's for this route.
 type Override = dyn FnOnce(&mut Options);
 
 impl Route {
-    /// Connections on `path` are `handler`'s; each one's state begins as its type's default.
+    /// Hands connections on `path` to `handler`; each one's state begins as its type's default.
     ///
     /// The path is as [`Builder::route`](super::Builder::route) says.
     pub fn new<H>(path: &str, handler: H) -> Self
@@ -92,7 +92,7 @@ impl Route {
         })
     }
 
-    /// As [`with`](Self::with), with more to say in the response: headers, a subprotocol.
+    /// As [`with`](Self::with), with headers or a subprotocol added to the response.
     ///
     /// ```
     /// # use sockeye::{proto::Message, server::{Handler, Socket}};
@@ -171,7 +171,7 @@ impl Route {
         }
     }
 
-    /// Adds a guard, which runs after those there are.
+    /// Adds a guard, which runs after those already added.
     pub fn guard(mut self, guard: impl Guard) -> Self {
         self.guards.push(Box::new(guard));
         self
@@ -184,7 +184,7 @@ impl Route {
         self
     }
 
-    /// The route of the path, with the server's settings where the route has none of its own.
+    /// Returns the path and its endpoint; settings that the route leaves unset are the server's.
     pub(super) fn into_endpoint(self, defaults: &Options) -> (String, Endpoint) {
         let mut options = defaults.clone();
         for change in self.overrides {
@@ -207,7 +207,7 @@ impl fmt::Debug for Route {
     }
 }
 
-/// A route as the server has it.
+/// A route as the server stores it.
 pub(super) struct Endpoint {
     pub(super) decide: Box<Decide>,
     pub(super) guards: Vec<Box<dyn Guard>>,

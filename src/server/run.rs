@@ -1,4 +1,4 @@
-//! A server that runs: its workers, a thread each, and what each of them has.
+//! A running server: its workers, one thread each, and what they consist of.
 
 pub(super) mod balance;
 pub(super) mod inbox;

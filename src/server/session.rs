@@ -1,11 +1,10 @@
 //! One connection of the server, from its first byte to the end of its transport.
 //!
-//! Owns the transport, what waits to be written to it, and the phase it is in. A readable
-//! transport and a timer end in [`Session::drive`], a command from another thread in
-//! [`Session::advance`], its general form: it reads, calls the core and the application, and
-//! writes once for each read. The clock and the buffers are the worker's. Here are the session, its
-//! turn and what it writes; the rest is in `receiving.rs`, `opening.rs`, `deadlines.rs` and
-//! `ending.rs`.
+//! Owns the transport, what waits to be written to it, and the phase it is in. A readable transport
+//! and a timer end in [`Session::drive`], a command from another thread in [`Session::advance`],
+//! its general form: it reads, calls the core and the application, and writes once for each read.
+//! The clock and the buffers are the worker's. This file has the session, its turn and what it
+//! writes; the rest is in `receiving.rs`, `opening.rs`, `deadlines.rs` and `ending.rs`.
 
 mod deadlines;
 mod ending;
@@ -43,8 +42,8 @@ use crate::proto::{Linger, Scratch, ServerHandshake};
 /// 384 KiB.
 const READS_PER_TURN: usize = 4;
 
-/// All sessions lie in the worker's slab whatever their phase, so there are fields only for what
-/// all need.
+/// All sessions lie in the worker's slab whatever their phase, so it has fields only for what every
+/// phase needs.
 pub(super) struct Session<T> {
     transport: T,
     remote: Remote,
@@ -56,57 +55,57 @@ pub(super) struct Session<T> {
     /// The end of the peer's stream was signalled: read up to it.
     read_closed: bool,
     broken: bool,
-    /// It waits to be driven without an event.
+    /// Whether it waits to be driven without an event.
     pub(super) queued: bool,
-    /// The entry of the timer wheel that counts.
+    /// The current entry of the timer wheel.
     pub(super) scheduled: Option<Tick>,
 }
 
 enum Phase {
     Opening(Box<Opening>),
     Open(Box<OpenSession>),
-    /// Only what is queued is written.
+    /// Only what is queued is still written.
     Lingering(Box<Linger>),
 }
 
-/// What a session has while it has paused, or ends.
+/// State that a session has only while it is paused or ending.
 #[derive(Default)]
 struct Halt {
-    /// Received bytes that a pause has left, at most one read's worth.
+    /// Received bytes that a pause has left unprocessed, at most one read's worth.
     unread: Vec<u8>,
-    /// What is still to be written up to its last byte, a Close say; None while it isn't ending.
+    /// What must still be written before the end, such as a Close; None while it isn't ending.
     last: Option<Last>,
-    /// Since when it has paused with nothing to come but the end of the peer's stream.
+    /// When it paused with nothing more to come than the end of the peer's stream.
     left_at: Option<Duration>,
 }
 
-/// The output of a session that is ending: a peer that is slow and takes it is waited for. What is
-/// appended later, such as pongs, doesn't count, so that no peer can put off the end.
+/// The output of a session that is ending: a slow peer is waited for as long as it takes some. What
+/// is appended later, such as pongs, doesn't count, so that no peer can put off the end.
 struct Last {
     owed: usize,
-    /// When some of it was written last.
+    /// When some of it was last written.
     progress: Duration,
 }
 
-/// What a worker lends to the session it drives.
+/// What a worker lends to the session that it drives.
 pub(super) struct Turn<'w> {
     pub(super) id: ConnectionId,
     pub(super) worker: &'w WorkerState,
     /// For connections that aren't open yet.
     pub(super) endpoints: &'w Endpoints,
-    /// Where reads go; one for the worker.
+    /// The worker's buffer for reads.
     pub(super) buffer: &'w mut [u8],
-    /// Where output gathers; empty between sessions.
+    /// The output of this session; empty between sessions.
     pub(super) cork: &'w mut Vec<u8>,
-    /// For what the session begins to receive; without a buffer between sessions.
+    /// For the messages that the session begins to receive; without a buffer between sessions.
     pub(super) scratch: &'w mut Scratch,
-    /// `on_drain` was called; it isn't called again in this turn.
+    /// Whether `on_drain` was called; it is called once per turn.
     pub(super) drained: bool,
     pub(super) local: &'w mut (dyn LocalSessions + 'w),
 }
 
 impl Turn<'_> {
-    /// The session is dropped with its output: the cork is the next session's.
+    /// Drops the session with its output: the cork is the next session's.
     fn gone(&mut self, Gone: Gone) -> Next {
         self.cork.clear();
         Next::Drop
@@ -116,17 +115,17 @@ impl Turn<'_> {
 /// What the worker does with a session that was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Waits for readiness or its deadline.
+    /// Wait for readiness or the deadline.
     Wait,
-    /// The same, and its deadline is no earlier than the one it is scheduled for.
+    /// The same, and the deadline is no earlier than the one scheduled.
     Settled,
-    /// Its share of the turn is used up: it is driven again, after the others.
+    /// The share of the turn is used up: drive it again, after the others.
     Again,
-    /// It is over: drop it.
+    /// It has ended: drop it.
     Drop,
 }
 
-/// The transport is of no more use, and all that was to be done is done.
+/// The transport is of no more use, and nothing is left to do.
 struct Gone;
 
 impl<T: Transport> Session<T> {
@@ -160,20 +159,21 @@ impl<T: Transport> Session<T> {
         &mut self.transport
     }
 
-    /// The transport signalled that it can be read, and whether up to its end.
+    /// Notes that the transport can be read, and whether up to its end.
     pub(super) fn set_readable(&mut self, read_closed: bool) {
         self.readable = true;
         self.read_closed |= read_closed;
     }
 
-    /// The transport has failed: it is read to its error, even while the session has paused.
+    /// Notes that the transport has failed: it is read to its error, even while the session is
+    /// paused.
     pub(super) fn set_broken(&mut self) {
         self.set_readable(true);
         self.broken = true;
     }
 
-    /// A message from another connection of the worker, or from another thread. It is written
-    /// when the session is driven.
+    /// Queues a message from another connection of the worker, or from another thread. It is
+    /// written when the session is driven.
     #[inline]
     pub(super) fn deliver(&mut self, delivery: &mut LocalDelivery<'_>, pool: &Pool) -> Given {
         match &mut self.phase {
@@ -189,8 +189,8 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// When it last took some of its backlog, if it has no room for a message of `length`
-    /// bytes.
+    /// If it has no room for a message of `length` bytes, returns when it last took some of its
+    /// backlog.
     pub(super) fn full_since(&self, length: usize) -> Option<Option<Duration>> {
         match &self.phase {
             Phase::Open(open) if open.ws.connection.is_open() => {
@@ -200,7 +200,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// It was waited for in vain.
+    /// Notes that waiting for it was in vain.
     pub(super) fn lags(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
             open.ws.lags();
@@ -215,7 +215,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// It is read from again, after it published faster than was taken.
+    /// Reads from it again, after it published faster than subscribers took.
     pub(super) fn unthrottle(&mut self) {
         if let Phase::Open(open) = &mut self.phase {
             open.ws.cold().throttled = false;
@@ -223,7 +223,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// How many bytes of published frames it takes with nothing in the way, at present.
+    /// How many bytes of published frames it can take now without further checks.
     #[inline]
     pub(super) fn room_for_batch(&self) -> usize {
         self.fast_path().map_or(0, FastPath::room_for_published)
@@ -237,7 +237,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Its route's, or before it has one the server's.
+    /// The options of its route, or the server's before it has one.
     fn options<'s>(&'s self, default: &'s Options) -> &'s Options {
         match &self.phase {
             Phase::Open(open) => &open.ws.options,
@@ -245,10 +245,10 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Does all that can be done now. The cork is empty.
+    /// Does all that can be done now. The cork must be empty.
     pub(super) fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
         debug_assert!(turn.cork.is_empty());
-        // With an entry ahead in the timer wheel nothing is due.
+        // With an entry ahead in the timer wheel no deadline has passed.
         if !self.settles() || self.scheduled.is_none() {
             return self.advance(false, turn);
         }
@@ -259,14 +259,14 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// A subscription that another thread asked for.
+    /// Adds a subscription that another thread asked for.
     pub(super) fn subscribe(&mut self, subscribing: &Subscribing, turn: &mut Turn<'_>) -> Next {
         // The guard is the application's: its panic ends only this connection.
         self.notify(turn, |_, io| io.subscribe_at(subscribing));
         self.advance(false, turn)
     }
 
-    /// A subscription that another thread asked for, and that can't be.
+    /// Notifies the application that a subscription of another thread was refused.
     pub(super) fn refuse(
         &mut self,
         topic: &Arc<str>,
@@ -283,7 +283,7 @@ impl<T: Transport> Session<T> {
         self.advance(false, turn)
     }
 
-    /// As [`drive`](Self::drive), for a session in any state, and with whatever a command has put
+    /// Like [`drive`](Self::drive), for a session in any state, and with whatever a command has put
     /// into the cork. The usual turn may have `begun`, with a write and a read.
     #[inline(never)]
     pub(super) fn advance(&mut self, begun: bool, turn: &mut Turn<'_>) -> Next {
@@ -308,7 +308,7 @@ impl<T: Transport> Session<T> {
                 break;
             }
             self.is_read_again();
-            // What a pause has left comes before what is new.
+            // Bytes that a pause has left come before new ones.
             match self.has_unread() {
                 false => self.read(turn)?,
                 true => self.take_unread(turn)?,
@@ -338,20 +338,20 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Whether it is open and settled: the usual state, in which there is little to look at.
+    /// Whether it is open and settled: the usual state, in which there is little to check.
     #[inline]
     fn is_settled(&self) -> bool {
         self.halt.is_none() && self.fast_path().is_some_and(FastPath::is_settled)
     }
 
-    /// Whether it is settled, or will be once what was queued since is written.
+    /// Whether it is settled, or will be once what has been queued since is written.
     #[inline]
     fn settles(&self) -> bool {
         self.halt.is_none() && self.fast_path().is_some_and(FastPath::settles)
     }
 
-    /// After a pause the peer's deadlines begin anew; a pause in which the peer has ended its
-    /// stream has a deadline of its own.
+    /// After a pause the peer's deadlines restart; a pause in which the peer has ended its stream
+    /// has its own deadline.
     fn note_pause(&mut self, turn: &Turn<'_>) {
         let (paused, now) = (self.is_paused(&turn.endpoints.options), turn.worker.now);
         if let Phase::Open(open) = &mut self.phase {
@@ -363,7 +363,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// A pause behind which the peer has ended its stream is over.
+    /// Ends the deadline of a pause in which the peer has ended its stream.
     fn is_read_again(&mut self) {
         if let Some(halt) = &mut self.halt
             && halt.left_at.take().is_some()
@@ -377,19 +377,19 @@ impl<T: Transport> Session<T> {
     }
 
     /// Reading waits while the peer doesn't take what was sent to it, while the application
-    /// decides, and while it says so.
+    /// decides, and while the application has paused it.
     fn is_paused(&self, default: &Options) -> bool {
         match &self.phase {
             // The transport is read to its error, which ends it.
             _ if self.broken => false,
             Phase::Opening(opening) if opening.is_deferred() => true,
-            // A closing handshake is read to its end, whatever the application said before.
+            // A closing handshake is read to its end, even if the application has paused reading.
             Phase::Open(open) if open.ws.is_paused() && open.ws.connection.is_open() => true,
             _ => self.queue.len() > self.options(default).pause_reading_at,
         }
     }
 
-    /// The connection in numbers, once it has opened.
+    /// The connection's statistics, once it has opened.
     pub(super) fn stats(&self, id: ConnectionId, now: Duration) -> Option<ConnectionStats> {
         match &self.phase {
             Phase::Open(open) => {
@@ -400,7 +400,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Whether it waits to write what is published in this turn.
+    /// Whether it has yet to write what was published in this turn.
     pub(super) fn holds_published(&self) -> bool {
         self.queue.holds_published()
     }
@@ -410,8 +410,8 @@ impl<T: Transport> Session<T> {
         self.queue.len()
     }
 
-    /// Calls the application of an open session, and notifies it of the subscriptions that its own
-    /// call brought about. A panic ends the connection.
+    /// Calls the application of an open session, and notifies it of the changes to its
+    /// subscriptions that the call made. A panic ends the connection.
     #[inline]
     fn notify(
         &mut self,
@@ -431,7 +431,7 @@ impl<T: Transport> Session<T> {
         let Phase::Open(open) = &mut self.phase else {
             return;
         };
-        // After a panic only `on_close` is called, once that reason was taken.
+        // After a panic only `on_close` is called, once that end was taken.
         if matches!(open.ws.end(), Some(EndKind::Panicked)) {
             return;
         }
@@ -447,14 +447,14 @@ impl<T: Transport> Session<T> {
         };
         #[cfg(feature = "tracing")]
         let _span = super::observe::connection_span(turn.id, self.remote.peer).entered();
-        // The session is consistent after each call that is made through the socket, and the
-        // application is only called again for its end.
+        // The session is consistent after each call through the socket, and the application is
+        // called again only for its end.
         if catch_unwind(AssertUnwindSafe(|| call(application, &mut io))).is_err() {
             self.panicked(turn);
         }
     }
 
-    /// A panic of the application ends the connection.
+    /// Ends the connection after a panic of the application.
     #[cold]
     fn panicked(&mut self, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
@@ -463,8 +463,8 @@ impl<T: Transport> Session<T> {
     }
 
     fn notify_subscriptions(&mut self, turn: &mut Turn<'_>) {
-        // Not bounded by itself: these calls can subscribe and unsubscribe again, and
-        // a handler that never stops doing so hangs its worker in any case.
+        // Unbounded: these calls can subscribe and unsubscribe again, but a handler that never
+        // stops doing so hangs its worker in any case.
         while let Phase::Open(open) = &mut self.phase {
             let notices = open.ws.take_notices();
             if notices.is_empty() {
@@ -481,7 +481,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Ends the connection where its application or a limit wants it dropped.
+    /// Ends the connection if its application or a limit wants it dropped.
     #[inline]
     fn end_if_asked(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         match &mut self.phase {
@@ -492,7 +492,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Writes what waits and what the cork holds.
+    /// Writes what waits and the cork.
     #[inline]
     fn write(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         match self.queue.is_empty() && turn.cork.is_empty() {
@@ -509,7 +509,7 @@ impl<T: Transport> Session<T> {
         self.wrote(written, held, turn)
     }
 
-    /// Goes on after the first write, before which the transport `held` so much.
+    /// Continues after the first write, before which the transport `held` this many bytes.
     #[inline(never)]
     fn wrote(
         &mut self,
@@ -534,10 +534,10 @@ impl<T: Transport> Session<T> {
             now,
         );
         if drained.is_ok() {
-            // What the transport holds was counted as it took the plaintext.
+            // What the transport holds was counted when it took the plaintext.
             let sent = waiting - held - (self.queue.len() - self.transport.held());
             turn.worker.metrics.bytes_sent.add(sent as u64);
-            // Encrypted, it is longer.
+            // The ciphertext is longer.
             self.count_written(waiting.saturating_sub(self.queue.len()), turn);
         }
         if let Phase::Open(open) = &mut self.phase {
@@ -560,7 +560,8 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    /// All is written that the application waits for, and `on_drain` is still to be called.
+    /// Whether everything that the application waits for is written, and `on_drain` is still to be
+    /// called.
     fn owes_drain(&self) -> bool {
         match &self.phase {
             Phase::Open(open) => open.ws.draining.get() && self.queue.is_empty(),
@@ -568,7 +569,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Nothing of the application's follows what is queued.
+    /// Whether the application can't send anything after what is queued.
     fn is_ending(&self) -> bool {
         match &self.phase {
             Phase::Opening(_) => false,

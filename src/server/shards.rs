@@ -1,4 +1,4 @@
-//! A value in several parts, each behind its own lock, so that workers seldom meet at one.
+//! A value in several parts, each behind its own lock, so that workers seldom contend.
 
 use alloc::boxed::Box;
 use core::hash::{BuildHasher as _, Hash};
@@ -6,13 +6,13 @@ use std::hash::RandomState;
 
 use super::sync::{Mutex, MutexGuard, lock};
 
-/// A power of two, well above the number of workers that are ever at it at the same time. In a
-/// model all meet in one.
+/// A power of two, well above the number of workers that lock at the same time. A model has only
+/// one.
 const SHARDS: usize = if cfg!(all(test, shuttle)) { 1 } else { 32 };
 
 pub(super) struct Shards<T> {
     shards: Box<[Mutex<T>]>,
-    /// Keyed at random: which keys share a shard can't be chosen from outside.
+    /// Keyed at random, so that nobody outside can choose keys of one shard.
     hasher: RandomState,
 }
 
@@ -21,7 +21,7 @@ impl<T> Shards<T> {
         Self::with_shards(SHARDS, make)
     }
 
-    /// `shards` is at least 1.
+    /// `shards` must be at least 1.
     pub(super) fn with_shards(shards: usize, mut make: impl FnMut() -> T) -> Self {
         Self {
             shards: (0..shards).map(|_| Mutex::new(make())).collect(),
@@ -33,7 +33,7 @@ impl<T> Shards<T> {
         self.shards.len()
     }
 
-    /// The part that this key belongs to.
+    /// Returns the shard of this key.
     pub(super) fn of<K: Hash + ?Sized>(&self, key: &K) -> MutexGuard<'_, T> {
         self.of_hash(self.hash(key))
     }
@@ -42,12 +42,12 @@ impl<T> Shards<T> {
         self.hasher.hash_one(key)
     }
 
-    /// The part of a key whose [`hash`](Self::hash) is known.
+    /// Returns the shard of a key whose [`hash`](Self::hash) is known.
     pub(super) fn of_hash(&self, hash: u64) -> MutexGuard<'_, T> {
         lock(&self.shards[hash as usize % self.shards.len()])
     }
 
-    /// Each part in turn; only one is locked at a time.
+    /// Visits each shard in turn; only one is locked at a time.
     pub(super) fn iter(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
         self.shards.iter().map(lock)
     }

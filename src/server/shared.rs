@@ -1,5 +1,5 @@
-//! What the workers of a server share, and handles and sockets reach: none of it on the way of a
-//! message but counters that each worker has for itself.
+//! What the workers of a server share, and handles and sockets reach. A message's path touches none
+//! of it except counters, of which each worker has its own.
 //!
 //! What only the opening of a connection needs is in [`Endpoints`](super::route::Endpoints).
 
@@ -25,44 +25,44 @@ use crate::net::Clock;
 use crate::proto::Config;
 
 pub(super) struct Shared {
-    /// The settings of the routes that have none of their own.
+    /// The settings of routes that set none themselves.
     pub(super) config: Arc<Config>,
     pub(super) clock: Clock,
     pub(super) inboxes: Vec<Arc<Inbox>>,
-    /// Which connections each worker has.
+    /// The live connections of each worker.
     pub(super) standings: Vec<Standings>,
     pub(super) directory: Directory,
     pub(super) observers: Vec<Box<dyn Observer>>,
     pub(super) presence: Arc<dyn Presence>,
-    /// Held by topic while a change is decided and announced: so it is announced before the next
-    /// one is decided.
+    /// Locked by topic while a change is decided and announced, so that it is announced before the
+    /// next one is decided.
     pub(super) presence_order: Shards<()>,
-    /// Of each worker, for the others to see who accepts.
+    /// The connection count of each worker, by which the others decide who accepts.
     pub(super) loads: Vec<Load>,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) by_address: Option<Keyed<IpAddr>>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<super::listen::Tls>>,
-    /// Those of each worker, apart from each other: no two write to one cache line.
+    /// The counters of each worker, apart from each other: no two write to one cache line.
     pub(super) metrics: Vec<Arc<Metrics>>,
 }
 
 impl Shared {
-    /// This worker has accepted a connection.
+    /// Notes that this worker has accepted a connection.
     pub(super) fn take_in(&self, worker: usize) {
         self.loads[worker]
             .connections
             .fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection of this worker is gone.
+    /// Notes that a connection of this worker has ended.
     pub(super) fn left(&self, worker: usize) {
         self.loads[worker]
             .connections
             .fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The counters of a connection's worker.
+    /// Returns the counters of a connection's worker.
     #[inline]
     pub(super) fn metrics(&self, id: ConnectionId) -> &Metrics {
         &self.metrics[id.worker()]
@@ -90,13 +90,13 @@ impl Shared {
         self.standings[id.worker()].set(id.token(), standing);
     }
 
-    /// Where a connection stands, as any thread sees it.
+    /// Returns the state of a connection, as any thread sees it.
     pub(super) fn standing(&self, id: ConnectionId) -> Standing {
         let standings = self.standings.get(id.worker());
         standings.map_or(Standing::Gone, |it| it.of(id.token()))
     }
 
-    /// A connection that was open is over.
+    /// Notes that an open connection has ended.
     pub(super) fn closed(&self, connection: &ConnectionStats, end: &End) {
         let metrics = self.metrics(connection.id);
         self.set_standing(connection.id, Standing::Gone);
@@ -109,7 +109,7 @@ impl Shared {
         self.notify(|it| it.disconnected(connection, end));
     }
 
-    /// A connection that was accepted and then refused, before a byte of it was read.
+    /// Counts a connection that was accepted and then refused before a byte of it was read.
     pub(super) fn handshake_failed(
         &self,
         worker: usize,
@@ -129,7 +129,7 @@ impl Shared {
         });
     }
 
-    /// A connection does not come to open; `failure` is made for observers, if there are any.
+    /// Counts a connection that failed to open; `failure` is called only if there are observers.
     pub(super) fn count_failed<'a>(
         &self,
         worker: usize,
@@ -143,7 +143,7 @@ impl Shared {
         }
     }
 
-    /// A worker can't accept connections for now.
+    /// Reports that a worker can't accept connections for now.
     pub(super) fn accept_failed(&self, worker: usize, error: &io::Error) {
         self.metrics[worker].errors.add(ErrorCause::Accept, 1);
         self.notify(|it| it.accept_failed(error));
@@ -158,7 +158,7 @@ impl Shared {
 
     // ---- presence -----------------------------------------------------------------------------
 
-    /// Lets a connection into the presence of a topic; `announce` gets what that changed.
+    /// Adds a connection to the presence of a topic; `announce` gets what that changed.
     pub(super) fn join(
         &self,
         topic: &str,
@@ -173,7 +173,7 @@ impl Shared {
         Ok(change)
     }
 
-    /// Changes the data of the user that a connection is in a topic as.
+    /// Changes the data of the user as whom a connection is in a topic.
     pub(super) fn update(
         &self,
         topic: &str,
@@ -187,7 +187,7 @@ impl Shared {
         change
     }
 
-    /// A connection leaves the presence of a topic.
+    /// Removes a connection from the presence of a topic.
     pub(super) fn leave(
         &self,
         topic: &str,

@@ -1,4 +1,4 @@
-//! A connection in the hands of its handler.
+//! A connection, as its handler uses it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -16,20 +16,20 @@ use super::websocket::{Publish, Published, SocketIo};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 
-/// Where a connection stands (RFC 6455 section 4.1, 7.1).
+/// The state of a connection (RFC 6455 sections 4.1 and 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketState {
     /// Messages can be sent.
     Open,
     /// The closing handshake has begun.
     Closing,
-    /// It is over: in [`Handler::on_close`](super::Handler::on_close).
+    /// The connection has ended: in [`Handler::on_close`](super::Handler::on_close).
     Closed,
 }
 
-/// A connection in the hands of its handler, with the application's state.
+/// A connection with the application's state, as its handler uses it.
 ///
-/// Sending, in its forms:
+/// The ways of sending:
 ///
 /// ```
 /// use sockeye::proto::{CloseCode, Message};
@@ -125,7 +125,7 @@ impl<'a, S> Socket<'a, S> {
         self.state
     }
 
-    /// The application's state of this connection.
+    /// The application's state of this connection, mutably.
     #[must_use]
     pub fn state_mut(&mut self) -> &mut S {
         self.state
@@ -143,7 +143,7 @@ impl<'a, S> Socket<'a, S> {
         self.io.remote.client_ip()
     }
 
-    /// The connection in numbers.
+    /// Returns the connection's statistics.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {
         let worker = self.io.worker;
@@ -166,7 +166,7 @@ impl<'a, S> Socket<'a, S> {
         self.io.ws.connection.subprotocol()
     }
 
-    /// Where the connection stands.
+    /// The state of the connection.
     #[must_use]
     pub fn ready_state(&self) -> SocketState {
         let connection = &self.io.ws.connection;
@@ -185,8 +185,8 @@ impl<'a, S> Socket<'a, S> {
         self.io.ws.connection.is_open()
     }
 
-    /// Bytes that wait to be written, frame headers included: those that the transport hasn't
-    /// taken, and what this turn has sent. Where it is above 0,
+    /// Returns the bytes that wait to be written, frame headers included: those that the transport
+    /// hasn't taken, and what this turn has sent. If it is above 0,
     /// [`on_drain`](super::Handler::on_drain) follows.
     #[must_use]
     pub fn buffered(&self) -> usize {
@@ -199,7 +199,7 @@ impl<'a, S> Socket<'a, S> {
         self.io.ws.connection.round_trip()
     }
 
-    /// A handle to the server, to reach other connections or to take to another thread.
+    /// Returns a handle to the server, to reach other connections or to pass to another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(&self.io.worker.shared)
@@ -207,14 +207,14 @@ impl<'a, S> Socket<'a, S> {
 
     /// Sends a message: text from `&str`, binary from byte slices, a received [`Message`], or a
     /// [`PreparedMessage`]. It is written when the handler has returned.
-    // Always: the form of the message is known where it is called, and is not asked for again.
+    // Always inlined: the form of the message is known at the call, and needn't be checked again.
     #[inline(always)]
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Sent {
         self.io.sync();
         self.io.send(message.into())
     }
 
-    /// As [`send`](Self::send), with a choice about the agreed extension for this message.
+    /// Like [`send`](Self::send), with a choice about the agreed extension for this message.
     pub fn send_with<'m>(
         &mut self,
         message: impl Into<MessageRef<'m>>,
@@ -237,9 +237,9 @@ impl<'a, S> Socket<'a, S> {
         Ok(self.send(text.as_str()))
     }
 
-    /// Sends a fragment of a message, of which there is more to come (RFC 6455 section 5.4). Until
-    /// [`send_last_fragment`](Self::send_last_fragment) has ended it, [`send`](Self::send) returns
-    /// [`Sent::Dropped`], and what others send or publish to this connection waits.
+    /// Sends a fragment of a message, which more fragments follow (RFC 6455 section 5.4). Until
+    /// [`send_last_fragment`](Self::send_last_fragment) ends the message, [`send`](Self::send)
+    /// returns [`Sent::Dropped`], and what others send or publish to this connection waits.
     ///
     /// # Errors
     /// As [`Connection::send_fragment`](crate::proto::Connection::send_fragment).
@@ -292,30 +292,31 @@ impl<'a, S> Socket<'a, S> {
         self.io.ws.connection.close(code, reason, self.io.cork, now)
     }
 
-    /// Drops the transport once the handler has returned, without a closing handshake and with
-    /// what waits unsent.
+    /// Drops the transport once the handler has returned, without a closing handshake and without
+    /// sending what waits.
     pub fn terminate(&mut self) {
-        // Also when it is being closed for another reason.
+        // Also when it is already closing for another reason.
         self.io.ws.cold().end = Some(EndKind::Terminated);
     }
 
     /// Stops reading from the peer until [`resume`](Self::resume): its messages wait in its own
-    /// buffers. While reading is paused no deadline of the connection runs but this one: when the
-    /// peer has ended its stream, and reading isn't resumed within
+    /// buffers. While reading is paused only one deadline of the connection runs: if the peer has
+    /// ended its stream, and reading isn't resumed within
     /// [`close_timeout`](crate::proto::Config::close_timeout), the connection ends. What the peer
-    /// has sent is not delivered then; the end has its code if it sent a Close, and 1006 if not.
+    /// has sent is not delivered then; the end has the code of the peer's Close if there was one,
+    /// and 1006 if not.
     pub fn pause(&mut self) {
         self.io.ws.paused = true;
     }
 
-    /// Reads again.
+    /// Resumes reading.
     pub fn resume(&mut self) {
         self.io.ws.paused = false;
     }
 
-    /// Subscribes to a topic. Messages that are published behind the position where the
-    /// subscription begins arrive, each once; what the topic's history has of those before is sent
-    /// first. Asking again changes nothing.
+    /// Subscribes to a topic. Messages published behind the position where the subscription begins
+    /// arrive, each once; earlier ones that the topic's history keeps are sent first. Subscribing
+    /// again changes nothing.
     ///
     /// # Errors
     /// [`SubscribeError`], for a limit or a guard of the topic.
@@ -324,23 +325,22 @@ impl<'a, S> Socket<'a, S> {
         self.io.subscribe(topic)
     }
 
-    /// Ends a subscription; whether there was one.
+    /// Ends a subscription; returns whether there was one.
     pub fn unsubscribe(&mut self, topic: &str) -> bool {
         self.io.sync();
         self.io.unsubscribe(topic)
     }
 
-    /// Enters the presence of a topic as `user`, with the application's data. Being subscribed is
-    /// another matter.
+    /// Enters the presence of a topic as `user`, with the application's data. This is independent
+    /// of being subscribed.
     ///
-    /// If that changes anything for the others, `announce` is asked what to tell them: it is
+    /// If that changes anything that others see, `announce` returns the message to send them: it is
     /// published to the topic's other subscribers before anything else changes in its presence, so
-    /// that all of them are told of changes in the order in which they happened. It must not call
+    /// that all of them learn of changes in the order in which they happened. It must not call
     /// presence itself.
     ///
-    /// The connection leaves when it ends, after
-    /// [`Handler::on_close`](super::Handler::on_close); one that wants to tell the others calls
-    /// [`leave_presence`](Self::leave_presence) there.
+    /// The connection leaves when it ends, after [`Handler::on_close`](super::Handler::on_close);
+    /// to announce that, call [`leave_presence`](Self::leave_presence) there.
     ///
     /// # Errors
     /// [`PresenceError`]; nothing changed then.
@@ -359,7 +359,7 @@ impl<'a, S> Socket<'a, S> {
         Ok(change)
     }
 
-    /// Changes the data of the user this connection is in the topic as; announced as by
+    /// Changes the data of the user as whom this connection is in the topic; announced like
     /// [`join_presence`](Self::join_presence).
     pub fn update_presence(
         &mut self,
@@ -373,7 +373,7 @@ impl<'a, S> Socket<'a, S> {
         })
     }
 
-    /// Leaves the presence of a topic; announced as by [`join_presence`](Self::join_presence).
+    /// Leaves the presence of a topic; announced like [`join_presence`](Self::join_presence).
     pub fn leave_presence(
         &mut self,
         topic: &str,
@@ -389,7 +389,7 @@ impl<'a, S> Socket<'a, S> {
         })
     }
 
-    /// The topics it is subscribed to.
+    /// Returns the topics that the connection is subscribed to.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         let cold = self.io.ws.cold.as_deref();
         cold.into_iter()
@@ -398,7 +398,7 @@ impl<'a, S> Socket<'a, S> {
     }
 
     /// Publishes a message to the other subscribers of a topic, whether or not this connection is
-    /// one. It has one place in the topic's order, for all of them and for its history.
+    /// one. It has one position in the topic's order, for all of them and for its history.
     ///
     /// Where subscribers take less than is published, this connection is not read from for a while:
     /// see [`max_inbox`](super::Builder::max_inbox).
@@ -417,18 +417,18 @@ impl<'a, S> Socket<'a, S> {
         self.publish_prepared_to_all(topic, &message)
     }
 
-    /// As [`publish`](Self::publish), with a message that was prepared once.
+    /// Like [`publish`](Self::publish), with a prepared message.
     pub fn publish_prepared(&mut self, topic: &str, message: &PreparedMessage) -> Published {
         self.io.publish(topic, Publish::ToOthers, |_| message)
     }
 
-    /// As [`publish_to_all`](Self::publish_to_all), with a message that was prepared once.
+    /// Like [`publish_to_all`](Self::publish_to_all), with a prepared message.
     pub fn publish_prepared_to_all(&mut self, topic: &str, message: &PreparedMessage) -> Published {
         self.io.publish(topic, Publish::ToAll, |_| message)
     }
 
-    /// As [`publish_to_all`](Self::publish_to_all), with a message that is made once its position
-    /// is known, so that it can tell it to the clients.
+    /// Like [`publish_to_all`](Self::publish_to_all), with a message that is made once its position
+    /// is known, so that it can contain the position.
     ///
     /// # Panics
     /// If `make` publishes, subscribes or asks about topics: its own is locked meanwhile. A panic

@@ -1,7 +1,8 @@
-//! What threads share is built from these, so that a model checker can take their place: with
-//! `--cfg shuttle`, the tests of `tests/models.rs` run each under thousands of interleavings.
+//! The primitives behind everything that threads share, so that a model checker can replace them:
+//! with `--cfg shuttle`, the tests of `src/server/tests/models.rs` run each under thousands of
+//! interleavings.
 //!
-//! (`Arc` and `OnceLock` are the standard library's there, too: shuttle has none of its own.)
+//! (`Arc` and `OnceLock` stay the standard library's: shuttle has none.)
 
 #[cfg(not(all(test, shuttle)))]
 pub(super) use mio::Waker;
@@ -19,8 +20,8 @@ pub(super) use std::{
 #[cfg(all(test, shuttle))]
 pub(super) use super::tests::models::Waker;
 
-/// A panic elsewhere is no reason to stop here: nothing in this crate panics halfway through a
-/// change, and what is behind these locks must go on.
+/// A poisoned lock is still usable: nothing in this crate panics halfway through a change, and what
+/// the lock guards must go on.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
-//! The bytes of a session that are accepted and not yet written.
+//! The bytes that a session has accepted and not yet written.
 //!
-//! Owns their order, their count, and what of them may still be given up. When to write, and
-//! what to do when there are too many, is the session's.
+//! Owns their order, their count, and which of them may still be dropped. When to write, and what
+//! to do when there are too many, is left to the session.
 
 mod pool;
 
@@ -19,17 +19,17 @@ use self::pool::Segment;
 pub(super) use self::pool::{KeptPlace, Place, Pool};
 use crate::net::Transport;
 
-/// Slices for one vectored write: past some tens, a system call's fixed cost no longer matters.
+/// Slices for one vectored write: beyond some tens, a system call's fixed cost is negligible.
 const MAX_SLICES: usize = 32;
 
 /// Leftovers are gathered in chunks up to this size, so that many small ones don't each keep a
 /// buffer and a large one is not moved again and again.
 const CHUNK: usize = 64 * 1024;
 
-/// A chunk up to this size is kept with its backlog: as much as a burst of short messages takes.
+/// A chunk up to this size is kept with its backlog: what a burst of short messages takes.
 const KEPT_CHUNK: usize = 4 * 1024;
 
-/// A shared frame up to this size is copied behind what waits: cheaper than a slice of its own
+/// A shared frame up to this size is copied behind what waits: that is cheaper than another slice
 /// in the vectored write, and than keeping the frame alive.
 const COPY_UP_TO: usize = 1024;
 
@@ -40,22 +40,22 @@ pub(crate) struct WriteQueue(Option<Box<Backlog>>);
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     items: Items,
-    /// Of the items, and what the transport holds.
+    /// Bytes of the items, and those that the transport holds.
     length: usize,
     held: usize,
-    /// The transport did not take all at the last write: when it last took some.
+    /// If the transport did not take everything at the last write: when it last took some.
     blocked: Option<Duration>,
-    /// Of a chunk that was written, for the next one.
+    /// The memory of a written chunk, for the next one.
     chunk: Vec<u8>,
 }
 
-/// One or more whole frames; the first one of the queue may be written in part.
+/// One or more whole frames; the first item of the queue may be written in part.
 #[derive(Debug)]
 struct Item {
     bytes: Bytes,
     /// Where the unwritten part begins.
     start: usize,
-    /// Some of it is written.
+    /// Whether some of it is written.
     started: bool,
     keep: Keep,
 }
@@ -64,9 +64,9 @@ struct Item {
 enum Bytes {
     Owned(Vec<u8>),
     Shared(Arc<[u8]>),
-    /// Up to this offset in the segment that is being filled, until the first attempt to write it.
+    /// Up to this offset in the segment being filled, until the first attempt to write it.
     Published(usize),
-    /// Up to this offset in a segment that is kept for as long as this waits.
+    /// Up to this offset in a segment that is kept while this waits.
     Kept(Rc<Segment>, usize),
 }
 
@@ -81,8 +81,8 @@ impl Bytes {
     }
 }
 
-/// The items in their order. Mostly there is one, as where a message is published to many: it needs
-/// no memory beside the backlog's own.
+/// The items in their order. Usually there is one, as when a message is published to many: it needs
+/// no memory besides the backlog's own.
 #[derive(Debug, Default)]
 struct Items {
     first: Option<Item>,
@@ -125,7 +125,7 @@ impl Items {
     }
 }
 
-/// What may become of a message before it is written.
+/// What may happen to a message before it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Keep {
     /// It is written, in its order.
@@ -147,7 +147,7 @@ impl Item {
         end - self.start
     }
 
-    /// What is still to be written, where `published` is being filled, and `kept` is its own
+    /// The unwritten bytes; `published` is the segment being filled, and `kept` the item's own
     /// segment, [opened](Bytes::open).
     #[inline]
     fn rest<'a>(&'a self, published: &'a [u8], kept: Option<&'a [u8]>) -> &'a [u8] {
@@ -172,20 +172,19 @@ impl WriteQueue {
         self.len() == 0
     }
 
-    /// Whether nothing waits, and nothing was lent for that.
+    /// Whether nothing waits, and no memory was lent for it.
     #[inline]
     pub(crate) fn is_unused(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Bytes that the transport holds, as was noted last.
+    /// Bytes that the transport holds, as last noted.
     #[inline]
     pub(in crate::server) fn held(&self) -> usize {
         self.0.as_ref().map_or(0, |it| it.held)
     }
 
-    /// Notes what the transport holds: needed where something else than this queue called
-    /// it.
+    /// Notes what the transport holds: needed after something other than this queue has called it.
     #[inline]
     pub(crate) fn hold(&mut self, transport: &impl Transport) {
         let held = transport.held();
@@ -209,7 +208,7 @@ impl WriteQueue {
         self.0.as_ref()?.blocked
     }
 
-    /// Queues `bytes` from `start` on, without a copy: whole frames.
+    /// Queues `bytes` from `start` on, without a copy. They must be whole frames.
     pub(crate) fn push(&mut self, bytes: Vec<u8>, start: usize, keep: Keep) {
         self.push_item(Bytes::Owned(bytes), start, keep);
     }
@@ -223,8 +222,8 @@ impl WriteQueue {
         }
     }
 
-    /// Queues frames that are [published](Pool::publish) there. They are to be written, or tried
-    /// to, before the turn is [over](Pool::turn_over).
+    /// Queues frames that are [published](Pool::publish) there. They must be written, or tried to
+    /// be, before the turn is [over](Pool::turn_over).
     #[inline(always)]
     pub(crate) fn push_published(&mut self, place: &Place, pool: &Pool) {
         let backlog = self.lend(pool);
@@ -250,8 +249,8 @@ impl WriteQueue {
         }
     }
 
-    /// Queues frames that are kept for as long as they wait, without a copy unless that is smaller
-    /// than the reference.
+    /// Queues frames that are kept while they wait, without a copy unless that is smaller than the
+    /// reference.
     #[inline(never)]
     pub(crate) fn push_kept(&mut self, place: &KeptPlace) {
         let backlog = self.0.get_or_insert_default();
@@ -273,13 +272,13 @@ impl WriteQueue {
         }
     }
 
-    /// Whether something published is queued that has yet to be offered to the transport.
+    /// Whether something published is queued that has not been offered to the transport.
     pub(crate) fn holds_published(&self) -> bool {
         let mut items = self.0.iter().flat_map(|it| it.items.iter());
         items.any(|it| matches!(it.bytes, Bytes::Published(_)))
     }
 
-    /// Queues a copy of `bytes`: whole frames.
+    /// Queues a copy of `bytes`, which must be whole frames.
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -335,13 +334,13 @@ impl WriteQueue {
         self.drop_where(|_, item| matches!(&item.keep, Keep::UntilNext(it) if **it == *key))
     }
 
-    /// Drops everything behind the frames that are written in part.
+    /// Drops everything behind a frame that is written in part.
     pub(crate) fn clear_unwritten(&mut self) {
         self.drop_where(|_, _| true);
     }
 
-    /// Drops the items of which nothing is written and for which `test`, given the bytes that
-    /// wait, holds.
+    /// Drops the items of which nothing is written and for which `test` returns true, given the
+    /// bytes that wait.
     fn drop_where(&mut self, test: impl Fn(usize, &Item) -> bool) -> usize {
         let Some(Backlog { items, length, .. }) = self.0.as_deref_mut() else {
             return 0;
@@ -389,9 +388,9 @@ impl WriteQueue {
         }
     }
 
-    /// Goes on after the first write with what that has `written`, in as few system calls as it
-    /// takes, and queues what the transport doesn't take. `fresh` is empty afterwards, and `pool`
-    /// gets the buffers that are no longer needed. Returns whether nothing waits any more.
+    /// Continues after the first write, which has written `written` bytes, in as few system calls
+    /// as possible, and queues what the transport doesn't take. `fresh` is empty afterwards, and
+    /// `pool` gets the buffers that are no longer needed. Returns whether nothing waits any more.
     ///
     /// # Errors
     /// The transport's; it is broken then.
@@ -440,7 +439,8 @@ impl WriteQueue {
                     {
                         item.started = true;
                     }
-                    // What is only the transport's own, as in the TLS handshake, is no backlog.
+                    // Bytes that are only the transport's own, as in the TLS handshake, are not a
+                    // backlog.
                     let begun = backlog.blocked.is_some() || all > 0;
                     if begun && (took || backlog.blocked.is_none()) {
                         backlog.blocked = Some(now);
@@ -460,14 +460,14 @@ impl WriteQueue {
         Ok(true)
     }
 
-    /// Lends it the memory of a former backlog, for what may be queued next.
+    /// Lends it the memory of a former backlog, for what is queued next.
     #[inline(always)]
     pub(crate) fn lend(&mut self, pool: &Pool) -> &mut Backlog {
         self.0
             .get_or_insert_with(|| pool.take_backlog().unwrap_or_default())
     }
 
-    /// Takes that back, or its own, if nothing waits.
+    /// Takes that memory back, or its own, if nothing waits.
     pub(crate) fn reclaim(&mut self, pool: &Pool) {
         if self.is_empty() {
             self.clear(pool);
@@ -482,12 +482,12 @@ impl Backlog {
         self.length - self.held
     }
 
-    /// What it holds of memory.
+    /// The memory that it holds.
     pub(in crate::server) fn bytes(&self) -> usize {
         size_of::<Self>() + self.chunk.capacity() + self.items.rest.capacity() * size_of::<Item>()
     }
 
-    /// One write of what waits, and of `fresh` if it comes to that.
+    /// Writes once: what waits, and `fresh` if everything before it goes along.
     #[inline]
     fn write(
         &self,
@@ -538,7 +538,7 @@ impl Backlog {
         })
     }
 
-    /// What waits longer than this turn keeps its segment.
+    /// Items that wait longer than this turn keep their segment.
     fn keep(&mut self, pool: &Pool) {
         for item in self.items.first.iter_mut().chain(&mut self.items.rest) {
             if let Bytes::Published(end) = item.bytes {
@@ -547,7 +547,7 @@ impl Backlog {
         }
     }
 
-    /// All of it is written.
+    /// Notes that everything is written.
     #[inline]
     fn clear(&mut self, pool: &Pool) {
         self.length = 0;
@@ -569,7 +569,7 @@ impl Backlog {
         }
     }
 
-    /// Keeps what is worth it of an item that is written.
+    /// Keeps the memory of a written item if it is worth it.
     #[inline]
     fn done(&mut self, item: Item, pool: &Pool) {
         if let Bytes::Owned(mut buffer) = item.bytes {

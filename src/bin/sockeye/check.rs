@@ -1,6 +1,7 @@
-//! Whether what comes back is what was sent: the frames of a server, and the faults they can have.
+//! Checks that what comes back is what was sent: the frames of a server, and the faults they can
+//! have.
 //!
-//! Owns the place in the stream of echoes; the bytes stay in the buffer they were read into, and
+//! Owns the position in the stream of echoes; the bytes stay in the buffer they were read into, and
 //! are compared there as they arrive.
 
 use core::fmt;
@@ -11,10 +12,10 @@ use sockeye::proto::{FrameDecoder, Input, MAX_CONTROL_PAYLOAD, Opcode, Role};
 
 use crate::template::{Difference, Template, append_frame, opcode};
 
-/// Why a run is no measurement.
+/// Why a run is not a valid measurement.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// A byte of a message is another than was sent.
+    /// A byte of a message differs from the one sent.
     Content {
         message: u64,
         difference: Difference,
@@ -25,12 +26,12 @@ pub(crate) enum Fault {
         length: usize,
         size: usize,
     },
-    /// A message went on behind its end.
+    /// A message continued beyond its end.
     Long {
         message: u64,
         size: usize,
     },
-    /// A message came that nobody sent, or twice.
+    /// A message arrived that nobody sent, or arrived twice.
     Unsent {
         message: u64,
     },
@@ -45,25 +46,25 @@ pub(crate) enum Fault {
         code: u16,
         reason: String,
     },
-    /// The server's end of the stream.
+    /// The server ended the stream.
     Eof,
     Handshake(HandshakeError),
-    /// The server didn't take up permessage-deflate.
+    /// The server didn't accept permessage-deflate.
     Refused,
-    /// Nothing came for so long, in seconds, though it should.
+    /// Nothing arrived for this long, in seconds, though something should have.
     Stalled {
         seconds: f64,
         missing: u64,
     },
-    /// The server kept the connection for so long, in seconds, after it was sent a Close.
+    /// The server kept the connection for this long, in seconds, after it was sent a Close.
     Unclosed {
         seconds: f64,
     },
-    /// The certificate, what the server said, or how.
+    /// The certificate was refused, or TLS failed.
     #[cfg(feature = "tls")]
     Tls(rustls::Error),
     Io(io::Error),
-    /// Anything else of the library.
+    /// Any other error of the library.
     Other(sockeye::Error),
 }
 
@@ -166,14 +167,14 @@ impl From<Misuse> for Fault {
     }
 }
 
-/// The messages that are due on a connection, in order.
+/// The expected messages of a connection, in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
     /// The number of the first on this connection.
     first: u64,
     /// The number of the next.
     number: u64,
-    /// How much of it has come.
+    /// How much of it has arrived.
     offset: usize,
 }
 
@@ -186,12 +187,12 @@ impl Due {
         }
     }
 
-    /// How many came whole.
+    /// How many arrived whole.
     pub(crate) fn completed(&self) -> u64 {
         self.number - self.first
     }
 
-    /// The same for people: counted from one on each connection.
+    /// The same for display: counted from one on each connection.
     fn message(&self) -> u64 {
         self.completed() + 1
     }
@@ -210,7 +211,7 @@ impl Due {
         })
     }
 
-    /// The next bytes of a message, the last ones if `last`.
+    /// Checks the next bytes of a message, the last ones if `last`.
     #[inline]
     pub(crate) fn take(
         &mut self,
@@ -247,17 +248,17 @@ impl Due {
 
 /// Checks the frames that a server sends, without an extension.
 ///
-/// Nearly always a message comes whole, in one frame and one read. Such a one is compared with the
-/// bytes it must be, header included, which costs less than half of decoding it. Whatever else comes is
+/// Nearly always a message comes whole, in one frame and one read. It is then compared with the
+/// expected bytes, header included, which costs less than half of decoding it. Anything else is
 /// decoded.
 pub(crate) struct Checker {
     decoder: FrameDecoder,
-    /// The decoder is inside a frame or its header.
+    /// Whether the decoder is inside a frame or its header.
     in_frame: bool,
-    /// More frames of the message are to come.
+    /// Whether more frames of the message follow.
     fragmented: bool,
     due: Due,
-    /// What has come of a control frame's payload.
+    /// The part of a control frame's payload that has arrived.
     control: Vec<u8>,
 }
 
@@ -273,12 +274,12 @@ impl Checker {
         }
     }
 
-    /// How many messages came whole.
+    /// How many messages arrived whole.
     pub(crate) fn completed(&self) -> u64 {
         self.due.completed()
     }
 
-    /// Checks what was received; appends the answers to pings to `out`.
+    /// Checks received bytes; appends pongs to `out`.
     ///
     /// # Errors
     /// The first fault; also the server's Close.
@@ -305,7 +306,7 @@ impl Checker {
         Ok(())
     }
 
-    /// Decodes a piece of a frame; answers its length with the header.
+    /// Decodes a piece of a frame; returns its length with the header.
     fn decode(
         &mut self,
         bytes: &mut [u8],
@@ -327,7 +328,7 @@ impl Checker {
             return Ok(input.consumed());
         }
         self.fragmented = !header.fin;
-        // RFC 6455 section 5.4: the frames behind a message's first are continuations.
+        // RFC 6455 section 5.4: frames after a message's first are continuations.
         if header.opcode != Opcode::Continuation && header.opcode != opcode(template.kind()) {
             return Err(Fault::Kind {
                 message: self.due.message(),

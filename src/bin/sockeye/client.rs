@@ -1,7 +1,7 @@
-//! One connection of the generator: its socket, what is to be written, what came back.
+//! One connection of the generator: its socket, its output, its input.
 //!
-//! Keeps no buffer of its own while all is written: frames come from the [`Template`], and where
-//! it stands in them is a number and an offset.
+//! Keeps no buffer while everything is written: frames come from the [`Template`], and the position
+//! in them is a number and an offset.
 
 use core::mem;
 use core::time::Duration;
@@ -25,18 +25,18 @@ pub(crate) struct Client {
     stage: Stage,
     /// When it began to connect.
     pub(crate) begun: Duration,
-    /// What goes before the next frame of the template: the request, pongs, the Close, and with
-    /// compression the messages.
+    /// What is written before the next frame of the template: the request, pongs, the Close, and
+    /// with compression the messages.
     out: Vec<u8>,
-    /// The number of the message that is written next.
+    /// The number of the next message to write.
     number: u64,
     /// How much of its frame is written.
     offset: usize,
     /// How many messages are to be written, that one included.
     unwritten: u64,
-    /// The socket takes nothing until it says so.
+    /// The socket is full until an event says otherwise.
     blocked: bool,
-    /// Since when it is closing.
+    /// When closing began.
     closing: Option<Duration>,
 }
 
@@ -47,18 +47,18 @@ enum Stage {
     Deflate(Box<Deflated>),
 }
 
-/// What came from a server.
+/// What a server sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Received {
     /// The opening handshake is done.
     pub(crate) opened: bool,
-    /// So many messages are complete.
+    /// This many messages were completed.
     pub(crate) messages: u64,
 }
 
 impl Client {
-    /// On a stream that connects; `request` is that of the handshake, and messages are numbered
-    /// from `first` on.
+    /// Creates a connection on a stream that connects; `request` is that of the handshake, and
+    /// messages are numbered from `first` on.
     pub(crate) fn new(
         stream: Stream,
         handshake: ClientHandshake,
@@ -74,7 +74,7 @@ impl Client {
             number: first,
             offset: 0,
             unwritten: 0,
-            // It says so once it is connected.
+            // An event follows once it is connected.
             blocked: true,
             closing: None,
         }
@@ -84,12 +84,12 @@ impl Client {
         self.stream.socket()
     }
 
-    /// What TLS agreed on.
+    /// Returns what TLS agreed on.
     pub(crate) fn tls(&self) -> Option<report::Tls> {
         self.stream.agreed()
     }
 
-    /// How many messages came whole.
+    /// How many messages arrived whole.
     pub(crate) fn completed(&self) -> u64 {
         match &self.stage {
             Stage::Opening(_) => 0,
@@ -119,7 +119,7 @@ impl Client {
         }
     }
 
-    /// The socket takes bytes again, or is connected.
+    /// Notes that the socket can be written again, or is connected.
     pub(crate) fn unblock(&mut self) {
         self.blocked = false;
     }
@@ -128,12 +128,12 @@ impl Client {
         self.stream.read(buffer)
     }
 
-    /// The server's end was read.
+    /// Handles the end of the server's stream.
     pub(crate) fn end(&mut self) {
         self.stream.end();
     }
 
-    /// Takes what was read.
+    /// Handles received bytes.
     pub(crate) fn receive(
         &mut self,
         bytes: &mut [u8],
@@ -188,7 +188,7 @@ impl Client {
         }
     }
 
-    /// The next `count` messages are to be sent; [`write`](Self::write) writes them.
+    /// Adds `count` messages to send; [`write`](Self::write) writes them.
     pub(crate) fn send(&mut self, count: u64, template: &mut Template) -> Result<(), Fault> {
         #[cfg(feature = "deflate")]
         if let Stage::Deflate(deflated) = &mut self.stage {
@@ -222,7 +222,7 @@ impl Client {
     /// Writes as much as the socket takes.
     pub(crate) fn write(&mut self, template: &mut Template) -> Result<(), Fault> {
         while !self.blocked {
-            // What is in `out` goes before the next frame, not into one.
+            // `out` goes before the next frame, not into one.
             let owed = self.offset == 0 && !self.out.is_empty();
             let done = !owed && self.unwritten == 0;
             let result = if owed {
@@ -254,7 +254,7 @@ impl Client {
         Ok(())
     }
 
-    /// So many bytes of frames are written.
+    /// Notes that this many bytes of frames are written.
     fn advance(&mut self, count: usize, frame_length: usize) {
         let written = self.offset + count;
         let whole = (written / frame_length) as u64;
@@ -264,8 +264,8 @@ impl Client {
     }
 }
 
-/// A connection with permessage-deflate: its frames depend on those before, so none are kept
-/// ready.
+/// A connection with permessage-deflate: its frames depend on the ones before, so none are
+/// prepared.
 #[cfg(feature = "deflate")]
 struct Deflated {
     connection: Connection,

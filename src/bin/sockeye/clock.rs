@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-/// The time since its start.
+/// Returns the time since it was started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Instant,

@@ -1,16 +1,15 @@
-//! How long messages took: when those on their way were sent, and the histogram of those that
-//! came back.
+//! Latencies: when the messages under way were sent, and the histogram of those that came back.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
 use hdrhistogram::Histogram;
 
-/// The longest time that is told apart, in nanoseconds: five minutes, more than any `--timeout`
-/// makes sense for. What is longer counts as this.
+/// The longest latency that is distinguished, in nanoseconds: five minutes, more than any sensible
+/// `--timeout`. Longer ones count as this.
 const LONGEST: u64 = 300_000_000_000;
 
-/// Three digits: 0.1 % is well below what two runs differ by.
+/// Three digits: 0.1 % is well below the difference between two runs.
 const DIGITS: u8 = 3;
 
 /// Latencies in nanoseconds.
@@ -23,7 +22,7 @@ impl Latencies {
         Self(histogram)
     }
 
-    /// Counts `count` messages that took this long.
+    /// Records `count` messages with this latency.
     pub(crate) fn record(&mut self, latency: Duration, count: u64) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(LONGEST);
         self.0.saturating_record_n(nanoseconds, count);
@@ -37,7 +36,7 @@ impl Latencies {
         self.0.is_empty()
     }
 
-    /// The time that this share of the messages took at most.
+    /// The latency that this share of the messages didn't exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }
@@ -51,8 +50,8 @@ impl Latencies {
     }
 }
 
-/// The messages on their way of one connection, oldest first: they come back in order, so those
-/// that began together need one entry.
+/// The messages under way on one connection, oldest first: they come back in order, so those that
+/// began together need one entry.
 #[derive(Default)]
 pub(crate) struct InFlight {
     batches: VecDeque<(Duration, u64)>,
@@ -60,13 +59,13 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// `count` messages begin at `since`.
+    /// Adds `count` messages that begin at `since`.
     pub(crate) fn push(&mut self, since: Duration, count: u64) {
         self.count += count;
         self.batches.push_back((since, count));
     }
 
-    /// The oldest `count` are done: hands over since when, and how many. Answers whether there
+    /// Completes the oldest `count`: passes on when they began, and how many. Returns whether there
     /// were as many.
     pub(crate) fn complete(&mut self, count: u64, mut done: impl FnMut(Duration, u64)) -> bool {
         let mut left = count;
@@ -86,12 +85,12 @@ impl InFlight {
         true
     }
 
-    /// How many are on their way.
+    /// How many are under way.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Since when the oldest is.
+    /// When the oldest began.
     pub(crate) fn oldest(&self) -> Option<Duration> {
         self.batches.front().map(|(since, _)| *since)
     }

@@ -148,7 +148,7 @@ impl Options {
         }
     }
 
-    /// What the types of the options don't say.
+    /// Checks what the types of the options can't express.
     ///
     /// # Errors
     /// What is wrong, and what to do.

@@ -1,14 +1,14 @@
-//! When things are to begin: connections by `--ramp`, messages and handshakes by `--rate`.
+//! The schedule: connections by `--ramp`, messages and handshakes by `--rate`.
 
 use core::num::NonZeroU64;
 use core::time::Duration;
 
 const SECOND: u128 = 1_000_000_000;
 
-/// Evenly spaced beginnings, so many per second; or, without a rate, as soon as there is room.
+/// Evenly spaced starts, so many per second; without a rate, as soon as there is room.
 ///
-/// What is late stays due, at the time it was due: a server that stops for a while doesn't make
-/// the generator send less, and the wait counts as latency.
+/// What is late stays due at its original time: a server that stalls doesn't make the generator
+/// send less, and the wait counts as latency.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     rate: Option<NonZeroU64>,
@@ -37,7 +37,7 @@ impl Pace {
         }
     }
 
-    /// Takes the next if it is due: answers since when, which is `now` without a rate.
+    /// Takes the next start if it is due: returns when it was due, which is `now` without a rate.
     pub(crate) fn take(&mut self, now: Duration) -> Option<Duration> {
         let next = self.next();
         if next > now {
@@ -66,7 +66,7 @@ mod tests {
                     taken += 1;
                 }
             }
-            // The one at the beginning, and then so many in each second.
+            // One at the beginning, and then this many in each second.
             assert_eq!(taken, 3 * rate + 1, "{rate}");
         }
     }

@@ -1,11 +1,12 @@
-//! What processes of this machine use, from `/proc`: processor time and resident memory.
+//! The resources that processes of this machine use, from `/proc`: processor time and resident
+//! memory.
 
 use core::ops::{Add, Sub};
 use core::time::Duration;
 use std::fs;
 use std::io;
 
-/// Processor time since a process began, of all its threads, also of those that ended.
+/// Processor time of all threads since the process began, ended ones included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) user: Duration,
@@ -33,25 +34,25 @@ impl Sub for Usage {
         Self {
             user: self.user.saturating_sub(earlier.user),
             system: self.system.saturating_sub(earlier.system),
-            // That of a thread that ended is gone.
+            // A thread that has ended has none.
             waiting: self.waiting.saturating_sub(earlier.waiting),
         }
     }
 }
 
-/// What this process used; None where there is no `/proc`.
+/// Returns the usage of this process; None if there is no `/proc`.
 pub(crate) fn own_usage() -> Option<Usage> {
     usage_of("self").ok()
 }
 
-/// What these processes used together.
+/// Returns the total usage of these processes.
 pub(crate) fn usage(pids: &[u32]) -> io::Result<Usage> {
     pids.iter().try_fold(Usage::default(), |sum, pid| {
         Ok(sum + usage_of(&pid.to_string())?)
     })
 }
 
-/// Their resident memory together in bytes; pages that they share count for each.
+/// Returns their total resident memory in bytes; shared pages count for each.
 pub(crate) fn resident(pids: &[u32]) -> io::Result<u64> {
     pids.iter().try_fold(0, |sum, pid| {
         let path = format!("/proc/{pid}/status");
@@ -60,13 +61,13 @@ pub(crate) fn resident(pids: &[u32]) -> io::Result<u64> {
     })
 }
 
-/// `pids` and all that descend from them.
+/// Returns `pids` and all their descendants.
 pub(crate) fn with_children(pids: &[u32]) -> io::Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let pid = name.to_str().and_then(|name| name.parse::<u32>().ok());
-        // One that ended meanwhile is nobody's child.
+        // A process that has ended meanwhile has no parent.
         let stat = pid.map(|pid| (pid, fs::read_to_string(format!("/proc/{pid}/stat"))));
         if let Some((pid, Ok(stat))) = stat
             && let Some(parent) = parse_parent(&stat)
@@ -100,7 +101,7 @@ fn usage_of(process: &str) -> io::Result<Usage> {
     })
 }
 
-/// Kernels without schedstat say nothing of it, and it is then counted as none.
+/// Kernels without schedstat don't report it; it then counts as zero.
 fn waiting(process: &str) -> Duration {
     let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
         return Duration::ZERO;

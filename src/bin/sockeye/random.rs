@@ -1,21 +1,21 @@
-//! Random numbers that cost next to nothing.
+//! Cheap random numbers.
 
 use sockeye::client::OsRandom;
 use sockeye::proto::RandomSource;
 
-/// SplitMix64. Its numbers can be predicted, which masking keys must not be (RFC 6455 section
-/// 10.3); a load generator, which sends no page's bytes through anybody's proxy, may, and spares
-/// itself a system call for each handshake.
+/// SplitMix64. Its numbers are predictable, which masking keys must not be (RFC 6455 section 10.3);
+/// for a load generator, which sends no page's bytes through a proxy, that is fine, and saves a
+/// system call per handshake.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The same numbers in each run.
+    /// Seeded with the same value in each run.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Others in each run.
+    /// Seeded differently in each run.
     pub(crate) fn from_os() -> Self {
         let mut seed = [0; 8];
         OsRandom::new().fill(&mut seed);
@@ -29,7 +29,7 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// A masking key whose bytes are all set, so that no server is spared the unmasking.
+    /// A masking key whose bytes are all nonzero, so that the server must unmask each byte.
     pub(crate) fn key(&mut self) -> [u8; 4] {
         (self.next() as u32 | 0x0101_0101).to_le_bytes()
     }

@@ -1,4 +1,4 @@
-//! What a run found, for people and as JSON.
+//! The results of a run, for people and as JSON.
 
 use core::fmt;
 use core::time::Duration;
@@ -9,25 +9,24 @@ use crate::latency::Latencies;
 use crate::options::{Mode, Options};
 use crate::process::Usage;
 
-/// The share of a core from which on it counts as all of it: sampling, and what else runs on the
-/// machine, take a few percent.
+/// The share of a core that counts as all of it: sampling, and other processes, take a few percent.
 const BUSY: f64 = 0.95;
 
-/// The cores waited for from which on the machine counts as crowded: on one that is not, waking up
+/// The number of cores waited for at which the machine counts as crowded: on an idle one, waking up
 /// takes a few percent.
 const CROWDED: f64 = 0.2;
 
 /// What was measured.
 pub(crate) struct Measured {
     pub(crate) time: Duration,
-    /// What came: echoes, deliveries of a fan-out, handshakes.
+    /// What arrived: echoes, deliveries of a fan-out, handshakes.
     pub(crate) messages: u64,
     pub(crate) latencies: Latencies,
     pub(crate) generator: Option<Usage>,
     pub(crate) server: Option<Server>,
 }
 
-/// The same of the server's processes.
+/// The same for the server's processes.
 pub(crate) struct Server {
     pub(crate) pids: Vec<u32>,
     pub(crate) usage: Usage,
@@ -63,7 +62,7 @@ pub(crate) struct Tls {
     /// "1.2" or "1.3".
     pub(crate) version: &'static str,
     pub(crate) cipher_suite: &'static str,
-    /// The server's certificate was; else anybody's was taken.
+    /// Whether the server's certificate was verified; with `--insecure` any is accepted.
     pub(crate) verified: bool,
 }
 
@@ -72,9 +71,9 @@ struct Results {
     seconds: f64,
     messages: u64,
     messages_per_second: f64,
-    /// Payload bytes of what came.
+    /// Payload bytes of what arrived.
     bytes_per_second: f64,
-    /// None where nothing came.
+    /// None if nothing arrived.
     latency_ns: Option<Percentiles>,
     generator: Option<Cpu>,
     server: Option<ServerResults>,
@@ -94,12 +93,12 @@ struct Percentiles {
 /// Processor time.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Cpu {
-    /// None where nothing came, and of the generator with a rate.
+    /// None if nothing arrived, and for the generator with a rate.
     user_ns_per_message: Option<f64>,
     system_ns_per_message: Option<f64>,
     /// Cores used, on average.
     cores: f64,
-    /// Cores that were waited for, on average: ready threads that had none.
+    /// Cores waited for, on average: by threads that were ready to run.
     cores_waited: f64,
 }
 
@@ -110,24 +109,24 @@ struct ServerResults {
     cpu: Cpu,
     resident_bytes: u64,
     resident_bytes_before: u64,
-    /// What each connection added.
+    /// The memory that each connection added.
     resident_bytes_per_connection: f64,
 }
 
-/// Who held the other up.
+/// Which side was the bottleneck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Bottleneck {
     Generator,
     Server,
-    /// Both were busy for all of the time.
+    /// Both were busy all the time.
     Both,
-    /// Both slept now and then: the round trip bounds the rate, and a larger depth, or more
+    /// Both slept at times: the round trip bounds the rate, and a larger depth, or more
     /// connections, would raise it.
     Neither,
-    /// Both waited for cores that other processes had.
+    /// Both waited for cores that other processes used.
     Machine,
-    /// Not the generator; without --pid no more can be told.
+    /// Not the generator; without --pid no more is known.
     NotGenerator,
 }
 
@@ -165,7 +164,7 @@ impl Results {
         } = measured;
         let seconds = time.as_secs_f64().max(1e-9);
         let messages_per_second = messages as f64 / seconds;
-        // With a rate it is awake between messages, which cost it nothing then.
+        // With a rate it spins between messages, which isn't their cost.
         let generated = options.rate.map_or(messages, |_| 0);
         let generator = generator.map(|usage| Cpu::new(usage, seconds, generated));
         let server = server.map(|server| ServerResults {
@@ -226,7 +225,7 @@ impl Cpu {
         }
     }
 
-    /// Whether it ran, or would have if it had got a core, for all of the time.
+    /// Whether it ran, or would have run if it had got a core, all the time.
     fn is_busy(&self) -> bool {
         self.cores + self.cores_waited >= BUSY
     }
@@ -259,7 +258,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What was run, in a line.
+    /// The settings of the run, in one line.
     fn write_what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connections = self.connections;
         write!(f, "{}: ", self.url)?;

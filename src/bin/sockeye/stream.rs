@@ -1,4 +1,4 @@
-//! What bytes go through: a socket, as it is or with TLS.
+//! The stream of a connection: a socket, with or without TLS.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -12,12 +12,12 @@ use crate::report;
 #[cfg(feature = "tls")]
 use crate::tls::{Tls, TlsStream};
 
-/// What a read brought.
+/// The result of a read.
 #[derive(Debug)]
 pub(crate) enum Read {
     Bytes {
         count: usize,
-        /// The socket is empty: what comes later is told by an event of its own.
+        /// The socket is empty: an event announces what comes later.
         drained: bool,
     },
     Nothing,
@@ -35,7 +35,7 @@ impl Connector {
     /// With TLS where the URL or the options ask for it.
     ///
     /// # Errors
-    /// What the options lack, or a file of roots that can't be taken.
+    /// Missing options, or a file of roots that can't be used.
     pub(crate) fn new(url: &Url, options: &Options) -> Result<Self, String> {
         if url.is_secure() || options.tls {
             return Self::tls(url, options);
@@ -72,7 +72,7 @@ impl Connector {
     }
 }
 
-/// A connection's bytes.
+/// The stream of a connection.
 pub(crate) enum Stream {
     Plain(TcpStream),
     #[cfg(feature = "tls")]
@@ -88,7 +88,7 @@ impl Stream {
         }
     }
 
-    /// One read of the socket; what it brought is at the beginning of `buffer`.
+    /// Reads once from the socket; the result is at the beginning of `buffer`.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Read, Fault> {
         match self {
             Self::Plain(socket) => Ok(match read(socket, buffer)? {
@@ -104,7 +104,7 @@ impl Stream {
         }
     }
 
-    /// Takes as much as it can; what it took may still wait, see [`flush`](Self::flush).
+    /// Accepts as much as it can; what it accepted may still wait, see [`flush`](Self::flush).
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.write(bytes),
@@ -113,7 +113,7 @@ impl Stream {
         }
     }
 
-    /// Writes what was taken and waits, and what TLS has to say by itself.
+    /// Writes what was accepted and waits, and TLS's own records.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
@@ -122,7 +122,7 @@ impl Stream {
         }
     }
 
-    /// The peer's end was read: says goodbye where TLS demands it.
+    /// Handles the peer's end: sends close_notify with TLS.
     pub(crate) fn end(&mut self) {
         match self {
             Self::Plain(_) => {}
@@ -131,7 +131,7 @@ impl Stream {
         }
     }
 
-    /// What TLS agreed on, once it has.
+    /// Returns what TLS agreed on, once the handshake is over.
     pub(crate) fn agreed(&self) -> Option<report::Tls> {
         match self {
             Self::Plain(_) => None,
@@ -141,7 +141,7 @@ impl Stream {
     }
 }
 
-/// Reads from a socket; None where there is nothing.
+/// Reads from a socket; None if it is empty.
 pub(crate) fn read(socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<Option<usize>> {
     loop {
         match socket.read(buffer) {

@@ -1,8 +1,8 @@
-//! The messages that a run sends, as frames that are masked beforehand.
+//! The messages of a run, as frames that are masked in advance.
 //!
-//! Every message is the same but for its tag, the first [`TAG`] bytes, which tells it from all
-//! others: so a frame is made by writing eight bytes into one that lies there, and an echo is
-//! checked by comparing it with the one payload there is.
+//! All messages are equal except for their tag, the first [`TAG`] bytes, which identifies a
+//! message: so a frame is made by writing eight bytes into a prepared one, and an echo is checked
+//! by comparing it with the one payload.
 
 use core::fmt::Write as _;
 
@@ -10,28 +10,28 @@ use sockeye::proto::{EncodedHeader, FrameHeader, MessageKind, Opcode, Rsv, mask}
 
 use crate::random::Random;
 
-/// The longest tag in bytes; a shorter message has as much of it as it has bytes.
+/// The longest tag in bytes; a shorter message has only the beginning of it.
 const TAG: usize = 8;
 
-/// How many bytes of frames are kept ready for one write: enough that the system call costs little
-/// beside them, and little enough to stay in the processor's cache.
+/// How many bytes of frames are prepared for one write: enough that the cost of the system call is
+/// small, and few enough to stay in the processor's cache.
 const BATCH: usize = 64 * 1024;
 
 /// All messages of a run.
 pub(crate) struct Template {
     kind: MessageKind,
-    /// The payload of a message; its tag is that of the last message it was asked for.
+    /// The payload of a message; its tag is that of the last requested message.
     payload: Vec<u8>,
-    /// Masked frames, one behind the other; their tags are those of the last that were asked for.
+    /// Masked frames, one behind the other; their tags are those of the last requested messages.
     frames: Vec<u8>,
     header_length: usize,
-    /// The header of an echo that comes whole in one frame.
+    /// The header of an echo that arrives whole in one frame.
     echo_header: EncodedHeader,
     key: [u8; 4],
 }
 
 impl Template {
-    /// Messages of `size` bytes, in frames masked by `key`.
+    /// Prepares messages of `size` bytes, in frames masked by `key`.
     pub(crate) fn new(kind: MessageKind, size: usize, key: [u8; 4]) -> Self {
         let payload = match kind {
             MessageKind::Text => text(size),
@@ -75,8 +75,8 @@ impl Template {
         self.key
     }
 
-    /// The frames of `count` messages from number `first` on, or of as many as are kept ready,
-    /// one at least.
+    /// Returns the frames of `count` messages from number `first` on, or of as many as are
+    /// prepared, at least one.
     pub(crate) fn frames(&mut self, first: u64, count: u64) -> &[u8] {
         let length = self.frame_length();
         let ready = self.frames.len() / length;
@@ -111,7 +111,8 @@ impl Template {
         }
     }
 
-    /// Compares `bytes` with message `number` from byte `start` on, which has that many.
+    /// Compares `bytes` with message `number` from byte `start` on; the message is at least that
+    /// long.
     ///
     /// # Errors
     /// The first byte that differs.
@@ -135,8 +136,8 @@ impl Template {
         Err(self.difference(number, start, bytes))
     }
 
-    /// The length of the echo of message `number` that `bytes` begin with, if they do: the whole
-    /// of it, in one frame.
+    /// Returns the length of the echo of message `number` if `bytes` begin with all of it, in one
+    /// frame.
     #[inline]
     pub(crate) fn echo(&self, number: u64, bytes: &[u8]) -> Option<usize> {
         let rest = bytes.strip_prefix(self.echo_header.as_bytes())?;
@@ -193,8 +194,8 @@ fn header(opcode: Opcode, length: usize, key: [u8; 4]) -> FrameHeader {
     }
 }
 
-/// The tag of message `number`, its first byte the lowest: six bits of the number in each byte,
-/// the low ones first, so that it is text and the numbers of short messages differ too.
+/// The tag of message `number`, its first byte the lowest: six bits of the number in each byte, the
+/// low ones first, so that it is text and the numbers of short messages differ too.
 #[inline]
 fn tag(number: u64) -> u64 {
     // 48 bits: spread to two lanes of 24, four of 12, eight of 6.
@@ -205,7 +206,7 @@ fn tag(number: u64) -> u64 {
     spread + 0x3030_3030_3030_3030
 }
 
-/// Records in JSON, as applications send them: text, and as compressible.
+/// JSON records like those of applications: text, and as compressible.
 fn text(size: usize) -> Vec<u8> {
     let mut random = Random::new(1);
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! TLS of the generator: whom it trusts, and a connection's records.
+//! TLS of the generator: the trusted roots, and a connection's records.
 
 use core::cell::RefCell;
 use core::{fmt, mem};
@@ -27,10 +27,11 @@ use crate::stream::{Read, read};
 
 /// How much is encrypted at once.
 const AHEAD: usize = 64 * 1024;
-/// What that becomes: each record, of 16 KiB, has a header and a tag of a few dozen bytes.
+/// The size of its ciphertext: each record, of 16 KiB, adds a header and a tag of a few dozen
+/// bytes.
 const AHEAD_RECORDS: usize = AHEAD + 1024;
 
-/// What all connections have in common.
+/// What all connections share.
 pub(crate) struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
@@ -40,7 +41,7 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// # Errors
-    /// What the options lack, or a file of roots that can't be taken.
+    /// Missing options, or a file of roots that can't be used.
     pub(crate) fn new(url: &Url, options: &Options) -> Result<Self, String> {
         let mut provider = ring::default_provider();
         if let Some(cipher) = &options.cipher {
@@ -60,7 +61,7 @@ impl Tls {
             })?,
         };
         let mut config = builder.with_no_client_auth();
-        // Each connection is a client of its own, who hasn't been there before.
+        // Each connection is a new client, which has no session to resume.
         config.resumption = Resumption::disabled();
         let name = ServerName::try_from(url.host().to_owned())
             .map_err(|error| format!("{}: {error}, which TLS needs", url.host()))?;
@@ -77,7 +78,7 @@ impl Tls {
     }
 }
 
-/// Leaves the provider the cipher suite of that name only.
+/// Restricts the provider to the cipher suite of that name.
 fn only(name: &str, provider: &mut CryptoProvider) -> Result<(), String> {
     let names = provider.cipher_suites.iter().map(|it| it.suite().as_str());
     let all: Vec<_> = names.flatten().collect();
@@ -106,7 +107,7 @@ fn roots(path: &Path) -> Result<RootCertStore, String> {
     }
 }
 
-/// Takes everybody for who they say they are, for `--insecure`.
+/// Accepts every certificate, for `--insecure`.
 #[derive(Debug)]
 struct Anybody(WebPkiSupportedAlgorithms);
 
@@ -145,33 +146,33 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// A connection with TLS, by rustls' interface without buffers of its own: the other one reads
-/// 4 KiB at a time, which it fills with zeros before, and a short message costs twice as much.
+/// A connection with TLS, by rustls' unbuffered interface: the buffered one reads 4 KiB at a time,
+/// which it zeroes before, so that a short message costs twice as much.
 pub(crate) struct TlsStream {
     connection: UnbufferedClientConnection,
     socket: TcpStream,
-    /// The beginning of a record, or of a handshake message over several.
+    /// The beginning of an incomplete record, or of a handshake message over several records.
     received: Vec<u8>,
-    /// Records that the socket hasn't taken; the first `written` bytes it has.
+    /// Records that the socket hasn't taken, except for the first `written` bytes.
     held: Vec<u8>,
     written: usize,
-    /// What is to be encrypted once the handshake allows it.
+    /// Plaintext to encrypt once the handshake allows it.
     early: Vec<u8>,
-    /// What all connections encrypt to.
+    /// The shared output of all connections' encryption.
     scratch: Rc<RefCell<Vec<u8>>>,
     verified: bool,
 }
 
-/// What rustls made of what it was given.
+/// The outcome of rustls' processing.
 #[derive(Default)]
 struct Ran {
-    /// Bytes of records that are done with.
+    /// Bytes of records that were processed.
     consumed: usize,
-    /// Bytes of plaintext that came.
+    /// Bytes of plaintext.
     filled: usize,
-    /// The server said that no more follows.
+    /// Whether the server said that no more follows.
     ended: bool,
-    /// Bytes of records to be sent; None while the handshake doesn't allow it.
+    /// Bytes of records to send; None while the handshake doesn't allow it.
     records: Option<usize>,
 }
 
@@ -197,7 +198,7 @@ impl TlsStream {
         &mut self.socket
     }
 
-    /// One read of the socket, into the second half of `buffer`; what it says to the first.
+    /// Reads once from the socket, into the second half of `buffer`; decrypts to the first.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<Read, Fault> {
         let (plain, records) = buffer.split_at_mut(buffer.len() / 2);
         let start = self.received.len();
@@ -228,14 +229,14 @@ impl TlsStream {
         })
     }
 
-    /// Takes as much as it encrypts at once.
+    /// Accepts as much as it encrypts at once.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Whoever writes is told that the socket takes nothing before more is encrypted.
+        // The caller learns that the socket is full before more is encrypted.
         self.flush()?;
         let bytes = &bytes[..bytes.len().min(AHEAD)];
         let scratch = Rc::clone(&self.scratch);
         let scratch = &mut *scratch.borrow_mut();
-        // rustls knows what of it was there; it says nothing yet.
+        // rustls had seen it before; it has nothing to send yet.
         let mut received = mem::take(&mut self.received);
         let ran = self.run(&mut received, &mut [], bytes, scratch);
         let ran = ran.map_err(io::Error::other)?;
@@ -274,7 +275,7 @@ impl TlsStream {
         }
     }
 
-    /// Sends records; those that the socket doesn't take are held.
+    /// Sends records; holds those that the socket doesn't take.
     fn send(&mut self, records: &[u8]) -> io::Result<()> {
         let mut count = 0;
         if self.held.is_empty() && !records.is_empty() {
@@ -290,8 +291,8 @@ impl TlsStream {
         Ok(())
     }
 
-    /// Has rustls decrypt `received` to `plain`, which is as long, and encrypt `bytes` to
-    /// `records`, which has room for them. What rustls says by itself is held.
+    /// Decrypts `received` to `plain`, which is as long, and encrypts `bytes` to `records`, which
+    /// has room for them. Records of rustls' own are held.
     fn run(
         &mut self,
         received: &mut [u8],
@@ -365,7 +366,7 @@ impl TlsStream {
     }
 }
 
-/// Appends what rustls has to say.
+/// Appends rustls' own records.
 fn hold<D>(mut data: EncodeTlsData<'_, D>, held: &mut Vec<u8>) {
     let start = held.len();
     if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {

@@ -13,11 +13,11 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 
 use super::*;
 
-/// One direction of a wire: what was written, how much of it has arrived.
+/// One direction of a wire: what was written, and how much of it has arrived.
 #[derive(Default)]
 pub(crate) struct Way {
     pub(crate) bytes: RefCell<VecDeque<u8>>,
-    /// How much may lie in it.
+    /// Its capacity in bytes.
     pub(crate) room: Cell<usize>,
     ended: Cell<bool>,
 }
@@ -131,7 +131,7 @@ impl Pair {
         pair
     }
 
-    /// Both sides read and write until nothing moves.
+    /// Lets both sides read and write until nothing moves.
     fn settle(&mut self) -> (Vec<u8>, Vec<u8>) {
         let mut received = (Vec::new(), Vec::new());
         loop {
@@ -166,7 +166,7 @@ fn flush<C: Side>(stream: &mut TlsStream<End, C>) {
     }
 }
 
-/// All that can be read; the end where there is one.
+/// Returns all that can be read; the end if there is one.
 pub(crate) fn read<C: Side>(
     stream: &mut TlsStream<End, C>,
 ) -> Result<Vec<u8>, (Vec<u8>, io::Result<()>)> {
@@ -215,7 +215,7 @@ fn whatever_the_steps_of_the_wire_the_bytes_arrive_in_both_directions() {
             assert!(pair.up.ended.get());
             let (rest, end) = read(&mut pair.server).unwrap_err();
             assert!(rest.is_empty() && end.is_ok(), "{end:?}");
-            // The other direction goes on.
+            // The other direction continues.
             write(&mut pair.server, b"still");
             assert_eq!(read(&mut pair.client).unwrap(), b"still");
         }
@@ -236,7 +236,7 @@ fn an_idle_stream_has_no_buffer() {
     }
 }
 
-/// A cut is never taken for the end that the peer meant, and what came before it is handed over.
+/// A truncation is never taken for the peer's own end, and what came before it is delivered.
 #[test]
 fn the_end_of_tcp_anywhere_without_close_notify_is_unexpected() {
     for version in VERSIONS {

@@ -1,7 +1,7 @@
 //! A connection after the opening handshake: the state that both directions share.
 //!
-//! [`recv`](Connection::recv) is in `recv.rs`, what sends in `send.rs`. Here are the states, the
-//! clock and the end. Bytes, sockets and waiting are the caller's.
+//! [`recv`](Connection::recv) is in `recv.rs`, sending in `send.rs`. This file has the states, the
+//! deadlines and the end. Bytes, sockets and waiting are left to the caller.
 
 mod outgoing;
 mod recv;
@@ -36,9 +36,9 @@ pub use send::Frame;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// A streamed piece was handed over and behind it there is a fault, which is next.
+    /// A streamed piece was handed over, and the fault behind it is reported next.
     Failing,
-    /// This endpoint's Close is sent, the peer's has not come.
+    /// This endpoint's Close is sent, the peer's has not arrived.
     Closing,
     /// Closed or failed.
     Over(Teardown),
@@ -101,22 +101,22 @@ enum State {
 /// [`Timestamp`].
 pub struct Connection {
     config: Arc<Config>,
-    /// What has begun to arrive; None while nothing has, so that an idle connection is small.
+    /// Partial input; None while nothing has begun to arrive, so that an idle connection is small.
     receiving: Option<Box<Receiving>>,
-    /// What the usual connection of a server has none of.
+    /// State that a server's connection usually doesn't need.
     rare: Option<Box<Rare>>,
     timers: Timers,
     state: State,
     role: Role,
-    /// What the extension marks its messages by.
+    /// The reserved bits that mark the extension's messages.
     rsv: Rsv,
-    /// A message that comes in one frame of fewer bytes is taken by `take_message`.
+    /// `take_message` takes a message that comes in one frame of fewer bytes.
     whole_below: u32,
-    /// A message of fewer bytes may be sent now as one frame of just these.
+    /// A message of fewer bytes may be sent now as a single unmasked frame.
     plain_below: u32,
     /// The kind of the fragmented message being sent.
     sending: Option<MessageKind>,
-    /// The caller doesn't read.
+    /// Whether the caller has paused reading.
     paused: bool,
 }
 
@@ -143,13 +143,13 @@ impl Receiving {
         }
     }
 
-    /// Whether there is nothing in it that the next input needs.
+    /// Whether it holds nothing that the next input needs.
     fn is_idle(&self) -> bool {
         self.decoder.is_between_messages() && self.assembler.is_empty()
     }
 
-    /// A piece of a frame arrived, of so many bytes of data, and perhaps `ended` what was
-    /// incomplete. For what arrives whole there is nothing to do.
+    /// Notes that a piece of a frame arrived, with so many bytes of data, and whether it `ended`
+    /// what was incomplete. What arrives whole needs no such note.
     #[inline]
     fn progress(&mut self, bytes: usize, ended: bool, config: &Config, now: Timestamp) {
         match &mut self.incomplete {
@@ -166,16 +166,16 @@ struct Rare {
     subprotocol: Option<Box<str>>,
     /// The source of masking keys; a client has one.
     random: Option<Box<dyn RandomSource>>,
-    /// Once it ends.
+    /// Set once the connection ends.
     ending: Option<Box<Ending>>,
 }
 
-/// What is known of the end.
+/// What is known about the end.
 #[derive(Default)]
 struct Ending {
     /// Why the connection was failed; it sticks.
     fault: Option<Fault>,
-    /// What this endpoint closed with; the Close of a fault is the fault's.
+    /// What this endpoint closed with; not set for a fault, which has its own code and reason.
     sent: Option<CloseFrame>,
 }
 
@@ -275,9 +275,9 @@ impl Connection {
         self.rare.as_ref()?.subprotocol.as_deref()
     }
 
-    /// The round trip of the last keep-alive ping that was answered. It is what the peer makes of
-    /// it: one that answers late seems far away, and one that works out the payload of a ping that
-    /// is on its way can answer early.
+    /// The round trip of the last keep-alive ping that was answered. It relies on the peer: one
+    /// that answers late seems far away, and one that guesses the payload of a ping under way can
+    /// answer early.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.timers.round_trip()
@@ -329,7 +329,7 @@ impl Connection {
         }
     }
 
-    /// What follows the transport to its end; None while the connection needs it.
+    /// Follows the transport to its end, by value; None while the connection needs it.
     #[must_use]
     pub fn linger(&self) -> Option<Linger> {
         let teardown = self.teardown()?;
@@ -357,7 +357,7 @@ impl Connection {
         }
     }
 
-    /// The same, to be kept.
+    /// The same, as an owned value.
     fn own_close(&self) -> Option<CloseFrame> {
         let (code, reason) = self.sent_close()?;
         Some(CloseFrame::new(Some(code), reason))
@@ -459,7 +459,7 @@ impl Connection {
             return Ok(());
         }
         let error = match (self.state, timer) {
-            // The end of the stream is late: nothing is lost by not waiting for it.
+            // The end of the stream is late: not waiting for it loses nothing.
             (State::Over(_), _) => {
                 self.state = State::Over(Teardown::Drop);
                 return Ok(());
@@ -509,7 +509,7 @@ impl Connection {
         self.rare.as_mut()?.extension.as_mut()
     }
 
-    /// The extension is not used any more.
+    /// Drops the extension.
     fn drop_extension(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.extension = None;
@@ -544,15 +544,15 @@ impl Connection {
         self.find_fast_paths();
     }
 
-    /// Finds out which fast paths there are: called again whenever something of it changes.
+    /// Determines which fast paths can be taken; called whenever that may change.
     fn find_fast_paths(&mut self) {
         let config = &*self.config;
-        // Those whose length takes at most 16 bits of the header.
+        // Messages whose length takes at most 16 bits of the header.
         let below = |is_there: bool, limit: u64| match is_there {
             true => limit.min(u16::MAX.into()) as u32 + 1,
             false => 0,
         };
-        // What the assembler checks of a message that is whole, once for all.
+        // The limits that the assembler would check of a whole message, combined.
         let limit = config.max_frame_size.unwrap_or(u64::MAX);
         let limit = limit.min(config.max_message_size as u64);
         let whole = config.delivery == Delivery::Whole && config.max_fragments > 0;

@@ -85,14 +85,14 @@ impl Connection {
         }
     }
 
-    /// As [`take_message`](Self::take_message), of both roles.
+    /// Like [`take_message`](Self::take_message), for both roles.
     #[inline(always)]
     fn take_any_message<'b>(
         &mut self,
         input: &mut Input<'b>,
         now: Timestamp,
     ) -> Option<Message<'b>> {
-        // The role is a constant in each, which leaves the other one's code out.
+        // The role is a constant in each branch, which removes the other one's code.
         match self.role {
             Role::Server => self.take_message_as(Role::Server, input, now),
             Role::Client => self.take_message_as(Role::Client, input, now),
@@ -190,7 +190,7 @@ impl Connection {
             return Ok(None);
         }
         let mut kept = self.receiving.take();
-        // On the stack for what begins and ends with this input.
+        // On the stack for what begins and ends within this input.
         let mut fresh = None;
         let receiving = match &mut kept {
             Some(kept) => &mut **kept,
@@ -285,7 +285,7 @@ impl Connection {
         }
     }
 
-    /// A piece of a control frame. Its payload is borrowed when it arrived whole.
+    /// Handles a piece of a control frame. Its payload is borrowed when it arrived whole.
     fn control<'b>(
         &mut self,
         receiving: &mut Receiving,
@@ -353,7 +353,7 @@ impl Connection {
     }
 }
 
-/// Puts it into the caller's box, or one of its own.
+/// Moves it into the caller's box, or a new one.
 fn boxed(receiving: Receiving, scratch: Option<&mut Scratch>) -> Box<Receiving> {
     match scratch.and_then(|it| it.receiving.take()) {
         Some(mut place) => {
@@ -365,7 +365,7 @@ fn boxed(receiving: Receiving, scratch: Option<&mut Scratch>) -> Box<Receiving> 
 }
 
 impl Receiving {
-    /// The next bytes of a message are in the assembler's space.
+    /// Takes the next bytes of a message, which are in the assembler's space.
     pub(super) fn take_filled(
         &mut self,
         timers: &mut Timers,

@@ -90,14 +90,14 @@ use crate::proto::message::Payload;
 /// [`Message::is_borrowed`]: crate::proto::Message::is_borrowed
 #[derive(Default)]
 pub struct Scratch {
-    /// To assemble a message in.
+    /// A buffer to assemble a message in.
     pub(super) buffer: Vec<u8>,
-    /// A place for what a connection knows of an incomplete frame.
+    /// A box for the state of an incomplete frame.
     pub(super) receiving: Option<Box<Receiving>>,
 }
 
 impl Scratch {
-    /// No memory yet.
+    /// Has no memory yet.
     #[must_use]
     pub const fn new() -> Self {
         Self {

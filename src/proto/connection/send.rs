@@ -43,7 +43,7 @@ impl Connection {
     ) -> Result<(), Misuse> {
         let message = message.into();
         let payload = message.as_bytes();
-        // A server's message, the usual one.
+        // The usual case: a server's message.
         if self.is_plain(payload.len()) {
             encoder::append_plain(message.kind(), payload, out);
             return Ok(());
@@ -229,7 +229,7 @@ impl Connection {
             fin: true,
             rsv: Rsv::NONE,
             opcode: message.kind().opcode(),
-            // Drawn once it is used: for now only its length counts.
+            // The key is drawn when it is used: for now only its length counts.
             masking_key: (self.role == Role::Client).then_some([0; 4]),
             payload_length: message.len() as u64,
         };
@@ -294,7 +294,7 @@ impl Connection {
         self.state = State::Closing;
         if let Some(receiving) = &mut self.receiving {
             if receiving.filled > 0 {
-                // No longer delivered, but the frame goes on behind it.
+                // No longer delivered, but the frame continues behind it.
                 let _ = receiving.take_filled(&mut self.timers, &self.config, now);
             }
             receiving.assembler.clear();
@@ -393,8 +393,7 @@ impl Connection {
                 false => Rsv::NONE,
             };
             rare.extension = Some(extension);
-            // An encoder of the application's own may be wrong; what it took away can't be
-            // brought back.
+            // An application's encoder may be faulty; what it removed can't be restored.
             assert!(
                 out.len() >= start + MAX_HEADER_LENGTH,
                 "the extension's encoder took away what it did not append"

@@ -101,7 +101,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> core::iter::FusedIterator for ExtensionOf
 #[derive(Clone, Copy)]
 pub struct ExtensionOffer<'a> {
     name: &'a str,
-    /// From behind the name to the end of the element; has been parsed once without error.
+    /// The rest of the element behind the name, which has been parsed once without error.
     params: &'a [u8],
 }
 
@@ -131,7 +131,7 @@ impl<'a> Iterator for ExtensionParams<'a> {
     type Item = ExtensionParam<'a>;
 
     fn next(&mut self) -> Option<ExtensionParam<'a>> {
-        // There is no error: these bytes have been parsed before.
+        // No error occurs: these bytes have been parsed before.
         let param = self.cursor.param().ok()??;
         Some(ExtensionParam {
             name: param.name,
@@ -307,7 +307,7 @@ fn write_param(f: &mut fmt::Formatter<'_>, name: &str, value: Option<&str>) -> f
     }
 }
 
-/// A value as it stands in the line: what is between the quotes, if there are any.
+/// A value as it is in the line, without its quotes.
 struct RawValue<'a> {
     text: &'a str,
     escaped: bool,
@@ -318,7 +318,7 @@ impl<'a> RawValue<'a> {
         if !self.escaped {
             return Cow::Borrowed(self.text);
         }
-        // No token has a backslash, so that each one here is an escape.
+        // A token has no backslash, so each one here is an escape.
         Cow::Owned(self.text.chars().filter(|&char| char != '\\').collect())
     }
 }
@@ -328,12 +328,12 @@ struct RawParam<'a> {
     value: Option<RawValue<'a>>,
 }
 
-/// A position in a line. Only ever moves forward, and looks at most one byte ahead of itself.
+/// A position in a line. It only moves forward, and looks at most one byte ahead.
 #[derive(Clone, Debug)]
 struct Cursor<'a> {
     line: &'a [u8],
     at: usize,
-    /// Bytes looked at, to test that the work is linear.
+    /// The number of bytes examined, to test that the work is linear.
     #[cfg(test)]
     work: core::cell::Cell<usize>,
 }
@@ -383,12 +383,12 @@ impl<'a> Cursor<'a> {
         self.text(start).filter(|token| !token.is_empty())
     }
 
-    /// From `start` to here.
+    /// Returns the bytes from `start` up to this position.
     fn text(&self, start: usize) -> Option<&'a str> {
         core::str::from_utf8(self.line.get(start..self.at)?).ok()
     }
 
-    /// One list element. Stands on the comma behind it, or at the end, on success.
+    /// Parses one list element. On success the position is at the comma behind it, or at the end.
     fn extension(&mut self) -> Result<ExtensionOffer<'a>, GrammarError> {
         let name = self.token().ok_or(GrammarError::Name)?;
         let start = self.at;
@@ -399,7 +399,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// The next parameter; None if the element ends here.
+    /// Parses the next parameter; None if the element ends here.
     fn param(&mut self) -> Result<Option<RawParam<'a>>, GrammarError> {
         self.skip_white_space();
         match self.peek() {
@@ -431,7 +431,7 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// A quoted-string from behind its first quote. RFC 6455 section 9.1: "the value after
+    /// Parses a quoted-string behind its first quote. RFC 6455 section 9.1: "the value after
     /// quoted-string unescaping MUST conform to the 'token' ABNF".
     fn quoted(&mut self) -> Result<RawValue<'a>, GrammarError> {
         let start = self.at;
@@ -442,7 +442,7 @@ impl<'a> Cursor<'a> {
                 b'\\' => {
                     escaped = true;
                     self.bump();
-                    // What is escaped has to be of a token too.
+                    // An escaped byte must be a token's byte, too.
                     match self.peek() {
                         Some(byte) if !is_class(byte, TOKEN) => {
                             return Err(GrammarError::ParameterValue);
@@ -512,7 +512,7 @@ impl core::error::Error for GrammarError {}
 mod tests {
     use super::*;
 
-    /// Bytes looked at while reading all of the input, and the items that came out of it.
+    /// The number of bytes examined while reading all of the input, and the items found.
     fn work(input: &[u8]) -> (usize, usize) {
         let mut offers = parse_extensions([input]);
         let items = offers.by_ref().count();

@@ -151,7 +151,7 @@ fn check_version(headers: Headers<'_>) -> Result<(), RequestError> {
     if version == VERSION.as_bytes() {
         return Ok(());
     }
-    // A list of proper versions is refused as one proper version is.
+    // A list of valid versions is refused like a single one.
     let proper = |it: &[u8]| {
         matches!(it.trim_ascii(), [b'0'] | [b'1'..=b'9', ..])
             && core::str::from_utf8(it.trim_ascii()).is_ok_and(|it| it.parse::<u8>().is_ok())
@@ -179,11 +179,11 @@ fn check_key(headers: Headers<'_>) -> Result<(), RequestError> {
     if key.len() != 24 {
         return Err(RequestError::KeyLength);
     }
-    // Room for what 24 characters of any padding may hold.
+    // Room for what 24 characters decode to with any padding.
     let mut nonce = [0; 18];
     match KEY_BASE64.decode_slice(key, &mut nonce) {
         Ok(KEY_LENGTH) => Ok(()),
-        // 24 characters with another padding: 17 or 18 bytes.
+        // 24 characters with less padding: 17 or 18 bytes.
         Ok(_) | Err(DecodeSliceError::OutputSliceTooSmall) => Err(RequestError::KeyLength),
         Err(DecodeSliceError::DecodeError(_)) => Err(RequestError::KeyEncoding),
     }

@@ -47,7 +47,7 @@ impl fmt::Debug for ClientRequest<'_> {
     }
 }
 
-/// Writes a request and judges the response, on byte slices.
+/// Writes a request and checks the response, on byte slices.
 ///
 /// Inputs: [`recv`](Self::recv), [`handle_timeout`](Self::handle_timeout). Outputs: the request
 /// appended by [`new`](Self::new), [`poll_timeout`](Self::poll_timeout).
@@ -56,7 +56,7 @@ pub struct ClientHandshake {
     random: Option<Box<dyn RandomSource>>,
     head: HeadReader,
     offer: Offer,
-    /// What the head may still have, once interim responses were read over.
+    /// The bytes left for the head after interim responses.
     limits: HeadLimits,
     deadline: Duration,
     error: Option<HandshakeError>,
@@ -214,7 +214,7 @@ impl ClientHandshake {
         Some(self.head.response()?.status)
     }
 
-    /// Waits for the next response in what this one has left of the limit.
+    /// Waits for the next response, within the rest of the limit.
     fn read_over(&mut self) {
         self.limits.max_head -= self.head.len();
         self.head = HeadReader::new(HeadParser::response(self.limits));
@@ -226,7 +226,7 @@ impl ClientHandshake {
         error
     }
 
-    /// Judges a complete head: what was agreed on, or what is wrong.
+    /// Checks a complete head; returns what was agreed on, or what is wrong.
     fn judge(&self) -> Result<Agreement, HandshakeError> {
         let Some(head) = self.head.response() else {
             return Err(HandshakeError::Eof);

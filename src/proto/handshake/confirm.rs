@@ -10,12 +10,12 @@ use crate::proto::extension::{GrammarError, PerMessage, parse_extensions};
 use crate::proto::http::{ResponseHead, Version};
 use crate::proto::sync::Arc;
 
-/// What the request offered, and the response has to match.
+/// What the request offered, which the response has to match.
 pub(super) struct Offer {
     /// `Sec-WebSocket-Accept` for the request's key.
     pub(super) accept: String,
     pub(super) subprotocols: Vec<String>,
-    /// Its extensions were offered.
+    /// Whether extensions were offered.
     pub(super) config: Arc<Config>,
 }
 
@@ -160,7 +160,7 @@ pub enum ResponseFault {
     Upgrade,
     /// `Connection` doesn't list `Upgrade`.
     Connection,
-    /// `Sec-WebSocket-Accept` is missing, there more than once, or not the one for this key.
+    /// `Sec-WebSocket-Accept` is missing, repeated, or not the one for this key.
     Accept,
     /// A subprotocol that was not offered, or more than one.
     Subprotocol,

@@ -1,4 +1,4 @@
-//! Why there is no connection.
+//! Why an opening handshake failed.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -12,12 +12,12 @@ use crate::proto::http::HttpError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer's head is no HTTP/1.1 head, or over a limit.
+    /// The peer's head is not an HTTP/1.1 head, or exceeds a limit.
     Head(HttpError),
     /// Server: the body of a plain request is malformed, over the limit, or announced in a way
     /// that is not supported.
     Body(HttpError),
-    /// Server: the request is HTTP, but no proper opening handshake.
+    /// Server: the request is valid HTTP, but not a valid opening handshake.
     Request(RequestError),
     /// Client: the server refused, or its response breaks RFC 6455.
     Response(Box<ResponseError>),
@@ -32,8 +32,8 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The status of a server's response to such a request. None where no response helps, and for
-    /// a client, which sends none.
+    /// The status of a server's response to such a request. None if no response helps, and for a
+    /// client, which sends none.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {

@@ -12,8 +12,8 @@ pub(super) struct HeadReader {
     bytes: Vec<u8>,
 }
 
-/// The least that is copied at once to go on with a head: more than most heads lack, and little
-/// beside what one that came in parts already holds.
+/// The least that is copied at once to continue a head: more than most heads still lack, and little
+/// compared with what one that came in parts already holds.
 const HEAD_STEP: usize = 512;
 
 impl HeadReader {
@@ -24,16 +24,16 @@ impl HeadReader {
         }
     }
 
-    /// Consumes input up to the end of the head; returns whether the head is complete. On an
-    /// error nothing is consumed.
+    /// Consumes input up to the end of the head; returns whether the head is complete. On an error
+    /// nothing is consumed.
     ///
-    /// What is behind the head may be more than the head itself, such as further requests, each
-    /// of which is read by a call of its own: a call must cost no more than the head has bytes.
+    /// The input behind the head may be longer than the head itself, such as further requests, each
+    /// of which takes another call: so a call must cost no more than the length of the head.
     pub(super) fn recv(&mut self, input: &mut Input<'_>) -> Result<bool, HttpError> {
         let arrived = input.as_slice();
         if self.bytes.is_empty() {
-            // Parsed where it lies; only the head's own bytes are copied. Of a head that is none
-            // stays what is told of it.
+            // Parsed in place; only the head's own bytes are copied. If the head is malformed, what
+            // was parsed of it stays.
             let end = match self.parser.parse(arrived) {
                 Ok(end) => end,
                 Err(error) => {
@@ -47,8 +47,8 @@ impl HeadReader {
             input.take(length);
             return Ok(end.is_some());
         }
-        // Where the head ends is not known before it is parsed, and to be parsed it must lie in
-        // one piece: it grows by no more than what it has.
+        // The end of the head isn't known before it is parsed, and parsing needs it in one piece:
+        // it grows by no more than its own length.
         let before = self.bytes.len();
         let mut rest = arrived;
         while !rest.is_empty() {

@@ -1,4 +1,4 @@
-//! The headers of the opening handshake that both of its sides have.
+//! The headers that both sides of the opening handshake use.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -34,7 +34,7 @@ pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
     }
 }
 
-/// The names of headers, for `Debug`: values may be credentials.
+/// Shows the names of headers for `Debug`: values may be credentials.
 pub(super) fn header_names<'a>(headers: &[(&'a str, &str)]) -> Vec<&'a str> {
     headers.iter().map(|(name, _)| *name).collect()
 }

@@ -6,29 +6,29 @@ use alloc::vec::Vec;
 
 use super::request::Request;
 
-/// The origins that a server lets in.
+/// The origins that a server allows.
 ///
 /// A browser sends the origin of the page that connects and no page can change it; so restricting
 /// it keeps other sites' pages from using a visitor's cookies. It does not keep out other
 /// programs, which send what they like, or nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    /// None lets every origin in.
+    /// None allows every origin.
     allowed: Option<Vec<String>>,
     required: bool,
 }
 
 impl Origins {
-    /// Every origin, and none.
+    /// Every origin, and requests without one.
     #[must_use]
     pub fn any() -> Self {
         Self::default()
     }
 
-    /// These origins only, as `https://example.com` or `https://example.com:8443`: scheme, host
-    /// and port must all be the same, a port that is the scheme's own may be left out. `null`
-    /// lets in pages that have no origin. A request without the header is let in: it comes from
-    /// no browser.
+    /// Allows only these origins, such as `https://example.com` or `https://example.com:8443`:
+    /// scheme, host and port must all be the same; the scheme's default port may be left out.
+    /// `null` allows pages that have no origin. A request without the header is allowed: it doesn't
+    /// come from a browser.
     pub fn only<S: AsRef<str>>(origins: impl IntoIterator<Item = S>) -> Self {
         let allowed = origins.into_iter().map(|it| it.as_ref().to_owned());
         Self {
@@ -44,7 +44,7 @@ impl Origins {
         self
     }
 
-    /// Whether a request is let in; answer one that is not with 403.
+    /// Whether a request is allowed; respond to one that is not with 403.
     #[must_use]
     pub fn allow(&self, request: &Request<'_>) -> bool {
         match (request.origin(), &self.allowed) {

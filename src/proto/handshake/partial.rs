@@ -1,4 +1,4 @@
-//! A request that is not complete, or malformed, as far as it is known.
+//! The part of an incomplete or malformed request that is known.
 
 use super::head::HeadReader;
 use super::request::Request;
@@ -6,7 +6,7 @@ use crate::proto::http::{Headers, Target};
 
 /// What is known of a request whose head is not complete or not well formed: for logs.
 ///
-/// Nothing of it is trusted: the lines that would contradict it may not have been read.
+/// None of it can be trusted: the lines that would contradict it may not have been read.
 #[derive(Clone, Copy, Debug)]
 pub struct PartialRequest<'a> {
     target: Option<Target<'a>>,
@@ -15,7 +15,7 @@ pub struct PartialRequest<'a> {
 }
 
 impl<'a> PartialRequest<'a> {
-    /// Of a head, as far as it was parsed.
+    /// From a head, as far as it was parsed.
     pub(super) fn of(head: &'a HeadReader) -> Self {
         match head.request() {
             Some(head) => Self {
@@ -34,19 +34,19 @@ impl<'a> PartialRequest<'a> {
         }
     }
 
-    /// Whether the head is there to its end, with all its header lines.
+    /// Whether the head is complete, with all its header lines.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// The path, percent-encoded as sent, if the head came that far.
+    /// The path, percent-encoded as sent, if that much of the head arrived.
     #[must_use]
     pub fn path(&self) -> Option<&'a str> {
         Some(self.target?.path)
     }
 
-    /// The origin of the page that connects, if the head came that far and has one.
+    /// The origin of the page that connects, if that much of the head arrived and it has one.
     #[must_use]
     pub fn origin(&self) -> Option<&'a str> {
         core::str::from_utf8(self.headers.get("origin")?).ok()
@@ -59,7 +59,7 @@ impl<'a> PartialRequest<'a> {
     }
 }
 
-/// A request that is complete and well formed.
+/// From a request that is complete and well formed.
 impl<'a> From<Request<'a>> for PartialRequest<'a> {
     fn from(request: Request<'a>) -> Self {
         Self {

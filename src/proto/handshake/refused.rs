@@ -1,4 +1,4 @@
-//! A request that was refused, by the handshake itself or with an answer that can't be sent.
+//! A request that was refused, by the handshake itself or because the response can't be sent.
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
@@ -28,7 +28,7 @@ struct Inner {
 }
 
 impl Refused {
-    /// The one place that responds to a request that is none.
+    /// The only place that responds to a malformed request.
     #[cold]
     pub(super) fn new(
         error: HandshakeError,
@@ -43,7 +43,7 @@ impl Refused {
             let allow = [("Allow", "GET")];
             let response = Response {
                 status: error.status().unwrap_or(400),
-                // RFC 9110 section 15.5.6: 405 comes with Allow.
+                // RFC 9110 section 15.5.6: 405 requires Allow.
                 headers: match error {
                     HandshakeError::Request(RequestError::Method) => &allow,
                     _ => &[],
@@ -61,7 +61,7 @@ impl Refused {
         }))
     }
 
-    /// Why.
+    /// Why it was refused.
     #[must_use]
     pub fn error(&self) -> &HandshakeError {
         &self.0.error
@@ -85,7 +85,7 @@ impl Refused {
         self.0.linger
     }
 
-    /// The error alone, where the transport is dropped.
+    /// The error alone, if the transport is dropped.
     #[must_use]
     pub fn into_error(self) -> HandshakeError {
         self.0.error
@@ -118,7 +118,8 @@ impl From<Refused> for HandshakeError {
     }
 }
 
-/// A request whose answer can't be sent. Nothing was appended: the request can still be answered.
+/// A request whose response can't be sent. Nothing was appended: another response can still be
+/// sent.
 ///
 /// `Display` and `source` are those of its [misuse](Self::misuse).
 pub struct Unanswered<R>(Box<(R, Misuse)>);
@@ -129,19 +130,19 @@ impl<R> Unanswered<R> {
         Self(Box::new((request, misuse)))
     }
 
-    /// What is wrong with the answer.
+    /// What is wrong with the response.
     #[must_use]
     pub fn misuse(&self) -> &Misuse {
         &self.0.1
     }
 
-    /// The request, to be answered otherwise.
+    /// The request, to send another response.
     #[must_use]
     pub fn into_request(self) -> R {
         self.0.0
     }
 
-    /// What is wrong with the answer; the request is dropped.
+    /// What is wrong with the response; drops the request.
     #[must_use]
     pub fn into_misuse(self) -> Misuse {
         self.0.1

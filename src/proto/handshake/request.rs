@@ -17,7 +17,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Of a head that was received whole and is well formed.
+    /// From a head that was received whole and is well formed.
     pub(super) fn of(head: &'a HeadReader, upgrade: bool) -> Self {
         let head = head.request().expect("a complete head");
         Self {
@@ -27,7 +27,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Whether this is a proper opening handshake, and not a plain HTTP request.
+    /// Whether this is a valid opening handshake, and not a plain HTTP request.
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
         self.upgrade
@@ -106,7 +106,7 @@ impl<'a> Request<'a> {
         self.target.authority.or_else(|| self.header("host"))
     }
 
-    /// The origin of the page that connects (RFC 6454); clients other than browsers have none.
+    /// The origin of the page that connects (RFC 6454); clients other than browsers send none.
     #[must_use]
     pub fn origin(&self) -> Option<&'a str> {
         self.header("origin")
@@ -133,7 +133,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Undoes `application/x-www-form-urlencoded`.
+/// Decodes `application/x-www-form-urlencoded`.
 fn form_decode(text: &str) -> Cow<'_, str> {
     decode(text, true)
 }

@@ -39,8 +39,8 @@ pub struct Response<'a> {
     /// `Sec-WebSocket-Version`, which are written by themselves. Without a `Content-Type`, a body
     /// is `text/plain; charset=utf-8`.
     pub headers: &'a [(&'a str, &'a str)],
-    /// The body. It is not sent with 204, 205 and 304, nor in answer to HEAD; its length then
-    /// still is `Content-Length` with 304, unless it is empty, and in answer to HEAD.
+    /// The body. It is not sent with 204, 205 and 304, nor in response to HEAD; with 304, unless it
+    /// is empty, and in response to HEAD `Content-Length` still is its length.
     pub body: &'a [u8],
 }
 
@@ -55,7 +55,7 @@ impl Response<'_> {
         }
     }
 
-    /// Whether it can be sent.
+    /// Checks whether it can be sent.
     pub(super) fn check(&self) -> Result<(), Misuse> {
         if !matches!(self.status, 200..=599) {
             return Err(Misuse::Status(self.status));
@@ -63,8 +63,8 @@ impl Response<'_> {
         check_headers(self.headers)
     }
 
-    /// Appends the response. `head_only` leaves the body out but not its length, as the answer to
-    /// HEAD has it (RFC 9110 section 9.3.2).
+    /// Appends the response. `head_only` leaves the body out but not its length, as in a response
+    /// to HEAD (RFC 9110 section 9.3.2).
     pub(super) fn write(&self, keep_alive: bool, head_only: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.status.to_string().as_bytes());
@@ -86,7 +86,7 @@ impl Response<'_> {
         for (name, value) in self.headers {
             write_header(out, name, value);
         }
-        // RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: no content; 1xx are no such responses.
+        // RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5: no content. A 1xx is refused.
         let bodiless = matches!(self.status, 204 | 205 | 304);
         let typed = |(name, _): &(&str, &str)| name.eq_ignore_ascii_case("content-type");
         if !bodiless && !self.body.is_empty() && !self.headers.iter().any(typed) {
@@ -101,7 +101,7 @@ impl Response<'_> {
         }
     }
 
-    /// What `Content-Length` says, where it may.
+    /// The value of `Content-Length`, if it may be sent.
     fn content_length(&self) -> Option<usize> {
         match (self.status, self.body.len()) {
             // RFC 9110 section 8.6: "A server MUST NOT send a Content-Length header field in any

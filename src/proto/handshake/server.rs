@@ -21,12 +21,12 @@ use crate::proto::teardown::{Linger, Teardown};
 
 pub use self::plain::{PlainRequest, ReadBody, Responded};
 
-/// What [`ServerHandshake::recv`] has read.
+/// The result of [`ServerHandshake::recv`].
 #[derive(Debug)]
 pub enum Received {
-    /// The head of the request is not complete: go on with the next bytes.
+    /// The head of the request is not complete: continue with the next bytes.
     Incomplete(ServerHandshake),
-    /// A proper opening handshake: accept or reject it.
+    /// A valid opening handshake: accept or reject it.
     Upgrade(Upgrade),
     /// A plain HTTP request.
     Plain(PlainRequest),
@@ -129,13 +129,13 @@ impl ServerHandshake {
         }
     }
 
-    /// The request, as far as its head has come.
+    /// Returns the request, as far as its head has arrived.
     #[must_use]
     pub fn request(&self) -> PartialRequest<'_> {
         PartialRequest::of(&self.head)
     }
 
-    /// Whether a byte of a request has come: until then the transport is idle.
+    /// Whether no byte of a request has arrived: the transport is idle.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.head.is_empty()
@@ -195,12 +195,12 @@ impl fmt::Debug for ServerHandshake {
     }
 }
 
-/// Judges a complete head: whether it is an opening handshake, and not a plain request.
+/// Checks a complete head: whether it is an opening handshake, and not a plain request.
 fn is_upgrade(head: &HeadReader) -> Result<bool, HandshakeError> {
     let Some(head) = head.request() else {
         return Err(HttpError::RequestLine.into());
     };
-    // RFC 9112 section 3.2: one valid Host, which only HTTP/1.0 may leave out.
+    // RFC 9112 section 3.2: one valid Host, which only HTTP/1.0 may omit.
     match http::host(head.headers) {
         Err(HttpError::HostMissing) if head.version == Version::Http10 => {}
         host => drop(host?),

@@ -1,4 +1,4 @@
-//! A proper opening handshake, to be accepted or rejected (RFC 6455 section 4.2.2).
+//! A valid opening handshake, to be accepted or rejected (RFC 6455 section 4.2.2).
 
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use crate::proto::misuse::Misuse;
 use crate::proto::sync::Arc;
 use crate::proto::teardown::{Linger, Teardown};
 
-/// What goes into the 101 besides what the handshake itself needs.
+/// What to put into the 101 besides what the handshake itself needs.
 ///
 /// `Debug` shows the names of the headers only: values may be credentials.
 #[derive(Clone, Copy, Default)]
@@ -40,7 +40,7 @@ impl fmt::Debug for Accept<'_> {
     }
 }
 
-/// A proper opening handshake, with its request.
+/// A valid opening handshake, with its request.
 ///
 /// It may be kept while something else decides, also on another thread: it borrows nothing. What
 /// comes from the client meanwhile are frames, so don't read, or keep the bytes; and bound the time,
@@ -100,7 +100,7 @@ impl Upgrade {
         Ok(Connection::new(config, None, extension, subprotocol, now))
     }
 
-    /// Rejects: appends the response to `out`. Bytes behind the request are not looked at.
+    /// Rejects: appends the response to `out`. Bytes behind the request are ignored.
     ///
     /// # Errors
     /// [`Unanswered`] when the response can't be sent. Nothing is appended then.

@@ -11,21 +11,21 @@ use super::syntax::{TEXT, TOKEN, is_class};
 use super::{Headers, HttpError, Version, content_length};
 use crate::proto::input::Input;
 
-/// Digits of a chunk's size. 16 are 64 bits; leading zeros count, or they would be without end.
+/// Digits of a chunk's size. 16 are 64 bits; leading zeros count, or they would be unbounded.
 const MAX_SIZE_DIGITS: u8 = 16;
 
-/// Bytes of chunk extensions in one body. Next to no client sends any; the best known use, a
+/// Bytes of chunk extensions in one body. Hardly any client sends any; the best known use, a
 /// signature of some 80 bytes on each chunk, fits fifty times.
 const MAX_EXTENSIONS: usize = 4 * 1024;
 
-/// Bytes of the trailer section, which nobody here reads: a checksum, a signature and some timing
-/// take a few hundred.
+/// Bytes of the trailer section, which is not used: a checksum, a signature and some timing take a
+/// few hundred.
 const MAX_TRAILERS: usize = 4 * 1024;
 
 /// Lines of the trailer section, for the same reason.
 const MAX_TRAILER_LINES: usize = 32;
 
-/// Reads the body behind a request's head, whatever the pieces its bytes arrive in.
+/// Reads the body behind a request's head, however its bytes are split.
 ///
 /// An input method, [`recv`](Self::recv), and a getter, [`body`](Self::body). Memory follows the
 /// bytes received, never the length announced.
@@ -142,8 +142,8 @@ impl BodyReader {
         }))
     }
 
-    /// Consumes input up to the end of the body; answers whether the body is complete. What is
-    /// left of `input` then is the next request.
+    /// Consumes input up to the end of the body; returns whether the body is complete. What is left
+    /// of `input` then is the next request.
     ///
     /// # Errors
     /// At the first byte that proves that the body is malformed or over a limit; see
@@ -170,7 +170,7 @@ impl BodyReader {
         }
     }
 
-    /// What was received of the body, decoded.
+    /// The received part of the body, decoded.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -182,14 +182,14 @@ impl BodyReader {
         self.body
     }
 
-    /// Copies up to `left` bytes; how many are left then.
+    /// Copies up to `left` bytes; returns how many are still missing.
     fn read(&mut self, left: usize, input: &mut Input<'_>) -> usize {
         let count = left.min(input.len());
         self.body.extend_from_slice(input.take(count));
         left - count
     }
 
-    /// A byte that is not of the body itself.
+    /// Handles a byte that is not of the body itself.
     fn frame(&mut self, state: State, byte: u8) -> Result<State, HttpError> {
         match state {
             State::Size { value, digits } => self.size_byte(value, digits, byte),
@@ -212,7 +212,7 @@ impl BodyReader {
             | State::TrailerValue
             | State::TrailerLf
             | State::EndLf => self.trailer_byte(state, byte),
-            // `recv` does not come here in these.
+            // `recv` doesn't call this in these states.
             State::Length(_) | State::Chunk(_) | State::Complete | State::Failed(_) => Ok(state),
         }
     }
@@ -299,7 +299,7 @@ impl State {
     };
 }
 
-/// The LF behind a CR; see the head's parser for why nothing else will do.
+/// Expects the LF behind a CR; see the head's parser for why nothing else is accepted.
 fn line_feed(byte: u8, next: State) -> Result<State, HttpError> {
     match byte {
         b'\n' => Ok(next),
@@ -338,7 +338,7 @@ fn check_transfer_encoding(
 /// 10.1.1).
 ///
 /// # Errors
-/// [`HttpError::Expectation`] for any other expectation, the answer to which is 417.
+/// [`HttpError::Expectation`] for any other expectation, the response to which is 417.
 pub fn expects_continue(headers: Headers<'_>, version: Version) -> Result<bool, HttpError> {
     // RFC 9110 section 10.1.1: "A server that receives a 100-continue expectation in an HTTP/1.0
     // request MUST ignore that expectation."

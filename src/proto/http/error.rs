@@ -1,4 +1,4 @@
-//! What can be wrong with a head or a body, and which status says so.
+//! The errors of a head or body, and the status of each.
 
 use core::fmt;
 
@@ -19,9 +19,9 @@ pub enum HttpError {
     /// The request target is well formed but names no path: `*`, authority-form, or absolute-form
     /// of another scheme or with a malformed authority.
     TargetForm,
-    /// The version is not of the form `HTTP/1.1`.
+    /// The version does not have the form `HTTP/1.1`.
     Version,
-    /// The version is well formed, and its major version is not 1.
+    /// The version is well formed, but its major version is not 1.
     UnsupportedVersion,
     /// The status line of a response is malformed.
     StatusLine,
@@ -43,7 +43,7 @@ pub enum HttpError {
     HeadTooLarge,
     /// There are more header lines than [`HeadLimits::max_lines`](super::HeadLimits::max_lines).
     TooManyLines,
-    /// `Content-Length` is not one decimal number, or is there more than once.
+    /// `Content-Length` is not one decimal number, or is repeated.
     ContentLength,
     /// There is no `Host`.
     HostMissing,
@@ -51,12 +51,12 @@ pub enum HttpError {
     HostRepeated,
     /// `Host` is not a host with an optional port.
     HostInvalid,
-    /// The length of the body is in doubt: both `Content-Length` and `Transfer-Encoding` are
-    /// there, or a `Transfer-Encoding` that doesn't end in `chunked`, or one in HTTP/1.0.
+    /// The length of the body is ambiguous: both `Content-Length` and `Transfer-Encoding` are
+    /// present, or a `Transfer-Encoding` that doesn't end in `chunked`, or one in HTTP/1.0.
     BodyLength,
     /// `Transfer-Encoding` lists more than `chunked`.
     TransferCoding,
-    /// The body is, or by a length it announced would become, longer than the server takes.
+    /// The body exceeds the server's limit, or would by a length that it announced.
     BodyTooLarge,
     /// A chunk does not begin with its size in 1 to 16 hexadecimal digits, or a byte behind it is
     /// not allowed there.
@@ -68,15 +68,15 @@ pub enum HttpError {
     /// The trailers of the body are longer, or have more lines, than
     /// [`BodyReader`](super::BodyReader) takes.
     TrailersTooLarge,
-    /// `Expect` holds something else than `100-continue`.
+    /// `Expect` contains something other than `100-continue`.
     Expectation,
 }
 
 impl HttpError {
-    /// The status code a server answers with before it closes the connection.
+    /// The status code that a server responds with before it closes the connection.
     ///
-    /// One of 400, 413, 414, 417, 431, 501 and 505. For a response head it has no use: a client fails the
-    /// connection.
+    /// One of 400, 413, 414, 417, 431, 501 and 505. Not used for a response head: a client fails
+    /// the connection.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {

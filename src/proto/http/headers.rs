@@ -1,4 +1,4 @@
-//! The header lines of a parsed head, and what every reader of them has to ask.
+//! The header lines of a parsed head, and the look-ups that every reader needs.
 
 use core::fmt;
 
@@ -8,8 +8,8 @@ use super::target::is_host;
 
 /// The header lines of a head, in the order they were sent.
 ///
-/// Names compare case-insensitively (RFC 9110 section 5.1). What a repeated name means is up to
-/// the caller: [`count`](Self::count) tells. Look-ups take time in the number of lines, which
+/// Names compare case-insensitively (RFC 9110 section 5.1). The caller decides what a repeated name
+/// means; [`count`](Self::count) finds one. Look-ups take time in the number of lines, which
 /// [`HeadLimits::max_lines`](super::HeadLimits::max_lines) bounds.
 ///
 /// `Debug` shows the names only: values may be credentials.

@@ -1,4 +1,4 @@
-//! Where the parts of a head lie in its bytes.
+//! The positions of the parts of a head in its bytes.
 
 /// A range of the head. `u32`, because [`HeadLimits::max_head`](super::HeadLimits::max_head) is clamped to it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +24,7 @@ impl Span {
         (self.end - self.start) as usize
     }
 
-    /// Empty where `head` is not the one that was parsed, rather than a panic.
+    /// Empty, rather than a panic, if `head` is not the one that was parsed.
     pub(super) fn of(self, head: &[u8]) -> &[u8] {
         head.get(self.start as usize..self.end as usize)
             .unwrap_or_default()
@@ -36,7 +36,7 @@ impl Span {
     }
 }
 
-/// Where a header line's name and its trimmed value lie.
+/// The positions of a header line's name and its trimmed value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Line {
     pub(super) name: Span,

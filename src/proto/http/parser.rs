@@ -1,8 +1,8 @@
 //! The resumable parser of heads.
 //!
-//! Owns: the state between two calls. Every byte is looked at in one call only, in order, and
-//! each error is decided by the bytes up to the one that proves it; so neither the result nor
-//! the work depends on how a head is split.
+//! Owns the state between two calls. Each byte is examined in one call only, in order, and each
+//! error is decided by the bytes up to the one that proves it; so neither the result nor the work
+//! depends on how a head is split.
 
 use alloc::vec::Vec;
 
@@ -56,9 +56,9 @@ pub struct HeadParser {
     limits: HeadLimits,
     kind: Kind,
     state: State,
-    /// Everything before this has been looked at, for good.
+    /// The bytes before this offset have been examined, and are not again.
     searched: usize,
-    /// Where the part that is being read begins.
+    /// The offset at which the current part begins.
     mark: usize,
     method: Span,
     /// The target of a request, the reason of a response.
@@ -116,7 +116,7 @@ impl HeadParser {
         };
     }
 
-    /// Goes on parsing. `head` is all that was received so far, from the first byte of the head:
+    /// Continues parsing. `head` is all that was received so far, from the first byte of the head:
     /// each call passes the bytes of the call before, unchanged, and more behind them.
     ///
     /// `Some(n)`: the head is complete; its last byte is `head[n - 1]`, and `head[n..]` is not
@@ -172,7 +172,7 @@ impl HeadParser {
         }
     }
 
-    /// What of `head` is within the limit: no part that was parsed goes beyond.
+    /// Returns the part of `head` within the limit: no parsed part goes beyond.
     pub(in crate::proto) fn within_limit<'a>(&self, head: &'a [u8]) -> &'a [u8] {
         &head[..head.len().min(self.limits.max_head)]
     }
@@ -199,8 +199,8 @@ impl HeadParser {
         let mut at = self.searched;
         let mut state = self.state;
         while at < bytes.len() {
-            // Each arm reads one part of the head as far as it is there and says what follows it;
-            // `break` leaves the state as it is, for the next call.
+            // Each arm reads one part of the head as far as it is there and returns what follows
+            // it; `break` leaves the state as it is, for the next call.
             state = match state {
                 State::Start => {
                     self.mark = at;
@@ -385,7 +385,7 @@ impl HeadParser {
                     state = State::Complete;
                     break;
                 }
-                // `parse` does not come here in these.
+                // `parse` doesn't call this in these states.
                 State::Complete | State::Failed(_) => break,
             };
         }
@@ -429,8 +429,8 @@ impl HeadParser {
     }
 }
 
-/// RFC 9112 section 2.2 lets a recipient take a bare LF for a line end; what the peers of one
-/// connection read differently is what request smuggling is made of, so this one does not.
+/// RFC 9112 section 2.2 lets a recipient accept a bare LF as a line end. Peers that disagree on
+/// line ends make request smuggling possible, so this parser doesn't.
 fn line_feed(bytes: &[u8], at: &mut usize) -> Result<(), HttpError> {
     if bytes[*at] != b'\n' {
         return Err(HttpError::BareCr);
@@ -439,7 +439,7 @@ fn line_feed(bytes: &[u8], at: &mut usize) -> Result<(), HttpError> {
     Ok(())
 }
 
-/// What a byte that ends the method or target too early, or is not allowed in it, is called.
+/// The error for a byte that ends the method or target too early, or is not allowed in it.
 fn request_line_fault(byte: u8, part: HttpError) -> HttpError {
     match byte {
         b'\n' => HttpError::BareLf,

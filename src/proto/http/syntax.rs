@@ -11,7 +11,7 @@ pub(super) const QUERY: u8 = 1 << 2;
 pub(super) const TEXT: u8 = 1 << 3;
 /// SP and HTAB.
 pub(super) const OWS: u8 = 1 << 4;
-/// `unreserved` and `sub-delims` of RFC 3986 section 2: a registered name but for its escapes.
+/// `unreserved` and `sub-delims` of RFC 3986 section 2: a registered name except for its escapes.
 pub(super) const REG_NAME: u8 = 1 << 5;
 
 static CLASSES: [u8; 256] = classes();
@@ -111,7 +111,7 @@ pub(super) fn skip_text(bytes: &[u8], mut at: usize) -> usize {
         let below_space = word.wrapping_sub(ONES * 0x20) & !word;
         let not_del = word ^ (ONES * 0x7f);
         let del = not_del.wrapping_sub(ONES) & !not_del;
-        // A borrow can mark bytes above a true hit by mistake; the lowest mark is always true.
+        // A borrow can mark bytes above a true hit by mistake; the lowest mark is always right.
         let marks = (below_space | del) & HIGHS;
         if marks == 0 {
             at += 8;

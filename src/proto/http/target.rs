@@ -5,7 +5,7 @@ use core::net::Ipv6Addr;
 use super::HttpError;
 use super::syntax::{REG_NAME, is_class};
 
-/// A request target taken apart (RFC 9112 section 3.2). Nothing is percent-decoded.
+/// A parsed request target (RFC 9112 section 3.2). Nothing is percent-decoded.
 ///
 /// ```
 /// use sockeye::proto::http::Target;
@@ -89,7 +89,7 @@ pub fn is_host(value: &[u8]) -> bool {
     core::str::from_utf8(value).is_ok_and(|value| split_authority(value).is_ok())
 }
 
-/// `host[:port]`, taken apart.
+/// A parsed `host[:port]`.
 #[derive(Debug)]
 pub(in crate::proto) struct Authority<'a> {
     /// Without brackets.
@@ -132,7 +132,7 @@ pub(in crate::proto) fn split_authority(authority: &str) -> Result<Authority<'_>
         // RFC 3986 section 3.2.3: a port may be empty, which stands for the default.
         ("" | ":", _) => None,
         (_, Some(digits)) => Some(port(digits).ok_or(AuthorityError::Port)?),
-        // Something right behind the brackets.
+        // Anything else behind the brackets is an error.
         (_, None) => return Err(AuthorityError::Ipv6),
     };
     Ok(Authority { host, ipv6, port })

@@ -1,7 +1,7 @@
-//! Answers that another thread gives: where they are put, and how the session is woken.
+//! Responses that another thread gives: where they are stored, and how the session is woken.
 //!
-//! Each is given once, into a [`Slot`] that the connection's session looks into when a command has
-//! woken it; a [`Reply`] that is dropped without it says so to the client.
+//! Each is given once, into a [`Slot`] that the connection's session reads when a command wakes it.
+//! Dropping a [`Reply`] unsent sends a 500.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::server::id::ConnectionId;
 use crate::server::run::inbox::Command;
 use crate::server::sync::{Mutex, lock};
 
-/// Where an answer is put for the session that waits for it.
+/// Where an answer is stored for the session that waits for it.
 pub(in crate::server) struct Slot<T>(Mutex<Option<T>>);
 
 impl<T> Slot<T> {
@@ -29,13 +29,13 @@ impl<T> Slot<T> {
     }
 }
 
-/// What an application says to a request at once, or will say later.
+/// An answer that the application gives at once, or will give later.
 pub(in crate::server) enum Answer<T> {
     Now(T),
     Later(Arc<Slot<T>>),
 }
 
-/// Puts an answer where its session finds it, and wakes that.
+/// Stores an answer where its session finds it, and wakes the session.
 pub(in crate::server) struct Giver<T> {
     handle: Handle,
     pub(in crate::server) id: ConnectionId,
@@ -60,10 +60,10 @@ impl<T> Giver<T> {
     }
 }
 
-/// The answer to a plain request, given later, on any thread: see
-/// [`Methods::defer`](super::Methods::defer). Dropped without it, the client gets a 500.
+/// The response to a plain request, given later and on any thread: see
+/// [`Methods::defer`](super::Methods::defer). Dropping it unsent sends a 500.
 pub struct Reply {
-    /// None once it is given.
+    /// None once it is sent.
     giver: Option<Giver<HttpResponse>>,
 }
 
@@ -76,7 +76,7 @@ impl Reply {
         (Self { giver: Some(giver) }, slot)
     }
 
-    /// Answers the request. Does nothing if the client has gone meanwhile, or its time was over.
+    /// Sends the response. Does nothing if the client has disconnected or has already got a 503.
     pub fn send(mut self, response: HttpResponse) {
         self.give(response);
     }

@@ -11,19 +11,19 @@ use super::request::Request;
 use super::response::HttpResponse;
 use crate::server::id::ConnectionId;
 
-/// A handler of plain requests: each function from a request to a response is one.
+/// A handler of plain requests: any function from a request to a response.
 ///
-/// It runs on the worker's thread: one that waits keeps the worker's connections waiting. What
-/// takes long is [deferred](Methods::defer).
+/// It runs on the worker's thread, so one that blocks delays the worker's other connections.
+/// [Defer](Methods::defer) what takes long.
 pub trait HttpHandler: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {}
 
 impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {}
 
 /// The handlers of one path, by method.
 ///
-/// HEAD is answered by the handler of GET, without the body; OPTIONS with 204 and `Allow`; a
-/// method that is not there with 405 and `Allow`. Handlers of their own for HEAD and OPTIONS go
-/// first.
+/// HEAD is handled by the handler of GET, and its response has no body; OPTIONS gets 204 with
+/// `Allow`; a method without a handler gets 405 with `Allow`. Handlers for HEAD and OPTIONS take
+/// precedence.
 ///
 /// ```
 /// use sockeye::server::HttpResponse;
@@ -40,21 +40,21 @@ impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Syn
 #[derive(Default)]
 #[must_use]
 pub struct Methods {
-    /// In the order they were added; a path has few.
+    /// In the order in which they were added; a path has few.
     handlers: Vec<(String, Box<Answers>)>,
 }
 
-/// Answers a request of the connection with this id, at once or later.
+/// Responds to a request of the connection with this id, at once or later.
 type Answers = dyn Fn(&Request<'_>, ConnectionId) -> Answer<HttpResponse> + Send + Sync;
 
 impl Methods {
-    /// No method yet.
+    /// Returns an empty set of handlers.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Answers a method, which is case-sensitive (RFC 9110 section 9.1), with `handler`. A second
-    /// handler of the same method takes the place of the first.
+    /// Handles a method, which is case-sensitive (RFC 9110 section 9.1), with `handler`. It
+    /// replaces an earlier handler of the same method.
     ///
     /// A method that is not a token fails [`listen`](crate::server::Builder::listen).
     pub fn on(self, method: impl Into<String>, handler: impl HttpHandler) -> Self {
@@ -63,12 +63,12 @@ impl Methods {
         })
     }
 
-    /// Answers a method later: by what a database or another server says, on another thread.
-    /// `handler` takes from the request what it needs and gives the [`Reply`] away.
+    /// Handles a method with a response that another thread sends later, from a database, say.
+    /// `handler` copies what it needs from the request and hands the [`Reply`] on.
     ///
-    /// Nothing more is read from the client meanwhile, for at most
-    /// [`handshake_timeout`](crate::proto::Config::handshake_timeout) of the server's; then it
-    /// gets a 503. A server that is told to stop waits for the answer.
+    /// Nothing more is read from the client until then, for at most the server's
+    /// [`handshake_timeout`](crate::proto::Config::handshake_timeout); after that it gets a 503. A
+    /// server that is stopping waits for the response.
     ///
     /// ```
     /// # fn look_up(user: &str) -> Option<String> { None }
@@ -91,8 +91,8 @@ impl Methods {
     {
         self.add(method.into(), move |request, id| {
             let (reply, slot) = Reply::new(request.handle(), id);
-            // After a panic it is the reply that answers, wherever it has gone: each request has
-            // one answer, so that none is taken for that of a later request.
+            // After a panic the `Reply` responds, wherever it was moved to: each request has
+            // exactly one response, so that none is taken for a later request's.
             let _ = catch_unwind(AssertUnwindSafe(|| handler(request, reply)));
             Answer::Later(slot)
         })
@@ -107,27 +107,27 @@ impl Methods {
         self
     }
 
-    /// Answers GET, and HEAD.
+    /// Handles GET, and HEAD.
     pub fn get(self, handler: impl HttpHandler) -> Self {
         self.on("GET", handler)
     }
 
-    /// Answers POST.
+    /// Handles POST.
     pub fn post(self, handler: impl HttpHandler) -> Self {
         self.on("POST", handler)
     }
 
-    /// Answers PUT.
+    /// Handles PUT.
     pub fn put(self, handler: impl HttpHandler) -> Self {
         self.on("PUT", handler)
     }
 
-    /// Answers PATCH.
+    /// Handles PATCH.
     pub fn patch(self, handler: impl HttpHandler) -> Self {
         self.on("PATCH", handler)
     }
 
-    /// Answers DELETE.
+    /// Handles DELETE.
     pub fn delete(self, handler: impl HttpHandler) -> Self {
         self.on("DELETE", handler)
     }
@@ -138,7 +138,7 @@ impl Methods {
         self.handlers.is_empty()
     }
 
-    /// The value of `Allow` (RFC 9110 section 10.2.1): the methods that are answered.
+    /// Returns the value of `Allow` (RFC 9110 section 10.2.1): the methods that are handled.
     #[must_use]
     pub fn allow(&self) -> String {
         let mut known: Vec<&str> = Vec::new();
@@ -157,7 +157,7 @@ impl Methods {
         known.join(", ")
     }
 
-    /// The response to a request with one of all methods.
+    /// Returns the response to a request, whatever its method.
     pub(in crate::server) fn answer(
         &self,
         request: &Request<'_>,

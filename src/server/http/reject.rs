@@ -6,8 +6,8 @@ use std::string::String;
 use super::response::HttpResponse;
 use crate::server::observe::HandshakeFailure;
 
-/// The response by which a guard or a route refuses a request: any response. `?` makes one from an
-/// [`HttpResponse`].
+/// The response by which a guard or a route refuses a request. It can be any response; `?` converts
+/// an [`HttpResponse`].
 ///
 /// ```
 /// use sockeye::server::Reject;
@@ -27,14 +27,14 @@ impl Reject {
         HttpResponse::text(text).with_status(status).into()
     }
 
-    /// The same with a further header.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         *self.response = self.response.with_header(name, value);
         self
     }
 
-    /// The same, counted as `failure`.
+    /// Sets the label that the refusal is counted under.
     pub(in crate::server) fn counted_as(self, failure: HandshakeFailure) -> Self {
         Self { failure, ..self }
     }

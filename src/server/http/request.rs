@@ -1,8 +1,4 @@
-//! Plain HTTP as an application sees it: the request with what the server knows of it, the
-//! response, and the handlers of a path.
-//!
-//! Owns these types and the choice of a handler by method. Leaves the grammar, bodies and
-//! keep-alive to the core, and the choice of a path to the router.
+//! The request as an application sees it: the core's, with what the server knows about it.
 
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
@@ -18,8 +14,8 @@ use crate::proto::percent_decode;
 use crate::server::handle::Handle;
 use crate::server::shared::Shared;
 
-/// A request in the hands of the application: the core's [`Request`](proto::Request) with the
-/// parameters of its route, the peer, and the body of a plain request.
+/// A request as the application sees it: the core's [`Request`](proto::Request) with the parameters
+/// of its route, the peer's address, and the body of a plain request.
 #[derive(Clone)]
 pub struct Request<'a> {
     request: proto::Request<'a>,
@@ -34,8 +30,8 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The request with what its route matched, from the peer at this address and the client at
-    /// that one, without a body.
+    /// Creates a request without a body, with the parameters of its route and the addresses of the
+    /// peer and the client.
     pub(in crate::server) fn new(
         request: proto::Request<'a>,
         params: Params<'a, 'a>,
@@ -54,17 +50,17 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// With the body that was read.
+    /// Adds the body.
     pub(in crate::server) fn with_body(self, body: &'a [u8]) -> Self {
         Self { body, ..self }
     }
 
-    /// With what its transport's TLS has agreed on.
+    /// Adds what TLS has agreed on.
     pub(in crate::server) fn with_agreed(self, agreed: Agreed<'a>) -> Self {
         Self { agreed, ..self }
     }
 
-    /// Whether this is a proper opening handshake, and not a plain HTTP request.
+    /// Whether this is a valid opening handshake, and not a plain HTTP request.
     #[must_use]
     pub fn is_upgrade(&self) -> bool {
         self.request.is_upgrade()
@@ -130,7 +126,7 @@ impl<'a> Request<'a> {
         self.request.host()
     }
 
-    /// The origin of the page that connects (RFC 6454); clients other than browsers have none.
+    /// The origin of the page that connects (RFC 6454); clients other than browsers send none.
     #[must_use]
     pub fn origin(&self) -> Option<&'a str> {
         self.request.origin()
@@ -141,37 +137,37 @@ impl<'a> Request<'a> {
         self.request.subprotocols()
     }
 
-    /// What a parameter of the route stands for in this path, percent-decoded: for `/rooms/{room}`
-    /// and `/rooms/a%20b`, `param("room")` is `a b`. Bytes that are not UTF-8 once decoded become
+    /// The value of a route parameter in this path, percent-decoded: for `/rooms/{room}` and
+    /// `/rooms/a%20b`, `param("room")` is `a b`. Bytes that are not UTF-8 once decoded become
     /// U+FFFD. None if the route has no such parameter, or it is optional and absent.
     ///
-    /// A `%2F` is decoded, too, and does not end the segment: a value may hold slashes, so check
-    /// it before it becomes part of a file's name.
+    /// A `%2F` is decoded, too, and does not end the segment: a value may contain slashes, so check
+    /// it before using it in a file name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<Cow<'a, str>> {
         self.params.get(name).map(percent_decode)
     }
 
-    /// A handle to the server: to publish, to count, to take to another thread.
+    /// Returns a handle to the server, which can be sent to another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(self.shared)
     }
 
-    /// The other end of the transport.
+    /// The address of the other end of the transport.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
     }
 
-    /// The client's address: the peer's, unless the peer is a trusted proxy that names another.
+    /// The client's address: the peer's, unless the peer is a trusted proxy that names another one.
     #[must_use]
     pub fn client_ip(&self) -> IpAddr {
         self.client_ip
     }
 
     /// What TLS has agreed on: the client's certificates, if the configuration asks for them, the
-    /// protocol by ALPN, version and cipher suite. None for a server without TLS.
+    /// ALPN protocol, the version and the cipher suite. None for a connection without TLS.
     ///
     /// ```
     /// use sockeye::server::{Reject, Request};
@@ -215,8 +211,8 @@ impl<'a> Request<'a> {
     }
 }
 
-/// RFC 6265 section 4.1.1: cookie-value = *cookie-octet / ( DQUOTE *cookie-octet DQUOTE ). Of the
-/// bytes that are no cookie-octets, those but DQUOTE are let through: browsers send them.
+/// RFC 6265 section 4.1.1: cookie-value = *cookie-octet / ( DQUOTE *cookie-octet DQUOTE ). Bytes
+/// other than cookie-octets are accepted, except DQUOTE: browsers send them.
 fn cookie_value(value: &[u8]) -> Option<&str> {
     let value = match value {
         [b'"', inner @ .., b'"'] => inner,
@@ -228,8 +224,7 @@ fn cookie_value(value: &[u8]) -> Option<&str> {
     core::str::from_utf8(value).ok()
 }
 
-/// The request by itself, as the core has it: for [`Origins::allow`](crate::proto::Origins::allow),
-/// say.
+/// The core's request: for [`Origins::allow`](crate::proto::Origins::allow), say.
 impl<'a> AsRef<proto::Request<'a>> for Request<'a> {
     fn as_ref(&self) -> &proto::Request<'a> {
         &self.request

@@ -19,9 +19,8 @@ use crate::proto::Response;
 pub struct HttpResponse {
     /// The status code, 200 to 599.
     pub status: u16,
-    /// Headers besides those that [`Response::headers`] says are written by themselves. A name
-    /// that is no token, or a value with a control character, can't be sent: the client gets a
-    /// 500 in its place.
+    /// Headers in addition to those that [`Response::headers`] says are written automatically. If a
+    /// name is not a token, or a value has a control character, the client gets a 500 instead.
     pub headers: Vec<(String, String)>,
     /// The body, in bytes as sent.
     pub body: Vec<u8>,
@@ -64,13 +63,13 @@ impl HttpResponse {
         }
     }
 
-    /// The same with another status.
+    /// Replaces the status.
     #[must_use]
     pub fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
     }
 
-    /// The same with a further header; one of the same name stays.
+    /// Adds a header, also if there is one of the same name.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));

@@ -4,12 +4,12 @@ use core::time::Duration;
 
 const NANOS: u64 = 1_000_000_000;
 
-/// How much may come, in messages, bytes or handshakes: so many per period over time, and
+/// A rate of messages, bytes or handshakes: a count per period over time, and
 /// [`burst`](Self::burst) at once.
 ///
-/// A token bucket, as nginx's `limit_req` and most neighbours have it. `burst` begins as one
-/// period's worth: who keeps the rate never notices, and a page that loads may open with several
-/// messages. (nginx's own default admits no burst at all, which real clients run into.)
+/// A token bucket, as in nginx's `limit_req` and most servers. `burst` defaults to one period's
+/// worth, so that a client within the rate never notices, and a page may open with several
+/// messages. (nginx's default admits no burst at all, which real clients run into.)
 ///
 /// ```
 /// use sockeye::server::limits::Rate;
@@ -26,19 +26,19 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// `count` in each second. 0 lets the burst through and then nothing.
+    /// `count` per second. 0 lets the burst through and then nothing.
     #[must_use]
     pub const fn per_second(count: u32) -> Self {
         Self::new(count, 1)
     }
 
-    /// `count` in each minute.
+    /// `count` per minute.
     #[must_use]
     pub const fn per_minute(count: u32) -> Self {
         Self::new(count, 60)
     }
 
-    /// `count` in each hour.
+    /// `count` per hour.
     #[must_use]
     pub const fn per_hour(count: u32) -> Self {
         Self::new(count, 3600)
@@ -52,7 +52,7 @@ impl Rate {
         }
     }
 
-    /// How much may come at once after a pause. Default one period's worth; at least 1.
+    /// Sets how much may come at once after a pause. Default one period's worth; at least 1.
     ///
     /// For bytes it should be at least the longest message that is to pass, see
     /// [`RateLimit::bytes`](super::RateLimit::bytes).
@@ -73,7 +73,7 @@ impl Rate {
         self.token().saturating_mul(self.burst as u64)
     }
 
-    /// How long it takes to gain `amount` of the bucket's unit.
+    /// Returns how long it takes to gain `amount` of the bucket's unit.
     fn time_for(self, amount: u64) -> Duration {
         match u64::from(self.count) {
             0 => Duration::MAX,
@@ -82,21 +82,21 @@ impl Rate {
     }
 }
 
-/// The state of one bucket; its rate is kept once for all of them. `default()` is a full one.
+/// The state of one bucket; the rate is stored once for all of them. `default()` is a full one.
 ///
-/// The unit is a token's part that a rate of one per period gains in a nanosecond, so all
-/// arithmetic is on whole numbers and exact: nothing drifts, however often it is asked.
+/// The unit is the part of a token that a rate of one per period gains in a nanosecond, so all
+/// arithmetic is on whole numbers and exact: nothing drifts, however often it is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::server) struct TokenBucket {
-    /// What is missing to a full bucket; above the capacity it is a debt.
+    /// The amount missing to a full bucket; above the capacity it is a debt.
     spent: u64,
-    /// When that was, in nanoseconds.
+    /// The time of `spent`, in nanoseconds.
     at: u64,
 }
 
 impl TokenBucket {
-    /// Takes `count` tokens if they are there. Else takes none, and returns how long it would be
-    /// until they are: [`Duration::MAX`] for more than the burst.
+    /// Takes `count` tokens if they are available. Otherwise takes none, and returns how long until
+    /// they are: [`Duration::MAX`] for more than the burst.
     pub(in crate::server) fn take(
         &mut self,
         rate: Rate,
@@ -108,7 +108,7 @@ impl TokenBucket {
         Ok(())
     }
 
-    /// As [`take`](Self::take), but takes nothing either way.
+    /// Like [`take`](Self::take), but never takes any.
     pub(super) fn wait(&self, rate: Rate, count: u64, now: Duration) -> Result<(), Duration> {
         let Some(free) = rate
             .token()
@@ -123,12 +123,12 @@ impl TokenBucket {
         }
     }
 
-    /// Takes `count` tokens, on credit if need be. Returns how long the debt takes to be paid,
-    /// zero if there is none.
+    /// Takes `count` tokens, on credit if necessary. Returns how long until the debt is paid, zero
+    /// if there is none.
     pub(super) fn charge(&mut self, rate: Rate, count: u64, now: Duration) -> Duration {
         let cost = rate.token().saturating_mul(count);
         self.spent = self.spent_at(rate, now).saturating_add(cost);
-        // Never back: a caller with an older `now` must not refill the same time twice.
+        // Never backwards: a caller with an older `now` must not refill the same time twice.
         self.at = self.at.max(nanos(now));
         match self.spent.saturating_sub(rate.capacity()) {
             0 => Duration::ZERO,
@@ -136,7 +136,7 @@ impl TokenBucket {
         }
     }
 
-    /// How long until it is full, and so as good as new.
+    /// Returns how long until it is full, and so unused.
     pub(super) fn full_in(&self, rate: Rate, now: Duration) -> Duration {
         match self.spent_at(rate, now) {
             0 => Duration::ZERO,
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_rate_that_divides_no_nanosecond_does_not_drift() {
-        // A third of a second is no whole number of nanoseconds.
+        // A third of a second is not a whole number of nanoseconds.
         let rate = Rate::per_second(3).burst(1);
         let mut bucket = TokenBucket::default();
         let mut passed = 0;
@@ -258,7 +258,7 @@ mod tests {
     }
 
     proptest! {
-        /// In any span of time no more passes than the burst and the rate's share of the span.
+        /// In any span of time no more passes than the burst plus the rate's share of the span.
         #[test]
         fn no_more_passes_than_the_rate_and_the_burst(
             count in 1u32..50,

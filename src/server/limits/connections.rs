@@ -1,4 +1,4 @@
-//! How many connections there are, in all and per address.
+//! Limits on the number of connections, in total and per address.
 
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,18 +8,18 @@ use std::collections::HashMap;
 use super::keyed::network;
 use crate::server::shards::Shards;
 
-/// Which limit a connection or a handshake is over.
+/// The limit that a connection or a handshake is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Refused {
-    /// The one for all.
+    /// The total.
     Total,
-    /// The one for its address.
+    /// The limit per address.
     Address,
 }
 
-/// The connections there are. An address is an IPv4 address or an IPv6 /64.
+/// Counts connections. An address is an IPv4 address or an IPv6 /64.
 ///
-/// Memory follows the connections: an address without any has no entry.
+/// Memory is linear in the connections: an address without any has no entry.
 pub(in crate::server) struct ConnectionCounts {
     max_total: usize,
     max_per_address: usize,
@@ -28,7 +28,7 @@ pub(in crate::server) struct ConnectionCounts {
 }
 
 impl ConnectionCounts {
-    /// `usize::MAX` is no limit.
+    /// `usize::MAX` means no limit.
     pub(in crate::server) fn new(max_total: usize, max_per_address: usize) -> Self {
         Self {
             max_total,
@@ -38,10 +38,10 @@ impl ConnectionCounts {
         }
     }
 
-    /// Counts one more connection, before its address is known: behind a proxy, the peer's says
-    /// nothing, and [`Permit::assign`] follows the head.
+    /// Counts one more connection before its address is known: behind a proxy only the head names
+    /// the client, and [`Permit::assign`] follows it.
     pub(in crate::server) fn admit(self: &Arc<Self>) -> Result<Permit, Refused> {
-        // Never above the limit, not even for a moment in which another would be refused.
+        // Never above the limit, not even briefly, when another connection would be refused.
         let admit = |total| (total < self.max_total).then_some(total + 1);
         match self
             .total
@@ -55,7 +55,7 @@ impl ConnectionCounts {
         }
     }
 
-    /// How many there are now.
+    /// The number of connections now.
     #[cfg(test)]
     pub(in crate::server) fn total(&self) -> usize {
         self.total.load(Ordering::Relaxed)
@@ -69,8 +69,7 @@ impl ConnectionCounts {
         *count -= 1;
         if *count == 0 {
             addresses.remove(&address);
-            // What a flood made it grow to is given back; by halves, so that it costs nothing on
-            // average.
+            // Gives back what a flood made it grow to; by halves, so that the cost is amortized.
             if addresses.capacity() > 64 && addresses.len() < addresses.capacity() / 4 {
                 let keep = addresses.len() * 2;
                 addresses.shrink_to(keep);
@@ -79,22 +78,22 @@ impl ConnectionCounts {
     }
 }
 
-/// One counted connection; it counts until it is dropped.
+/// One counted connection; it counts until this is dropped.
 #[must_use]
 pub(in crate::server) struct Permit {
     counts: Arc<ConnectionCounts>,
-    /// The client's, an IPv4 address mapped into IPv6; unspecified while it is not known.
+    /// The client's address, IPv4 mapped into IPv6; unspecified while it is not known.
     address: Ipv6Addr,
 }
 
 impl Permit {
-    /// The address it was assigned.
+    /// The address it was assigned to.
     pub(in crate::server) fn address(&self) -> Option<IpAddr> {
         (!self.address.is_unspecified()).then(|| self.address.to_canonical())
     }
 
-    /// Counts the connection for this address, and for no other it was counted for before. When
-    /// the address has too many, nothing changes.
+    /// Counts the connection for this address, and no longer for an earlier one. If the address has
+    /// too many, nothing changes.
     pub(in crate::server) fn assign(&mut self, address: IpAddr) -> Result<(), Refused> {
         // The unspecified IPv6 address stands for none here.
         let address = match address.is_unspecified() {

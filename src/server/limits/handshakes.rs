@@ -1,4 +1,4 @@
-//! How many opening handshakes are taken up over time.
+//! Limits on opening handshakes over time.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -9,14 +9,14 @@ use super::keyed::Keyed;
 use super::rate_limit::{RateLimit, RateLimitAction, Verdict};
 use crate::server::sync::{Mutex, lock};
 
-/// How many opening handshakes are taken up over time, per address and in all.
+/// Limits on opening handshakes over time, per address and in total.
 pub(in crate::server) struct HandshakeRates {
     per_address: Option<Keyed<IpAddr>>,
     total: Option<(Rate, Mutex<TokenBucket>)>,
 }
 
 impl HandshakeRates {
-    /// `max_addresses` as in [`Keyed::new`].
+    /// `max_addresses` is as in [`Keyed::new`].
     pub(in crate::server) fn new(
         per_address: Option<Rate>,
         total: Option<Rate>,
@@ -33,9 +33,9 @@ impl HandshakeRates {
         }
     }
 
-    /// Whether one more handshake from this address is taken up; answer one that is not with 429
-    /// or 503, or drop it. The address is asked first, so that a flood from one doesn't use up
-    /// what is there for all.
+    /// Whether one more handshake from this address is allowed; one that isn't gets a 429 or 503,
+    /// or is dropped. The address is checked first, so that a flood from one doesn't use up the
+    /// total.
     pub(in crate::server) fn allow(&self, address: IpAddr, now: Duration) -> Result<(), Refused> {
         if let Some(addresses) = &self.per_address
             && addresses.check(&address, 1, 0, now) != Verdict::Deliver

@@ -1,4 +1,4 @@
-//! Rate limits that connections share: by address, or by a key of the application's.
+//! Rate limits that connections share: by address, or by a key that the application chooses.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::{RateLimit, RateState, Verdict};
 use crate::server::shards::Shards;
 
-/// What a shared limit can be kept by.
+/// A key of a shared limit.
 pub(in crate::server) trait Key {
     fn hash<T>(&self, shards: &Shards<T>) -> u64;
 }
@@ -26,8 +26,8 @@ impl Key for IpAddr {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which is the least
-/// that one customer has to itself. IPv4 mapped into IPv6 is IPv4.
+/// What counts as one address: an IPv4 address, or the /64 of an IPv6 address, the least that one
+/// customer is assigned. IPv4 mapped into IPv6 is IPv4.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -38,20 +38,19 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How many entries one look-up looks at; all of a group are within a few cache lines.
+/// The entries that one look-up examines; all of a group are within a few cache lines.
 const WAYS: usize = 8;
 
 /// A [`RateLimit`] for each key, in a table of fixed size.
 ///
-/// An entry holds a keyed 64-bit hash instead of the key, so that the memory depends neither on
-/// how many keys there are nor on how long they are: 40 bytes for each of `max_entries`, taken
-/// when a shard is first used. Two keys that share a hash would share an entry; with 2^16 keys
-/// the odds are one in 2^33, and nobody can aim at it.
+/// An entry holds a keyed 64-bit hash instead of the key, so that the memory depends neither on the
+/// number of keys nor on their length: 40 bytes for each of `max_entries`, allocated when a shard
+/// is first used. Two keys with the same hash share an entry; with 2^16 keys the odds are one in
+/// 2^33, and nobody can choose such keys.
 ///
-/// A key has its place in one group of entries. An entry that nothing is used of is as good as
-/// none and gives way; so nothing has to be swept. Where a group has no such entry, as in a flood
-/// of addresses, the one closest to it gives way: it loses the least, and who used up most is
-/// remembered longest.
+/// A key maps to one group of entries. An unused entry, whose bucket is full, can be replaced, so
+/// nothing has to be swept. If a group has none, as in a flood of addresses, the entry closest to
+/// it is replaced: it loses the least, and heavy users are remembered longest.
 pub(in crate::server) struct Keyed<K: ?Sized> {
     limit: RateLimit,
     shards: Shards<Box<[Group]>>,
@@ -80,7 +79,7 @@ impl<K: Key + ?Sized> Keyed<K> {
         }
     }
 
-    /// As [`RateState::check`], on the entry of `key`.
+    /// Like [`RateState::check`], on the entry of `key`.
     pub(in crate::server) fn check(
         &self,
         key: &K,
@@ -93,7 +92,7 @@ impl<K: Key + ?Sized> Keyed<K> {
         if shard.is_empty() {
             *shard = vec![Group::default(); self.groups].into_boxed_slice();
         }
-        // The lower half chose the shard.
+        // The lower half selected the shard.
         let group = &mut shard[(hash >> 32) as usize % self.groups];
         let entry = match group.iter().position(|entry| entry.hash == hash) {
             Some(at) => &mut group[at],
@@ -190,7 +189,7 @@ mod tests {
             .filter(|key| passes(&keyed, &*format!("{key}"), 0))
             .count();
         assert!(lost < 200, "{lost}");
-        // A second later all are as good as new, and others take their places.
+        // A second later all buckets are full again, and others replace them.
         for key in 5000..9000 {
             assert!(passes(&keyed, &*format!("{key}"), 2000));
         }

@@ -1,4 +1,4 @@
-//! How many messages and bytes may come over time, and what happens to more.
+//! Rate limits on messages and bytes, and the action on what exceeds them.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -6,38 +6,37 @@ use core::time::Duration;
 use super::bucket::{Rate, TokenBucket};
 use crate::proto::CloseCode;
 
-/// What happens to a message that is over a [`RateLimit`].
+/// The action on a message that exceeds a [`RateLimit`].
 ///
-/// Neighbours: nginx and API gateways refuse the request (429), chat servers close with 1008 or a
-/// code of theirs; brokers such as Mosquitto and NATS stop reading.
+/// For comparison: nginx and API gateways refuse the request (429), chat servers close with 1008 or
+/// a private code; brokers such as Mosquitto and NATS stop reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RateLimitAction {
-    /// The message is dropped, and counted. The peer isn't told.
+    /// The message is dropped, and counted. The peer isn't notified.
     Drop,
     /// The message is delivered, and then nothing is read from this peer until it is within the
-    /// limit again. TCP slows the peer down, and nothing is lost, but where the peer has ended its
-    /// stream and the pause is longer than
-    /// [`close_timeout`](crate::proto::Config::close_timeout). With a limit per address or per key
-    /// it holds each connection that sends.
+    /// limit again. TCP slows the peer down, and nothing is lost, unless the peer has ended its
+    /// stream and the pause is longer than [`close_timeout`](crate::proto::Config::close_timeout).
+    /// A limit per address or per key pauses each connection that sends.
     Pause,
-    /// The message is dropped and this text is sent for it.
+    /// The message is dropped and this text is sent instead.
     Reply(Box<str>),
     /// The connection is closed with this code and reason (at most 123 bytes).
     Close(CloseCode, Box<str>),
 }
 
 impl Default for RateLimitAction {
-    /// Closing with 1008 (policy violation, RFC 6455 section 7.4.1): a client that is over the
-    /// limit is at fault or hostile, and hears which.
+    /// Closes with 1008 (policy violation, RFC 6455 section 7.4.1): a client over the limit is
+    /// faulty or hostile, and learns the reason.
     fn default() -> Self {
         Self::Close(CloseCode::POLICY_VIOLATION, "rate limit exceeded".into())
     }
 }
 
-/// How many messages and bytes may come over time, and what happens to more.
+/// A rate limit on messages and bytes, and the action on what exceeds it.
 ///
-/// The default limits nothing. A message that is refused costs nothing, so a peer that goes on
+/// The default limits nothing. A message that is refused isn't charged, so a peer that keeps
 /// sending too fast still gets its rate through.
 ///
 /// ```
@@ -56,11 +55,11 @@ pub struct RateLimit {
     pub messages: Option<Rate>,
     /// Bytes of their payloads, decompressed. Default no limit.
     ///
-    /// A message longer than the burst never passes, but with [`RateLimitAction::Pause`], where it
-    /// goes on credit. So the burst should be at least
+    /// A message longer than the burst never passes, except with [`RateLimitAction::Pause`], where
+    /// it passes on credit. So the burst should be at least
     /// [`max_message_size`](crate::proto::Config::max_message_size).
     pub bytes: Option<Rate>,
-    /// What happens to a message over either. Default a Close with 1008.
+    /// The action on a message over either rate. Default a Close with 1008.
     pub action: RateLimitAction,
 }
 
@@ -77,8 +76,8 @@ pub(in crate::server) enum Verdict<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    /// What two limits say together: the second is asked (and charged) only if the first lets
-    /// the message through.
+    /// Combines two limits: the second is checked (and charged) only if the first lets the message
+    /// through.
     pub(in crate::server) fn and(self, second: impl FnOnce() -> Verdict<'a>) -> Verdict<'a> {
         match self {
             Self::Deliver => second(),
@@ -92,8 +91,8 @@ impl<'a> Verdict<'a> {
     }
 }
 
-/// How much of a [`RateLimit`] is used up, by a connection, an address or a key. `default()` is
-/// unused. 32 bytes.
+/// How much of a [`RateLimit`] a connection, an address or a key has used. `default()` is unused.
+/// 32 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::server) struct RateState {
     messages: TokenBucket,
@@ -101,8 +100,8 @@ pub(in crate::server) struct RateState {
 }
 
 impl RateState {
-    /// Asks for `messages` messages with `bytes` bytes together: 1 and its length for a message,
-    /// 1 and then 0 for the first and the further pieces of a streamed one.
+    /// Checks `messages` messages with `bytes` bytes in total: 1 and its length for a message, 1
+    /// and then 0 for the first and the further pieces of a streamed one.
     pub(in crate::server) fn check<'a>(
         &mut self,
         limit: &'a RateLimit,
@@ -120,7 +119,7 @@ impl RateState {
         let within = |rate: Option<Rate>, bucket: &TokenBucket, count| {
             rate.is_none_or(|rate| bucket.wait(rate, count, now).is_ok())
         };
-        // Both first: a message that one refuses costs nothing in the other.
+        // Both are checked first: a message that one refuses isn't charged to the other.
         if within(limit.messages, &self.messages, messages.into())
             && within(limit.bytes, &self.bytes, bytes as u64)
         {
@@ -134,7 +133,7 @@ impl RateState {
         }
     }
 
-    /// Returns how long the debt takes to be paid.
+    /// Returns how long until the debt is paid.
     fn charge(
         &mut self,
         limit: &RateLimit,
@@ -150,7 +149,7 @@ impl RateState {
         for_messages.max(for_bytes)
     }
 
-    /// How long until nothing of it is used, and it need not be kept.
+    /// Returns how long until it is unused, and needn't be stored.
     pub(super) fn unused_in(&self, limit: &RateLimit, now: Duration) -> Duration {
         let full_in = |rate: Option<Rate>, bucket: &TokenBucket| {
             rate.map_or(Duration::ZERO, |rate| bucket.full_in(rate, now))

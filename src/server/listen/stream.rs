@@ -1,7 +1,8 @@
-//! What is accepted, and what sessions run on: sockets of each kind, with TLS or without.
+//! Accepted connections and the streams that sessions run on: sockets of each kind, with or without
+//! TLS.
 //!
-//! A server that listens by TCP without TLS alone has its workers compiled for that; all other
-//! servers have theirs for [`Stream`], which asks with each call what it is.
+//! A server that listens only by TCP without TLS has its workers compiled for that; all other
+//! servers use [`Stream`], which dispatches with each call.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,7 +22,7 @@ use crate::net::Agreed;
 use crate::net::ServerTls;
 use crate::net::Transport;
 
-/// There is none without the feature.
+/// Has no value without the feature.
 #[cfg(not(feature = "tls"))]
 pub(in crate::server) enum Tls {}
 
@@ -29,14 +30,14 @@ pub(in crate::server) enum Tls {}
 pub(in crate::server) const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A listener, as one of the workers has it: each has its own descriptor of the one socket.
+/// A listener, as one worker has it: each worker has its own descriptor of the one socket.
 pub(in crate::server) struct Port {
     pub(in crate::server) acceptor: Acceptor,
-    /// What its connections speak.
+    /// The TLS configuration of its connections.
     pub(in crate::server) tls: Option<Arc<Tls>>,
-    /// It may have connections to accept.
+    /// Whether it may have connections to accept.
     pub(in crate::server) acceptable: bool,
-    /// After a failure, accepting waits until then.
+    /// After a failure, accepting waits until this time.
     pub(in crate::server) accept_at: Option<Duration>,
 }
 
@@ -50,7 +51,7 @@ impl Port {
         }
     }
 
-    /// Whether it is worth a try.
+    /// Whether accepting is worth a try.
     pub(in crate::server) fn is_ready(&self, now: Duration) -> bool {
         self.acceptable && self.accept_at.is_none_or(|at| now >= at)
     }
@@ -75,8 +76,8 @@ impl Acceptor {
         match self {
             Self::Tcp(listener) => {
                 let (socket, peer) = listener.accept()?;
-                // Replies leave when their turn ends, not when the peer has acknowledged the last
-                // ones. Where it can't be set, they are only slower.
+                // Nagle's algorithm would hold replies until the peer has acknowledged the last
+                // ones. If it can't be turned off, they are only slower.
                 let _ = socket.set_nodelay(true);
                 Ok((Socket::Tcp(socket), peer))
             }
@@ -94,7 +95,7 @@ pub(in crate::server) enum Socket {
 }
 
 impl Socket {
-    /// Tells a connection that is one too many, as far as its socket takes that at once.
+    /// Sends a 503 to a connection over the limit, as far as its socket takes it at once.
     pub(in crate::server) fn refuse(self) {
         let response = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
             Retry-After: 5\r\nContent-Length: 0\r\n\r\n";
@@ -106,9 +107,9 @@ impl Socket {
     }
 }
 
-/// What sessions run on: made of a connection that was accepted.
+/// What sessions run on, made from an accepted connection.
 pub(in crate::server) trait AcceptedStream: Transport + Sized {
-    /// With TLS where there is some; behind a PROXY header if it is `proxied`.
+    /// Creates the stream: with TLS if there is some, behind a PROXY header if it is `proxied`.
     fn new(socket: Socket, tls: Option<&Tls>, proxied: bool) -> io::Result<Self>;
 
     /// What the poll watches.
@@ -164,7 +165,7 @@ impl AcceptedStream for Stream {
     }
 }
 
-/// Of an enum each of whose variants is a transport.
+/// Implements `Transport` for an enum each of whose variants is a transport.
 #[cfg(any(unix, feature = "tls"))]
 macro_rules! transport_of {
     ($name:ident: $($(#[$only:meta])? $variant:ident),+) => {

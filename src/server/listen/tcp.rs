@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::about;
 
-/// Binds the first that can be bound, and listens.
+/// Binds the first address that can be bound, and listens.
 pub(super) fn bind(
     addresses: &[SocketAddr],
     (reuse_port, only_v6): (bool, Option<bool>),
@@ -29,12 +29,12 @@ pub(super) fn bind(
     Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address")))
 }
 
-/// A socket that can be bound to the address.
+/// Returns a socket that can be bound to the address.
 fn open(address: SocketAddr, reuse_port: bool, only_v6: Option<bool>) -> io::Result<Socket> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    // A server that is started again binds though connections of the last one linger. Windows
-    // takes it for what SO_REUSEPORT is elsewhere.
+    // A restarted server can bind while connections of the last one linger. On Windows the option
+    // means what SO_REUSEPORT means elsewhere.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     if reuse_port {
@@ -69,16 +69,16 @@ mod tests {
 
     #[test]
     fn ipv6_alone_or_not_is_as_it_is_asked_for() {
-        // Where the machine has none there is nothing to test.
+        // On a machine without IPv6 there is nothing to test.
         if TcpListener::bind("[::1]:0").is_err() {
             return;
         }
-        // Not bound: one that is bound to a single address says that it is for IPv6 alone.
+        // Not bound: a socket bound to a single address always reports IPv6 only.
         let open = |address: &str, only| open(address.parse().unwrap(), false, Some(only));
         for only in [true, false] {
             assert_eq!(open("[::]:0", only).unwrap().only_v6().unwrap(), only);
         }
-        // Of several addresses, those of IPv4 have nothing of it.
+        // IPv4 addresses ignore it.
         assert!(open("127.0.0.1:0", true).is_ok());
     }
 }

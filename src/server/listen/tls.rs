@@ -1,7 +1,7 @@
-//! TLS under the server's connections: the configuration.
+//! The TLS configuration of the server's connections.
 //!
-//! Owns where the configuration lies while the server runs. Leaves the protocol to
-//! [`net`](crate::net), and all choices to rustls' `ServerConfig`.
+//! Owns the configuration while the server runs. Leaves the protocol to [`net`](crate::net), and
+//! all choices to rustls' `ServerConfig`.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use rustls::server::UnbufferedServerConnection;
 
 use crate::server::build_error::BuildError;
 
-/// The configuration of new connections, of all listeners that have it.
+/// The configuration of new connections, shared by the listeners that use it.
 pub(in crate::server) struct Tls(Mutex<Arc<ServerConfig>>);
 
 impl Tls {
@@ -23,30 +23,30 @@ impl Tls {
         Ok(Self(Mutex::new(check(config)?)))
     }
 
-    /// From now on, new connections get this one.
+    /// Replaces the configuration of new connections.
     pub(in crate::server) fn replace(&self, config: Arc<ServerConfig>) -> Result<(), BuildError> {
         let config = check(config)?;
         let before = std::mem::replace(&mut *self.lock(), config);
-        // It may drop the application's certificate store: not under the lock.
+        // Dropping it may drop the application's certificate store, so not under the lock.
         drop(before);
         Ok(())
     }
 
-    /// The server's side of one connection.
+    /// Creates the server's side of one connection.
     pub(in crate::server) fn connection(
         &self,
     ) -> Result<UnbufferedServerConnection, rustls::Error> {
         UnbufferedServerConnection::new(Arc::clone(&self.lock()))
     }
 
-    /// There is always a whole configuration in it, so a panic elsewhere doesn't poison it.
+    /// The value is always whole, so a panic elsewhere doesn't poison it.
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<ServerConfig>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// As it is used: connections can be made of it, and none takes early data, which can be replayed
-/// (RFC 8446 section 8) and would have a request answered twice.
+/// Returns the configuration as it is used: connections can be made from it, and accept no early
+/// data, which can be replayed (RFC 8446 section 8): a request would be handled twice.
 fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, BuildError> {
     if config.max_early_data_size > 0 {
         let mut without = (*config).clone();
@@ -57,10 +57,10 @@ fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, BuildError>
     Ok(config)
 }
 
-/// Makes a configuration of a certificate chain, the server's own certificate first, and its
+/// Makes a configuration from a certificate chain, the server's own certificate first, and its
 /// private key, both PEM files: TLS 1.2 and 1.3 on ring, ALPN `http/1.1`, no client certificates.
 ///
-/// For all else, such as client certificates or several names, make a
+/// For anything else, such as client certificates or several names, make a
 /// [`ServerConfig`](rustls::ServerConfig) with rustls' own builder.
 ///
 /// ```no_run
@@ -77,9 +77,9 @@ fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, BuildError>
 /// ```
 ///
 /// # Errors
-/// A [`BuildError`] that names the file: it can't be read, is no PEM, holds no certificate
+/// A [`BuildError`] that names the file: it can't be read, is not PEM, has no certificate
 /// ([`CertificateFile`](BuildError::CertificateFile)) or no key ([`KeyFile`](BuildError::KeyFile)),
-/// or the key is not the certificate's ([`KeyPair`](BuildError::KeyPair)). [`BuildError::Tls`] where
+/// or the key doesn't match the certificate ([`KeyPair`](BuildError::KeyPair)). [`BuildError::Tls`] where
 /// rustls' provider can't do TLS 1.2 and 1.3.
 pub fn tls_from_pem(
     certificates: impl AsRef<Path>,
@@ -110,7 +110,7 @@ pub fn tls_from_pem(
             private_key: key_path.into(),
             error,
         })?;
-    // The one protocol that is spoken here (RFC 7301).
+    // The only protocol that is spoken here (RFC 7301).
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -1,4 +1,4 @@
-//! The file of a Unix socket: made, found stale, and removed.
+//! The file of a Unix socket: creating it, detecting a stale one, removing it.
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;
@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// The file of a socket that was bound here; dropped, it is removed.
+/// The file of a socket that was bound here. Dropping it removes the file.
 #[derive(Debug)]
 pub(in crate::server) struct SocketFile {
     path: PathBuf,
     identity: Identity,
 }
 
-/// Tells a file from one that has taken its place: an inode's number may be used again.
+/// Tells a file from one that has replaced it: an inode's number may be used again.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -38,7 +38,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let now = fs::symlink_metadata(&self.path);
         if now.is_ok_and(|it| Identity::new(&it) == self.identity) {
-            // Where it can't be removed it is found stale the next time.
+            // If it can't be removed, the next bind finds it stale.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -57,7 +57,7 @@ pub(super) fn bind(
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    // Linux's abstract sockets begin so, and have no file.
+    // Linux's abstract sockets begin with a zero byte, and have no file.
     if path
         .as_os_str()
         .as_bytes()
@@ -82,15 +82,15 @@ pub(super) fn bind(
     Ok((socket.into(), Some(file)))
 }
 
-/// A server that was killed has left its file, in which nobody listens.
+/// Removes the file of a server that was killed, on which nobody listens.
 fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {}
-        // Whatever else it is, it stays, and can't be bound.
+        // Any other file stays, and makes the bind fail.
         _ => return Ok(()),
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // It isn't waited for who listens and has no room for one more.
+    // Non-blocking: don't wait for a listener whose backlog is full.
     socket.set_nonblocking(true)?;
     match socket.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
@@ -98,7 +98,7 @@ fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
     }
 }
 
-/// The path that a socket is bound to; for an abstract one its name behind a zero byte.
+/// Returns the path that a socket is bound to; for an abstract one its name behind a zero byte.
 pub(super) fn path(address: &SockAddr) -> PathBuf {
     if let Some(path) = address.as_pathname() {
         return path.into();

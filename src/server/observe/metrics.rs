@@ -1,7 +1,7 @@
-//! What happened, in numbers: counted by each worker, summed and shown on request.
+//! Metrics: counted by each worker, summed and shown on request.
 //!
-//! Owns the counters, their names and the two formats. Who counts what, and the route that shows
-//! it, are the workers'.
+//! Owns the counters, their names and the two formats. Counting, and the route that shows them, are
+//! left to the workers.
 
 mod format;
 mod label;
@@ -15,21 +15,21 @@ use core::time::Duration;
 pub(in crate::server) use label::Label;
 pub use label::{CloseLabel, ErrorCause, HandshakeFailure};
 
-/// A number that one worker writes and any thread reads.
+/// A counter that one worker writes and any thread reads.
 ///
-/// With one writer a load and a store are enough, which is no more than a plain addition; a
-/// locked one would be felt on the message path.
+/// With one writer a load and a store suffice, which cost no more than a plain addition; a locked
+/// one would be measurable on the message path.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Counter(AtomicU64);
 
 impl Counter {
-    /// By the owning worker only.
+    /// Only called by the owning worker.
     #[inline]
     pub(in crate::server) fn add(&self, count: u64) {
         self.set(self.value().wrapping_add(count));
     }
 
-    /// By the owning worker only: for gauges.
+    /// Only called by the owning worker: for gauges.
     #[inline]
     pub(in crate::server) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
@@ -41,7 +41,7 @@ impl Counter {
     }
 }
 
-/// A number that any thread may add to: for what is rare, or counted where there is no worker.
+/// A counter that any thread may add to: for what is rare, or counted outside the workers.
 #[derive(Debug, Default)]
 pub(in crate::server) struct SharedCounter(AtomicU64);
 
@@ -77,7 +77,7 @@ impl<L: Label> Default for SharedCounters<L> {
     }
 }
 
-/// The numbers of one worker. Each worker has its own, so that they share no cache line.
+/// The counters of one worker. Each worker has its own, so that they share no cache line.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Metrics {
     /// Gauge: connections now.
@@ -91,7 +91,7 @@ pub(in crate::server) struct Metrics {
     pub(in crate::server) topics: Counter,
     /// Gauge: subscriptions now.
     pub(in crate::server) subscriptions: Counter,
-    /// Gauge: bytes that wait to be written now.
+    /// Gauge: bytes waiting to be written now.
     pub(in crate::server) queued_bytes: Counter,
     /// Gauge: bytes of published frames that are kept for slow subscribers.
     pub(in crate::server) published_bytes: Counter,
@@ -124,7 +124,7 @@ impl<L: Label> Counts<L> {
         L::ALL.iter().copied().zip(self.counts.iter().copied())
     }
 
-    /// The counts together.
+    /// The sum over all labels.
     #[must_use]
     pub fn sum(&self) -> u64 {
         self.counts.iter().sum()
@@ -146,7 +146,7 @@ impl<L: Label> Default for Counts<L> {
     }
 }
 
-/// Only what was counted.
+/// Shows only counts above 0.
 impl<L: Label> fmt::Debug for Counts<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = self.iter().filter(|&(_, count)| count > 0);
@@ -156,11 +156,11 @@ impl<L: Label> fmt::Debug for Counts<L> {
     }
 }
 
-/// The numbers of a server: of all its workers together.
+/// The metrics of a server, summed over its workers.
 ///
-/// Counters (`connections_opened` and what follows from the messages on) only grow while the
-/// server runs; gauges (`connections`, `topics`, `subscriptions`, `queued_bytes`) are as they are
-/// now. They are read one after the other while the workers go on, so they need not add up.
+/// Counters (`connections_opened` and what follows from the messages on) only grow while the server
+/// runs; gauges (`connections`, `topics`, `subscriptions`, `queued_bytes`) are current values. They
+/// are read one after the other while the workers go on, so they need not add up.
 ///
 /// ```
 /// use sockeye::server::observe::{ErrorCause, Stats};
@@ -173,11 +173,11 @@ impl<L: Label> fmt::Debug for Counts<L> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Since the server began to run.
+    /// Time since the server began to run.
     pub uptime: Duration,
     /// Connections open now.
     pub connections: u64,
-    /// Connections that ever opened.
+    /// Connections opened in total.
     pub connections_opened: u64,
     /// Data messages received.
     pub messages_received: u64,
@@ -189,39 +189,40 @@ pub struct Stats {
     pub bytes_sent: u64,
     /// Topics that have a subscriber now. One with subscribers on two workers counts twice.
     pub topics: u64,
-    /// Subscriptions there are now.
+    /// Subscriptions now.
     pub subscriptions: u64,
-    /// Bytes that wait to be written now, as each connection counts them: a message that waits for
-    /// many, and is kept once, counts for each.
+    /// Bytes waiting to be written now, as each connection counts them: a message that waits for
+    /// many connections is stored once and counts for each.
     pub queued_bytes: u64,
-    /// Bytes that published messages take which are kept for slow subscribers, each once.
+    /// Bytes of published messages that are kept for slow subscribers, each counted once.
     pub published_bytes: u64,
-    /// Bytes that wait for the workers now: what other threads and workers asked of them, messages
+    /// Bytes waiting in the workers' inboxes now: commands of other threads and workers, messages
     /// included. Bounded by [`max_inbox`](crate::server::Builder::max_inbox) for each worker.
     pub inbox_bytes: u64,
-    /// Messages that were not sent because of a backlog, and those that gave way to later ones.
+    /// Messages that were not sent because of a backlog, and those dropped to make room for later
+    /// ones.
     pub dropped: u64,
     /// Messages that waited and were replaced by later ones of their topic, which
-    /// [conflates](crate::server::topics::TopicOptions::conflate). They count as sent, too.
+    /// [conflates](crate::server::topics::TopicOptions::conflate). They also count as sent.
     pub conflated: u64,
     /// Messages that were over a rate limit, and pauses for it.
     pub rate_limited: u64,
-    /// Connections of clients that came back: whose request said which connection they had, by
+    /// Connections of returning clients, whose request names their earlier connection as
     /// `previous-connection` in its query.
     pub reconnections: u64,
-    /// What connections failed of.
+    /// Why connections failed.
     pub errors: Counts<ErrorCause>,
-    /// How connections ended, by their close codes.
+    /// How connections ended, by close code.
     pub closes: Counts<CloseLabel>,
     /// Why opening handshakes failed.
     pub handshake_failures: Counts<HandshakeFailure>,
 }
 
 impl Stats {
-    /// What [`to_prometheus`](Self::to_prometheus) is served as.
+    /// The content type of [`to_prometheus`](Self::to_prometheus).
     pub const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-    /// The sum over workers. What is known better elsewhere can be set afterwards.
+    /// Sums over workers. The caller sets afterwards what is known elsewhere.
     pub(in crate::server) fn sum<'a>(
         workers: impl IntoIterator<Item = &'a Metrics>,
         uptime: Duration,

@@ -1,4 +1,4 @@
-//! Watching a whole server, beside its routes' handlers.
+//! Observing a whole server, beside its routes' handlers.
 
 use std::boxed::Box;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::metrics::{ErrorCause, HandshakeFailure};
 use crate::server::end::End;
 use crate::server::id::ConnectionId;
 
-/// A connection in numbers.
+/// The statistics of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionStats {
@@ -32,7 +32,7 @@ pub struct ConnectionStats {
     pub messages_sent: u64,
     /// Bytes of their payloads.
     pub bytes_sent: u64,
-    /// Bytes that wait to be written.
+    /// Bytes waiting to be written.
     pub buffered: usize,
     /// Topics it is subscribed to.
     pub subscriptions: usize,
@@ -42,23 +42,23 @@ pub struct ConnectionStats {
     pub user_agent: Option<Box<str>>,
 }
 
-/// A connection that did not come to open: whose it was, what it asked for, and why not.
+/// A connection that failed to open: whose it was, what it requested, and why it failed.
 ///
-/// The path and the origin are what the peer sent, of any length that a head may have and with any
-/// bytes that its grammar allows: quote them in logs, as `{:?}` does.
+/// The path and the origin are as the peer sent them, of any length within the limits of a head and
+/// with any bytes that the grammar allows: quote them in logs, as `{:?}` does.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct FailedHandshake<'a> {
     /// The other end of its transport, or the address in its PROXY header.
     pub peer_addr: SocketAddr,
-    /// The client's address: the peer's, or the one that a trusted proxy names, once the head is
-    /// there.
+    /// The client's address: the peer's, or the one that a trusted proxy names, once the head has
+    /// arrived.
     pub client_ip: IpAddr,
-    /// The path of the request, percent-encoded as sent, if the head came that far.
+    /// The path of the request, percent-encoded as sent, if that much of the head arrived.
     pub path: Option<&'a str>,
-    /// The origin of the page that connects, if the head came that far and has one.
+    /// The origin of the page that connects, if that much of the head arrived and it has one.
     pub origin: Option<&'a str>,
-    /// What it is counted as.
+    /// The label that it is counted under.
     pub cause: HandshakeFailure,
     /// Why, in full: the error, or the status and text of the response.
     pub reason: &'a dyn fmt::Display,
@@ -77,9 +77,9 @@ impl fmt::Debug for FailedHandshake<'_> {
     }
 }
 
-/// Observes all connections of a server, on the workers' threads: for logs and accounts.
+/// Observes all connections of a server, on the workers' threads: for logs and accounting.
 ///
-/// The methods must not wait, as a handler's must not. A panic in one of them ends there.
+/// The methods must not block, like a handler's. A panic in one of them is caught.
 ///
 /// ```
 /// use std::io;
@@ -112,25 +112,25 @@ pub trait Observer: Send + Sync + 'static {
         let _ = connection;
     }
 
-    /// A connection that had opened ends by an error, which `end` holds in full; its handler was
-    /// notified. [`disconnected`](Self::disconnected) follows.
+    /// A connection that had opened ends with an error, which `end` holds in full; its handler has
+    /// been notified. [`disconnected`](Self::disconnected) follows.
     fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
         let _ = (connection, cause, end);
     }
 
-    /// A connection that had opened is over; its handler was notified.
+    /// A connection that had opened has ended; its handler has been notified.
     fn disconnected(&self, connection: &ConnectionStats, end: &End) {
         let _ = (connection, end);
     }
 
-    /// A connection did not come to open. One that ends without having sent a byte, as a load
-    /// balancer's health check does, is none of these.
+    /// A connection failed to open. One that ends without having sent a byte, such as a load
+    /// balancer's health check, is not reported.
     fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
         let _ = failure;
     }
 
-    /// Connections can't be accepted for now: file descriptors or memory have run out, say. It is
-    /// tried again twice a second.
+    /// Connections can't be accepted for now, because file descriptors or memory have run out, say.
+    /// The server retries twice a second.
     fn accept_failed(&self, error: &io::Error) {
         let _ = error;
     }

@@ -1,9 +1,9 @@
 //! Events for `tracing`, with the feature of that name.
 //!
-//! Quiet by default: a healthy server has a few events of level `INFO` in its life, what is the
-//! application's or the machine's fault is `WARN` or `ERROR`, and each connection is `DEBUG`.
-//! Bounded: whoever connects causes events, so those of connections are counted out by a token
-//! bucket, and how many were left out is said by the next that is let through.
+//! Quiet by default: a healthy server emits a few `INFO` events in its life, faults of the
+//! application or the machine are `WARN` or `ERROR`, and each connection is `DEBUG`. Bounded:
+//! clients cause events, so those of connections pass a token bucket, and the next event that
+//! passes says how many were left out.
 
 use std::io;
 use std::mem;
@@ -20,13 +20,13 @@ use crate::server::end::End;
 use crate::server::id::ConnectionId;
 use crate::server::limits::{Rate, TokenBucket};
 
-/// A person reads along at the rate; a burst is what a page of some users makes as it reconnects.
+/// A rate that a person can read; the burst is a page of some users reconnecting.
 const RATE: Rate = Rate::per_second(10).burst(100);
 
-/// Characters of a path, an origin or a reason: more than usual ones have.
+/// The most characters of a path, an origin or a reason; usual ones are shorter.
 const MOST: usize = 256;
 
-/// The span in which a connection's handler is called: what the handler logs is in it.
+/// The span in which a connection's handler is called, so that it contains what the handler logs.
 pub(in crate::server) fn connection_span(id: ConnectionId, peer: SocketAddr) -> Span {
     debug_span!(target: "sockeye", "connection", %id, %peer)
 }
@@ -51,7 +51,7 @@ impl Trace {
         }
     }
 
-    /// Whether a further event may be emitted; if so, how many were left out since the last one.
+    /// Returns how many events were left out since the last one; None if this one is left out, too.
     fn admit(&self) -> Option<u64> {
         let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         match gate.bucket.take(RATE, 1, self.clock.now()) {
@@ -64,7 +64,7 @@ impl Trace {
     }
 }
 
-/// As much of a text of the peer's, or of the application's, as a line of a log should have.
+/// Shortens a text of the peer's or the application's to what fits a line of a log.
 fn start(text: &str) -> &str {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => &text[..end],
@@ -83,7 +83,7 @@ impl Observer for Trace {
     }
 
     fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
-        // The faults of others are logged as their connections close.
+        // Other faults are logged as their connections close.
         if cause == ErrorCause::Panic
             && let Some(suppressed) = self.admit()
         {

@@ -1,16 +1,16 @@
-//! `Forwarded` (RFC 7239) and `X-Forwarded-For`: one line's addresses, from the right.
+//! `Forwarded` (RFC 7239) and `X-Forwarded-For`: the addresses of one line, from the right.
 //!
-//! What stands left may be the client's own work: whatever it is, it must not change how the
-//! elements are read that proxies appended to it. So a line is taken apart from its end. `None`
-//! is an element that names no address; the elements left of it are of no use to the caller.
+//! The left part may be written by the client: whatever it is, it must not change how the elements
+//! that proxies appended are read. So a line is split from its end. `None` is an element that names
+//! no address; the caller ignores the elements to its left.
 
 use alloc::borrow::Cow;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::proto::http::is_token;
 
-/// The addresses of one line of `X-Forwarded-For`, the last one first: a list of addresses, some
-/// proxies add the port.
+/// The addresses of one line of `X-Forwarded-For`, the last one first. It is a list of addresses,
+/// to which some proxies add the port.
 pub(super) fn x_forwarded_for(line: &[u8]) -> impl Iterator<Item = Option<IpAddr>> {
     line.rsplit(|&byte| byte == b',')
         .map(trim)
@@ -46,7 +46,7 @@ fn forwarded_element(element: &[u8]) -> Option<IpAddr> {
     while let Some(element) = rest {
         let at = last_unquoted(element, b';');
         rest = at.map(|at| &element[..at]);
-        // White space around a pair is no part of the grammar, but is what some proxies write.
+        // White space around a pair is not in the grammar, but some proxies write it.
         let pair = trim(&element[at.map_or(0, |at| at + 1)..]);
         if pair.is_empty() {
             continue;
@@ -90,8 +90,8 @@ fn value(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(value.into())
 }
 
-/// `node = nodename [ ":" node-port ]` (RFC 7239 section 6); None for `unknown` and obfuscated
-/// names, too: they say that there is a hop, not which.
+/// `node = nodename [ ":" node-port ]` (RFC 7239 section 6). None also for `unknown` and obfuscated
+/// names: they say that there is a hop, not which.
 fn node(text: &str) -> Option<IpAddr> {
     let (address, port): (IpAddr, _) = if let Some(text) = text.strip_prefix('[') {
         let (address, port) = text.split_once(']')?;
@@ -128,10 +128,10 @@ fn is_port(port: &str) -> bool {
     }
 }
 
-/// The last `separator` that is not in a quoted string, as it looks from the right end.
+/// The last `separator` outside quoted strings, as read from the right end.
 ///
-/// A quote opens or closes unless a `\` is before it that isn't itself escaped; each run of them
-/// is counted once, so this is linear.
+/// A quote opens or closes a string unless an odd number of `\` precedes it. Each run of them is
+/// counted once, so this is linear.
 fn last_unquoted(bytes: &[u8], separator: u8) -> Option<usize> {
     let mut quoted = false;
     let mut at = bytes.len();
@@ -141,7 +141,7 @@ fn last_unquoted(bytes: &[u8], separator: u8) -> Option<usize> {
             b'"' => {
                 let before = bytes[..at].iter().rev();
                 let escapes = before.take_while(|&&byte| byte == b'\\').count();
-                // Only within a quoted string does a backslash mean anything.
+                // A backslash escapes only within a quoted string.
                 quoted ^= !quoted || escapes % 2 == 0;
                 at -= escapes;
             }

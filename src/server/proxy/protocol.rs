@@ -3,7 +3,7 @@
 //!
 //! Only for listeners that proxies alone reach: "The receiver MUST be configured to only receive
 //! the protocol described in this specification and MUST not try to guess whether the protocol
-//! header is present or not" (section 2). Whoever turns it on checks the peer first.
+//! header is present or not" (section 2). The caller checks the peer first.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,9 +15,9 @@ const MAX_V1: usize = 107;
 /// Signature, version and command, family and protocol, length.
 const V2_FIXED: usize = 16;
 
-/// The smallest segment that TCP must carry whole, to which the specification would have senders
-/// keep (section 2): with addresses there are 484 bytes left for additions, about 100 is what
-/// cloud load balancers use.
+/// The smallest segment that TCP must carry whole, and the specification's recommended limit
+/// (section 2). Besides the addresses it leaves 484 bytes for additions; cloud load balancers use
+/// about 100.
 const MAX_V2: usize = 536;
 
 const V1: &[u8; 6] = b"PROXY ";
@@ -26,10 +26,10 @@ const V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Whose connection it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum ProxyHeader {
-    /// The proxy's own, as a health check, or one of which it doesn't know the addresses, or one
-    /// that has none (a unix socket): the addresses of the TCP connection stand.
+    /// The proxy's own, such as a health check, or one whose addresses it doesn't know, or one
+    /// without addresses (a Unix socket): the addresses of the TCP connection hold.
     Local,
-    /// A client's, who connected from `source` to `destination`.
+    /// That of a client, which connected from `source` to `destination`.
     Proxied {
         source: SocketAddr,
         destination: SocketAddr,
@@ -39,7 +39,7 @@ pub(in crate::server) enum ProxyHeader {
 /// What is wrong with a PROXY header. The connection can only be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum ProxyError {
-    /// The bytes begin neither version's header.
+    /// The bytes begin with neither version's signature.
     Signature,
     /// Version 1: the line is not complete within 107 bytes.
     LineTooLong,
@@ -54,14 +54,14 @@ pub(in crate::server) enum ProxyError {
 }
 
 impl ProxyHeader {
-    /// Reads the header at the front of `bytes`: all bytes of the connection so far. None if it
-    /// isn't complete; else also its length, at most 536 bytes, behind which the connection's own
-    /// bytes begin.
+    /// Reads the header at the front of `bytes`, which are all bytes of the connection so far. None
+    /// if it isn't complete; otherwise the header and its length, at most 536 bytes, after which
+    /// the connection's own bytes begin.
     ///
     /// A version 2 header's additions (TLVs) are skipped, their CRC too: TCP has its own.
     ///
     /// # Errors
-    /// At the first part that proves it, and then for all longer `bytes`.
+    /// Returned at the first byte that proves it, and for all longer `bytes`.
     pub(in crate::server) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProxyError> {
         match bytes.first() {
             None => Ok(None),
@@ -71,7 +71,7 @@ impl ProxyHeader {
     }
 }
 
-/// Whether `bytes` is there whole; an error if it can't become it.
+/// Whether `bytes` begins with all of `expected`; an error if it can no longer do so.
 fn signature(bytes: &[u8], expected: &[u8]) -> Result<bool, ProxyError> {
     let length = bytes.len().min(expected.len());
     if bytes[..length] != expected[..length] {
@@ -85,7 +85,7 @@ fn parse_v1(bytes: &[u8]) -> Result<Option<(ProxyHeader, usize)>, ProxyError> {
         return Ok(None);
     }
     let line = &bytes[..bytes.len().min(MAX_V1)];
-    // The first byte that is none of a field's or between fields ends the line.
+    // The first byte outside printable ASCII ends the line.
     let end = line.iter().position(|byte| !matches!(byte, b' '..=b'~'));
     let Some(end) = end else {
         return match line.len() {
@@ -126,7 +126,7 @@ fn fields(text: &str) -> Option<ProxyHeader> {
     })
 }
 
-/// A decimal number without sign and leading zeros.
+/// A decimal number without a sign or leading zeros.
 fn port(text: &str) -> Option<u16> {
     let canonical =
         text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));

@@ -1,10 +1,10 @@
-//! What the application says to an upgrade that it takes.
+//! What the application adds to the response when it accepts an upgrade.
 
 use std::string::String;
 use std::vec::Vec;
 
-/// A connection's state, and what else its acceptance says. A state alone becomes one with
-/// nothing else.
+/// A connection's state, with the headers and the subprotocol of its 101 response. A state converts
+/// into one without either.
 #[derive(Clone, Debug)]
 pub struct Accepted<S> {
     pub(in crate::server) state: S,
@@ -23,16 +23,16 @@ impl<S> Accepted<S> {
         }
     }
 
-    /// The same with a header in the 101, a cookie, say. One that can't be sent refuses the
-    /// connection with 500.
+    /// Adds a header to the 101 response, such as a cookie. If it can't be sent, the connection is
+    /// refused with 500.
     #[must_use]
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The same with this subprotocol, which has to be one of those offered, instead of the
-    /// choice among the route's.
+    /// Sets the subprotocol, which must be one of those offered. It replaces the choice among the
+    /// route's.
     #[must_use]
     pub fn with_subprotocol(mut self, name: impl Into<String>) -> Self {
         self.subprotocol = Some(name.into());

@@ -1,4 +1,4 @@
-//! What is decided about an opening handshake.
+//! The outcome of an opening handshake, as limits, guards and the route decide it.
 
 use std::boxed::Box;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use crate::server::handler::Application;
 use crate::server::http::{Reject, Request, Slot};
 use crate::server::id::ConnectionId;
 
-/// What is decided about an opening handshake.
+/// The outcome of an opening handshake.
 pub(in crate::server) enum Decision {
     Accept(Accepted<Box<dyn Application>>),
     Reject(Reject),
-    /// Later: a command wakes the session when it is there.
+    /// Decided later: a command wakes the session when the slot is filled.
     Deferred(Arc<Slot<Decided>>),
 }
 
-/// What is decided about an upgrade.
+/// The outcome of an upgrade.
 pub(in crate::server) type Decided = Result<Accepted<Box<dyn Application>>, Reject>;
 
-/// Decides about the opening handshake of the connection that will have this id.
+/// Decides the opening handshake of the connection that will have this id.
 pub(in crate::server) type Decide =
     dyn Fn(&Request<'_>, &Handle, ConnectionId) -> Decision + Send + Sync;

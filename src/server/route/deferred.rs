@@ -1,7 +1,7 @@
 //! Upgrades that another thread decides about.
 //!
-//! Each is given once, into a [`Slot`] that the connection's session looks into when a command has
-//! woken it; one that is dropped without it says so to the client.
+//! Each decision is made once, into a [`Slot`] that the connection's session reads when a command
+//! wakes it. Dropping a [`Deferred`] undecided refuses the upgrade.
 
 use std::boxed::Box;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::server::handler::Application;
 use crate::server::http::{Giver, Reject, Slot};
 use crate::server::id::ConnectionId;
 
-/// An upgrade that is decided later, on any thread. Dropped undecided, it is refused with 500.
+/// An upgrade that is decided later, on any thread. Dropping it undecided refuses it with 500.
 pub struct Deferred<S> {
     giver: Giver<Decided>,
     /// None once it is decided.
@@ -40,14 +40,14 @@ impl<S> Deferred<S> {
         self.giver.id
     }
 
-    /// Opens the connection with this state. Does nothing if the client has gone meanwhile.
+    /// Opens the connection with this state. Does nothing if the client has disconnected.
     pub fn accept(mut self, state: impl Into<Accepted<S>>) {
         if let Some(open) = self.open.take() {
             self.giver.give(Ok(state.into().map(open)));
         }
     }
 
-    /// Refuses the connection. Does nothing if the client has gone meanwhile.
+    /// Refuses the connection. Does nothing if the client has disconnected.
     pub fn reject(mut self, reject: Reject) {
         self.open = None;
         self.giver.give(Err(reject));

@@ -2,13 +2,13 @@
 
 use crate::server::http::{Reject, Request};
 
-/// Looks at a request before the handler does, and refuses it or lets it pass.
+/// Checks a request before the handler sees it, and refuses it or lets it pass.
 ///
-/// Each function from a request to a `Result<(), Reject>` is one; so is
-/// [`Origins`](crate::proto::Origins). Guards of the server run before those of the route, each
-/// in the order they were added; the first that refuses decides.
+/// Every function from a request to a `Result<(), Reject>` is a guard, and so is
+/// [`Origins`](crate::proto::Origins). The server's guards run before the route's, each in the
+/// order in which they were added; the first refusal decides.
 pub trait Guard: Send + Sync + 'static {
-    /// Lets the request pass, or says how it is refused.
+    /// Lets the request pass, or returns the response that refuses it.
     ///
     /// # Errors
     /// The response that refuses the request.

@@ -23,13 +23,13 @@ pub(in crate::server) struct Entry {
 
 pub(in crate::server) struct Router {
     entries: Vec<Entry>,
-    /// The pattern's place in `entries`: one with an optional parameter is there twice.
+    /// The index of each pattern in `entries`; a path with an optional parameter has two patterns.
     patterns: matchit::Router<usize>,
 }
 
 impl Router {
     /// # Errors
-    /// A path that is no pattern, or two that match the same requests.
+    /// A path is not a valid pattern, or two match the same requests.
     pub(in crate::server) fn new(entries: BTreeMap<String, Entry>) -> Result<Self, BuildError> {
         let mut router = Self {
             entries: Vec::with_capacity(entries.len()),
@@ -57,8 +57,8 @@ impl Router {
         Ok(())
     }
 
-    /// The entry of this path, as it was sent (percent-encoded), and what its parameters stand
-    /// for.
+    /// Returns the entry of this path, which is percent-encoded as sent, and the values of its
+    /// parameters.
     pub(in crate::server) fn at<'r, 'p>(
         &'r self,
         path: &'p str,
@@ -69,7 +69,7 @@ impl Router {
 }
 
 impl Entry {
-    /// The answer to a plain request.
+    /// Returns the response to a plain request.
     pub(in crate::server) fn answer(
         &self,
         request: &Request<'_>,
@@ -83,10 +83,10 @@ impl Entry {
     }
 }
 
-/// The patterns that a path stands for: `/rooms/{room?}` is `/rooms/{room}` and `/rooms`, any
-/// other itself.
+/// Returns the patterns of a path: `/rooms/{room?}` yields `/rooms/{room}` and `/rooms`, any other
+/// path yields itself.
 fn patterns(path: &str) -> Result<Vec<String>, RouteFault> {
-    // RFC 9112 section 3.2.1: the path of a request begins so.
+    // RFC 9112 section 3.2.1: an origin-form target begins with a slash.
     if !path.starts_with('/') {
         return Err(RouteFault::NoSlash);
     }
@@ -123,8 +123,8 @@ mod tests {
         Router::new(paths.iter().map(entry).collect())
     }
 
-    /// Among these patterns, in order, the path leads to the entry of `route` with these
-    /// parameters.
+    /// Asserts that among these patterns, added in order, the path leads to the entry of `route`
+    /// with these parameters.
     #[track_caller]
     fn leads(paths: &[&str], path: &str, route: &str, params: &[(&str, &str)]) {
         assert!(paths.is_sorted());
@@ -205,7 +205,7 @@ mod tests {
             (&["/{*a}/b"], RouteFault::CatchAll),
             (&["/a/{b}", "/a/{c}"], conflict("/a/{b}")),
             (&["/a", "/a/{b?}"], conflict("/a")),
-            // Which one a path of one segment means would be anyone's guess.
+            // A path of one segment would be ambiguous.
             (&["/a/{b}", "/a/{*rest}"], conflict("/a/{*rest}")),
         ] {
             let error = router(paths).err().expect(paths[0]);

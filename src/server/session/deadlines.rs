@@ -1,4 +1,4 @@
-//! When a session has to be driven without an event, and what is due then.
+//! The deadlines of a session, and what is due when they pass.
 
 use std::time::Duration;
 
@@ -10,19 +10,20 @@ use crate::server::options::Options;
 use crate::server::websocket::WebSocket;
 
 impl<T: Transport> Session<T> {
-    /// When to drive the session if nothing happens before. The `default` options are those of a
+    /// When to drive the session if nothing happens before. The `default` options are for a
     /// connection that isn't open.
     pub(in crate::server) fn deadline(&self, default: &Options) -> Option<Duration> {
         let options = self.options(default);
         let stalled = self.stalls_at(options);
         let own = match &self.phase {
-            // The next request may wait until the last one's answer is written.
+            // The deadline of the next request begins once the last response is written.
             Phase::Opening(_) if self.queue.is_blocked() => None,
             Phase::Opening(opening) => opening.deadline(),
             Phase::Open(open) if open.ws.connection.is_open() => {
                 let ws = &open.ws;
                 let expires = self.expires_at(ws);
-                // While reading is paused, silence says nothing about the peer, but its end does.
+                // While reading is paused, silence doesn't show that the peer is dead, but the end
+                // of its stream does.
                 let core = match self.is_paused(default) {
                     true => self.left_until(options),
                     false => ws.connection.poll_timeout(),
@@ -51,11 +52,11 @@ impl<T: Transport> Session<T> {
         Some(since.saturating_add(options.send_timeout))
     }
 
-    /// When an open connection's lifetime is over.
+    /// When an open connection's lifetime ends.
     fn expires_at(&self, ws: &WebSocket) -> Option<Duration> {
         let lifetime = ws.options.max_lifetime?;
-        // A tenth more or less. Its peer and the nanosecond of its opening decide, which is as
-        // good as chance here and is always the same.
+        // A tenth more or less, derived from its peer and the nanosecond of its opening: spread as
+        // well as by chance, and always the same.
         let opened = ws.opened();
         let spread = u64::from(opened.subsec_nanos()) << 16 | u64::from(self.remote.peer.port());
         let jitter = spread.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
@@ -63,13 +64,13 @@ impl<T: Transport> Session<T> {
         Some(opened.saturating_add(lifetime.mul_f64(share)))
     }
 
-    /// When a session that has paused, and whose peer has ended its stream, is ended.
+    /// When to end a session that is paused, and whose peer has ended its stream.
     fn left_until(&self, options: &Options) -> Option<Duration> {
         let left_at = self.halt.as_ref()?.left_at?;
         Some(left_at.saturating_add(options.config.close_timeout))
     }
 
-    /// A deadline of the end leaves `patience` from when the last of its output was taken.
+    /// Leaves a deadline of the end at least `patience` after the last output was taken.
     fn not_before_written(&self, deadline: Duration, patience: Duration) -> Duration {
         let last = self.halt.as_ref().and_then(|it| it.last.as_ref());
         let written = last.map(|it| it.progress);
@@ -96,7 +97,7 @@ impl<T: Transport> Session<T> {
         };
         match &mut self.phase {
             Phase::Opening(_) => self.opening_timed_out(turn),
-            // What it still reads is not delivered: the application doesn't want it.
+            // What it still reads is not delivered: the application has paused reading.
             Phase::Open(_) if left => {
                 let reason = "the stream ended while reading was paused";
                 self.close(CloseCode::GOING_AWAY, reason, turn);

@@ -13,13 +13,13 @@ use crate::proto::{CloseCode, Linger, LingerStep, Response, Teardown};
 use crate::server::end::{End, EndKind};
 use crate::server::observe::HandshakeFailure;
 
-/// The text of responses of a server that stops.
+/// The text of the responses of a server that stops.
 const STOPS: &str = "the server stops";
 
 impl<T: Transport> Session<T> {
-    /// Begins the closing handshake, or ends what is no connection yet: a request that is under way
-    /// is refused, one that the application answers later gets its answer, and a connection without
-    /// one is dropped.
+    /// Begins the closing handshake, or ends a connection that isn't open: a request under way is
+    /// refused, one that the application answers later still gets its response, and a connection
+    /// without a request is dropped.
     pub(in crate::server) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
         match self.try_shut_down(turn) {
             Ok(()) => self.advance(false, turn),
@@ -29,7 +29,7 @@ impl<T: Transport> Session<T> {
 
     fn try_shut_down(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         if matches!(self.phase, Phase::Opening(_)) && !self.is_paused(&turn.endpoints.options) {
-            // A request may have come that nobody has looked at, and would be reset.
+            // A request that nobody has read may have arrived, and would be reset.
             match self.has_unread() {
                 false => self.read(turn)?,
                 true => self.take_unread(turn)?,
@@ -55,7 +55,7 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    /// Answers 503 to the request that is under way, if there is one.
+    /// Responds with 503 to the request under way, if there is one.
     fn refuse_stopping(&mut self, turn: &mut Turn<'_>) -> Option<Linger> {
         let response = Response {
             status: 503,
@@ -72,8 +72,8 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Drops the connection; `end` says why. A request that still waits for its answer as the
-    /// server stops is told so, as far as the transport takes it.
+    /// Drops the connection; `end` says why. A request that still waits for its response as the
+    /// server stops gets a 503, as far as the transport takes it.
     pub(in crate::server) fn terminate(&mut self, end: EndKind, turn: &mut Turn<'_>) -> Next {
         let stopping = matches!(end, EndKind::ShutDown);
         let gone = self.lost(end, turn);
@@ -84,21 +84,21 @@ impl<T: Transport> Session<T> {
         turn.gone(gone)
     }
 
-    /// Follows a connection that is over to the end of its transport.
+    /// Follows a connection that has ended to the end of its transport.
     pub(super) fn finish(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.write(turn)?;
         match &mut self.phase {
             Phase::Lingering(linger) => match linger.step(self.queue.is_empty()) {
                 LingerStep::Write | LingerStep::Read => Ok(()),
                 LingerStep::ShutDown => {
-                    // RFC 6455 section 7.1.1: the server closes first, by half.
+                    // RFC 6455 section 7.1.1: the server closes first, and only its own direction.
                     self.transport.shutdown_write().map_err(|_| Gone)?;
                     self.queue.hold(&self.transport);
                     self.write(turn)
                 }
                 LingerStep::Drop => Err(Gone),
             },
-            // It would never be open. A plain client may have ended its side and still read.
+            // It could never open. A plain client may have ended its side and still read.
             Phase::Opening(opening)
                 if self.read_closed && matches!(opening.stage, Stage::Upgrade(..)) =>
             {
@@ -109,14 +109,14 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// The core has failed the connection.
+    /// Handles a fault for which the core has failed the connection.
     pub(super) fn fail(&mut self, fault: Fault, turn: &mut Turn<'_>) {
         let teardown = match &self.phase {
             Phase::Open(open) => open.ws.connection.teardown(),
             _ => None,
         };
-        // A Close that was sent and not answered is a fault of its own; any other after a Close
-        // means that no second one is sent.
+        // An unanswered Close is a fault itself; any other fault after a Close means that no second
+        // one is sent.
         let end = match (teardown, fault) {
             (_, Fault::Limit(LimitError::Close { .. })) => EndKind::Failed(fault),
             (Some(Teardown::Drop), _) => EndKind::FailedClosing(fault),
@@ -125,7 +125,8 @@ impl<T: Transport> Session<T> {
         self.end(end, turn);
     }
 
-    /// The one call of `on_error` and `on_close`; from here on the session lingers or goes.
+    /// The only place that calls `on_error` and `on_close`; afterwards the session lingers or is
+    /// dropped.
     pub(super) fn end(&mut self, end: EndKind, turn: &mut Turn<'_>) {
         if let Phase::Open(open) = &mut self.phase {
             let kind = open.ws.take_end().unwrap_or(end);
@@ -137,7 +138,7 @@ impl<T: Transport> Session<T> {
                 });
             }
             if let Phase::Open(open) = &mut self.phase {
-                // After a panic in `on_error` the end is reported as it was.
+                // After a panic in `on_error` the original end is reported.
                 open.ws.take_end();
             }
             self.call(turn, |application, io| application.on_close(io, &end));
@@ -157,7 +158,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Ends its subscriptions and leaves where it is present.
+    /// Ends its subscriptions and its presence in topics.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
         let Phase::Open(open) = &mut self.phase else {
             return;
@@ -179,25 +180,25 @@ impl<T: Transport> Session<T> {
 
     /// Follows the transport to its end.
     pub(super) fn linger(&mut self, mut linger: Linger) {
-        // A peer that takes what it is owed is waited for.
+        // A peer that keeps taking the remaining output is waited for.
         if let Some(last) = self.halt.as_ref().and_then(|it| it.last.as_ref()) {
             linger.wrote(last.progress);
         }
         let before = mem::replace(&mut self.phase, Phase::Lingering(Box::new(linger)));
-        // This drops the application's state, which may panic.
+        // Drops the application's state, which may panic.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(before)));
         self.keep_unread(&[]);
     }
 
-    /// The same where nothing but the end is left of it.
+    /// The same, for a session of which only the end is left.
     pub(super) fn linger_for_close_timeout(&mut self, turn: &Turn<'_>) {
         let timeout = self.options(&turn.endpoints.options).config.close_timeout;
         let now = turn.worker.now;
         self.linger(Linger::new(Teardown::HalfClose, now, timeout));
     }
 
-    /// The peer has ended its stream. What it is still owed after the end of its connection is
-    /// written first.
+    /// Handles the end of the peer's stream. What the peer is still owed after the end of its
+    /// connection is written first.
     pub(super) fn eof(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         self.readable = false;
         match &mut self.phase {
@@ -225,7 +226,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// The transport is of no more use, before the connection was over.
+    /// Ends a connection whose transport is of no more use before its own end.
     pub(super) fn lost(&mut self, end: EndKind, turn: &mut Turn<'_>) -> Gone {
         match &mut self.phase {
             Phase::Open(open) => {

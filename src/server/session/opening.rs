@@ -1,7 +1,7 @@
 //! A connection before it is open: plain requests, and the opening handshake.
 //!
 //! Owns how requests are answered: by the application's functions, by limits and guards, by the
-//! route. Reading and writing are the session's.
+//! route. Reading and writing are left to the session.
 
 use std::boxed::Box;
 use std::fmt;
@@ -30,30 +30,30 @@ use crate::server::websocket::{Remote, WebSocket};
 /// Requests, until one of them is an opening handshake.
 pub(super) struct Opening {
     pub(super) stage: Stage,
-    /// What has arrived of the PROXY header that comes first.
+    /// The part of the leading PROXY header that has arrived.
     pub(super) proxy_header: Option<Vec<u8>>,
-    /// The server stops once it has answered.
+    /// Whether the server stops once the response is sent.
     pub(super) stopping: bool,
-    /// Bytes of the client have come; a PROXY header is the proxy's.
+    /// Whether bytes of the client have arrived; a PROXY header is the proxy's.
     pub(super) begun: bool,
-    /// A plain request was served, so that its end is no failed handshake.
+    /// Whether a plain request was served: then the end is not a failed handshake.
     pub(super) served: bool,
 }
 
-/// How far a request has come.
+/// The stage of a request.
 pub(super) enum Stage {
     Head(ServerHandshake),
-    /// The body of a plain request is read.
+    /// The body of a plain request is being read.
     Body(PlainRequest),
-    /// The application decides later about an upgrade.
+    /// The application decides an upgrade later.
     Upgrade(Upgrade, Later<Decided>),
-    /// The application responds later to a plain request.
+    /// The application responds to a plain request later.
     Reply(PlainRequest, Later<HttpResponse>),
-    /// It is being answered.
+    /// The response is being made.
     Taken,
 }
 
-/// What the application will say.
+/// An answer that the application gives later.
 pub(super) struct Later<T> {
     slot: Arc<Slot<T>>,
     until: Duration,
@@ -83,7 +83,7 @@ impl Opening {
         matches!(self.stage, Stage::Upgrade(..) | Stage::Reply(..))
     }
 
-    /// When the time of what is waited for is over.
+    /// When waiting for it ends.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match &self.stage {
             Stage::Head(handshake) => Some(handshake.poll_timeout()),
@@ -94,7 +94,7 @@ impl Opening {
         }
     }
 
-    /// The request, as far as it is known.
+    /// The request, as far as it has arrived.
     fn request(&self) -> Option<PartialRequest<'_>> {
         match &self.stage {
             Stage::Head(handshake) => Some(handshake.request()),
@@ -110,8 +110,8 @@ impl Opening {
 }
 
 impl<T: Transport> Session<T> {
-    /// The application has said what was waited for, if it is still waited for. What wakes it may
-    /// also be an earlier request's.
+    /// Takes the application's answer, if it is there and still waited for. The wake-up may also be
+    /// for an earlier request.
     pub(in crate::server) fn decided(&mut self, turn: &mut Turn<'_>) -> Next {
         let Phase::Opening(opening) = &mut self.phase else {
             return self.advance(false, turn);
@@ -150,7 +150,7 @@ impl<T: Transport> Session<T> {
         };
         let mut sent = response.as_response(|it| respond(request, it));
         if let Err(unanswered) = sent {
-            // The application's own response can't be sent.
+            // The application's response can't be sent.
             sent = respond(unanswered.into_request(), &Response::status(500));
         }
         match sent {
@@ -160,7 +160,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// The PROXY header that its proxy puts first; what came behind it, once it is complete.
+    /// Reads the PROXY header; once it is complete, returns the bytes behind it.
     #[cold]
     pub(super) fn proxy_header(&mut self, turn: &mut Turn<'_>) -> Result<Option<Vec<u8>>, Gone> {
         let Phase::Opening(opening) = &mut self.phase else {
@@ -200,7 +200,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Counts a connection that does not come to open, and notifies the observers.
+    /// Counts a connection that failed to open, and notifies the observers.
     pub(super) fn failed(
         &self,
         cause: HandshakeFailure,
@@ -214,7 +214,7 @@ impl<T: Transport> Session<T> {
         self.failed_with(request, cause, reason, turn);
     }
 
-    /// As [`failed`](Self::failed), with what is known of a request that was taken.
+    /// Like [`failed`](Self::failed), with what is known of a request that was taken.
     #[cold]
     pub(super) fn failed_with(
         &self,
@@ -240,14 +240,14 @@ impl<T: Transport> Session<T> {
         });
     }
 
-    /// The core has refused a request.
+    /// Handles a request that the core has refused.
     pub(super) fn refused(&mut self, refused: Refused, turn: &Turn<'_>) {
         let error = refused.error();
         self.failed_with(Some(refused.request()), error.into(), error, turn);
         self.linger(refused.into_linger());
     }
 
-    /// A deadline may have passed of a request that is read, or that the application answers later.
+    /// Checks the deadline of a request that is being read, or that the application answers later.
     pub(super) fn opening_timed_out(&mut self, turn: &mut Turn<'_>) {
         let Phase::Opening(opening) = &mut self.phase else {
             return;
@@ -281,7 +281,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Responds with a 503 to the request that is under way as the server stops; None where there is
+    /// Responds with a 503 to the request that is under way as the server stops; None if there is
     /// none.
     pub(super) fn reject_stopping(
         &mut self,
@@ -302,7 +302,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Plain requests, and the opening handshake.
+    /// Receives plain requests, and the opening handshake.
     pub(super) fn requests(
         &mut self,
         input: &mut Input<'_>,
@@ -327,7 +327,7 @@ impl<T: Transport> Session<T> {
                         }
                         continue;
                     }
-                    // The body of a request that nobody handles is not waited for.
+                    // The body of a request that has no handler is not waited for.
                     Ok(Received::Plain(request)) if !handles(&request, turn.endpoints) => {
                         Ok(ReadBody::Complete(request))
                     }
@@ -378,12 +378,12 @@ impl<T: Transport> Session<T> {
         turn: &mut Turn<'_>,
     ) -> Result<(), Gone> {
         let accepted = match decision {
-            // A peer that has gone again was never open.
+            // A peer that has left already was never open.
             Decision::Accept(_) if self.read_closed => {
                 let request = Some(upgrade.request().into());
                 let (cause, error) = (HandshakeFailure::Eof, HandshakeError::Eof);
                 self.failed_with(request, cause, &error, turn);
-                // With it goes the application's state, which may panic as it does.
+                // Drops the application's state, which may panic.
                 let _ = guarded(|| drop(decision));
                 return Err(Gone);
             }
@@ -411,7 +411,7 @@ impl<T: Transport> Session<T> {
             .response
             .as_response(|it| upgrade.reject(it, turn.cork, now));
         if let Err(unanswered) = sent {
-            // The application's own response can't be sent.
+            // The application's response can't be sent.
             let upgrade = unanswered.into_request();
             sent = upgrade.reject(&Response::status(500), turn.cork, now);
         }
@@ -422,7 +422,7 @@ impl<T: Transport> Session<T> {
         Ok(())
     }
 
-    /// `returns` is a client that had a connection before.
+    /// Opens the session; `returns` says whether the client had a connection before.
     fn open(
         &mut self,
         open: Box<OpenSession>,
@@ -444,20 +444,20 @@ impl<T: Transport> Session<T> {
     }
 }
 
-/// A panic in the application's code that looks at a request is the server's error.
+/// Catches a panic in the application's code that looks at a request, and refuses with a 500.
 fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Reject> {
     catch_unwind(AssertUnwindSafe(call))
         .map_err(|_| Reject::new(500, "the server failed to answer this request"))
 }
 
-/// Whether a plain request is handled by a function of the application's.
+/// Whether the application has a handler for a plain request.
 fn handles(request: &PlainRequest, endpoints: &Endpoints) -> bool {
     let request = request.request();
     let found = endpoints.router.at(request.path());
     found.is_some_and(|(entry, _)| entry.methods.handles(request.method()))
 }
 
-/// The answer to a plain request.
+/// Returns the response to a plain request.
 fn answer(
     plain: &PlainRequest,
     remote: &Remote,
@@ -477,7 +477,7 @@ fn answer(
     guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Answer::Now(*it.response))
 }
 
-/// What the limits, the guards and the route say to an opening handshake.
+/// Asks the limits, the guards and the route about an opening handshake.
 fn decide(upgrade: &Upgrade, remote: &mut Remote, agreed: Agreed<'_>, turn: &Turn<'_>) -> Decision {
     let (shared, endpoints, peer) = (&turn.worker.shared, turn.endpoints, remote.peer);
     let decision = endpoint(upgrade, endpoints).and_then(|(request, params, endpoint)| {
@@ -506,7 +506,7 @@ fn decide(upgrade: &Upgrade, remote: &mut Remote, agreed: Agreed<'_>, turn: &Tur
     decision.unwrap_or_else(Decision::Reject)
 }
 
-/// The query parameter by which a client that comes back says which connection it had.
+/// The query parameter by which a returning client names its earlier connection.
 const PREVIOUS: &str = "previous-connection";
 
 type Found<'r, 'e> = (proto::Request<'r>, matchit::Params<'e, 'r>, &'e Endpoint);
@@ -525,7 +525,7 @@ fn endpoint<'r, 'e>(
     Ok((request, params, endpoint))
 }
 
-/// A response as a reason: its status, and the text if there is one.
+/// Shows a response as a reason: its status, and the text if there is one.
 struct Refusal<'a>(&'a HttpResponse);
 
 impl fmt::Display for Refusal<'_> {
@@ -541,7 +541,7 @@ impl fmt::Display for Refusal<'_> {
     }
 }
 
-/// Opens the connection; the upgrade again where it has to be rejected.
+/// Opens the connection; returns the upgrade if it has to be rejected.
 fn accept(
     upgrade: Upgrade,
     accepted: Accepted<Box<dyn Application>>,
@@ -549,8 +549,7 @@ fn accept(
     agreed: Agreed<'_>,
     turn: &mut Turn<'_>,
 ) -> Result<Box<OpenSession>, Box<(Upgrade, Reject)>> {
-    // The application's own key may panic, and so may its state as it is dropped; both come before
-    // the 101 is there.
+    // The application's own key may panic, and so may dropping its state; both come before the 101.
     let route = guarded(|| {
         let (request, params, endpoint) = endpoint(&upgrade, turn.endpoints)?;
         let options = &endpoint.options;
@@ -599,7 +598,7 @@ fn accept(
     Ok(accepted.state.open(ws))
 }
 
-/// Drops what was accepted, where that may panic.
+/// Drops what was accepted, which may panic.
 fn dropped(accepted: Accepted<Box<dyn Application>>, reject: Reject) -> Reject {
     match guarded(|| drop(accepted)) {
         Ok(()) => reject,

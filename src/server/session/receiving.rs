@@ -1,4 +1,4 @@
-//! Receiving: from the transport to the application, and where that stops.
+//! Receiving: from the transport to the application, and where it stops.
 
 use std::io;
 use std::mem;
@@ -14,10 +14,10 @@ use crate::server::handler::{Memory, OpenSession, Over, Stop};
 use crate::server::websocket::{CORK_LIMIT, FastPath, SocketIo};
 
 impl<T: Transport> Session<T> {
-    /// The usual turn, of a session that [settles](Session::settles): what others sent to it is
-    /// written; one read, what it leads to, one write. The same as [`advance`](Session::advance),
-    /// without looking for what such a session doesn't have. Returns whether it is settled, with
-    /// nothing left to do.
+    /// The usual turn, of a session that [settles](Session::settles): writes what others sent to
+    /// it; reads once, handles what was read, writes once. The same as
+    /// [`advance`](Session::advance), without the checks that such a session doesn't need. Returns
+    /// whether it is settled, with nothing left to do.
     #[inline]
     pub(super) fn turn_settled(&mut self, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if !self.queue.is_unused() {
@@ -46,7 +46,7 @@ impl<T: Transport> Session<T> {
                 let mut input = Input::new(&mut buffer[..count]);
                 let stop = self.events(&mut input, turn);
                 if matches!(stop, Ok(Stop::Drained)) {
-                    // Forgotten, since dropping it would check what it is.
+                    // Forgotten, since dropping it would check its variant.
                     mem::forget(stop);
                     Ok(self.stays_settled())
                 } else {
@@ -68,7 +68,7 @@ impl<T: Transport> Session<T> {
         Ok(settled && !self.readable)
     }
 
-    /// Whether it is settled after events that all went through.
+    /// Whether it is still settled after events that all went through.
     #[inline]
     fn stays_settled(&self) -> bool {
         let settled = self.fast_path().is_some_and(FastPath::stays_settled);
@@ -78,13 +78,14 @@ impl<T: Transport> Session<T> {
 
     pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let buffer = mem::take(&mut turn.buffer);
-        // The rest of a large message goes where it is assembled, and only what is behind it
-        // through the worker's buffer.
+        // The rest of a large message is read to where it is assembled, and only what follows it
+        // goes through the worker's buffer.
         let space = match &mut self.phase {
             Phase::Open(open) => open.ws.connection.space(),
             _ => None,
         };
-        // How many bytes there is room for, how many came, and how many of them behind the space.
+        // The length of the room, the number of bytes read, and how many of them lie behind the
+        // space.
         let (room, read) = match space {
             Some(mut space) => {
                 let room = space.len() + buffer.len();
@@ -114,15 +115,15 @@ impl<T: Transport> Session<T> {
         matches!(written, Ok(count) if *count == all) && self.transport.held() == 0
     }
 
-    /// `count` bytes were read into `room`.
+    /// Counts `count` bytes that were read into `room`.
     #[inline]
     fn count_read(&mut self, count: usize, room: usize, turn: &Turn<'_>) {
         turn.worker.metrics.bytes_received.add(count as u64);
-        // A short read has drained the socket, unless its end waits behind.
+        // A short read has drained the socket, unless its end follows.
         self.readable = self.transport.has_more(count, room) || self.read_closed;
     }
 
-    /// The end of the stream, or an error.
+    /// Handles the end of the stream, or an error.
     #[cold]
     fn read_nothing(&mut self, read: io::Result<usize>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let Err(error) = read else {
@@ -138,7 +139,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Goes on with bytes that a pause has left.
+    /// Continues with bytes that a pause has left.
     pub(super) fn take_unread(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let halt = self.halt.as_mut();
         let mut bytes = halt.map_or_else(Vec::new, |it| mem::take(&mut it.unread));
@@ -146,7 +147,7 @@ impl<T: Transport> Session<T> {
         self.receive(&mut bytes, turn)
     }
 
-    /// Bytes from the peer; what they lead to is written before the answer.
+    /// Handles bytes from the peer, and writes the output that they cause.
     fn receive(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> Result<(), Gone> {
         let mut input = Input::new(bytes);
         if let Phase::Opening(opening) = &mut self.phase {
@@ -168,13 +169,13 @@ impl<T: Transport> Session<T> {
         let paused = self.is_paused(&turn.endpoints.options);
         let unread = self.has_unread();
         match &mut self.phase {
-            // Kept where a pause left it; not empty where the application decides later.
+            // Kept where a pause left it; not empty while the application decides.
             Phase::Opening(_) if unread => {}
             Phase::Opening(_) => self.keep_unread(input.as_slice()),
             Phase::Open(_) if paused => self.keep_unread(input.as_slice()),
             Phase::Open(open) => {
-                // What was assembled may be sent on without a copy. The queue is lent memory only
-                // then: an idle session owns no buffer.
+                // An assembled message may be sent on without a copy. Only then is the queue lent
+                // memory: an idle session owns no buffer.
                 let assembles = !open.ws.connection.is_settled();
                 if assembles {
                     self.queue.lend(&turn.worker.pool);
@@ -185,19 +186,19 @@ impl<T: Transport> Session<T> {
                 }
                 result?;
             }
-            // Beyond a bound the next step is to drop it.
+            // Beyond a bound it is dropped next.
             Phase::Lingering(linger) => linger.discard(input.len()),
         }
         self.write(turn)
     }
 
-    /// Frames: each event goes to the application. Stops where the session has to pause.
+    /// Handles frames: each event goes to the application. Stops where the session has to pause.
     fn messages(&mut self, input: &mut Input<'_>, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let stop = self.events(input, turn);
         self.stopped(stop, input, turn)
     }
 
-    /// Does what is to be done where the events stopped, and goes on with them.
+    /// Handles what stopped the events, and continues with them.
     #[inline(never)]
     fn stopped(
         &mut self,
@@ -227,7 +228,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Gives events to the application until there is something for the session to look at.
+    /// Gives events to the application until the session has to step in.
     ///
     /// # Errors
     /// A panic of the application's, for [`stopped`](Self::stopped).
@@ -258,8 +259,8 @@ impl<T: Transport> Session<T> {
         }))
     }
 
-    /// Writes if much has gathered. Whether the session has to pause; the rest of the input is
-    /// kept then.
+    /// Writes if much has gathered. Returns whether the session has to pause; then the rest of the
+    /// input is kept.
     #[inline]
     pub(super) fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
         if turn.cork.len() <= CORK_LIMIT && !self.is_paused(&turn.endpoints.options) {
@@ -286,7 +287,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Frees what it has no more use for.
+    /// Frees memory that it no longer needs.
     pub(super) fn tidy(&mut self) {
         if self
             .halt

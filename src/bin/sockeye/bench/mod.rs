@@ -1,10 +1,10 @@
-//! A run: the event loop, and what is looked after now and then.
+//! A run: the event loop, and periodic work.
 //!
-//! Its preparation is in `setup.rs`, its phases in `phases.rs`; what is sent in `send.rs`, what
-//! comes, and what each mode does then, in `receive.rs`.
+//! `setup.rs` has its preparation, `phases.rs` its phases, `send.rs` sending, and `receive.rs`
+//! receiving with what each mode does then.
 //!
-//! One thread, one poll, one buffer that all connections are read into. What one read made due is
-//! written when all of it is taken, so that it leaves in one system call.
+//! One thread, one poll, one buffer that all connections are read into. What one read causes is
+//! written after all of it is handled, so that it leaves in one system call.
 
 mod phases;
 mod receive;
@@ -35,21 +35,21 @@ use crate::report::{self, Measured, Report};
 use crate::stream::Connector;
 use crate::template::Template;
 
-/// What is read at once. Large messages come in reads of this size; two of it still fit in a
-/// core's second-level cache, together with as much of the payload they are compared with.
+/// The most bytes of one read. Large messages come in reads of this size; two of them still fit in
+/// a core's second-level cache, together with as much of the payload that they are compared with.
 const READ: usize = 256 * 1024;
 
 /// How many connections may be opening at once. A listening socket's backlog has 128 places on
 /// systems with small defaults; one that overflows costs the handshake a second.
 const OPENING: usize = 100;
 
-/// How often the live line and the timeouts are looked after.
+/// How often the live line is drawn and timeouts are checked.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What the poll may oversleep: its timeout has whole milliseconds.
+/// How long the poll may oversleep: its timeout is in whole milliseconds.
 const COARSE: Duration = Duration::from_millis(1);
 
-/// How long the server has for its closing handshakes at the end, which count for nothing.
+/// How long the server has for its closing handshakes at the end, which aren't measured.
 const CLOSING: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +62,7 @@ enum Phase {
     Measuring {
         until: Duration,
     },
-    /// Until what is on its way has come.
+    /// Until the messages under way have arrived.
     Draining,
     /// Until the closing handshakes are done.
     Closing {
@@ -77,7 +77,7 @@ impl Phase {
     }
 }
 
-/// What was used when the measurement began.
+/// The usage when the measurement began.
 struct Baseline {
     at: Duration,
     own: Option<Usage>,
@@ -86,9 +86,9 @@ struct Baseline {
 
 struct Slot {
     client: Client,
-    /// Its messages on their way; only in mode echo.
+    /// Its messages under way; only in mode echo.
     in_flight: InFlight,
-    /// It is in `dirty`.
+    /// Whether it is in `dirty`.
     dirty: bool,
 }
 
@@ -113,35 +113,35 @@ pub(crate) struct Bench<'o> {
 
     phase: Phase,
     slots: Vec<Option<Slot>>,
-    /// The slots without a connection, the last one next.
+    /// The slots without a connection, the next one to use last.
     vacant: Vec<usize>,
     opening: usize,
     open: usize,
     /// The connections that have something to write.
     dirty: Vec<usize>,
-    /// When connections are to be opened.
+    /// When connections are due to open.
     ramp: Pace,
-    /// When messages are to be sent.
+    /// When messages are due to be sent.
     pace: Pace,
-    /// The connection whose turn it is, with a rate.
+    /// The next connection to send on, with a rate.
     turn: usize,
-    /// How many messages may still be sent, of a number that was asked for.
+    /// How many messages may still be sent, if a number was given.
     unissued: Option<u64>,
-    /// Messages on their way, in mode echo.
+    /// Messages under way, in mode echo.
     in_flight: u64,
-    /// Messages on their way, oldest first, in mode fan-out.
+    /// Messages under way, oldest first, in mode fan-out.
     broadcasts: VecDeque<Broadcast>,
-    /// How many messages before those are done.
+    /// How many messages were completed before those.
     broadcasts_done: u64,
 
     pids: Vec<u32>,
     resident_before: Option<u64>,
     baseline: Option<Baseline>,
-    /// What came since the measurement began.
+    /// What arrived since the measurement began.
     messages: u64,
     latencies: Latencies,
     measured: Option<Measured>,
-    /// What TLS agreed on, of the first connection that opened.
+    /// What TLS agreed on, for the first connection that opened.
     tls: Option<report::Tls>,
     next_tick: Duration,
     shown: (Duration, u64),
@@ -156,7 +156,7 @@ struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.connection {
-            // Counted from one, as messages are.
+            // Counted from one, like messages.
             Some(index) => write!(f, "connection {}: {}", index + 1, self.fault),
             None => self.fault.fmt(f),
         }
@@ -172,7 +172,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The fault of a connection.
+/// Records the fault of a connection.
 fn of<T>(index: usize, result: Result<T, Fault>) -> Result<T, Failure> {
     result.map_err(|fault| Failure {
         connection: Some(index),
@@ -180,10 +180,10 @@ fn of<T>(index: usize, result: Result<T, Fault>) -> Result<T, Failure> {
     })
 }
 
-/// Runs a benchmark; what goes wrong once it runs is in the report.
+/// Runs a benchmark; errors after its start are in the report.
 ///
 /// # Errors
-/// What keeps it from beginning.
+/// Errors that keep it from starting.
 pub(crate) fn run(options: &Options) -> Result<Report, Box<dyn core::error::Error>> {
     options.check()?;
     let url = Url::parse(&options.url).map_err(|error| format!("{}: {error}", options.url))?;
@@ -192,7 +192,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, Box<dyn core::error::Erro
     let mut bench = Bench::new(options, url, connector)?;
     let failure = bench.run().err();
     if failure.is_some() && matches!(bench.phase, Phase::Measuring { .. }) {
-        // What was measured up to the fault; a server that is gone can't be asked any more.
+        // What was measured up to the fault; a server that has exited can't be queried any more.
         let _ = bench.finish(bench.clock.now());
     }
     bench.line.finish_and_clear();
@@ -234,13 +234,13 @@ impl Bench<'_> {
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
                     self.read(index, event.is_read_closed())?;
                 }
-                // At once: what waited for the other connections would count as latency.
+                // At once: otherwise waiting for the other connections would count as latency.
                 self.write_dirty()?;
             }
         }
     }
 
-    /// How long the poll may take.
+    /// How long the poll may wait.
     fn patience(&self, now: Duration) -> Duration {
         let mut until = self.next_tick;
         match self.phase {
@@ -288,7 +288,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The live line.
+    /// Draws the live line.
     fn show(&mut self, now: Duration) {
         let (then, count) = mem::replace(&mut self.shown, (now, self.messages));
         let rate = || {

@@ -11,7 +11,7 @@ use crate::process;
 use crate::report::{Measured, Server};
 
 impl Bench<'_> {
-    /// Goes on to the phase whose time has come.
+    /// Enters the phase that is due.
     pub(super) fn advance(&mut self, now: Duration) -> Result<(), Failure> {
         let mut before = None;
         while before != Some(self.phase) {
@@ -39,7 +39,7 @@ impl Bench<'_> {
         self.options.mode == Mode::Handshakes || self.open == self.slots.len()
     }
 
-    /// Whether as many messages as were asked for are sent, and came.
+    /// Whether the given number of messages was sent and has arrived.
     fn is_complete(&self) -> bool {
         self.unissued == Some(0) && self.on_their_way() == 0
     }
@@ -53,7 +53,7 @@ impl Bench<'_> {
         }
     }
 
-    /// Everything is open: the messages begin.
+    /// All connections are open: begins to send.
     fn begin(&mut self, now: Duration) -> Result<(), Failure> {
         let warmup = self.options.warmup();
         self.phase = Phase::Warmup {
@@ -96,7 +96,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The measurement is over.
+    /// Ends the measurement.
     pub(super) fn finish(&mut self, now: Duration) -> Result<(), Failure> {
         let Some(baseline) = self.baseline.take() else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What comes, and what each mode does then.
+//! Receiving, and what each mode does then.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::options::Mode;
 use crate::stream::Read;
 
 impl Bench<'_> {
-    /// Reads what is there; with `ending` also the end of the stream, of which no event tells.
+    /// Reads what is there; with `ending` also the end of the stream, which no event reports.
     pub(super) fn read(&mut self, index: usize, ending: bool) -> Result<(), Failure> {
         while let Some(slot) = &mut self.slots[index] {
             let closing = slot.client.is_closing();
@@ -26,7 +26,7 @@ impl Bench<'_> {
             let now = self.clock.now();
             let bytes = &mut self.buffer[..count];
             match slot.client.receive(bytes, &self.template, now) {
-                // Its Close, most likely. The end of the stream follows.
+                // Probably its Close. The end of the stream follows.
                 Err(_) if closing => {}
                 result => {
                     let received = of(index, result)?;
@@ -47,7 +47,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The slot's connection is gone, as it should.
+    /// The slot's connection has ended, as expected.
     pub(super) fn vacate(&mut self, index: usize) {
         if let Some(mut slot) = self.slots[index].take() {
             slot.client.end();
@@ -73,12 +73,12 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// `count` messages came whole on a connection.
+    /// Handles `count` messages that were completed on a connection.
     fn completed(&mut self, index: usize, count: u64, now: Duration) -> Result<(), Failure> {
         let done = match self.options.mode {
             Mode::Echo => self.echoed(index, count, now)?,
             Mode::FanOut => self.received(index, count, now)?,
-            // Nobody sent anything.
+            // Nobody sent a message.
             Mode::Idle | Mode::Handshakes => false,
         };
         if done {
@@ -89,7 +89,7 @@ impl Bench<'_> {
         of(index, Err(Fault::Unsent { message }))
     }
 
-    /// Answers whether as many were on their way.
+    /// Returns whether as many were under way.
     fn echoed(&mut self, index: usize, count: u64, now: Duration) -> Result<bool, Failure> {
         let Some(slot) = &mut self.slots[index] else {
             return Ok(true);
@@ -108,12 +108,12 @@ impl Bench<'_> {
         Ok(done)
     }
 
-    /// As [`echoed`](Self::echoed).
+    /// Like [`echoed`](Self::echoed).
     fn received(&mut self, index: usize, count: u64, now: Duration) -> Result<bool, Failure> {
         let completed = self.slots[index]
             .as_ref()
             .map_or(0, |it| it.client.completed());
-        // All before `broadcasts` have come to all, so this one has none of them to come.
+        // All before `broadcasts` have reached everyone, so for this one none of them is missing.
         let first = completed - count - self.broadcasts_done;
         for number in first..first + count {
             let at = usize::try_from(number).ok();

@@ -1,4 +1,4 @@
-//! What is sent: connections are opened, messages begin, bytes are written.
+//! Sending: opens connections, begins messages, writes bytes.
 
 use core::mem;
 use core::time::Duration;
@@ -44,9 +44,9 @@ impl Bench<'_> {
             self.clock.now(),
         )?;
         let first = match self.options.mode {
-            // All receive what the first sends.
+            // All receive what the first connection sends.
             Mode::FanOut => 0,
-            // Far from each other, so that one connection's echo is another's in none.
+            // Far apart, so that one connection's echo is never another's.
             _ => (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 1,
         };
         let stream = self.connector.connect(self.address)?;
@@ -67,7 +67,7 @@ impl Bench<'_> {
         self.phase.sends() && self.unissued != Some(0)
     }
 
-    /// Of `wanted` messages, how many may be sent: they count as sent.
+    /// Returns how many of `wanted` messages may be sent, and counts them as sent.
     fn issue(&mut self, wanted: u64) -> u64 {
         if !self.phase.sends() {
             return 0;
@@ -82,7 +82,7 @@ impl Bench<'_> {
         }
     }
 
-    /// Sends the messages that are due by the rate, on one connection after the other.
+    /// Sends the messages that are due by the rate, on the connections in turn.
     pub(super) fn send_due(&mut self, now: Duration) -> Result<(), Failure> {
         if self.options.rate.is_none() || self.options.mode == Mode::Handshakes {
             return Ok(());
@@ -103,7 +103,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Mode echo: sends `count` messages on a connection, as far as they may be.
+    /// Mode echo: sends `count` messages on a connection, as far as allowed.
     pub(super) fn send(
         &mut self,
         index: usize,
@@ -122,7 +122,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Mode fan-out: the first connection sends `count` messages, as far as they may be.
+    /// Mode fan-out: the first connection sends `count` messages, as far as allowed.
     pub(super) fn broadcast(&mut self, count: u64, since: Duration) -> Result<(), Failure> {
         let count = self.issue(count);
         let missing = self.slots.len() as u64;
@@ -138,7 +138,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The connection has something to write.
+    /// Notes that the connection has something to write.
     pub(super) fn mark(&mut self, index: usize) {
         if let Some(slot) = &mut self.slots[index]
             && !mem::replace(&mut slot.dirty, true)

@@ -24,7 +24,7 @@ use crate::template::Template;
 /// runtime's.
 const OTHER_FILES: u64 = 32;
 
-/// Makes room for so many sockets.
+/// Raises the limit to this many sockets.
 #[cfg(unix)]
 pub(super) fn raise_file_limit(connections: u64) -> Result<(), String> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -54,7 +54,7 @@ pub(super) fn raise_file_limit(_: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// The address to connect to: of several, the first that accepts.
+/// The address to connect to: the first of several that accepts.
 fn resolve(url: &Url, timeout: Duration) -> io::Result<SocketAddr> {
     let addresses: Vec<_> = (url.host(), url.port()).to_socket_addrs()?.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");

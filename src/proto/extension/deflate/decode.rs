@@ -11,15 +11,15 @@ use crate::proto::extension::{DecodeError, PerMessageDecode};
 /// The most that the output is grown by at once before it doubles.
 const STEP: usize = 16 * 1024;
 
-/// The least that it is grown by, also beyond the limit.
+/// The least that the output grows by, also beyond the limit.
 const SPARE: usize = 256;
 
-/// As much of the room that is there is made ready at least, and at most: for each piece in
-/// proportion to it, or a message in many would cost their number times its length.
+/// Bounds on how much of the spare room is zeroed: for each piece in proportion to it, since a
+/// message in many pieces would otherwise cost their number times its length.
 const LEAST_READY: usize = 4 * 1024;
 const MOST_READY: usize = 64 * 1024;
 
-/// An empty last block: fed behind a message, a stream that is at a block's end then ends.
+/// An empty last block: after a message, it ends a stream that is at the end of a block.
 const LAST_BLOCK: [u8; 5] = [0x01, 0x00, 0x00, 0xFF, 0xFF];
 
 const EMPTY: &str = "compressed message without data (RFC 7692 section 7.2.3.6)";
@@ -32,11 +32,12 @@ const CUT_SHORT: &str = "compressed message is cut short (RFC 7692 section 7.2.1
 /// it can't tell a distance beyond the agreed window in all cases. One beyond the data is found.
 pub(super) struct Decoder {
     takeover: bool,
-    /// With context takeover from the first compressed message on, else only inside a message.
+    /// Kept from the first compressed message on with context takeover, otherwise only inside a
+    /// message.
     inflate: Option<Decompress>,
-    /// The message had data.
+    /// Whether the message had data.
     begun: bool,
-    /// The last block of a stream ended with the last byte seen.
+    /// Whether the last block of a stream ended with the last byte seen.
     ended: bool,
 }
 
@@ -89,8 +90,8 @@ impl PerMessageDecode for Decoder {
     }
 }
 
-/// Appends what the bytes inflate to, until `out` has `end` bytes and there would be more.
-/// Returns whether a stream ended with the last of them.
+/// Appends what the bytes inflate to, until `out` has `end` bytes and more would follow. Returns
+/// whether a stream ended with the last of them.
 fn inflate_piece(
     inflate: &mut Decompress,
     mut piece: &[u8],
@@ -107,7 +108,7 @@ fn inflate_piece(
         });
         let full = out.len() - written == room;
         piece = &piece[(inflate.total_in() - consumed) as usize..];
-        // First, since what is behind a fault in the input was not inflated.
+        // Checked first, since what is behind a fault in the input was not inflated.
         if out.len() > end {
             out.truncate(end);
             return Err(DecodeError::TooLong);
@@ -142,11 +143,10 @@ fn finish(inflate: &mut Decompress, last: bool, out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-/// Sees that there is room for more, no more than `SPARE` beyond `end`; returns how much of it to
-/// make ready.
+/// Makes room for more, no more than `SPARE` beyond `end`; returns how much of it to zero.
 fn room(out: &mut Vec<u8>, input: usize, end: usize) -> usize {
     let likely = input.saturating_mul(4);
-    // A byte more than may come shows whether it does come.
+    // One byte more than allowed shows whether there is more.
     let most = (end - out.len()).saturating_add(SPARE);
     if out.len() == out.capacity() {
         let wanted = likely.clamp(SPARE, STEP).max(out.len());
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_piece_costs_no_more_for_what_came_before_it() {
         let mut out = vec![b'x'; 1 << 20];
-        // Doubled where it is full, and not again for each piece.
+        // Doubled when it is full, and not again for each piece.
         for _ in 0..3 {
             assert_eq!(room(&mut out, 1, usize::MAX), LEAST_READY);
             out.push(b'x');

@@ -12,28 +12,29 @@ use crate::proto::extension::{Encoding, PerMessageEncode, PreparedKey, PreparedU
 /// "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end.").
 pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 
-/// The most that `out` is grown by at once beyond its doubling.
+/// The most that `out` grows by at once beyond its doubling.
 const STEP: usize = 16 * 1024;
 
-/// What a flush and an incompressible payload's block header can add, and some more.
+/// An upper bound of what a flush and an incompressible payload's block header add.
 const SLACK: usize = 64;
 
 /// The sending half of one connection.
 pub(super) struct Encoder {
     takeover: bool,
-    /// None: a window of 8 bits was agreed on, and zlib compresses at 9 and up.
+    /// None if a window of 8 bits was agreed on: zlib compresses at 9 and up.
     window: Option<WindowBits>,
     level: Level,
     threshold: usize,
     prepared: PreparedUse,
-    /// With context takeover from the first compressed message on, else only inside a message.
+    /// Kept from the first compressed message on with context takeover, otherwise only inside a
+    /// message.
     compress: Option<Compress>,
-    /// A message that the compressor knows nothing of has gone to the peer's inflater, or one that
-    /// it knows may not.
+    /// Whether the peer's inflater got a message that the compressor didn't see, or may not have
+    /// got one that it saw.
     stale: bool,
-    /// Something was compressed since the connection was last found silent.
+    /// Whether something was compressed since the connection was last found silent.
     used: bool,
-    /// Inside a message of several pieces.
+    /// Whether a message of several pieces is under way.
     under_way: bool,
 }
 
@@ -95,7 +96,7 @@ impl PerMessageEncode for Encoder {
     }
 
     fn idle(&mut self) {
-        // A compressor that begins anew refers to nothing before itself, so it fits any inflater.
+        // A reset compressor refers to nothing before itself, so it fits any inflater.
         if !self.used {
             self.compress = None;
         }
@@ -112,7 +113,7 @@ impl PerMessageEncode for Encoder {
             _ => false,
         };
         match self.prepared {
-            // Every message is compressed for itself anyhow.
+            // Without takeover every message is compressed by itself anyway.
             _ if fits && !self.takeover => PreparedUse::Shared,
             PreparedUse::Shared if fits => {
                 self.stale = true;
@@ -124,7 +125,7 @@ impl PerMessageEncode for Encoder {
     }
 }
 
-/// A whole message, compressed for itself; None if that doesn't make it shorter.
+/// Compresses a whole message by itself; None if that doesn't make it shorter.
 pub(super) fn compress_once(payload: &[u8], level: Level, window: WindowBits) -> Option<Vec<u8>> {
     let mut compress = pool::take_compressor(level, window);
     let mut out = Vec::new();
@@ -133,7 +134,7 @@ pub(super) fn compress_once(payload: &[u8], level: Level, window: WindowBits) ->
     (out.len() < payload.len()).then_some(out)
 }
 
-/// Appends the next piece of a message, up to a byte's end, so that each piece can be a frame.
+/// Appends the next piece of a message, up to a byte boundary, so that each piece can be a frame.
 fn compress_piece(compress: &mut Compress, mut payload: &[u8], fin: bool, out: &mut Vec<u8>) {
     let start = out.len();
     loop {
@@ -146,8 +147,8 @@ fn compress_piece(compress: &mut Compress, mut payload: &[u8], fin: bool, out: &
         });
         let full = out.len() - written == room;
         payload = &payload[(compress.total_in() - consumed) as usize..];
-        // There is no error to handle: zlib has one for a state that is not valid and for a
-        // stream that was finished, which this never does.
+        // There is no error to handle: zlib has one for an invalid state and for a finished stream,
+        // neither of which occurs here.
         debug_assert!(result.is_ok(), "{result:?}");
         if result.is_err() || payload.is_empty() && !full {
             break;

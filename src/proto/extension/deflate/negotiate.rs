@@ -1,4 +1,4 @@
-//! What is offered, answered and agreed on (RFC 7692 section 7.1).
+//! Offers, responses and what is agreed on (RFC 7692 section 7.1).
 
 use super::{Deflate, Direction, WindowBits};
 use crate::proto::extension::grammar::{Extension, ExtensionOffer};
@@ -11,7 +11,7 @@ const CLIENT_NO_CONTEXT_TAKEOVER: &str = "client_no_context_takeover";
 const SERVER_MAX_WINDOW_BITS: &str = "server_max_window_bits";
 const CLIENT_MAX_WINDOW_BITS: &str = "client_max_window_bits";
 
-/// What both endpoints use.
+/// The parameters that both endpoints use.
 pub(super) struct Agreed {
     pub(super) server: Direction,
     pub(super) client: Direction,
@@ -128,13 +128,13 @@ fn window_bits(value: &str) -> Option<u8> {
     }
 }
 
-/// The number where it says more than nothing at all.
+/// The number, if it restricts anything.
 fn below_max(window: WindowBits) -> Option<u8> {
     (window < WindowBits::MAX).then_some(window.bits())
 }
 
 impl Deflate {
-    /// What a client offers. It always lets the server choose the client's window.
+    /// Returns what a client offers. It always lets the server choose the client's window.
     pub(super) fn offer(&self) -> Extension {
         let params = Params {
             server_no_context_takeover: self.server_no_context_takeover,
@@ -145,7 +145,7 @@ impl Deflate {
         params.into_extension()
     }
 
-    /// The server's judgement; None declines.
+    /// Judges an offer on the server's side; None declines it.
     pub(super) fn judge_offer(&self, offer: &ExtensionOffer<'_>) -> Option<Agreed> {
         let offer = Params::parse(offer).ok()?;
         // RFC 7692 section 7.1.1.1: "A server accepts an extension negotiation offer that
@@ -198,7 +198,7 @@ impl Deflate {
         })
     }
 
-    /// The client's judgement of the response to [`offer`](Self::offer).
+    /// Judges the response to [`offer`](Self::offer) on the client's side.
     pub(super) fn judge_response(
         &self,
         response: &ExtensionOffer<'_>,
@@ -234,7 +234,7 @@ impl Deflate {
                 window: WindowBits::new(server_bits.unwrap_or(WindowBits::MAX.bits())),
             },
             client: Direction {
-                // Section 7.1.1.2: whatever the response says, a client may keep to it.
+                // Section 7.1.1.2: a client may do so whatever the response says.
                 takeover: !(response.client_no_context_takeover || self.client_no_context_takeover),
                 window: WindowBits::new(client_bits.min(most)),
             },

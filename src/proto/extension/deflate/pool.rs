@@ -1,8 +1,8 @@
-//! Contexts that the connections of a thread share where no context is taken over.
+//! Contexts that the connections of a thread share when there is no context takeover.
 //!
-//! A server's worker is one thread, so this is a pool for each worker, without a lock. A context
-//! is taken at the first piece of a message and given back behind the last, so a thread needs one
-//! of each kind but for messages that are under way in fragments.
+//! A server's worker is one thread, so there is a pool for each worker, without a lock. A context
+//! is taken at the first piece of a message and given back after the last, so a thread needs one of
+//! each kind, except for messages under way in fragments.
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -11,12 +11,12 @@ use flate2::{Compress, Compression, Decompress};
 
 use super::{Level, WindowBits};
 
-/// The most compressors that lie idle in a thread, of about 370 KB each at most: one for each of
-/// the seven windows and one to spare.
+/// The most idle compressors of a thread, of about 370 KB each at most: one for each of the seven
+/// windows and one to spare.
 const MAX_IDLE_COMPRESSORS: usize = 8;
 
-/// The most inflaters that lie idle in a thread, of about 40 KB each: messages that are under way
-/// in fragments at one time are few.
+/// The most idle inflaters of a thread, of about 40 KB each: few messages are under way in
+/// fragments at one time.
 const MAX_IDLE_INFLATERS: usize = 8;
 
 type Kind = (Level, WindowBits);
@@ -26,16 +26,16 @@ std::thread_local! {
     static INFLATERS: RefCell<Vec<Decompress>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A compressor at its beginning.
+/// Returns a compressor in its initial state.
 pub(super) fn take_compressor(level: Level, window: WindowBits) -> Compress {
     let idle = COMPRESSORS.try_with(|pool| {
         let mut pool = pool.borrow_mut();
         let at = pool.iter().position(|(kind, _)| *kind == (level, window))?;
         Some(pool.swap_remove(at).1)
     });
-    // The pool is gone while its thread ends.
+    // The pool no longer exists while its thread ends.
     match idle.ok().flatten() {
-        // Here and not when it is given back: whatever it was used for, it begins anew.
+        // Reset here, not when it is given back: this holds whatever it was used for.
         Some(mut compress) => {
             compress.reset();
             compress
@@ -58,7 +58,7 @@ pub(super) fn give_compressor(level: Level, window: WindowBits, compress: Compre
     });
 }
 
-/// An inflater at its beginning.
+/// Returns an inflater in its initial state.
 pub(super) fn take_inflater() -> Decompress {
     let idle = INFLATERS.try_with(|pool| pool.borrow_mut().pop());
     match idle.ok().flatten() {

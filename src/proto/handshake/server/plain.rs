@@ -1,4 +1,4 @@
-//! A plain HTTP request: its body and its answer.
+//! A plain HTTP request: its body and its response.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -17,16 +17,16 @@ use crate::proto::input::Input;
 use crate::proto::sync::Arc;
 use crate::proto::teardown::{Linger, Teardown};
 
-/// Bytes of a body that extend its deadline by a second: a fifth of what a GPRS modem uploads, so
-/// that no honest peer is too slow, and a body that drips in is bounded by its limit.
+/// The bytes of a body that extend its deadline by a second: a fifth of a GPRS modem's upload rate,
+/// so that no honest peer is too slow, and the limit bounds a body that drips in.
 const BODY_BYTES_PER_SECOND: u64 = 512;
 
-/// What [`PlainRequest::read_body`] has read.
+/// The result of [`PlainRequest::read_body`].
 #[derive(Debug)]
 pub enum ReadBody {
-    /// There is more to come: go on with the next bytes.
+    /// More is to come: continue with the next bytes.
     Incomplete(PlainRequest),
-    /// The body is whole.
+    /// The body is complete.
     Complete(PlainRequest),
 }
 
@@ -49,16 +49,16 @@ pub struct PlainRequest {
     config: Arc<Config>,
     head: HeadReader,
     body: Body,
-    /// Of the body, once it is read.
+    /// The bytes of the body, once it is read.
     deadline: Duration,
 }
 
 /// The body of a request whose head is complete.
 enum Body {
-    /// Nobody asked for it.
+    /// Not requested.
     Unread,
     Reading(BodyReader),
-    /// Whole; empty if there was none.
+    /// Complete; empty if there was none.
     Read(Vec<u8>),
 }
 

@@ -1,11 +1,11 @@
-//! The numbers as JSON, and as Prometheus reads them.
+//! The metrics as JSON, and in the format of Prometheus.
 
 use alloc::string::String;
 use core::fmt::Write as _;
 
 use super::{Counts, Label, Stats};
 
-/// What a number is to Prometheus.
+/// The Prometheus type of a metric.
 #[derive(Clone, Copy)]
 enum Kind {
     Counter,
@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge};
 
 impl Stats {
-    /// The numbers without labels: name in JSON, what it is, value.
+    /// The metrics without labels: name in JSON, kind, help, value.
     fn numbers(&self) -> [(&'static str, Kind, &'static str, u64); 15] {
         [
             (
@@ -115,8 +115,8 @@ impl Stats {
     /// `{"uptime_seconds":3.5,"connections":2,…,"errors":{"frame":0,…},"closes":{"1000":1,…},
     /// "handshake_failures":{…}}`.
     ///
-    /// Names are those of the fields. Numbers above 2^53, as bytes may become, are whole; a
-    /// reader with floating point numbers (JavaScript) rounds them.
+    /// Names are those of the fields. Integers above 2^53, which byte counts may reach, are exact;
+    /// a reader with floating point numbers (JavaScript) rounds them.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut json = String::with_capacity(2048);
@@ -136,8 +136,8 @@ impl Stats {
     /// [`PROMETHEUS_CONTENT_TYPE`](Self::PROMETHEUS_CONTENT_TYPE).
     ///
     /// Names begin with `sockeye_`, those of counters end in `_total`. Errors have the label
-    /// `cause`, closes `code`, handshake failures `reason`; each of its values is always there,
-    /// so that a first one is seen as an increase.
+    /// `cause`, closes `code`, handshake failures `reason`; each value is always present, so that
+    /// the first occurrence shows as an increase.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
         let mut text = String::with_capacity(8192);

@@ -1,5 +1,5 @@
-//! What is counted apart. Each label has a fixed set of values: what a peer sends never adds one,
-//! since each is a time series for ever where the numbers are stored.
+//! The labels of the metrics. Each has a fixed set of values: what a peer sends never adds one,
+//! since each is a time series that is stored forever.
 
 use core::fmt::Debug;
 
@@ -12,7 +12,7 @@ pub(in crate::server) trait Label: Copy + Debug + 'static {
 
     fn index(self) -> usize;
 
-    /// As it is shown: of letters, digits and `_`.
+    /// Its name, of letters, digits and `_`.
     fn name(self) -> &'static str;
 }
 
@@ -40,7 +40,7 @@ macro_rules! labels {
         }
 
         impl $name {
-            /// The name it has in JSON and for Prometheus.
+            /// The name in JSON and Prometheus.
             #[must_use]
             pub fn name(self) -> &'static str {
                 Label::name(self)
@@ -50,13 +50,13 @@ macro_rules! labels {
 }
 
 labels! {
-    /// What a connection failed of.
+    /// What caused a connection to fail.
     ErrorCause:
-    /// A frame that breaks RFC 6455, but for the causes below.
+    /// A frame that breaks RFC 6455, except for the causes below.
     Frame = "frame",
     /// A frame that is not masked.
     Unmasked = "unmasked",
-    /// A Close frame with a code that may not be sent, or malformed.
+    /// A malformed Close frame, or one with a code that must not be sent.
     CloseFrame = "close_frame",
     /// Text that is not UTF-8.
     Utf8 = "utf8",
@@ -64,21 +64,21 @@ labels! {
     Extension = "extension",
     /// A frame or message over its size limit.
     TooBig = "too_big",
-    /// A message in too many frames.
+    /// A message of too many frames.
     Fragments = "fragments",
-    /// A frame or message that went on too slowly.
+    /// A frame or message that arrived too slowly.
     Slow = "slow",
     /// No data arrived for the idle timeout.
     Idle = "idle",
-    /// No answer to a ping.
+    /// A ping was not answered.
     PingTimeout = "ping_timeout",
-    /// No answer to a Close.
+    /// A Close was not answered.
     CloseTimeout = "close_timeout",
-    /// The transport broke.
+    /// The transport failed.
     Transport = "transport",
-    /// The peer took nothing of what was sent to it.
+    /// The peer took nothing of what was sent to it for too long.
     Stalled = "stalled",
-    /// The application closed for a backlog over its limit.
+    /// The backlog went over its limit, and the policy was to close.
     Backpressure = "backpressure",
     /// A handler panicked.
     Panic = "panic",
@@ -111,8 +111,8 @@ impl From<Fault> for ErrorCause {
 }
 
 labels! {
-    /// The close code that a connection ended with: the registered ones by themselves, those of
-    /// libraries and applications by the thousand, since the peer chooses them.
+    /// The close code that a connection ended with: registered codes by themselves, those of
+    /// libraries and applications grouped by the thousand, since the peer chooses them.
     CloseLabel:
     /// 1000, normal.
     Normal = "1000",
@@ -124,9 +124,9 @@ labels! {
     UnsupportedData = "1003",
     /// 1005, a Close without a code.
     NoStatus = "1005",
-    /// 1006, no Close came.
+    /// 1006, no Close was received.
     Abnormal = "1006",
-    /// 1007, data that doesn't fit its type.
+    /// 1007, data inconsistent with its type.
     InvalidPayload = "1007",
     /// 1008, policy violation.
     PolicyViolation = "1008",
@@ -179,36 +179,36 @@ labels! {
     HandshakeFailure:
     /// The head is not HTTP.
     Malformed = "malformed",
-    /// The head, its target or its number of lines is over a limit.
+    /// The head, its target or its number of lines exceeds a limit.
     TooLarge = "too_large",
-    /// HTTP is right, but it is no proper upgrade.
+    /// Valid HTTP, but not a valid upgrade.
     Request = "request",
     /// The method is not GET.
     Method = "method",
     /// Another version of the WebSocket protocol, or none.
     Version = "version",
-    /// `Sec-WebSocket-Key` is missing or wrong.
+    /// `Sec-WebSocket-Key` is missing or invalid.
     Key = "key",
     /// The head was not complete in time.
     Timeout = "timeout",
-    /// The peer left before the head was complete, or before it was answered. One that has sent
-    /// nothing, as a health check, is not counted.
+    /// The peer left before the head was complete, or before it got a response. One that has sent
+    /// nothing, such as a health check, is not counted.
     Eof = "eof",
-    /// There is no such route.
+    /// No route matches.
     NotFound = "not_found",
-    /// The page's origin is not let in.
+    /// The page's origin is not allowed.
     Origin = "origin",
     /// The application refused.
     Rejected = "rejected",
-    /// Too many handshakes.
+    /// A limit on handshakes was exceeded.
     RateLimited = "rate_limited",
-    /// Too many connections.
+    /// A limit on connections was exceeded.
     TooManyConnections = "too_many_connections",
-    /// A bad PROXY header, or one from a peer that is not trusted.
+    /// An invalid PROXY header, or one from a peer that is not trusted.
     Proxy = "proxy",
     /// The TLS handshake failed.
     Tls = "tls",
-    /// The transport broke.
+    /// The transport failed.
     Transport = "transport",
     /// The server is stopping.
     Stopping = "stopping",
@@ -237,7 +237,7 @@ impl From<&HandshakeError> for HandshakeFailure {
             HandshakeError::Body(_) => Self::Request,
             HandshakeError::Timeout { .. } => Self::Timeout,
             HandshakeError::Eof => Self::Eof,
-            // A client's.
+            // Only a client gets this error.
             HandshakeError::Response(_) => Self::Other,
         }
     }
