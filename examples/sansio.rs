@@ -28,7 +28,7 @@ fn main() -> Result<(), Error> {
     let mut to_server = Vec::new();
     let url = Url::parse("ws://example.com/chat")?;
     let request = ClientRequest {
-        subprotocols: &["greeting"],
+        subprotocols: vec!["greeting".into()],
         ..ClientRequest::default()
     };
     let mut client =

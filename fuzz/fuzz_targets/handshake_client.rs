@@ -21,7 +21,7 @@ fn run(config: &Arc<Config>, subprotocols: &[&str], pieces: Vec<Vec<u8>>) -> Ans
     let random: Box<dyn RandomSource> = Box::new(|bytes: &mut [u8]| bytes.fill(0));
     let url = Url::parse("ws://localhost/").expect("a URL");
     let request = ClientRequest {
-        subprotocols,
+        subprotocols: subprotocols.iter().map(ToString::to_string).collect(),
         ..ClientRequest::default()
     };
     let mut out = Vec::new();

@@ -45,8 +45,8 @@ pub fn connect(url: &str) -> Result<Client, Error> {
 /// let mut options = ConnectOptions::default();
 /// options.config.max_message_size = 16 * 1024 * 1024;
 /// options.request = ClientRequest {
-///     subprotocols: &["chat"],
-///     headers: &[("Authorization", "Bearer abc")],
+///     subprotocols: vec!["chat".into()],
+///     headers: vec![("Authorization".into(), "Bearer abc".into())],
 ///     ..ClientRequest::default()
 /// };
 /// let client = options.connect("ws://127.0.0.1:9001/chat")?;
@@ -55,12 +55,12 @@ pub fn connect(url: &str) -> Result<Client, Error> {
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct ConnectOptions<'a> {
+pub struct ConnectOptions {
     /// Limits and timeouts. Messages are delivered whole whatever [`delivery`](Config::delivery)
     /// says.
     pub config: Config,
     /// What to request besides the URL.
-    pub request: ClientRequest<'a>,
+    pub request: ClientRequest,
     /// How long the server may take nothing of what is sent before the connection is given up. Each
     /// byte that it takes restarts the time.
     ///
@@ -94,7 +94,7 @@ pub struct ConnectOptions<'a> {
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
-impl Default for ConnectOptions<'_> {
+impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             config: Config::default(),
@@ -106,7 +106,7 @@ impl Default for ConnectOptions<'_> {
     }
 }
 
-impl ConnectOptions<'_> {
+impl ConnectOptions {
     /// Connects, and waits until the connection is open. Connecting, TLS and the opening handshake
     /// take at most [`handshake_timeout`](Config::handshake_timeout) together. The look-up of the
     /// host's name can't be interrupted and has the operating system's own timeout, but its time

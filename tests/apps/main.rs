@@ -62,7 +62,10 @@ impl Example {
         options.config.ping_interval = None;
         options.config.idle_timeout = Some(GUARD);
         options.request = ClientRequest {
-            headers,
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
             ..ClientRequest::default()
         };
         let client = options.connect(&format!("ws://{}{target}", self.address))?;

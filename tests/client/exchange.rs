@@ -54,7 +54,7 @@ fn a_bad_url_is_refused_before_any_connection() {
 fn a_header_that_cant_be_sent_is_refused_before_any_connection() {
     let mut options = ConnectOptions::default();
     options.request = ClientRequest {
-        headers: &[("X", "a\r\nY: b")],
+        headers: vec![("X".into(), "a\r\nY: b".into())],
         ..ClientRequest::default()
     };
     let result = options.connect("ws://127.0.0.1:1/");

@@ -441,7 +441,7 @@ fn the_checker_knows_a_proper_request() {
 fn asking() -> ClientHandshake {
     let url = Url::parse("ws://example.com/").unwrap();
     let request = ClientRequest {
-        subprotocols: &["chat", "superchat"],
+        subprotocols: vec!["chat".into(), "superchat".into()],
         ..ClientRequest::default()
     };
     let mut out = Vec::new();

@@ -9,7 +9,7 @@ use harness::handshake::*;
 use sockeye::error::{HandshakeError, HttpError, ResponseError, ResponseFault};
 use sockeye::proto::{ClientHandshake, ClientRequest, Config, Input, Role, Url};
 
-fn asking(request: &ClientRequest<'_>, config: &Arc<Config>) -> ClientHandshake {
+fn asking(request: &ClientRequest, config: &Arc<Config>) -> ClientHandshake {
     let url = Url::parse("ws://example.com/").unwrap();
     let config = Arc::clone(config);
     let mut out = Vec::new();
@@ -19,7 +19,7 @@ fn asking(request: &ClientRequest<'_>, config: &Arc<Config>) -> ClientHandshake 
 /// Two subprotocols and one extension.
 fn asking_much() -> ClientHandshake {
     let request = ClientRequest {
-        subprotocols: &["chat", "superchat"],
+        subprotocols: vec!["chat".into(), "superchat".into()],
         ..ClientRequest::default()
     };
     let config = config_with(|it| it.extensions = vec![Arc::new(Xor)]);

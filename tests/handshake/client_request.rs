@@ -7,7 +7,7 @@ use harness::handshake::*;
 use sockeye::error::{Misuse, UrlError};
 use sockeye::proto::{ClientHandshake, ClientRequest, Config, Url};
 
-fn request(url: &str, request: &ClientRequest<'_>, config: &Arc<Config>) -> Vec<u8> {
+fn request(url: &str, request: &ClientRequest, config: &Arc<Config>) -> Vec<u8> {
     let url = Url::parse(url).unwrap();
     let mut out = b"before|".to_vec();
     let config = Arc::clone(config);
@@ -19,7 +19,7 @@ fn request(url: &str, request: &ClientRequest<'_>, config: &Arc<Config>) -> Vec<
 }
 
 #[track_caller]
-fn golden(url: &str, client_request: &ClientRequest<'_>, expected: &str) {
+fn golden(url: &str, client_request: &ClientRequest, expected: &str) {
     let sent = String::from_utf8(request(url, client_request, &config())).unwrap();
     assert_eq!(sent, expected);
 }
@@ -76,9 +76,12 @@ cases! {
 #[test]
 fn the_request_of_all_there_is_to_ask_for() {
     let asked = ClientRequest {
-        subprotocols: &["chat", "superchat"],
-        origin: Some("https://page.example"),
-        headers: &[("Authorization", "Basic eDp5"), ("Cookie", "a=1; b=\u{e9}")],
+        subprotocols: vec!["chat".into(), "superchat".into()],
+        origin: Some("https://page.example".into()),
+        headers: vec![
+            ("Authorization".into(), "Basic eDp5".into()),
+            ("Cookie".into(), "a=1; b=\u{e9}".into()),
+        ],
     };
     let config = config_with(|it| it.extensions = vec![Arc::new(Xor)]);
     let sent = request("wss://example.com:9443/chat?x=1", &asked, &config);
@@ -91,8 +94,26 @@ fn the_request_of_all_there_is_to_ask_for() {
     assert_eq!(String::from_utf8(sent).unwrap(), expected);
 }
 
+#[test]
+fn a_request_outlives_what_it_was_made_of_and_is_used_again() {
+    let kept = {
+        let token = String::from("of this scope");
+        ClientRequest {
+            headers: vec![("Authorization".into(), token)],
+            ..ClientRequest::default()
+        }
+    };
+    let send = || request("ws://example.com/", &kept, &config());
+    assert_eq!(send(), send());
+    assert!(
+        String::from_utf8(send())
+            .unwrap()
+            .contains("Authorization: of this scope\r\n")
+    );
+}
+
 #[track_caller]
-fn misused(request: &ClientRequest<'_>, misuse: Misuse) {
+fn misused(request: &ClientRequest, misuse: Misuse) {
     let url = Url::parse("ws://example.com/").unwrap();
     let mut out = b"before".to_vec();
     let source = Source::new(1);
@@ -104,7 +125,7 @@ fn misused(request: &ClientRequest<'_>, misuse: Misuse) {
 #[track_caller]
 fn bad_subprotocols(subprotocols: &[&str], name: &str) {
     let request = ClientRequest {
-        subprotocols,
+        subprotocols: subprotocols.iter().map(ToString::to_string).collect(),
         ..ClientRequest::default()
     };
     misused(&request, Misuse::Subprotocol(name.into()));
@@ -113,7 +134,7 @@ fn bad_subprotocols(subprotocols: &[&str], name: &str) {
 #[track_caller]
 fn bad_header(name: &str, value: &str) {
     let request = ClientRequest {
-        headers: &[("X-Good", "1"), (name, value)],
+        headers: vec![("X-Good".into(), "1".into()), (name.into(), value.into())],
         ..ClientRequest::default()
     };
     misused(&request, Misuse::Header(name.into()));
@@ -122,7 +143,7 @@ fn bad_header(name: &str, value: &str) {
 #[track_caller]
 fn bad_origin(origin: &str) {
     let request = ClientRequest {
-        origin: Some(origin),
+        origin: Some(origin.into()),
         ..ClientRequest::default()
     };
     misused(&request, Misuse::Header("Origin".into()));
@@ -164,8 +185,8 @@ cases! {
 #[test]
 fn misuse_an_origin_header_beside_the_origin() {
     let request = ClientRequest {
-        origin: Some("https://a.example"),
-        headers: &[("origin", "https://b.example")],
+        origin: Some("https://a.example".into()),
+        headers: vec![("origin".into(), "https://b.example".into())],
         ..ClientRequest::default()
     };
     misused(&request, Misuse::Header("origin".into()));

@@ -137,11 +137,10 @@ fn joined(case: &Case) {
     let url = Url::parse(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
 
     let subprotocols: Vec<&str> = case.subprotocols.iter().map(|it| &**it).collect();
-    let request_headers = borrowed(&case.request_headers);
     let request = ClientRequest {
-        subprotocols: &subprotocols,
-        origin: case.origin.as_deref(),
-        headers: &request_headers,
+        subprotocols: case.subprotocols.clone(),
+        origin: case.origin.clone(),
+        headers: case.request_headers.clone(),
     };
     let source = Source::new(case.seed);
     let config = config_of(case.extension.0);

@@ -156,7 +156,9 @@ fn debug_shows_no_value_of_a_header_and_no_body() {
         ..Accept::default()
     };
     let request = ClientRequest {
-        headers: &headers,
+        headers: headers
+            .map(|(name, value)| (name.into(), value.into()))
+            .to_vec(),
         ..ClientRequest::default()
     };
     let mut shown = format!("{response:?} {accept:?} {request:?}");

@@ -20,7 +20,7 @@ use sockeye::rustls::{self, CertificateError, ClientConfig, ServerConfig};
 
 const SHORT: Duration = Duration::from_millis(200);
 
-fn with(tls: ClientConfig) -> ConnectOptions<'static> {
+fn with(tls: ClientConfig) -> ConnectOptions {
     let mut options = ConnectOptions::default();
     options.tls = Some(Arc::new(tls));
     options

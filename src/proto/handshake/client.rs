@@ -26,23 +26,24 @@ use crate::proto::url::Url;
 
 /// What a client asks for besides the URL.
 ///
-/// `Debug` shows the names of the headers only: values may be credentials.
-#[derive(Clone, Copy, Default)]
-pub struct ClientRequest<'a> {
+/// It is kept, cloned and used as often as the client connects. `Debug` shows the names of the
+/// headers only: values may be credentials.
+#[derive(Clone, Default)]
+pub struct ClientRequest {
     /// The subprotocols to offer, the preferred one first (RFC 6455 section 1.9).
-    pub subprotocols: &'a [&'a str],
+    pub subprotocols: Vec<String>,
     /// The origin, where a server wants one (RFC 6454).
-    pub origin: Option<&'a str>,
+    pub origin: Option<String>,
     /// Further headers, such as `Authorization`.
-    pub headers: &'a [(&'a str, &'a str)],
+    pub headers: Vec<(String, String)>,
 }
 
-impl fmt::Debug for ClientRequest<'_> {
+impl fmt::Debug for ClientRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientRequest")
             .field("subprotocols", &self.subprotocols)
             .field("origin", &self.origin)
-            .field("headers", &header_names(self.headers))
+            .field("headers", &header_names(&self.headers))
             .finish()
     }
 }
@@ -70,27 +71,27 @@ impl ClientHandshake {
     /// that can't be sent. Nothing is appended then.
     pub fn new(
         url: &Url,
-        request: &ClientRequest<'_>,
+        request: &ClientRequest,
         config: Arc<Config>,
         mut random: Box<dyn RandomSource>,
         out: &mut Vec<u8>,
         now: Duration,
     ) -> Result<Self, Misuse> {
-        check_headers(request.headers)?;
+        check_headers(&request.headers)?;
         for (at, name) in request.subprotocols.iter().enumerate() {
             // RFC 6455 section 4.1: "the elements that comprise this value MUST be non-empty
             // strings [...] and MUST all be unique strings."
             if !is_token(name.as_bytes()) || request.subprotocols[..at].contains(name) {
-                return Err(Misuse::Subprotocol((*name).into()));
+                return Err(Misuse::Subprotocol(name.as_str().into()));
             }
         }
-        if let Some(origin) = request.origin {
+        if let Some(origin) = &request.origin {
             if !origin.is_ascii() || !is_header_value(origin.as_bytes()) {
                 return Err(Misuse::Header("Origin".into()));
             }
-            let named = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case("origin");
+            let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("origin");
             if let Some((name, _)) = request.headers.iter().find(named) {
-                return Err(Misuse::Header((*name).into()));
+                return Err(Misuse::Header(name.as_str().into()));
             }
         }
         let mut nonce = [0; KEY_LENGTH];
@@ -105,7 +106,7 @@ impl ClientHandshake {
         write_header(out, "Connection", "Upgrade");
         write_header(out, "Sec-WebSocket-Key", &key);
         write_header(out, "Sec-WebSocket-Version", VERSION);
-        if let Some(origin) = request.origin {
+        if let Some(origin) = &request.origin {
             write_header(out, "Origin", origin);
         }
         if !request.subprotocols.is_empty() {
@@ -117,7 +118,7 @@ impl ClientHandshake {
         if !offers.is_empty() {
             write_header(out, "Sec-WebSocket-Extensions", &offers.join(", "));
         }
-        for (name, value) in request.headers {
+        for (name, value) in &request.headers {
             write_header(out, name, value);
         }
         out.extend_from_slice(b"\r\n");
@@ -130,11 +131,7 @@ impl ClientHandshake {
             error: None,
             offer: Offer {
                 accept: accept_key(key.as_bytes()),
-                subprotocols: request
-                    .subprotocols
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
+                subprotocols: request.subprotocols.clone(),
                 config,
             },
         })

@@ -35,6 +35,6 @@ pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 /// Shows the names of headers for `Debug`: values may be credentials.
-pub(super) fn header_names<'a>(headers: &[(&'a str, &str)]) -> Vec<&'a str> {
-    headers.iter().map(|(name, _)| *name).collect()
+pub(super) fn header_names<N: AsRef<str>, V>(headers: &[(N, V)]) -> Vec<&str> {
+    headers.iter().map(|(name, _)| name.as_ref()).collect()
 }

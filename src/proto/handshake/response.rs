@@ -130,12 +130,13 @@ impl fmt::Debug for Response<'_> {
 
 /// Whether the application's headers can be sent: names are tokens, values hold no control
 /// characters (so no CR or LF that would begin another header), none is the handshake's own.
-pub(super) fn check_headers(headers: &[(&str, &str)]) -> Result<(), Misuse> {
+pub(super) fn check_headers<S: AsRef<str>>(headers: &[(S, S)]) -> Result<(), Misuse> {
     for (name, value) in headers {
+        let (name, value) = (name.as_ref(), value.as_ref());
         let lower = name.to_ascii_lowercase();
         let reserved = RESERVED.contains(&&*lower) || lower.starts_with("sec-websocket-");
         if reserved || !is_token(name.as_bytes()) || !is_header_value(value.as_bytes()) {
-            return Err(Misuse::Header((*name).into()));
+            return Err(Misuse::Header(name.into()));
         }
     }
     Ok(())
