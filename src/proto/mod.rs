@@ -1,7 +1,7 @@
 //! The sans-io core: RFC 6455 on byte slices.
 //!
-//! No sockets, no clock, no threads, no entropy source of its own; `no_std` with `alloc`. Bytes
-//! come in as `&mut [u8]`, go out into a `Vec<u8>`, and time is an argument.
+//! No sockets, no clock, no threads, no entropy source; `no_std` with `alloc`. Bytes come in as
+//! `&mut [u8]`, go out into a `Vec<u8>`, and time is an argument.
 //!
 //! ```text
 //!            bytes from the peer                       bytes to the peer

@@ -174,8 +174,9 @@ impl PlainRequest {
         Ok(())
     }
 
-    /// Responds: appends the response to `out`. A body that [`read_body`](Self::read_body) has not
-    /// read to its end costs the transport, since nobody knows where the next request begins.
+    /// Responds: appends the response to `out`. If [`read_body`](Self::read_body) has not read the
+    /// body to its end, the transport has to be closed, since the start of the next request is
+    /// unknown.
     ///
     /// # Errors
     /// [`Unanswered`] when the response can't be sent. Nothing is appended then.
@@ -205,7 +206,7 @@ impl PlainRequest {
         }
     }
 
-    /// As [`respond`](Self::respond), and closes the transport in any case.
+    /// Like [`respond`](Self::respond), and closes the transport in any case.
     ///
     /// # Errors
     /// As [`respond`](Self::respond).
