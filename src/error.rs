@@ -15,11 +15,11 @@ use core::fmt;
 
 pub use crate::proto::http::HttpError;
 pub use crate::proto::{
-    Fault, GrammarError, HandshakeError, LimitError, Misuse, ProtocolError, Refused, RequestError,
-    ResponseError, ResponseFault, Unanswered, UrlError, Utf8Error,
+    DecodeError, Fault, GrammarError, HandshakeError, LimitError, Misuse, ProtocolError, Refused,
+    RequestError, ResponseError, ResponseFault, Unanswered, UrlError, Utf8Error,
 };
 #[cfg(feature = "server")]
-use crate::server::{BuildError, topics::PatternError};
+use crate::server::{BuildError, proxy::NetworkError, topics::PatternError};
 
 /// Any error of this crate.
 ///
@@ -142,6 +142,13 @@ impl From<Utf8Error> for Error {
     }
 }
 
+/// For those who negotiate extensions on their own: [`RequestError::Extensions`].
+impl From<GrammarError> for Error {
+    fn from(error: GrammarError) -> Self {
+        Self::Handshake(HandshakeError::Request(RequestError::Extensions(error)))
+    }
+}
+
 impl From<UrlError> for Error {
     fn from(error: UrlError) -> Self {
         Self::Misuse(error.into())
@@ -152,6 +159,14 @@ impl From<UrlError> for Error {
 impl From<BuildError> for Error {
     fn from(error: BuildError) -> Self {
         Self::Build(error)
+    }
+}
+
+/// For those who make a list of proxies: [`BuildError::Network`].
+#[cfg(feature = "server")]
+impl From<NetworkError> for Error {
+    fn from(error: NetworkError) -> Self {
+        Self::Build(error.into())
     }
 }
 
@@ -179,5 +194,47 @@ impl From<std::io::Error> for Error {
 impl From<rustls::Error> for Error {
     fn from(error: rustls::Error) -> Self {
         Self::Tls(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{PlainRequest, Upgrade};
+
+    #[test]
+    fn every_error_can_be_boxed_and_sent_to_another_thread() {
+        fn is_error<E: core::error::Error + Send + Sync + 'static>() {}
+
+        is_error::<Error>();
+        is_error::<DecodeError>();
+        is_error::<Fault>();
+        is_error::<GrammarError>();
+        is_error::<HandshakeError>();
+        is_error::<HttpError>();
+        is_error::<LimitError>();
+        is_error::<Misuse>();
+        is_error::<ProtocolError>();
+        is_error::<Refused>();
+        is_error::<RequestError>();
+        is_error::<ResponseError>();
+        is_error::<Unanswered<Upgrade>>();
+        is_error::<Unanswered<PlainRequest>>();
+        is_error::<UrlError>();
+        is_error::<Utf8Error>();
+        #[cfg(feature = "server")]
+        {
+            use crate::server::{ConnectionIdError, HandleError, topics};
+
+            is_error::<BuildError>();
+            is_error::<ConnectionIdError>();
+            is_error::<HandleError>();
+            is_error::<NetworkError>();
+            is_error::<PatternError>();
+            is_error::<topics::PresenceError>();
+            is_error::<topics::SubscribeError>();
+            #[cfg(feature = "json")]
+            is_error::<crate::server::json::EventError>();
+        }
     }
 }

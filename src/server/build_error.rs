@@ -8,6 +8,7 @@ use std::path::Path;
 #[cfg(feature = "tls")]
 use rustls::pki_types::pem;
 
+use super::proxy::NetworkError;
 use super::topics::PatternError;
 
 /// The server can't be built as configured: a call, or a file, has to be changed.
@@ -36,6 +37,8 @@ pub enum BuildError {
     },
     /// The argument of [`Builder::topic`](super::Builder::topic) is not a topic pattern.
     Topic(PatternError),
+    /// What [`TrustedProxies`](super::proxy::TrustedProxies) was given is no network.
+    Network(NetworkError),
     /// There is no listener, so that nobody could connect.
     NoListener,
     /// The setting of this name is for another kind of [`Listener`](super::Listener).
@@ -101,6 +104,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::Route { path, fault } => write!(f, "route {path:?}: {fault}"),
             Self::Topic(error) => error.fmt(f),
+            Self::Network(error) => error.fmt(f),
             Self::NoListener => f.write_str("there is no listener, so that nobody could connect"),
             Self::ListenerSetting(name) => write!(
                 f,
@@ -167,6 +171,12 @@ impl core::error::Error for BuildError {
 impl From<PatternError> for BuildError {
     fn from(error: PatternError) -> Self {
         Self::Topic(error)
+    }
+}
+
+impl From<NetworkError> for BuildError {
+    fn from(error: NetworkError) -> Self {
+        Self::Network(error)
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-#[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
@@ -20,7 +19,6 @@ use super::run::inbox::{Command, HandleError, Inspect};
 use super::shared::Shared;
 use super::topics::{HistoryEntry, Member, Position, Publisher, Replay, outside};
 use super::websocket::Published;
-#[cfg(feature = "tls")]
 use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
 
 /// A handle to a running server, for any thread. Clones reach the same server.

@@ -284,3 +284,14 @@ pub enum DecodeError {
     /// becomes the reason of the Close with 1007.
     Invalid(&'static str),
 }
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the message decodes to more than its limit",
+            Self::Invalid(text) => text,
+        })
+    }
+}
+
+impl core::error::Error for DecodeError {}
