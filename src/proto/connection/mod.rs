@@ -187,7 +187,7 @@ impl Connection {
         Self::server_with(config, Negotiated::default(), now)
     }
 
-    /// As [`server`](Self::server), with what the opening handshake agreed on.
+    /// Like [`server`](Self::server), with what the opening handshake agreed on.
     #[must_use]
     pub fn server_with(
         config: Arc<Config>,
@@ -212,7 +212,7 @@ impl Connection {
         Self::client_with(config, random, Negotiated::default(), now)
     }
 
-    /// As [`client`](Self::client), with what the opening handshake agreed on.
+    /// Like [`client`](Self::client), with what the opening handshake agreed on.
     #[must_use]
     pub fn client_with(
         config: Arc<Config>,

@@ -115,7 +115,7 @@ impl Connection {
         Ok(())
     }
 
-    /// As [`send_prepared`](Self::send_prepared) without the copy: returns the frame, to be
+    /// Like [`send_prepared`](Self::send_prepared) without the copy: returns the frame, to be
     /// written after `out`, or None where this connection needed one of its own, which was
     /// appended.
     ///
