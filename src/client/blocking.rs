@@ -202,15 +202,14 @@ fn reach(host: (&str, u16), clock: &Clock, timeout: Duration) -> io::Result<TcpS
 
 /// A connection whose methods block until they are done.
 ///
-/// Pings are answered, keep-alive pings sent and deadlines kept while [`recv`](Self::recv) or
-/// [`recv_timeout`](Self::recv_timeout) waits; a thread that doesn't receive for longer than the
-/// server's patience is disconnected. While a large message is sent nothing is received: two
-/// endpoints that both only send get stuck, until
-/// [`send_timeout`](ConnectOptions::send_timeout). A value that is dropped without
-/// [`close`](Self::close) ends the transport without the closing handshake.
+/// [`recv`](Self::recv) and [`recv_timeout`](Self::recv_timeout) answer pings, send keep-alive
+/// pings and keep deadlines while they wait; a thread that doesn't receive for longer than the
+/// server waits is disconnected. While a large message is sent nothing is received: two endpoints
+/// that both only send are stuck, until [`send_timeout`](ConnectOptions::send_timeout). Dropping
+/// the value without [`close`](Self::close) ends the transport without the closing handshake.
 ///
-/// A received message lies in the client's buffer, where that saves a copy, and so borrows the
-/// client. To send before it is done with, take it out:
+/// A received message borrows the client, whose buffer it is in if that saves a copy. To send while
+/// it is in use, make it owned:
 ///
 /// ```no_run
 /// let mut client = sockeye::client::connect("ws://127.0.0.1:9001/echo")?;
@@ -277,10 +276,10 @@ impl Client {
 
     /// Waits for the next message.
     ///
-    /// None is the end, and [`closed`](Self::closed) tells which: the closing handshake, with the
+    /// None is the end, and [`closed`](Self::closed) says which: the closing handshake, with the
     /// code and reason of whoever closed, or the end of the stream without one, which is
-    /// [1006](CloseCode::ABNORMAL) and not [clean](Closed::clean). None of
-    /// [`recv_timeout`](Self::recv_timeout) may also be that nothing came in time: then the
+    /// [1006](CloseCode::ABNORMAL) and not [clean](Closed::clean).
+    /// [`recv_timeout`](Self::recv_timeout) also returns None if nothing came in time: then the
     /// connection [is open](Self::is_open).
     ///
     /// ```no_run
@@ -304,17 +303,17 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Protocol`] and [`Error::Limit`] when the server broke the protocol or a limit;
-    /// it was told by a Close, and each later call returns the same. [`Error::Io`] when the
-    /// transport broke, or took nothing of what is owed to the server for
+    /// [`Error::Protocol`] and [`Error::Limit`] when the server broke the protocol or a limit; a
+    /// Close has told it so, and each later call returns the same. [`Error::Io`] when the transport
+    /// failed, or took nothing of what is owed to the server for
     /// [`send_timeout`](ConnectOptions::send_timeout).
     pub fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
         self.recv_until(None)
     }
 
-    /// As [`recv`](Self::recv), for at most `timeout`; zero takes what is there. None also when no
-    /// message came in that time: the connection then still [is open](Self::is_open), and of a
-    /// message that is not complete nothing is lost.
+    /// Like [`recv`](Self::recv), for at most `timeout`; zero takes what is there. Also returns
+    /// None if no message came in that time: the connection then still [is open](Self::is_open),
+    /// and no part of an incomplete message is lost.
     ///
     /// # Errors
     /// As [`recv`](Self::recv).

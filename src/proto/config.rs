@@ -67,24 +67,24 @@ pub struct Config {
     ///
     /// Default 30 s: below the 60 s after which common proxies and NATs drop a silent connection.
     pub ping_interval: Option<Duration>,
-    /// How fast a frame or fragmented message that has begun must go on: while one is incomplete,
-    /// so many bytes of data must arrive in each period, or its end, else the connection is
+    /// How fast a frame or fragmented message that has begun must arrive: while one is incomplete,
+    /// this many bytes of data must arrive in each period, or its end; otherwise the connection is
     /// failed with 1008. What arrives whole is never late.
     ///
-    /// Default 1 KiB per 30 s: a peer that sends half a frame, or a message without end, and then
-    /// a byte now and then, would otherwise hold what it sent for as long as it likes. The slowest
-    /// honest upload, over GPRS, brings a hundred times that, also with a gap of 20 s. HTTP
-    /// servers ask for more (Apache 500 bytes a second after 20 s, Kestrel 240 after 5 s), but a
-    /// WebSocket message may be written as it comes into being. Where peers leave messages
-    /// unfinished on purpose: None.
+    /// Default 1 KiB per 30 s: otherwise a peer that sends half a frame, or a message without end,
+    /// and then a byte now and then, could hold its memory for as long as it likes. The slowest
+    /// honest upload, over GPRS, is a hundred times as fast, also with a gap of 20 s. HTTP servers
+    /// require more (Apache 500 bytes a second after 20 s, Kestrel 240 after 5 s), but a WebSocket
+    /// message may be written while it is produced. None where peers leave messages unfinished on
+    /// purpose.
     pub min_receive_rate: Option<ReceiveRate>,
-    /// After a keep-alive ping, anything must arrive within this time, else the connection is
+    /// After a keep-alive ping, anything must arrive within this time; otherwise the connection is
     /// failed with 1011.
     ///
     /// Default 20 s, as Python's `websockets`: long enough for a mobile network's gap.
     pub pong_timeout: Duration,
     /// The connection is failed with 1001 when no data arrived for this long: no byte of a text or
-    /// binary message. Pings and pongs don't count; else a peer that answers keep-alive pings
+    /// binary message. Pings and pongs don't count; otherwise a peer that answers keep-alive pings
     /// would never be idle.
     ///
     /// Default none: keep-alive pings find dead peers, and a live but silent one is welcome, such
@@ -95,17 +95,17 @@ pub struct Config {
     ///
     /// Default 10 s, as Python's `websockets`.
     pub close_timeout: Duration,
-    /// How long the opening handshake may take in all, from the first byte waited for to the
-    /// complete head. The body of a plain request has as long again, and longer while it arrives:
-    /// see [`read_body`](super::PlainRequest::read_body).
+    /// How long the opening handshake may take in total, from when the first byte is waited for to
+    /// the complete head. The body of a plain request has the same time again, and longer while it
+    /// arrives: see [`read_body`](super::PlainRequest::read_body).
     ///
-    /// Default 10 s: far over a slow network's need, and what a peer that sends a byte now and
-    /// then can hold.
+    /// Default 10 s: far more than a slow network needs, and a bound on what a peer that sends a
+    /// byte now and then can hold.
     pub handshake_timeout: Duration,
-    /// What the head of the opening handshake may be.
+    /// The limits on the head of the opening handshake.
     pub head: HeadLimits,
     /// The extensions to offer or to accept. A client offers them in this order, the preferred one
-    /// first; a server goes by the client's order, and of its own takes the first that accepts an
+    /// first; a server follows the client's order, and takes its first extension that accepts an
     /// offer. Default none.
     pub extensions: Vec<Arc<dyn PerMessageExtension>>,
 }

@@ -290,7 +290,7 @@ fn clamp(remaining: u64, available: usize) -> usize {
 #[derive(Debug)]
 pub(super) struct WholeMessage<'b> {
     pub(super) kind: MessageKind,
-    /// As [`FramePiece::is_ascii`].
+    /// Like [`FramePiece::is_ascii`].
     pub(super) ascii: bool,
     /// The offset at which the payload begins.
     pub(super) start: usize,

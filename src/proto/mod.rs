@@ -1,7 +1,7 @@
 //! The sans-io core: RFC 6455 on byte slices.
 //!
-//! No sockets, no clock, no threads, no entropy source of its own; `no_std` with `alloc`. Bytes
-//! come in as `&mut [u8]`, go out into a `Vec<u8>`, and time is an argument.
+//! No sockets, no clock, no threads, no entropy source; `no_std` with `alloc`. Bytes come in as
+//! `&mut [u8]`, go out into a `Vec<u8>`, and time is an argument.
 //!
 //! ```text
 //!            bytes from the peer                       bytes to the peer
@@ -79,11 +79,11 @@
 //!
 //! # The read buffer
 //!
-//! How long it is is yours to choose. Reads of 64 KiB save system calls, which at a socket cost
-//! more than all that is done here. Where reading costs no more than the copy, 16 to 24 KiB stay in
-//! the first level cache, and messages of 1 KiB take seven tenths of the time. Of a message that
-//! doesn't fit in one read the bytes are copied once more, to where it is assembled. [`Scratch`] says
-//! how to save that copy, and the allocation.
+//! Its length is your choice. Reads of 64 KiB save system calls, which at a socket cost more than
+//! everything done here. If reading costs no more than the copy, 16 to 24 KiB stay in the first
+//! level cache, and messages of 1 KiB take seven tenths of the time. The bytes of a message that
+//! doesn't fit in one read are copied once more, to where it is assembled. [`Scratch`] says how to
+//! save that copy, and the allocation.
 //!
 //! # What holds
 //!

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use super::config::Config;
 use super::extension::{Extension, GrammarError, PerMessage, parse_extensions};
 
-/// What both endpoints agreed on, where something else has done the opening handshake: an HTTP
-/// server or client, a proxy. For [`Connection::server_with`](super::Connection::server_with) and
+/// What both endpoints agreed on, if something else has done the opening handshake: an HTTP server
+/// or client, a proxy. For [`Connection::server_with`](super::Connection::server_with) and
 /// [`client_with`](super::Connection::client_with).
 ///
-/// A server under an HTTP library of another's:
+/// A server below another HTTP library:
 ///
 /// ```
 /// # use std::{sync::Arc, time::Duration};
@@ -46,12 +46,12 @@ pub struct Negotiated {
 }
 
 impl Config {
-    /// A server's choice among the extensions that a client offers: the first offer that one of its
-    /// [`extensions`](Self::extensions) accepts, as the response has to say it and as the connection
-    /// uses it. None declines them all, which is no error. `lines` are the values of
-    /// `Sec-WebSocket-Extensions` in the request.
+    /// Chooses, on the server's side, among the extensions that a client offers: the first offer
+    /// that one of its [`extensions`](Self::extensions) accepts; returns the element for the
+    /// response and the connection's half. None declines them all, which is not an error. `lines`
+    /// are the values of `Sec-WebSocket-Extensions` in the request.
     ///
-    /// [`ServerHandshake`](super::ServerHandshake) does this by itself.
+    /// [`ServerHandshake`](super::ServerHandshake) does this automatically.
     ///
     /// # Errors
     /// [`GrammarError`] when the request is malformed: it is refused then (RFC 6455 section 9.1).

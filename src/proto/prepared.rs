@@ -12,8 +12,8 @@ use super::message::MessageKind;
 use crate::proto::message_ref::MessageRef;
 use crate::proto::sync::Arc;
 
-/// A message as a server sends it to many: its frame, and once more encoded by each of the
-/// configuration's extensions that has a form for all connections
+/// A message that a server sends to many: its frame, and another one from each of the
+/// configuration's extensions that has an encoding for all connections
 /// ([`PerMessageExtension::prepare`](super::PerMessageExtension::prepare)).
 ///
 /// Sent by [`Connection::send_prepared`](super::Connection::send_prepared) and, without a copy,
@@ -76,8 +76,8 @@ impl PreparedMessage {
         &self.plain[self.start..]
     }
 
-    /// The frame of a connection without extensions, which all of a server's that have none send
-    /// alike; see [`Connection::plain_below`](super::Connection::plain_below).
+    /// The frame of a connection without extensions, the same for all of a server's that have none;
+    /// see [`Connection::plain_below`](super::Connection::plain_below).
     #[must_use]
     #[inline]
     pub fn frame(&self) -> &Arc<[u8]> {

@@ -37,7 +37,7 @@ pub enum BuildError {
     },
     /// The argument of [`Builder::topic`](super::Builder::topic) is not a topic pattern.
     Topic(PatternError),
-    /// What [`TrustedProxies`](super::proxy::TrustedProxies) was given is no network.
+    /// The argument of [`TrustedProxies`](super::proxy::TrustedProxies) is not a network.
     Network(NetworkError),
     /// There is no listener, so that nobody could connect.
     NoListener,

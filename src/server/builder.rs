@@ -134,7 +134,7 @@ impl Builder {
         self.add_route(Route::new(path, handler))
     }
 
-    /// As [`route`](Self::route), with the state made from the request. Refusing here refuses the
+    /// Like [`route`](Self::route), with the state made from the request. Refusing here refuses the
     /// connection before it opens.
     ///
     /// ```

@@ -201,8 +201,8 @@ impl Listener {
         self
     }
 
-    /// Whether an IPv6 address is for IPv6 alone; `[::]` takes IPv4 clients as well otherwise.
-    /// Default as the operating system is set (Linux: `net.ipv6.bindv6only`, as a rule false).
+    /// Sets whether an IPv6 address is for IPv6 alone; `[::]` also takes IPv4 clients otherwise.
+    /// Default as the operating system is set (Linux: `net.ipv6.bindv6only`, usually false).
     pub fn only_v6(mut self, only: bool) -> Self {
         self.only_v6 = Some(only);
         self

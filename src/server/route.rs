@@ -80,7 +80,7 @@ impl Route {
         Self::with(path, handler, |_| Ok(H::State::default()))
     }
 
-    /// As [`new`](Self::new), with the state made from the request. Refusing here refuses the
+    /// Like [`new`](Self::new), with the state made from the request. Refusing here refuses the
     /// connection before it opens.
     pub fn with<H, F>(path: &str, handler: H, make_state: F) -> Self
     where
@@ -92,7 +92,7 @@ impl Route {
         })
     }
 
-    /// As [`with`](Self::with), with headers or a subprotocol added to the response.
+    /// Like [`with`](Self::with), with headers or a subprotocol added to the response.
     ///
     /// ```
     /// # use sockeye::{proto::Message, server::{Handler, Socket}};
@@ -121,7 +121,7 @@ impl Route {
         })
     }
 
-    /// As [`with`](Self::with), decided later: by a database's or an identity provider's answer,
+    /// Like [`with`](Self::with), decided later: by a database's or an identity provider's answer,
     /// on another thread. Nothing is read from the client meanwhile, for at most
     /// [`handshake_timeout`](Config::handshake_timeout); then it is refused with 503.
     ///

@@ -37,7 +37,7 @@ pub(super) struct Shared {
     /// Locked by topic while a change is decided and announced, so that it is announced before the
     /// next one is decided.
     pub(super) presence_order: Shards<()>,
-    /// The connection count of each worker, by which the others decide who accepts.
+    /// The load of each worker, by which the others decide who accepts.
     pub(super) loads: Vec<Load>,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) by_address: Option<Keyed<IpAddr>>,

@@ -1,8 +1,8 @@
 //! Topics: who is subscribed to what, and in which order messages are delivered.
 //!
-//! Each topic has one record (`Topic`), which gives each message its place: whoever publishes
-//! does so behind its lock, and so does who subscribes. `Directory` is where all workers find the
-//! records; `Local` is a worker's own table of its subscribers.
+//! Each topic has one record (`Topic`), which gives each message its place: publishing and
+//! subscribing take its lock. All workers find the records in the `Directory`; `Local` is a
+//! worker's own table of its subscribers.
 
 mod directory;
 mod history;

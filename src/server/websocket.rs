@@ -1,9 +1,8 @@
-//! An open connection apart from its application: what is sent to it and what it is subscribed
-//! to.
+//! An open connection, without its application: what is sent to it and its subscriptions.
 //!
-//! Owns what becomes of a message on its way out: room, backlog, order. Writing it is the
-//! session's; what its own application calls is in `sending.rs` and `topics.rs`, what its own
-//! thread asked of it in `commands.rs`, what others send to it in `delivery.rs`.
+//! Owns what happens to a message on its way out: room, backlog, order. Writing it is left to the
+//! session; the calls of its own application are in `sending.rs` and `topics.rs`, commands of its
+//! own thread in `commands.rs`, messages from others in `delivery.rs`.
 
 mod commands;
 mod delivery;
@@ -49,7 +48,7 @@ use crate::proto::{CloseCode, Connection, PreparedMessage, Timestamp};
 /// The other end of a connection.
 pub(super) struct Remote {
     pub(super) peer: SocketAddr,
-    /// Counts the connection as long as it lives, once its head is there by its client's address.
+    /// Counts the connection while it lives: by its client's address once its head has arrived.
     pub(super) permit: Permit,
 }
 
@@ -61,42 +60,42 @@ impl Remote {
     }
 }
 
-/// An open connection, apart from its application.
+/// An open connection, without its application.
 pub(super) struct WebSocket {
     pub(super) connection: Connection,
     pub(super) options: Arc<Options>,
     pub(super) cold: Option<Box<ColdState>>,
     account: Account,
-    /// A fragmented message is being sent.
+    /// Whether a fragmented message is being sent.
     pub(super) sending: bool,
-    /// `on_drain` is owed once the queue is empty.
+    /// Whether `on_drain` is owed once the queue is empty.
     pub(super) draining: Cell<bool>,
-    /// The application has paused reading.
+    /// Whether the application has paused reading.
     pub(super) paused: bool,
-    /// The rest of the streamed message under way is refused, as a piece of it was.
+    /// Whether the rest of the streamed message under way is refused, as a piece of it was.
     refusing: bool,
-    /// Some commands that wait were carried out for it already.
+    /// Whether some commands that wait were carried out for it already.
     ahead: bool,
-    /// It was waited for in vain: until it has room again, it isn't any more.
+    /// Whether waiting for it was in vain: it isn't waited for until it has room again.
     lags: bool,
-    /// A limit of messages or bytes over time holds for it, its address or its key.
+    /// Whether a rate limit holds for it, its address or its key.
     pub(super) limited: bool,
 }
 
-/// What few connections need, in memory that is there while it is used.
+/// State that few connections need, allocated while it is used.
 #[derive(Default)]
 pub(super) struct ColdState {
     pub(super) request: Option<StoredRequest>,
     pub(super) subscriptions: BTreeSet<Arc<str>>,
-    /// Changes of subscriptions by commands, for which the handler is still to be called.
+    /// Changes of subscriptions by commands, of which the handler is still to be notified.
     pub(super) notices: Vec<Notice>,
-    /// What others sent while a fragmented message of the application's is under way.
+    /// Messages from others, held while a fragmented message of the application is under way.
     held: Vec<(PreparedMessage, Keep)>,
-    /// Why the connection ends, where neither the peer nor the protocol is the reason.
+    /// Why the connection ends, if neither the peer nor the protocol is the reason.
     pub(super) end: Option<EndKind>,
-    /// It sent too fast: nothing is read until then.
+    /// Nothing is read until this time, after it sent too fast.
     pub(super) resume_at: Option<Duration>,
-    /// It publishes faster than is taken: nothing is read until there is room.
+    /// Whether it publishes faster than subscribers take: nothing is read until there is room.
     pub(super) throttled: bool,
     /// The commands below this number were carried out for it.
     ahead: u64,
@@ -104,20 +103,20 @@ pub(super) struct ColdState {
     ahead_of_direct: u64,
     /// How much of its rate limit is used up.
     rate: RateState,
-    /// What the route's limit by key counts it under.
+    /// The key of the route's limit by key.
     pub(super) rate_key: Option<Box<str>>,
-    /// The topics in whose presence it is.
+    /// The topics in which it is present.
     pub(super) joined: BTreeSet<Box<str>>,
 }
 
 impl ColdState {
-    /// Whether something in it is the session's to see to before it goes on.
+    /// Whether the session has to act on something in it before it continues.
     #[inline]
     fn interrupts(&self) -> bool {
         self.end.is_some() || self.resume_at.is_some() || self.throttled || !self.notices.is_empty()
     }
 
-    /// Whether there is nothing in it, but for how much of the rate limit is used up.
+    /// Whether it is empty, except for how much of the rate limit is used up.
     fn is_unused(&self) -> bool {
         self.request.is_none()
             && self.subscriptions.is_empty()
@@ -131,7 +130,7 @@ impl ColdState {
     }
 }
 
-/// What a connection sent and received.
+/// What a connection has sent and received.
 struct Account {
     opened: Timestamp,
     /// When it last sent a message, or was opened.
@@ -215,18 +214,18 @@ impl WebSocket {
         self.account.opened.into()
     }
 
-    /// Its cold state, made if there is none.
+    /// Returns its cold state, which is created if there is none.
     pub(super) fn cold(&mut self) -> &mut ColdState {
         self.cold.get_or_insert_default()
     }
 
-    /// Why it ends, where neither the peer nor the protocol is the reason.
+    /// Returns why it ends, if neither the peer nor the protocol is the reason.
     #[inline]
     pub(super) fn end(&self) -> Option<&EndKind> {
         self.cold.as_ref()?.end.as_ref()
     }
 
-    /// Sets the reason for which it ends, unless there is one.
+    /// Sets the reason for its end, unless there is one.
     pub(super) fn ends(&mut self, end: EndKind) {
         self.cold().end.get_or_insert(end);
     }
@@ -235,26 +234,26 @@ impl WebSocket {
         self.cold.as_mut()?.end.take()
     }
 
-    /// Drops what waits for the end of a fragmented message; returns how many messages.
+    /// Drops the messages that wait for the end of a fragmented one; returns how many.
     pub(super) fn drop_held(&mut self) -> usize {
         let held = self.cold.as_mut().map(|it| mem::take(&mut it.held));
         held.map_or(0, |it| it.len())
     }
 
-    /// Until when nothing is read, after it sent too fast.
+    /// Returns until when nothing is read, after it sent too fast.
     #[inline]
     pub(super) fn resume_at(&self) -> Option<Duration> {
         self.cold.as_ref()?.resume_at
     }
 
-    /// Nothing is to be read for now.
+    /// Whether nothing is to be read for now.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
         let waits = |it: &ColdState| it.resume_at.is_some() || it.throttled;
         self.paused || self.cold.as_deref().is_some_and(waits)
     }
 
-    /// What the handler is still to be called for.
+    /// Takes the notices that the handler is still to get.
     #[inline]
     pub(super) fn take_notices(&mut self) -> Vec<Notice> {
         let Some(cold) = &mut self.cold else {
@@ -281,20 +280,20 @@ impl WebSocket {
         cold.is_some_and(|it| it.subscriptions.contains(topic))
     }
 
-    /// A message of `length` bytes is on its way; what became of it.
+    /// Counts a message of `length` bytes that was appended; returns the outcome.
     #[inline]
     pub(super) fn sent(&mut self, queue: &WriteQueue, length: usize, now: Timestamp) -> Sent {
         self.account.sent(1, length, now);
         self.outcome(queue)
     }
 
-    /// As [`sent`](Self::sent), of a part of a message.
+    /// Like [`sent`](Self::sent), for a part of a message.
     fn appended(&mut self, queue: &WriteQueue, length: usize, now: Timestamp) -> Sent {
         self.account.sent(0, length, now);
         self.outcome(queue)
     }
 
-    /// The outcome of a send; `on_drain` follows if it has to wait.
+    /// Returns the outcome of a send; `on_drain` follows if it has to wait.
     #[inline]
     fn outcome(&mut self, queue: &WriteQueue) -> Sent {
         if queue.is_blocked() {
@@ -321,17 +320,17 @@ impl WebSocket {
         }
     }
 
-    /// The application panicked.
+    /// Ends the connection after a panic of the application.
     #[cold]
     pub(super) fn panicked(&mut self, out: &mut Vec<u8>, now: Duration) {
         self.ends(EndKind::Panicked);
-        // It fails when the closing handshake began already.
+        // Fails if the closing handshake has begun already.
         let _ = self
             .connection
             .close(CloseCode::INTERNAL_ERROR, "the server failed", out, now);
     }
 
-    /// Makes room for a message of `length` bytes behind `waiting`; false if it is dropped.
+    /// Makes room for a message of `length` bytes behind `waiting`; returns false if it is dropped.
     pub(super) fn make_room(
         &mut self,
         queue: &mut WriteQueue,
@@ -345,7 +344,7 @@ impl WebSocket {
         if fits(queue) {
             return true;
         }
-        // What is too long for an empty queue waits for nothing.
+        // A message too long for an empty queue waits for nothing.
         let waits = queue.len() + corked > 0;
         let closes = self.options.overflow == Overflow::Close;
         self.draining.set((self.draining.get() || waits) && !closes);
@@ -360,7 +359,7 @@ impl WebSocket {
                 queue.clear_unwritten();
                 let mut close = Vec::new();
                 let code = CloseCode::TRY_AGAIN_LATER;
-                // It fails when the closing handshake began already.
+                // Fails if the closing handshake has begun already.
                 let _ = self
                     .connection
                     .close(code, "too much waits to be sent", &mut close, now);
@@ -380,20 +379,20 @@ impl WebSocket {
         self.ahead && self.cold.as_deref().is_some_and(is_ahead)
     }
 
-    /// The commands below this number were carried out for it.
+    /// Notes that the commands below this number were carried out for it.
     fn set_ahead(&mut self, number: u64) {
         self.ahead = true;
         let ahead = &mut self.cold().ahead;
         *ahead = number.max(*ahead);
     }
 
-    /// The direct message with this number was given to it.
+    /// Notes that the direct message with this number was given to it.
     fn set_ahead_of_direct(&mut self, number: u64) {
         self.ahead = true;
         self.cold().ahead_of_direct = number;
     }
 
-    /// From which number on commands are still to be carried out for it.
+    /// The number from which commands are still to be carried out for it.
     fn ahead(&self) -> u64 {
         match (&self.cold, self.ahead) {
             (Some(cold), true) => cold.ahead,
@@ -401,7 +400,7 @@ impl WebSocket {
         }
     }
 
-    /// It isn't waited for until it has taken half of what may wait.
+    /// Stops waiting for it until it has taken half of what may wait.
     pub(super) fn lags(&mut self) {
         self.lags = true;
     }
@@ -412,10 +411,10 @@ impl WebSocket {
         queue.len() <= (limit / 2).min(limit.saturating_sub(length))
     }
 
-    /// Some of what waited was written.
+    /// Notes that some of what waited was written.
     pub(super) fn wrote(&mut self, queue: &WriteQueue) {
         self.lags &= !self.has_room(queue, 0);
-        // What the application knows of: it sent more than was taken.
+        // The application already knows: it sent more than was taken.
         if queue.is_blocked() && self.connection.is_open() && self.end().is_none() {
             self.draining.set(true);
         }

@@ -62,12 +62,12 @@ enum State {
 /// # Who bounds `out`
 ///
 /// The caller does. The core appends, and never waits. A command appends what it sends. `recv`
-/// returns after each ping that it has answered, so one call appends a pong or a Close at the most,
-/// 131 bytes; only after this endpoint's own Close it goes on, and then appends no more than three
-/// bytes for each that it is given. So look at `out` between two calls, and where too much waits to
-/// be written, stop: keep what the [`Input`](super::Input) has not consumed, read no further and say
-/// so by [`pause`](Self::pause). A peer that sends pings and takes no pongs is then held up by its
-/// own transport.
+/// returns after each ping that it has answered, so one call appends at most a pong or a Close, 131
+/// bytes; only after this endpoint's own Close it continues, and then appends at most three bytes
+/// for each input byte. So check `out` between two calls, and if too much waits to be written,
+/// stop: keep what the [`Input`](super::Input) has not consumed, stop reading, and call
+/// [`pause`](Self::pause). A peer that sends pings and takes no pongs is then held up by its own
+/// transport.
 ///
 /// ```
 /// # use std::{sync::Arc, time::Duration};
@@ -187,7 +187,7 @@ impl Connection {
         Self::server_with(config, Negotiated::default(), now)
     }
 
-    /// As [`server`](Self::server), with what the opening handshake agreed on.
+    /// Like [`server`](Self::server), with what the opening handshake agreed on.
     #[must_use]
     pub fn server_with(
         config: Arc<Config>,
@@ -212,7 +212,7 @@ impl Connection {
         Self::client_with(config, random, Negotiated::default(), now)
     }
 
-    /// As [`client`](Self::client), with what the opening handshake agreed on.
+    /// Like [`client`](Self::client), with what the opening handshake agreed on.
     #[must_use]
     pub fn client_with(
         config: Arc<Config>,
@@ -283,8 +283,8 @@ impl Connection {
         self.timers.round_trip()
     }
 
-    /// When bytes of a data frame last arrived; where none has, or none since a
-    /// [pause](Self::pause), when the connection was made or the pause ended.
+    /// When bytes of a data frame last arrived; if none has, or none since a [pause](Self::pause),
+    /// when the connection was created or the pause ended.
     #[must_use]
     pub fn last_data(&self) -> Timestamp {
         self.timers.data_received()
@@ -298,19 +298,19 @@ impl Connection {
         matches!(self.state, State::Open | State::Failing)
     }
 
-    /// Whether nothing has begun to arrive: no frame and no message is incomplete. Where all input
-    /// is consumed, too, [`recv`](Self::recv) would return None.
+    /// Whether nothing has begun to arrive: no frame and no message is incomplete. If all input is
+    /// consumed, too, [`recv`](Self::recv) would return None.
     #[must_use]
     #[inline]
     pub fn is_between_messages(&self) -> bool {
         self.receiving.is_none()
     }
 
-    /// Whether the connection is open and read from, [between two
-    /// messages](Self::is_between_messages), and no pong is awaited. While it is before and after
-    /// messages arrive and are sent, these move the deadline of
-    /// [`poll_timeout`](Self::poll_timeout) back and never forward: a timer that is set for it needs
-    /// no other time, and what comes too early does nothing.
+    /// Whether the connection is open, not paused, [between two
+    /// messages](Self::is_between_messages), and awaits no pong. If it is so before and after
+    /// messages arrive and are sent, these only postpone the deadline of
+    /// [`poll_timeout`](Self::poll_timeout): a timer that is set for it needs no update, and
+    /// calling `handle_timeout` early does nothing.
     #[must_use]
     #[inline]
     pub fn is_settled(&self) -> bool {
@@ -320,7 +320,7 @@ impl Connection {
             && !self.timers.awaits_pong()
     }
 
-    /// What to do with the transport, None while the connection needs it.
+    /// What to do with the transport; None while the connection needs it.
     #[must_use]
     pub fn teardown(&self) -> Option<Teardown> {
         match self.state {
@@ -344,9 +344,9 @@ impl Connection {
         self.ending()?.fault
     }
 
-    /// The code and reason of this endpoint's own Close, once it was sent: what it
-    /// [closed](Self::close) with, or what told the peer of its fault; the code is 1005 where it
-    /// had none. It does not say whether the peer got it. The Close that responds to the peer's is
+    /// The code and reason of this endpoint's own Close, once it was sent: those that it
+    /// [closed](Self::close) with, or those that reported a fault to the peer; the code is 1005 if
+    /// it had none. It does not say whether the peer got it. A Close that replies to the peer's is
     /// in [`Closed::sent`] only.
     #[must_use]
     pub fn sent_close(&self) -> Option<(CloseCode, &str)> {
@@ -372,11 +372,11 @@ impl Connection {
         rare.ending.get_or_insert_default()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), if nothing happens before. Ask
+    /// When to call [`handle_timeout`](Self::handle_timeout), if nothing happens before. Call this
     /// again after each input or command.
     ///
     /// The deadlines judge the peer by what arrived, so read what is there before `handle_timeout`,
-    /// and where reading stops for reasons of your own, say so by [`pause`](Self::pause).
+    /// and when reading stops for reasons of your own, call [`pause`](Self::pause).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         match self.state {
@@ -389,15 +389,15 @@ impl Connection {
         }
     }
 
-    /// Says that the caller doesn't read (`paused`), or reads again.
+    /// Sets whether the caller has stopped reading (`paused`).
     ///
-    /// Call it whenever bytes may wait in the transport that are not given to
-    /// [`recv`](Self::recv): while too much output waits, while the application is busy, while a
-    /// budget is used up for longer than a moment. From what arrives alone, a peer that isn't read
-    /// from can't be told from one that is silent or too slow, and would be pinged, given up, or
-    /// failed for a message that lies half read. While paused no ping is sent, and of the deadlines
-    /// only that of the closing handshake runs; then the peer's time begins anew. What was said
-    /// already may be said again, so a loop can call it in each turn.
+    /// Call it whenever bytes may wait in the transport that are not given to [`recv`](Self::recv):
+    /// while too much output waits, while the application is busy, while a budget is used up for
+    /// longer than a moment. A peer that isn't read from can't be distinguished from one that is
+    /// silent or too slow, and would be pinged, given up, or failed for a message that is half
+    /// read. While paused no ping is sent, and only the deadline of the closing handshake runs;
+    /// afterwards the peer's time restarts. Repeating the same value is allowed, so a loop can call
+    /// it in each turn.
     ///
     /// ```
     /// use std::{sync::Arc, time::Duration};
@@ -441,8 +441,8 @@ impl Connection {
     }
 
     /// Acts on the earliest deadline if it has passed: sends a keep-alive ping, or gives up.
-    /// Calling it early does nothing. A caller that slept past several asks `poll_timeout` again
-    /// and calls again, so a peer is always pinged before it is given up.
+    /// Calling it early does nothing. A caller that slept past several deadlines calls
+    /// `poll_timeout` and this again, so a peer is always pinged before it is given up.
     ///
     /// # Errors
     /// [`LimitError::Idle`], [`LimitError::Pong`] and [`LimitError::ReceiveRate`] fail the

@@ -12,13 +12,13 @@ use crate::proto::misuse::Misuse;
 impl Connection {
     /// Begins a message whose payload the caller writes itself, from a file or from memory that
     /// many connections share, say: appends the header of its one frame to `out`. Write that, and
-    /// behind it exactly `length` bytes of payload, each of which goes through
+    /// after it exactly `length` bytes of payload, each of which goes through
     /// [`mask`](OutgoingPayload::mask) or [`pass`](OutgoingPayload::pass) first. The payload is
-    /// sent as it is, past any extension and without regard to
-    /// [`fragment_size`](crate::proto::Config::fragment_size); of a text it must be UTF-8.
+    /// sent as it is, without any extension and regardless of
+    /// [`fragment_size`](crate::proto::Config::fragment_size); that of a text must be UTF-8.
     ///
-    /// What is returned borrows the connection until the payload is complete: so nothing else, and
-    /// no pong either, can get in between. Where the payload takes long, send it in
+    /// The returned value borrows the connection until the payload is complete: so nothing else,
+    /// not even a pong, can get in between. If the payload takes long, send it in
     /// [fragments](Self::send_fragment), between which the peer's pings are answered.
     ///
     /// ```
@@ -66,9 +66,9 @@ impl Connection {
 
 /// The payload of a message whose header was sent by [`Connection::send_header`].
 ///
-/// Dropped before all of it has passed, it ends the connection
-/// ([`teardown`](Connection::teardown) says [`Drop`](Teardown::Drop)): the peer would take whatever
-/// is sent next for the rest of the payload.
+/// Dropping it before the whole payload has passed ends the connection
+/// ([`teardown`](Connection::teardown) returns [`Drop`](Teardown::Drop)): the peer would take
+/// whatever is sent next for the rest of the payload.
 pub struct OutgoingPayload<'c> {
     connection: &'c mut Connection,
     masking_key: Option<[u8; 4]>,
@@ -77,14 +77,14 @@ pub struct OutgoingPayload<'c> {
 }
 
 impl OutgoingPayload<'_> {
-    /// How many bytes of the payload have not passed yet.
+    /// Returns how many bytes of the payload have not passed yet.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.left
     }
 
-    /// Makes the next bytes of the payload ready to be written, in place: a client's are masked
-    /// (RFC 6455 section 5.3), a server's are left as they are.
+    /// Prepares the next bytes of the payload for writing, in place: a client's are masked (RFC
+    /// 6455 section 5.3), a server's are left as they are.
     ///
     /// # Panics
     /// When there are more bytes than are [left](Self::left).
@@ -96,7 +96,7 @@ impl OutgoingPayload<'_> {
         }
     }
 
-    /// The next bytes of a server's payload, which are written as they are.
+    /// Passes the next bytes of a server's payload, which are written as they are.
     ///
     /// # Panics
     /// When there are more bytes than are [left](Self::left), and for a client, whose payload has to

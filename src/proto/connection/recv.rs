@@ -45,7 +45,7 @@ impl Connection {
         }
     }
 
-    /// As [`recv`](Self::recv), with memory of the caller's for messages that arrive in several
+    /// Like [`recv`](Self::recv), with the caller's memory for messages that arrive in several
     /// parts; see [`Scratch`].
     ///
     /// # Errors
@@ -65,14 +65,14 @@ impl Connection {
         }
     }
 
-    /// The next message of a server's connection, where all of it is in `input` in one frame of at
-    /// most 65,535 bytes: what [`recv`](Self::recv) would return, by itself. None says nothing, and
-    /// consumes nothing: call `recv` then.
+    /// Returns the next message of a server's connection if all of it is in `input`, in one frame
+    /// of at most 65,535 bytes: what [`recv`](Self::recv) would return. None means any other case,
+    /// and consumes nothing: call `recv` then.
     ///
-    /// For a loop that does the same for each message. There the compiler knows what it has, a
-    /// borrowed message behind a masked header and no fault, and need not ask again.
-    // Part of each loop that asks for it, also of a server with several handlers: as functions of
-    // their own this and the ones below cost a third of a message more.
+    /// For a loop that does the same for each message. There the compiler knows that it has a
+    /// borrowed message behind a masked header and no fault, and needn't check again.
+    // Inlined into each loop that calls it, also of a server with several handlers: outlined, this
+    // and the functions below cost a third of a message more.
     #[inline(always)]
     pub fn take_message<'b>(
         &mut self,
@@ -127,12 +127,13 @@ impl Connection {
     }
 
     /// Whether the next call of [`recv`](Self::recv) with these bytes returns a message without a
-    /// copy, or the fault that is in it: all of it is there, in one frame that no extension has
-    /// encoded. False says nothing.
+    /// copy, or the fault in it: all of it is there, in one frame that no extension has encoded.
+    /// False has no meaning.
     ///
-    /// For a reader that owns its buffer and hands messages out of it (`fn recv(&mut self) ->
+    /// For a reader that owns its buffer and returns messages from it (`fn recv(&mut self) ->
     /// Message<'_>`): it receives and reads in a loop until this is true, and then receives once
-    /// more for what it returns. Within the loop the compiler would take its buffer for lent.
+    /// more for what it returns. Within the loop the borrow checker would consider its buffer
+    /// borrowed.
     #[must_use]
     pub fn is_message_next(&self, received: &[u8]) -> bool {
         if self.state != State::Open
@@ -151,7 +152,7 @@ impl Connection {
         )
     }
 
-    /// Has [`recv_any`](Self::recv_any) fail the connection.
+    /// Fails the connection through [`recv_any`](Self::recv_any).
     #[cold]
     fn fails_next(&mut self, error: ProtocolError) {
         let mut receiving = Receiving::new(self.role, self.rsv);
@@ -171,7 +172,7 @@ impl Connection {
         self.fail(fault, out, now)
     }
 
-    /// As [`recv`](Self::recv), of anything.
+    /// Like [`recv`](Self::recv), for any input.
     #[inline(never)]
     fn recv_any<'b>(
         &mut self,

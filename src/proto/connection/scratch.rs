@@ -12,9 +12,9 @@ use crate::proto::message::Payload;
 /// Memory for messages that arrive in several parts, kept by the caller: one for each thread is
 /// enough, however many connections it drives.
 ///
-/// A message that is in the caller's read buffer whole is handed over there, and needs no memory
+/// A message that is whole in the caller's read buffer is delivered from there, and needs no memory
 /// (unless an extension decodes it). Any other is assembled in a buffer that grows with it, and
-/// while a frame is incomplete the connection holds what it knows of it. Without a `Scratch`
+/// while a frame is incomplete the connection holds its state. Without a `Scratch`
 /// ([`Connection::recv`]) both are allocated for each such message and freed with it. With one
 /// ([`Connection::recv_with`]) they are taken from it:
 ///
@@ -22,18 +22,18 @@ use crate::proto::message::Payload;
 ///    put another in, and it never leaves one with an idle connection.
 /// 2. A message that was assembled owns its buffer ([`Message::is_borrowed`] is false).
 ///    [`recycle`](Self::recycle) gives that back, for the next.
-/// 3. A caller with a pool of its own lends from it by [`put`](Self::put) and [`take`](Self::take).
+/// 3. A caller with a buffer pool lends from it by [`put`](Self::put) and [`take`](Self::take).
 ///
-/// There is one buffer in it at most. What it holds means nothing: it may be part of some earlier
+/// It holds at most one buffer. The buffer's content is unspecified: it may be part of some earlier
 /// message, of another connection.
 ///
 /// # Reading to where a message is assembled
 ///
 /// From 16 KiB on, the next bytes of a message can be read straight to where it is assembled:
-/// [`Connection::space`] says where, and [`Space::filled`] how many there were. They are copied once
-/// less so. The space ends where the frame does at the latest, and is never longer than what has
-/// come of the message, so that a length that is only claimed costs no memory. With a vectored read
-/// what lies behind it comes into the usual buffer, for the same call of `recv_with`:
+/// [`Connection::space`] returns the place, and [`Space::filled`] takes the number of bytes. This
+/// saves a copy. The space ends where the frame does at the latest, and is never longer than what
+/// has arrived of the message, so that a length that is only claimed costs no memory. With a
+/// vectored read what follows the space goes to the usual buffer, for the same call of `recv_with`:
 ///
 /// ```
 /// use std::io::{self, IoSliceMut, Read};
@@ -106,15 +106,15 @@ impl Scratch {
         }
     }
 
-    /// Gives the buffer of an assembled message back, for the next one to be assembled in. A
-    /// borrowed payload has none to give. The larger buffer is kept.
+    /// Takes back the buffer of an assembled message, for the next one. A borrowed payload has
+    /// none. The larger buffer is kept.
     pub fn recycle(&mut self, payload: Payload<'_>) {
         if let Some(buffer) = payload.into_buffer() {
             self.put(buffer);
         }
     }
 
-    /// Gives any buffer, for the next message to be assembled in. The larger one is kept.
+    /// Takes any buffer, for the next message to be assembled in. The larger one is kept.
     #[inline]
     pub fn put(&mut self, buffer: Vec<u8>) {
         if buffer.capacity() > self.buffer.capacity() {
@@ -122,7 +122,7 @@ impl Scratch {
         }
     }
 
-    /// Takes the buffer out; where there is none, what it returns has no capacity.
+    /// Takes the buffer out; if there is none, the returned one has no capacity.
     #[inline]
     #[must_use]
     pub fn take(&mut self) -> Vec<u8> {
@@ -175,12 +175,12 @@ impl DerefMut for Space<'_> {
 }
 
 impl Connection {
-    /// Where the next bytes from the transport belong, inside a large message that has to be
-    /// assembled; [`Scratch`] shows its use. It never has to be used.
+    /// Returns where the next bytes from the transport belong, inside a large message that has to
+    /// be assembled; [`Scratch`] shows its use, which is optional.
     ///
-    /// None where the bytes belong into an [`Input`](crate::proto::Input): between messages, in
-    /// small or streamed ones, where an extension decodes them, and while an earlier space was
-    /// filled and not received yet.
+    /// None if the bytes belong into an [`Input`](crate::proto::Input): between messages, in small
+    /// or streamed ones, if an extension decodes them, and while an earlier space was filled and
+    /// not received yet.
     #[inline]
     pub fn space(&mut self) -> Option<Space<'_>> {
         let receiving = self.receiving.as_deref_mut()?;

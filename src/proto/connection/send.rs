@@ -30,7 +30,7 @@ impl Connection {
         self.send_with(message, Encoding::Auto, out)
     }
 
-    /// As [`send`](Self::send), and says whether the message passes the negotiated extension.
+    /// Like [`send`](Self::send), and chooses whether the message passes the negotiated extension.
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -115,7 +115,7 @@ impl Connection {
         Ok(())
     }
 
-    /// As [`send_prepared`](Self::send_prepared) without the copy: returns the frame, to be
+    /// Like [`send_prepared`](Self::send_prepared) without the copy: returns the frame, to be
     /// written after `out`, or None where this connection needed one of its own, which was
     /// appended.
     ///
@@ -158,9 +158,9 @@ impl Connection {
         }
     }
 
-    /// Sends a fragment of a message, of which there is more to come (RFC 6455 section 5.4). The
-    /// first call begins the message, [`send_last_fragment`](Self::send_last_fragment) ends it.
-    /// Pings, pongs and a Close may be sent in between.
+    /// Sends a fragment of a message, which more fragments follow (RFC 6455 section 5.4). The first
+    /// call begins the message, [`send_last_fragment`](Self::send_last_fragment) ends it. Pings,
+    /// pongs and a Close may be sent in between.
     ///
     /// # Errors
     /// [`Misuse::Closed`] once the closing handshake began, [`Misuse::FragmentKind`] when text
@@ -259,8 +259,8 @@ impl Connection {
         self.send_control(Opcode::Ping, payload, out)
     }
 
-    /// Sends a pong that answers no ping, a one-way heartbeat (RFC 6455 section 5.5.3). Pings
-    /// are answered without it.
+    /// Sends an unsolicited pong, a one-way heartbeat (RFC 6455 section 5.5.3). Pings are answered
+    /// without it.
     ///
     /// # Errors
     /// As [`send_ping`](Self::send_ping).

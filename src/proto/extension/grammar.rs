@@ -156,7 +156,7 @@ impl fmt::Debug for ExtensionOffer<'_> {
     }
 }
 
-/// As [`Extension`] writes it: `name; flag; key=value`.
+/// The form that [`Extension`] writes: `name; flag; key=value`.
 impl fmt::Display for ExtensionOffer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
@@ -186,7 +186,7 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// An extension without parameters, of a name that the program has.
+    /// An extension without parameters, whose name is a constant.
     ///
     /// # Panics
     /// When `name` is not a token.
@@ -196,7 +196,7 @@ impl Extension {
         Self::try_new(name).unwrap_or_else(|error| refused(name, error))
     }
 
-    /// Adds a parameter without a value, behind those there are.
+    /// Adds a parameter without a value, after the existing ones.
     ///
     /// # Panics
     /// When `name` is not a token.
@@ -207,7 +207,7 @@ impl Extension {
             .unwrap_or_else(|error| refused(name, error))
     }
 
-    /// Adds a parameter with a value, such as a number, behind those there are.
+    /// Adds a parameter with a value, such as a number, after the existing ones.
     ///
     /// # Panics
     /// When `name`, or the value as it is displayed, is not a token.
@@ -218,7 +218,7 @@ impl Extension {
             .unwrap_or_else(|error| refused(name, error))
     }
 
-    /// As [`new`](Self::new), of a name that comes from elsewhere.
+    /// Like [`new`](Self::new), for a name that is not a constant.
     ///
     /// # Errors
     /// [`GrammarError::Name`] if `name` is not a token.
@@ -229,7 +229,7 @@ impl Extension {
         })
     }
 
-    /// As [`with_flag`](Self::with_flag), of a name that comes from elsewhere.
+    /// Like [`with_flag`](Self::with_flag), for a name that is not a constant.
     ///
     /// # Errors
     /// [`GrammarError::ParameterName`] if `name` is not a token.
@@ -239,7 +239,7 @@ impl Extension {
         Ok(self)
     }
 
-    /// As [`with_value`](Self::with_value), of a name or value that comes from elsewhere.
+    /// Like [`with_value`](Self::with_value), for a name or value that is not a constant.
     ///
     /// # Errors
     /// [`GrammarError::ParameterName`], [`GrammarError::ParameterValue`] if `name` or `value` is

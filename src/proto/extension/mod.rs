@@ -1,9 +1,9 @@
 //! Extensions (RFC 6455 section 9): their negotiation and the per-message hook.
 //!
-//! The grammar of `Sec-WebSocket-Extensions` is in `grammar.rs`. Here is what an extension
+//! The grammar of `Sec-WebSocket-Extensions` is in `grammar.rs`. This file has what an extension
 //! implements: [`PerMessageExtension`] to be negotiated, [`PerMessageEncode`] and
 //! [`PerMessageDecode`] to transform messages. These two see payload bytes and a limit, never
-//! frames: frames, fragments and limits stay with the connection. A connection has at most one
+//! frames: frames, fragments and limits are left to the connection. A connection has at most one
 //! extension. permessage-deflate is in `deflate/`, behind the feature `deflate`.
 
 #[cfg(feature = "deflate")]
@@ -23,14 +23,14 @@ pub use grammar::{
     parse_extensions,
 };
 
-/// An extension as it is configured: it makes and judges offers (RFC 6455 section 9.1).
+/// A configured extension: it makes and judges offers (RFC 6455 section 9.1).
 ///
-/// Put it into [`Config::extensions`](super::Config::extensions) of both ends. The server accepts the
-/// first of the client's offers that one of its extensions accepts; to decline all is no error. What
-/// is agreed on is a pair of codecs for one connection, [`PerMessage`], and the reserved bits that
-/// mark its messages.
+/// Add it to [`Config::extensions`](super::Config::extensions) of both ends. The server accepts the
+/// first of the client's offers that one of its extensions accepts; declining all is not an error.
+/// What is agreed on is a pair of codecs for one connection, [`PerMessage`], and the reserved bits
+/// that mark its messages.
 ///
-/// The least there is, which sends each byte as its complement:
+/// A minimal extension, which sends each byte as its complement:
 ///
 /// ```
 /// use sockeye::proto::{
@@ -97,34 +97,34 @@ pub trait PerMessageExtension: fmt::Debug + Send + Sync {
     /// The client's offers, the preferred one first. All have this extension's name.
     fn offers(&self) -> Vec<Extension>;
 
-    /// The server's judgement of an offer: None declines it; else the response and the codec
-    /// that was agreed on. It is asked about offers of every name.
+    /// Judges an offer on the server's side: None declines it; otherwise the response and the codec
+    /// that was agreed on. It is called with offers of every name.
     fn accept(&self, offer: &ExtensionOffer<'_>) -> Option<(Extension, PerMessage)>;
 
-    /// The client's judgement of the server's response: None when the response is not for this
+    /// Judges the server's response on the client's side: None if the response is not for this
     /// extension.
     ///
     /// # Errors
     /// What is wrong with the response: the client fails the connection (RFC 6455 section 4.1).
     fn confirm(&self, response: &ExtensionOffer<'_>) -> Option<Result<PerMessage, &'static str>>;
 
-    /// The server's encoding of a message for all connections that can take it, each of which is
-    /// asked by [`PerMessageEncode::use_prepared`]. None, also the default: there is none.
+    /// Encodes a message on the server's side for all connections that can take it, each of which
+    /// decides by [`PerMessageEncode::use_prepared`]. By default None: there is no encoded form.
     fn prepare(&self, payload: &[u8]) -> Option<(PreparedKey, Vec<u8>)> {
         let _ = payload;
         None
     }
 }
 
-/// What a payload was encoded by, for an encoder to know whether its peer can decode it.
+/// The encoding of a payload, for an encoder to know whether its peer can decode it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PreparedKey {
     /// The extension's name.
     pub extension: &'static str,
-    /// The reserved bits that mark the message. A connection whose extension has others is not
-    /// asked.
+    /// The reserved bits that mark the message. A connection whose extension uses others ignores
+    /// it.
     pub rsv: Rsv,
-    /// The extension's own, such as the window that was used.
+    /// A number that the extension chooses, such as the window that was used.
     pub key: u32,
 }
 
@@ -161,7 +161,7 @@ pub struct PreparedKey {
 pub enum PreparedUse {
     /// The bytes that were encoded once for all.
     Shared,
-    /// As it is, which also are bytes for all.
+    /// The message unencoded, which is also shared.
     Plain,
     /// Encoded by this connection's own encoder.
     Each,
@@ -226,30 +226,30 @@ pub trait PerMessageEncode: Send {
     /// Appends the encoded form of the next piece of a message to `out`; `fin` marks the last
     /// piece. Each piece becomes one frame.
     ///
-    /// False on a message's first piece, with nothing appended, sends the whole message as it
-    /// is, unmarked: the encoder is not asked again before the next message. On a later piece
-    /// what it returns doesn't count.
+    /// Returning false on a message's first piece, with nothing appended, sends the whole message
+    /// unencoded and unmarked: the encoder is not called again before the next message. On a later
+    /// piece the returned value is ignored.
     ///
-    /// `encoding` is what the sender asked for, on each piece of a message the same, and never
+    /// `encoding` is what the sender chose, the same on each piece of a message, and never
     /// [`Encoding::Plain`].
     ///
-    /// What `out` held before is not the encoder's: one that shortens it makes the connection
-    /// panic.
+    /// The previous content of `out` must not be changed: an encoder that shortens it makes the
+    /// connection panic.
     fn encode(&mut self, payload: &[u8], fin: bool, encoding: Encoding, out: &mut Vec<u8>) -> bool;
 
-    /// Nothing has arrived for a [`ping_interval`](super::Config::ping_interval), which may come
-    /// again: free what can be made anew. By default nothing.
+    /// Nothing has arrived for a [`ping_interval`](super::Config::ping_interval): free what can be
+    /// recreated. May be called repeatedly. Does nothing by default.
     fn idle(&mut self) {}
 
-    /// What was encoded so far may never reach the peer, or not all of it: what is encoded from
-    /// here on must not refer to it. By default nothing, which is right for an encoder that keeps
-    /// nothing from one message to the next.
+    /// What was encoded so far may not reach the peer, or not all of it: what is encoded from now
+    /// on must not refer to it. Does nothing by default, which is right for an encoder that keeps
+    /// no state between messages.
     fn forget(&mut self) {}
 
-    /// How to send a message that was encoded as `prepared` says; None where it was not, by this
-    /// extension. [`PreparedUse::Shared`] is a promise that the peer can decode it, and that
-    /// what is encoded after it takes it into account; it means nothing as an answer to None.
-    /// By default [`PreparedUse::Each`].
+    /// Returns how to send a message that was encoded as `prepared` says; None if this extension
+    /// did not encode it. [`PreparedUse::Shared`] promises that the peer can decode it, and that
+    /// what is encoded after it takes it into account; for None it must not be returned. By default
+    /// [`PreparedUse::Each`].
     fn use_prepared(&mut self, prepared: Option<PreparedKey>) -> PreparedUse {
         let _ = prepared;
         PreparedUse::Each
@@ -259,8 +259,8 @@ pub trait PerMessageEncode: Send {
 /// Decodes the received messages that are marked with the extension's reserved bits.
 pub trait PerMessageDecode: Send {
     /// Appends to `out` what the next bytes of a message decode to, at most `limit` bytes, and
-    /// changes nothing of what `out` held. `fin` marks the message's last bytes. Pieces are cut
-    /// anywhere, and what has been appended after the same bytes must not depend on the cuts.
+    /// changes nothing of its previous content. `fin` marks the message's last bytes. Pieces are
+    /// cut anywhere, and what has been appended after the same bytes must not depend on the cuts.
     ///
     /// # Errors
     /// [`DecodeError`]. What was decoded before the fault is appended. The connection is failed,

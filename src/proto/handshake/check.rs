@@ -10,7 +10,7 @@ use super::header::{KEY_LENGTH, VERSION};
 use crate::proto::extension::{GrammarError, parse_extensions};
 use crate::proto::http::{Headers, RequestHead, is_token};
 
-/// Why a request is no proper opening handshake (RFC 6455 section 4.2.1).
+/// Why a request is not a valid opening handshake (RFC 6455 section 4.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -22,7 +22,7 @@ pub enum RequestError {
     Connection,
     /// `Sec-WebSocket-Version` is missing, or another version than 13.
     VersionUnsupported,
-    /// `Sec-WebSocket-Version` is no version number.
+    /// `Sec-WebSocket-Version` is not a version number.
     VersionMalformed,
     /// More than one `Sec-WebSocket-Version`.
     VersionRepeated,
@@ -33,20 +33,20 @@ pub enum RequestError {
     /// `Sec-WebSocket-Key` does not have the length of 16 bytes in base64: 22 characters and two
     /// of padding.
     KeyLength,
-    /// `Sec-WebSocket-Key` has 24 characters but is no base64 of 16 bytes.
+    /// `Sec-WebSocket-Key` has 24 characters but is not the base64 of 16 bytes.
     KeyEncoding,
     /// The request has a body: a `Content-Length` above 0, or `Transfer-Encoding`.
     Body,
-    /// More than one `Origin`, or one with bytes that no origin has.
+    /// More than one `Origin`, or one with bytes that an origin can't have.
     Origin,
-    /// `Sec-WebSocket-Protocol` holds what is not a token.
+    /// `Sec-WebSocket-Protocol` contains something that is not a token.
     Subprotocol,
     /// `Sec-WebSocket-Extensions` is malformed.
     Extensions(GrammarError),
 }
 
 impl RequestError {
-    /// The status of the response: 405 for the method, 426 for the version, else 400.
+    /// The status of the response: 405 for the method, 426 for the version, otherwise 400.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {

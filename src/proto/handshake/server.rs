@@ -34,19 +34,19 @@ pub enum Received {
 
 /// Reads a request, on byte slices.
 ///
-/// Each step consumes the value it is done on and returns the next: a handshake becomes an
-/// [`Upgrade`] or a [`PlainRequest`], an upgrade a connection, a plain request the handshake that
-/// reads the next one. So each request is answered once, and in order.
+/// Each step consumes the value and returns the next: a handshake becomes an [`Upgrade`] or a
+/// [`PlainRequest`], an upgrade a connection, a plain request the handshake that reads the next
+/// one. So each request gets one response, in order.
 ///
 /// Inputs: [`recv`](Self::recv), [`handle_timeout`](Self::handle_timeout). Outputs: bytes appended
 /// to `out`, [`poll_timeout`](Self::poll_timeout).
 ///
 /// # The transport of a refused request
 ///
-/// What refuses a request returns a [`Linger`], or an error that holds one: write `out`, then follow
-/// it. The transport must not be closed at once. RFC 9112 section 9.6: "If a server performs an
-/// immediate close of a TCP connection, there is a significant risk that the client will not be able
-/// to read the last HTTP response".
+/// Every call that refuses a request returns a [`Linger`], or an error that holds one: write `out`,
+/// then follow it. The transport must not be closed at once. RFC 9112 section 9.6: "If a server
+/// performs an immediate close of a TCP connection, there is a significant risk that the client
+/// will not be able to read the last HTTP response".
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -104,13 +104,13 @@ impl ServerHandshake {
     /// and not read: frames, or the body of a plain request. While the head is incomplete, nothing
     /// is left.
     ///
-    /// A request that speaks of WebSocket at all (an `Upgrade` to it, or a key or version of it)
-    /// must be a proper opening handshake; any other HTTP request is plain, and so is each of
-    /// HTTP/1.0, where there is no upgrade (RFC 9110 section 7.8).
+    /// A request that mentions WebSocket at all (in `Upgrade`, or by its key or version) must be a
+    /// valid opening handshake; any other HTTP request is plain, and so is any of HTTP/1.0, which
+    /// has no upgrade (RFC 9110 section 7.8).
     ///
     /// # Errors
     /// [`Refused`] for a malformed request, as early as its bytes prove it; `out` holds the
-    /// response. A head that is none consumes nothing of this `input`: drop it.
+    /// response. A malformed head consumes nothing of this `input`: drop it.
     pub fn recv(
         mut self,
         input: &mut Input<'_>,
@@ -141,9 +141,9 @@ impl ServerHandshake {
         self.head.is_empty()
     }
 
-    /// Refuses the request whose head is incomplete, as a server that stops does with a 503: appends
-    /// the response to `out`. None for an [idle](Self::is_idle) transport: nothing is appended and it
-    /// may be dropped.
+    /// Refuses the request whose head is incomplete, with a 503 when a server stops, say: appends
+    /// the response to `out`. None for an [idle](Self::is_idle) transport: nothing is appended and
+    /// it may be dropped.
     ///
     /// # Errors
     /// When the response can't be sent.

@@ -43,8 +43,8 @@ impl fmt::Debug for Accept<'_> {
 /// A valid opening handshake, with its request.
 ///
 /// It may be kept while something else decides, also on another thread: it borrows nothing. What
-/// comes from the client meanwhile are frames, so don't read, or keep the bytes; and bound the time,
-/// by [`handshake_timeout`](Config::handshake_timeout) say.
+/// the client sends meanwhile are frames, so don't read, or keep the bytes; and bound the time, by
+/// [`handshake_timeout`](Config::handshake_timeout) say.
 pub struct Upgrade {
     config: Arc<Config>,
     head: HeadReader,

@@ -152,7 +152,7 @@ fn a_later_handler_replaces_the_former() {
 }
 
 proptest! {
-    /// Whatever comes: no panic, and an answer that is JSON and ends the exchange.
+    /// Any input: no panic, and a reply that is JSON and ends the exchange.
     #[test]
     fn any_text_is_answered_in_json_once(
         text in prop_oneof![

@@ -48,7 +48,7 @@ const WAYS: usize = 8;
 /// is first used. Two keys with the same hash share an entry; with 2^16 keys the odds are one in
 /// 2^33, and nobody can choose such keys.
 ///
-/// A key maps to one group of entries. An unused entry, whose bucket is full, can be replaced, so
+/// A key maps to one group of entries. An unused entry, whose buckets are full, can be replaced, so
 /// nothing has to be swept. If a group has none, as in a flood of addresses, the entry closest to
 /// it is replaced: it loses the least, and heavy users are remembered longest.
 pub(in crate::server) struct Keyed<K: ?Sized> {

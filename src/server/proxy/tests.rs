@@ -156,7 +156,7 @@ fn what_a_client_sends_changes_nothing_of_what_proxies_append() {
 
 #[test]
 fn one_header_is_believed_and_forwarded_only_where_it_is_opted_into() {
-    // As from a proxy that sets the one and lets the client's own other through.
+    // As from a proxy that sets one header and passes on the client's own other.
     let lines = ["X-Forwarded-For: 1.1.1.1", "Forwarded: for=2.2.2.2"];
     for (header, expected) in [
         (ForwardedHeader::default(), "1.1.1.1"),
@@ -231,7 +231,7 @@ fn what_is_no_network_is_refused_by_name() {
 }
 
 proptest! {
-    /// Whatever is in front: the appended element is read.
+    /// The appended element is read, whatever precedes it.
     #[test]
     fn an_appended_element_is_read_behind_anything(
         start in "[ -~]{0,40}", quoted in any::<bool>(), x in any::<bool>(),

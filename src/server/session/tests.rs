@@ -1,7 +1,7 @@
 //! Sessions on a simulated transport and a virtual clock: docs/cases.md E2, F16, F18, D7, D8.
 //!
-//! The wire is as an edge-triggered socket is: readiness is told once for bytes that arrive and
-//! for room that comes back, and never again. So a session that forgets what it may do is stuck.
+//! The wire behaves like an edge-triggered socket: readiness is reported once for bytes that arrive
+//! and for room that is freed, and never again. So a session that forgets what it may do is stuck.
 
 use std::string::{String, ToString as _};
 use std::sync::Mutex;
@@ -32,7 +32,7 @@ mod slow;
 
 // ---- the application ------------------------------------------------------------------------
 
-/// What the handler was told, in order.
+/// The calls of the handler, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Told {
     Open,
@@ -44,13 +44,13 @@ enum Told {
     Close(String),
 }
 
-/// Echoes, and keeps what it was told. A message may pause it, and a subscription resumes.
+/// Echoes, and records its calls. A message may pause it, and a subscription resumes.
 #[derive(Clone, Default)]
 struct Echo {
     told: Arc<Mutex<Vec<Told>>>,
-    /// It pauses as it opens.
+    /// Whether it pauses as it opens.
     pauses: bool,
-    /// The Close that the session sent, as its end told it.
+    /// The Close that the session sent, as its end reported it.
     sent: Arc<Mutex<Option<(u16, String)>>>,
 }
 
@@ -183,7 +183,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// A session that was just accepted; its wire takes all and is given nothing.
+    /// A session that was just accepted; its wire accepts everything and delivers nothing.
     fn new(change: impl FnOnce(&mut Options, &mut Config)) -> Self {
         Self::with(Echo::default(), change)
     }
@@ -292,14 +292,14 @@ impl Rig {
         self.session.deadline(&self.endpoints.options)
     }
 
-    /// What the handler was told since the last call, without what [`Socket::send`] answered.
+    /// The calls of the handler since the last one, without what [`Socket::send`] returned.
     fn told(&self) -> Vec<Told> {
         let mut told = mem::take(&mut *self.echo.told.lock().unwrap());
         told.retain(|it| !matches!(it, Told::Sent(_)));
         told
     }
 
-    /// What [`Socket::send`] answered since the last call, and the calls of `on_drain`.
+    /// What [`Socket::send`] returned since the last call, and the calls of `on_drain`.
     fn answers(&self) -> Vec<Told> {
         let mut told = mem::take(&mut *self.echo.told.lock().unwrap());
         told.retain(|it| matches!(it, Told::Sent(_) | Told::Drain));

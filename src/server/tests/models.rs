@@ -1,12 +1,12 @@
-//! Models of what threads share: the records of topics, the inboxes and the slots, run under
-//! thousands of interleavings each, as shuttle schedules them.
+//! Models of what threads share: the records of topics, the inboxes and the slots, each run under
+//! thousands of interleavings that shuttle schedules.
 //!
-//! What they run is the server's own code but for the worker, which is [`Worker`] here: it takes
+//! They run the server's own code except for the worker, which is [`Worker`] here: it takes
 //! commands, carries them out for subscribers that only listen, and gives their bytes back. They
-//! see interleavings, and no memory order but the one that all agree on.
+//! explore interleavings, but only sequentially consistent memory.
 //!
 //! `RUSTFLAGS='--cfg shuttle' cargo test --lib models` runs them; `SHUTTLE_RANDOM_SEED` is
-//! shuttle's own, to run one again. `SOCKEYE_SCHEDULES=100000` runs so many of each.
+//! shuttle's, to repeat a run. `SOCKEYE_SCHEDULES=100000` runs this many of each.
 
 mod bounds;
 mod order;
@@ -39,16 +39,16 @@ const TOPIC: &str = "t";
 
 const NOW: Duration = Duration::ZERO;
 
-/// Bytes that no model fills.
+/// A capacity in bytes that no model fills.
 const ROOM: usize = 1 << 20;
 
-/// A connection that is over when what is for it comes.
+/// A connection that has ended when its commands arrive.
 const GONE: Token = Token(9);
 
 /// Schedules of each kind that a model runs under.
 const SCHEDULES: usize = 2_000;
 
-/// Preemptions within which shuttle's priorities look for what goes wrong.
+/// The depth of preemptions that shuttle's priority scheduler explores.
 const DEPTH: usize = 3;
 
 /// Runs a model under random schedules, then under those of random priorities.
@@ -61,7 +61,7 @@ fn check(model: impl Fn() + Send + Sync + Clone + 'static) {
 fn run(scheduler: impl Scheduler + 'static, model: impl Fn() + Send + Sync + 'static) {
     let mut config = Config::new();
     config.failure_persistence = FailurePersistence::Print;
-    // None of them is near that, but one that spins.
+    // Only a model that spins comes near that.
     config.max_steps = MaxSteps::FailAfter(100_000);
     Runner::new(scheduler, config).run(model);
 }
@@ -81,7 +81,7 @@ impl Bell {
         self.rings.notify_one();
     }
 
-    /// Until it is rung, or has been since the last time.
+    /// Waits until it is woken, or returns at once if it has been since the last time.
     fn sleep(&self) {
         let mut rung = lock(&self.rung);
         while !*rung {
@@ -91,7 +91,7 @@ impl Bell {
     }
 }
 
-/// In the place of mio's.
+/// Replaces mio's.
 pub(in crate::server) struct Waker(Arc<Bell>);
 
 impl Waker {
@@ -108,7 +108,7 @@ impl Waker {
 /// What a subscriber has heard: places in the topic, and texts.
 type Heard = BTreeMap<Token, Vec<(u64, String)>>;
 
-/// A server of nothing but its spine.
+/// A server reduced to what threads share.
 struct Server {
     directory: Directory,
     inboxes: Vec<Arc<Inbox>>,
@@ -116,7 +116,7 @@ struct Server {
 }
 
 impl Server {
-    /// One worker for each capacity.
+    /// Creates one worker for each capacity.
     fn new(capacities: &[usize], options: TopicOptions) -> Arc<Self> {
         let bells: Vec<Arc<Bell>> = capacities.iter().map(|_| Arc::default()).collect();
         let inbox = |(capacity, bell): (&usize, &Arc<Bell>)| {
@@ -146,7 +146,7 @@ impl Server {
         }
     }
 
-    /// Publishes as another thread does; its place.
+    /// Publishes like another thread; returns the message's place.
     fn publish(&self, text: &str) -> Result<u64, crate::server::HandleError> {
         let message = prepared(text);
         let publish = self.directory.publish(
@@ -160,14 +160,14 @@ impl Server {
         publish.map(|(outcome, _)| outcome.position.offset)
     }
 
-    /// Has the workers end once they have carried out what is before that.
+    /// Ends the workers once they have carried out what is before that.
     fn end(&self) {
         for inbox in &self.inboxes {
             inbox.push(Command::ShutDown(NOW));
         }
     }
 
-    /// Nothing is left of what was done.
+    /// Checks that nothing is left of what was done.
     fn assert_at_rest(&self) {
         for inbox in &self.inboxes {
             assert_eq!(inbox.bytes(), 0, "bytes that nobody gives back");
@@ -202,7 +202,7 @@ impl Worker {
         self.heard
     }
 
-    /// Works until so many messages were heard.
+    /// Works until this many messages were heard.
     fn run_until(mut self, messages: usize) -> Heard {
         self.inbox().own_thread();
         while self.heard.values().map(Vec::len).sum::<usize>() < messages {
@@ -215,7 +215,7 @@ impl Worker {
         thread::spawn(|| self.run())
     }
 
-    /// Sleeps where nothing is to be done, then does what there is.
+    /// Sleeps if there is nothing to do, then does what there is.
     fn turn(&mut self) {
         match self.inbox().is_idle() {
             true => self.server.bells[self.index].sleep(),
@@ -263,7 +263,7 @@ impl Worker {
         }
     }
 
-    /// Subscribes a connection as its handler does.
+    /// Subscribes a connection like its handler.
     fn subscribe(&mut self, topic: &str, token: Token) -> u64 {
         let subscribe = self
             .server
@@ -292,7 +292,7 @@ impl Worker {
             .insert(&subscribing.topic, token, position.offset);
     }
 
-    /// Publishes as a handler does, which delivers at once where nothing is before it.
+    /// Publishes like a handler, which delivers at once if nothing is before it.
     fn publish(&mut self, text: &str) -> u64 {
         let message = prepared(text);
         let publisher = Publisher {
@@ -353,7 +353,7 @@ fn sends(token: usize, text: &str) -> Command {
     Command::Send(Token(token), prepared(text))
 }
 
-/// Bytes of a message of one byte that waits.
+/// The bytes of a waiting message of one byte.
 fn one() -> usize {
     sends(0, "m").bytes()
 }

@@ -1,7 +1,7 @@
-//! A transport in memory that does what sockets do, and does it at the worst moments.
+//! A transport in memory that behaves like a socket, at its worst moments.
 //!
-//! It is as an edge-triggered socket is: readiness is told once for bytes that arrive and for room
-//! that comes back, and never again.
+//! It behaves like an edge-triggered socket: readiness is reported once for bytes that arrive and
+//! for room that is freed, and never again.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -52,9 +52,9 @@ pub(in crate::server) struct Wire {
     pub(in crate::server) input: Vec<u8>,
     pub(in crate::server) arrived: usize,
     pub(in crate::server) read: usize,
-    /// The peer's end of the stream comes behind the input, and has arrived.
+    /// Whether the peer's end of the stream follows the input, and has arrived.
     pub(in crate::server) fin: bool,
-    /// Both directions answer with this.
+    /// The error of both directions.
     pub(in crate::server) broken: Option<io::ErrorKind>,
     pub(in crate::server) output: Vec<u8>,
     /// Where the bytes of the last write were, so that it shows who shares them.
@@ -65,14 +65,14 @@ pub(in crate::server) struct Wire {
     pub(in crate::server) half_closed: bool,
     /// A write blocked and no room has come since.
     pub(in crate::server) blocked: bool,
-    /// Readiness that is to be told.
+    /// Readiness that has yet to be reported.
     pub(in crate::server) readable: bool,
     pub(in crate::server) writable: bool,
-    /// What goes wrong; None for ideal input and output.
+    /// The seed of faults; None for ideal input and output.
     pub(in crate::server) faults: Option<Random>,
     /// Reads and writes so far.
     pub(in crate::server) calls: usize,
-    /// After so many of them the peer resets.
+    /// The number of calls after which the peer resets.
     pub(in crate::server) reset_after: Option<usize>,
 }
 

@@ -94,10 +94,10 @@ impl Level {
 /// ```
 ///
 /// # Memory
-/// With context takeover a connection keeps what it needs to refer to earlier messages: small
+/// With context takeover a connection keeps the contexts to refer to earlier messages: small
 /// messages that resemble each other shrink to a third instead of four fifths, and each connection
-/// has contexts of its own from its first compressed message on. The heap that a server's
-/// connection holds, in bytes (`tests/deflate/memory.rs`):
+/// has its own contexts from its first compressed message on. The heap that a server's connection
+/// holds, in bytes (`tests/deflate/memory.rs`):
 ///
 /// | agreed on                         | compressed messages received | and sent |
 /// |-----------------------------------|------------------------------|----------|
@@ -108,41 +108,41 @@ impl Level {
 /// | `server_no_context_takeover`      | 48,000                       | 48,000   |
 /// | both ([`shared`](Self::shared))   | 392                          | 392      |
 ///
-/// A connection to which nothing came for a
-/// [`ping_interval`](crate::proto::Config::ping_interval), and which compressed nothing since the
-/// one before, frees its compressor: one that begins anew fits any peer. The inflater must stay,
-/// since the peer may refer to what it sent.
+/// A connection that received nothing for a [`ping_interval`](crate::proto::Config::ping_interval),
+/// and has compressed nothing since the one before, frees its compressor: a new one fits any peer.
+/// The inflater must stay, since the peer may refer to what it sent.
 ///
-/// Without takeover the connections of a thread share contexts: at most eight idle ones each way
-/// stay with it. The inflater has a window of 32 KiB whatever was agreed on, so a small
-/// `client_max_window_bits` spares a server nothing here.
+/// Without takeover the connections of a thread share contexts: the thread keeps at most eight idle
+/// ones for each direction. The inflater has a window of 32 KiB whatever was agreed on, so a small
+/// `client_max_window_bits` saves a server nothing.
 ///
 /// # Secrets
-/// RFC 7692 section 9: the length of a compressed message tells of its content. Send what mixes a
-/// secret with what an attacker may choose by [`Encoding::Plain`](crate::proto::Encoding::Plain).
+/// RFC 7692 section 9: the length of a compressed message reveals something about its content. Send
+/// what mixes a secret with what an attacker may choose by
+/// [`Encoding::Plain`](crate::proto::Encoding::Plain).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// The server compresses each message for itself (RFC 7692 section 7.1.1.1). A server that
-    /// has it set answers so to every offer; a client that has it set asks for it, and fails a
-    /// handshake whose response leaves it out. Default false.
+    /// The server compresses each message independently (RFC 7692 section 7.1.1.1). A server with
+    /// it set responds so to every offer; a client with it set asks for it, and fails a handshake
+    /// whose response omits it. Default false.
     pub server_no_context_takeover: bool,
-    /// The client compresses each message for itself (RFC 7692 section 7.1.1.2). A server that
-    /// has it set demands it, a client that has it set does so unasked. Default false.
+    /// The client compresses each message independently (RFC 7692 section 7.1.1.2). A server with
+    /// it set demands it, a client with it set does so unasked. Default false.
     pub client_no_context_takeover: bool,
-    /// The most the server's window may have (RFC 7692 section 7.1.2.1). A small one costs a server
+    /// The largest window of the server (RFC 7692 section 7.1.2.1). A small one costs a server
     /// time: JSON of 200 B to 1 KiB takes two to four times as long to compress at 12 bits, four
     /// times and more at 9 (`benches/deflate.rs`). Default 15.
     pub server_max_window_bits: WindowBits,
-    /// The most the client's window may have (RFC 7692 section 7.1.2.2). A client that doesn't
-    /// offer the parameter can't be told and may use 15. Default 15.
+    /// The largest window of the client (RFC 7692 section 7.1.2.2). A client that doesn't offer the
+    /// parameter can't be limited and may use 15. Default 15.
     pub client_max_window_bits: WindowBits,
     /// How hard to compress.
     ///
     /// Default 1, which saves seven to nine tenths of what level 6 saves, in a ninth to less than
-    /// half of the time. Where the network costs more than the processor, or messages are large or
-    /// [prepared](crate::proto::PreparedMessage) for many, take 2 or 6. `docs/performance.md` in the
-    /// repository has the times and sizes of each.
+    /// half of the time. If the network costs more than the processor, or messages are large or
+    /// [prepared](crate::proto::PreparedMessage) for many, take 2 or 6. `docs/performance.md` in
+    /// the repository has the times and sizes of each.
     pub level: Level,
     /// Messages of fewer bytes are sent as they are.
     ///
@@ -151,13 +151,13 @@ pub struct Deflate {
     pub threshold: usize,
     /// How a connection with context takeover sends a
     /// [`PreparedMessage`](crate::proto::PreparedMessage); one without takes the shared bytes. A
-    /// window smaller than `server_max_window_bits` takes the plain ones, where not
-    /// [`Each`](PreparedUse::Each).
+    /// connection whose window is smaller than `server_max_window_bits` takes the plain ones,
+    /// unless this is [`Each`](PreparedUse::Each).
     ///
     /// Default [`Shared`](PreparedUse::Shared): one compression for all, however many. The
-    /// connection's next message of its own then refers to nothing before it. `Each` compresses
-    /// once per connection, for the smallest output; `Plain` keeps the context for messages of the
-    /// connection's own.
+    /// connection's next own message then refers to nothing before it. `Each` compresses once per
+    /// connection, for the smallest output; `Plain` keeps the context for the connection's own
+    /// messages.
     pub prepared: PreparedUse,
 }
 

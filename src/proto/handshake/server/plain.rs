@@ -43,8 +43,8 @@ pub enum Responded {
 ///
 /// Inputs: [`read_body`](Self::read_body), [`handle_timeout`](Self::handle_timeout). Outputs:
 /// [`poll_timeout`](Self::poll_timeout). Commands, which consume it: [`respond`](Self::respond),
-/// [`reject`](Self::reject). Getters: the rest. It may be kept while something else finds the
-/// answer, also on another thread.
+/// [`reject`](Self::reject). Getters: the rest. It may be kept while something else prepares the
+/// response, also on another thread.
 pub struct PlainRequest {
     config: Arc<Config>,
     head: HeadReader,
@@ -106,14 +106,14 @@ impl PlainRequest {
         self.body.bytes()
     }
 
-    /// Reads the body. Call it again with more input until it is complete; a request without a body
-    /// is so at once. What is left of `input` then is the next request.
+    /// Reads the body. Call it again with more input until it is complete, which a request without
+    /// a body is at once. What is left of `input` then is the next request.
     ///
-    /// The first call decides that the body is wanted, and counts: its `limit` is the most bytes
-    /// that the body may have once decoded, and it appends `100 Continue` to `out` if the client
-    /// waits for that, unless bytes of the body are there already. Its `now` begins the body's
-    /// time: [`handshake_timeout`](Config::handshake_timeout), and a second more for each 512
-    /// bytes received, so that a slow upload ends and a drip is cut off.
+    /// The first call requests the body, and its arguments count: `limit` is the most bytes of the
+    /// body once decoded, and `100 Continue` is appended to `out` if the client waits for it,
+    /// unless bytes of the body are there already. `now` begins the body's time:
+    /// [`handshake_timeout`](Config::handshake_timeout), and a second more for each 512 bytes
+    /// received, so that a slow upload ends and a drip is cut off.
     ///
     /// # Errors
     /// [`Refused`] with [`HandshakeError::Body`], as early as the bytes prove it, a
@@ -174,8 +174,9 @@ impl PlainRequest {
         Ok(())
     }
 
-    /// Responds: appends the response to `out`. A body that [`read_body`](Self::read_body) has not
-    /// read to its end costs the transport, since nobody knows where the next request begins.
+    /// Responds: appends the response to `out`. If [`read_body`](Self::read_body) has not read the
+    /// body to its end, the transport has to be closed, since the start of the next request is
+    /// unknown.
     ///
     /// # Errors
     /// [`Unanswered`] when the response can't be sent. Nothing is appended then.
@@ -205,7 +206,7 @@ impl PlainRequest {
         }
     }
 
-    /// As [`respond`](Self::respond), and closes the transport in any case.
+    /// Like [`respond`](Self::respond), and closes the transport in any case.
     ///
     /// # Errors
     /// As [`respond`](Self::respond).

@@ -1,4 +1,4 @@
-//! Requests, cookies, and the choice among methods.
+//! Requests, cookies, and the choice of a handler by method.
 
 use alloc::string::String;
 use alloc::vec;
@@ -16,13 +16,13 @@ use crate::server::id::ConnectionId;
 const PEER: &str = "192.0.2.1:4000";
 const ID: ConnectionId = ConnectionId::from_u64(1);
 
-/// A plain request with these header lines, in the hands of `look`.
+/// Passes a plain request with these header lines to `look`.
 fn with<R>(start: &str, lines: &[u8], look: impl FnOnce(Request<'_>) -> R) -> R {
     let peer: SocketAddr = PEER.parse().unwrap();
     of(peer.ip(), start, lines, look)
 }
 
-/// The same of a client at this address.
+/// The same for a client at this address.
 fn of<R>(client: IpAddr, start: &str, lines: &[u8], look: impl FnOnce(Request<'_>) -> R) -> R {
     let mut bytes = [
         start.as_bytes(),

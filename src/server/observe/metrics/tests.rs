@@ -91,8 +91,8 @@ fn no_label_needs_escaping_or_is_there_twice() {
     }
 }
 
-/// Reads JSON as RFC 8259 has it, as far as it is used: objects, plain strings, numbers. Members
-/// by their path.
+/// Parses the JSON of RFC 8259 as far as it is used: objects, plain strings, numbers. Returns
+/// members by their path.
 fn read_json<'a>(json: &'a str, path: &str, members: &mut BTreeMap<String, f64>) -> &'a str {
     let Some(mut rest) = json.strip_prefix('{') else {
         let end = json.find([',', '}']).unwrap_or(json.len());
@@ -139,8 +139,8 @@ fn is_metric_name(name: &str) -> bool {
     }) && !name.is_empty()
 }
 
-/// Reads the exposition format 0.0.4, line by line: each family's HELP, TYPE and samples once and
-/// together, names and labels of the allowed characters. Samples by name and labels.
+/// Parses the exposition format 0.0.4, line by line: each family's HELP, TYPE and samples once and
+/// together, names and labels of the allowed characters. Returns samples by name and labels.
 fn read_prometheus(text: &str) -> BTreeMap<String, f64> {
     assert!(text.ends_with('\n') && !text.contains("\n\n"));
     let mut samples = BTreeMap::new();
@@ -196,7 +196,7 @@ fn the_prometheus_text_follows_its_grammar() {
     ] {
         assert_eq!(samples[sample], value, "{sample}");
     }
-    // Nothing that happens adds a time series.
+    // No event adds a time series.
     let idle = read_prometheus(&Stats::default().to_prometheus());
     assert!(idle.keys().eq(samples.keys()));
 }

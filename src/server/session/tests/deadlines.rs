@@ -1,4 +1,4 @@
-//! What a session does when time passes, and when its peer doesn't take what it is sent.
+//! A session as time passes, and while its peer doesn't take what it is sent.
 
 use super::*;
 use crate::server::websocket::CORK_LIMIT;
@@ -46,7 +46,7 @@ fn a_backlog_that_is_not_taken_for_send_timeout_ends_the_session() {
     rig.wire(|wire| wire.give_room(1));
     rig.settle();
     assert_eq!(rig.deadline(), Some(210 * SECOND));
-    // What arrives meanwhile is none.
+    // What arrives meanwhile is not progress.
     rig.now = 200 * SECOND;
     rig.receive(Client::new().text("more").1);
     assert_eq!(rig.deadline(), Some(210 * SECOND));
@@ -178,7 +178,7 @@ fn pipelined_requests_wait_when_their_answers_do() {
     assert_eq!(answers.count(), 2000);
 }
 
-/// A backlog is what the transport didn't take, not what the same turn's replies are.
+/// A backlog is what the transport didn't take, not the replies of the same turn.
 #[test]
 fn send_says_queued_only_behind_a_backlog_and_drain_follows() {
     let mut rig = Rig::open(|_, _| {});

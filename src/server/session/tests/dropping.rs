@@ -1,4 +1,4 @@
-//! Messages that wait and are given up for others: which they are, and what the peer gets of the
+//! Waiting messages that are dropped for others: which they are, and what the peer gets of the
 //! rest. docs/cases.md D7.
 
 use super::*;
@@ -144,8 +144,8 @@ mod deflated {
     }
 }
 
-/// Nothing waits that could be drained: it would be told of an empty queue behind some other
-/// message, if ever.
+/// If nothing waits that could be drained, `on_drain` isn't called: it would only come behind some
+/// other message, if ever.
 #[test]
 fn a_message_that_is_too_long_for_an_empty_queue_is_dropped_and_no_drain_follows() {
     let mut rig = Rig::open(|options, _| options.max_backpressure = 100);

@@ -1,4 +1,4 @@
-//! What a session reads, tells and writes is the same whatever its transport does.
+//! What a session reads, reports and writes is the same whatever its transport does.
 
 use super::*;
 
@@ -48,7 +48,7 @@ fn transcripts() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// All that has to be the same; `Drain` comes as it must.
+/// Everything that has to be the same; `Drain` may differ.
 fn events(rig: &Rig) -> Vec<Told> {
     let told = rig.told().into_iter();
     told.filter(|it| *it != Told::Drain).collect()
@@ -76,8 +76,8 @@ fn faulty(seed: u64) -> Rig {
     rig
 }
 
-/// Runs a session under a seed's schedule. Answers whether it came to its end: with nothing
-/// left to be told, one that waits is stuck.
+/// Runs a session under a seed's schedule. Returns whether it came to its end: one that waits with
+/// no event left is stuck.
 fn run(rig: &mut Rig, bytes: &[u8], seed: u64) -> bool {
     let mut random = Random(seed ^ 2);
     let spurious = random.one_in(2);
@@ -154,7 +154,7 @@ fn after_a_reset_at_any_point_a_session_is_told_its_end_once_and_dropped() {
     }
 }
 
-/// F16, H23: the end of the stream after any number of bytes, told with the last of them.
+/// F16, H23: the end of the stream after any number of bytes, reported with the last of them.
 #[test]
 fn a_hang_up_behind_pending_data_ends_an_open_session_once_and_loses_no_message() {
     let frames = Client::new().text("hello").fragments(40, 9).binary(130).1;

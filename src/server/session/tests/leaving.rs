@@ -53,7 +53,7 @@ fn it_ends_at_close_timeout_as_the_peer_has_ended_it_and_nothing_is_delivered() 
         rig.now = 7 * SECOND;
         assert_eq!(end(&mut rig, &bytes), Next::Wait);
         assert_eq!((rig.told(), rig.output()), (vec![], vec![]), "{how}");
-        // What else is driven puts nothing off.
+        // Driving it for other reasons postpones nothing.
         rig.now = 16 * SECOND;
         assert_eq!(rig.settle(), Next::Wait);
         assert_eq!(rig.deadline(), Some(17 * SECOND));
@@ -140,7 +140,7 @@ fn a_reset_ends_it_at_once() {
     assert_eq!(rig.told(), [closed("connection reset")]);
 }
 
-/// It would go on by itself, but later than anybody waits.
+/// It would continue by itself, but later than anybody waits.
 #[test]
 fn a_pause_for_a_rate_limit_that_is_longer_ends_as_well() {
     let limit = |options: &mut Options, _: &mut Config| {

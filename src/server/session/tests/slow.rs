@@ -17,14 +17,14 @@ fn narrow(mut rig: Rig) -> Rig {
     rig
 }
 
-/// Takes so many bytes, a second before the deadline.
+/// Takes this many bytes, a second before the deadline.
 fn take_in_time(rig: &mut Rig, count: usize) -> Next {
     rig.now = rig.deadline().expect("a deadline") - SECOND;
     rig.wire(|wire| wire.give_room(count));
     rig.settle()
 }
 
-/// Takes all that there is, `step` bytes at a time, each in time; answers it.
+/// Takes everything, `step` bytes at a time, each in time; returns it.
 fn take_all(rig: &mut Rig, step: usize) -> Vec<u8> {
     while rig.session.queued_bytes() > 0 {
         assert_eq!(take_in_time(rig, step), Next::Wait, "cut off");
@@ -104,7 +104,7 @@ fn pings_behind_a_close_do_not_put_off_its_deadline() {
     }
 }
 
-/// F14a: no second Close is sent, and the end names no code that never was.
+/// F14a: no second Close is sent, and the end names no code that was not sent.
 #[test]
 fn a_fault_behind_our_own_close_ends_with_1006() {
     let mut rig = Rig::open(|_, _| {});
