@@ -5,8 +5,7 @@ mod dispatch;
 
 pub(super) use self::application::{Application, Memory, OpenSession, Over, Stop};
 pub(super) use self::dispatch::instance;
-use super::end::End;
-use super::observe::ErrorCause;
+use super::end::{End, ErrorCause};
 use super::socket::Socket;
 use super::topics::SubscribeError;
 use crate::proto::{Message, MessagePiece};

@@ -5,8 +5,10 @@ mod observer;
 #[cfg(feature = "tracing")]
 mod trace;
 
-pub(super) use self::metrics::Metrics;
-pub use self::metrics::{CloseLabel, Counts, ErrorCause, HandshakeFailure, Stats};
+pub use self::metrics::{Counts, Stats};
+pub(super) use self::metrics::{Label, Metrics, labels};
 pub use self::observer::{ConnectionStats, FailedHandshake, Observer};
 #[cfg(feature = "tracing")]
 pub(super) use self::trace::{Trace, connection_span};
+#[doc(inline)]
+pub use super::end::{ErrorCause, HandshakeFailure};

@@ -11,12 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::vec::Vec;
 
-use super::end::End;
+use super::end::{End, ErrorCause, HandshakeFailure};
 use super::id::{ConnectionId, Standing, Standings};
 use super::limits::{ConnectionCounts, Keyed};
-use super::observe::{
-    ConnectionStats, ErrorCause, FailedHandshake, HandshakeFailure, Metrics, Observer, Stats,
-};
+use super::observe::{ConnectionStats, FailedHandshake, Metrics, Observer, Stats};
 use super::run::balance::Load;
 use super::run::inbox::Inbox;
 use super::shards::Shards;
@@ -101,7 +99,7 @@ impl Shared {
         let metrics = self.metrics(connection.id);
         self.set_standing(connection.id, Standing::Gone);
         metrics.connections.set(metrics.connections.value() - 1);
-        metrics.closes.add(end.code().into(), 1);
+        metrics.closes.add(end.code(), 1);
         if let Some(cause) = end.error() {
             metrics.errors.add(cause, 1);
             self.notify(|it| it.failed(connection, cause, end));
@@ -115,6 +113,7 @@ impl Shared {
         worker: usize,
         peer: SocketAddr,
         cause: HandshakeFailure,
+        reason: &str,
     ) {
         self.count_failed(worker, cause, || FailedHandshake {
             peer_addr: peer,
@@ -122,10 +121,7 @@ impl Shared {
             path: None,
             origin: None,
             cause,
-            reason: match cause {
-                HandshakeFailure::TooManyConnections => &"the server has max_connections",
-                _ => &"no connection could be made of the socket",
-            },
+            reason: &reason,
         });
     }
 

@@ -225,9 +225,19 @@ impl WebSocket {
         self.cold.as_ref()?.end.as_ref()
     }
 
-    /// Sets the reason for its end, unless there is one.
-    pub(super) fn ends(&mut self, end: EndKind) {
+    /// Closes with the code of this end, which is the reason for its end unless there is one.
+    #[cold]
+    pub(super) fn close_for(
+        &mut self,
+        end: EndKind,
+        reason: &str,
+        out: &mut Vec<u8>,
+        now: Duration,
+    ) {
+        let code = end.code();
         self.cold().end.get_or_insert(end);
+        // Fails if the closing handshake has begun already.
+        let _ = self.connection.close(code, reason, out, now);
     }
 
     pub(super) fn take_end(&mut self) -> Option<EndKind> {
@@ -323,11 +333,7 @@ impl WebSocket {
     /// Ends the connection after a panic of the application.
     #[cold]
     pub(super) fn panicked(&mut self, out: &mut Vec<u8>, now: Duration) {
-        self.ends(EndKind::Panicked);
-        // Fails if the closing handshake has begun already.
-        let _ = self
-            .connection
-            .close(CloseCode::INTERNAL_ERROR, "the server failed", out, now);
+        self.close_for(EndKind::Panicked, "the server failed", out, now);
     }
 
     /// Makes room for a message of `length` bytes behind `waiting`; returns false if it is dropped.
@@ -358,13 +364,9 @@ impl WebSocket {
             Overflow::Close => {
                 queue.clear_unwritten();
                 let mut close = Vec::new();
-                let code = CloseCode::TRY_AGAIN_LATER;
-                // Fails if the closing handshake has begun already.
-                let _ = self
-                    .connection
-                    .close(code, "too much waits to be sent", &mut close, now);
+                let reason = "too much waits to be sent";
+                self.close_for(EndKind::Backpressure, reason, &mut close, now);
                 queue.push(close, 0, Keep::Always);
-                self.ends(EndKind::Backpressure);
                 false
             }
         }

@@ -9,9 +9,9 @@ use harness::handshake::{plain, upgrade};
 use harness::net::{GUARD, How, Peer, Probe, Running, config, patient, serve_with};
 use harness::sansio::{CLOSE, PING, PONG, TEXT, close_payload};
 use sockeye::proto::{Delivery, Message, MessagePiece};
-use sockeye::server::end::Cause;
+use sockeye::server::end::EndKind;
 use sockeye::server::limits::RateLimit;
-use sockeye::server::observe::{ConnectionStats, Observer};
+use sockeye::server::observe::{ConnectionStats, ErrorCause, Observer};
 use sockeye::server::route::{Accepted, Deferred};
 use sockeye::server::topics::{
     Member, Presence, PresenceChange, PresenceError, SubscribeError, TopicOptions,
@@ -29,7 +29,7 @@ fn panic() -> ! {
 /// method about. Tells how connections end.
 struct Panics {
     method: &'static str,
-    ends: Sender<(&'static str, Cause, u16)>,
+    ends: Sender<(&'static str, By, u16)>,
 }
 
 impl Panics {
@@ -99,10 +99,24 @@ impl Handler for Panics {
     }
 
     fn on_close(&self, _: Sock<'_, '_>, end: &End) {
-        let _ = self.ends.send((self.method, end.cause(), end.code().0));
+        let by = match end.kind() {
+            EndKind::Closed(closed) if closed.clean && !closed.local => By::Peer,
+            _ => end.error().map_or(By::Other, By::Error),
+        };
+        let _ = self.ends.send((self.method, by, end.code().0));
         self.here("on_close");
     }
 }
+
+/// What ended a connection.
+#[derive(Debug, PartialEq)]
+enum By {
+    Peer,
+    Error(ErrorCause),
+    Other,
+}
+
+const PANIC: By = By::Error(ErrorCause::Panic);
 
 /// Of what waits for a connection.
 const LIMIT: usize = 100_000;
@@ -126,7 +140,7 @@ fn open(server: &Running, path: &str) -> Peer {
 }
 
 /// One worker, on which a panic would end all, with a route for each method.
-fn serve() -> (Running, Receiver<(&'static str, Cause, u16)>) {
+fn serve() -> (Running, Receiver<(&'static str, By, u16)>) {
     let (tell, ends) = channel();
     let mut builder = Server::builder()
         .workers(std::num::NonZeroUsize::MIN)
@@ -171,7 +185,7 @@ fn a_panic_in_a_method_closes_its_connection_with_1011_and_no_other() {
         if method == "on_close" {
             peer.expect_close(4000);
             peer.expect_eof();
-            assert_eq!(ends.recv_timeout(GUARD), Ok((method, Cause::Peer, 4000)));
+            assert_eq!(ends.recv_timeout(GUARD), Ok((method, By::Peer, 4000)));
         } else {
             assert_eq!(
                 peer.frame().payload,
@@ -183,7 +197,7 @@ fn a_panic_in_a_method_closes_its_connection_with_1011_and_no_other() {
             peer.expect(PONG, "late");
             peer.send(CLOSE, close_payload(1011, b""));
             peer.expect_eof();
-            assert_eq!(ends.recv_timeout(GUARD), Ok((method, Cause::Panic, 1011)));
+            assert_eq!(ends.recv_timeout(GUARD), Ok((method, PANIC, 1011)));
         }
         assert_eq!(other.ask(method), method);
     }
@@ -191,7 +205,7 @@ fn a_panic_in_a_method_closes_its_connection_with_1011_and_no_other() {
     assert_eq!(server.handle().topics(), []);
     assert!(server.handle().presence_members("topic").is_empty());
     other.close();
-    assert_eq!(ends.recv_timeout(GUARD), Ok(("echo", Cause::Peer, 1000)));
+    assert_eq!(ends.recv_timeout(GUARD), Ok(("echo", By::Peer, 1000)));
     drop(server);
     assert_eq!(ends.try_iter().count(), 0, "told once each");
 }
@@ -205,10 +219,7 @@ fn a_connection_that_panicked_and_whose_peer_just_goes_ended_by_the_panic() {
     assert_eq!(peer.hear(), "before the panic");
     peer.expect_close(1011);
     drop(peer);
-    assert_eq!(
-        ends.recv_timeout(GUARD),
-        Ok(("on_message", Cause::Panic, 1011))
-    );
+    assert_eq!(ends.recv_timeout(GUARD), Ok(("on_message", PANIC, 1011)));
 }
 
 /// What the application does with a request: 500, and the next request is served.

@@ -96,6 +96,8 @@ fn each_connection_is_told_of_and_what_its_handler_logs_is_in_its_span() {
         assert_eq!(count(&lines, what), 1, "{lines:?}");
     }
     assert_eq!(count(&lines, "code=1000"), 1, "{lines:?}");
+    let end = "end=the peer closed with 1000 \"\"; sent 1000 \"\"";
+    assert_eq!(count(&lines, end), 1, "{lines:?}");
     let refused = lines.iter().find(|it| it.contains("handshake failed"));
     for what in [
         "client_ip=127.0.0.1",

@@ -4,8 +4,7 @@ use std::boxed::Box;
 
 use crate::error::Fault;
 use crate::proto::{Closed, Input, Scratch};
-use crate::server::end::End;
-use crate::server::observe::ErrorCause;
+use crate::server::end::{End, ErrorCause};
 use crate::server::topics::SubscribeError;
 use crate::server::websocket::{SocketIo, WebSocket};
 use crate::server::write_queue::Pool;

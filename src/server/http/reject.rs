@@ -4,7 +4,7 @@ use std::boxed::Box;
 use std::string::String;
 
 use super::response::HttpResponse;
-use crate::server::observe::HandshakeFailure;
+use crate::server::end::HandshakeFailure;
 
 /// The response by which a guard or a route refuses a request. It can be any response; `?` converts
 /// an [`HttpResponse`].

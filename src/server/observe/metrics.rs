@@ -12,8 +12,10 @@ use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
-pub(in crate::server) use label::Label;
-pub use label::{CloseLabel, ErrorCause, HandshakeFailure};
+pub(in crate::server) use label::{Label, labels};
+
+use crate::proto::CloseCode;
+use crate::server::end::{ErrorCause, HandshakeFailure};
 
 /// A counter that one worker writes and any thread reads.
 ///
@@ -63,15 +65,15 @@ pub(in crate::server) struct SharedCounters<L> {
 }
 
 impl<L: Label> SharedCounters<L> {
-    pub(in crate::server) fn add(&self, label: L, count: u64) {
-        self.counters[label.index()].add(count);
+    pub(in crate::server) fn add(&self, value: L, count: u64) {
+        self.counters[value.index()].add(count);
     }
 }
 
 impl<L: Label> Default for SharedCounters<L> {
     fn default() -> Self {
         Self {
-            counters: L::ALL.iter().map(|_| SharedCounter::default()).collect(),
+            counters: L::NAMES.iter().map(|_| SharedCounter::default()).collect(),
             labels: PhantomData,
         }
     }
@@ -100,7 +102,7 @@ pub(in crate::server) struct Metrics {
     pub(in crate::server) rate_limited: SharedCounter,
     pub(in crate::server) reconnections: SharedCounter,
     pub(in crate::server) errors: SharedCounters<ErrorCause>,
-    pub(in crate::server) closes: SharedCounters<CloseLabel>,
+    pub(in crate::server) closes: SharedCounters<CloseCode>,
     pub(in crate::server) handshake_failures: SharedCounters<HandshakeFailure>,
 }
 
@@ -111,17 +113,17 @@ pub struct Counts<L> {
     labels: PhantomData<L>,
 }
 
-#[allow(private_bounds)] // `Label` is implemented by the label types here and no others.
+#[allow(private_bounds)] // `Label` is implemented in `end` and nowhere else.
 impl<L: Label> Counts<L> {
-    /// The count of one label.
+    /// The count of this and of all that share its label.
     #[must_use]
-    pub fn count(&self, label: L) -> u64 {
-        self.counts[label.index()]
+    pub fn count(&self, value: L) -> u64 {
+        self.counts[value.index()]
     }
 
-    /// All labels with their counts, those of 0 too.
-    pub fn iter(&self) -> impl Iterator<Item = (L, u64)> {
-        L::ALL.iter().copied().zip(self.counts.iter().copied())
+    /// The names of all labels, as in JSON and Prometheus, with their counts, those of 0 too.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        L::NAMES.iter().copied().zip(self.counts.iter().copied())
     }
 
     /// The sum over all labels.
@@ -140,7 +142,7 @@ impl<L: Label> Counts<L> {
 impl<L: Label> Default for Counts<L> {
     fn default() -> Self {
         Self {
-            counts: L::ALL.iter().map(|_| 0).collect(),
+            counts: L::NAMES.iter().map(|_| 0).collect(),
             labels: PhantomData,
         }
     }
@@ -150,9 +152,7 @@ impl<L: Label> Default for Counts<L> {
 impl<L: Label> fmt::Debug for Counts<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = self.iter().filter(|&(_, count)| count > 0);
-        f.debug_map()
-            .entries(counted.map(|(label, count)| (label.name(), count)))
-            .finish()
+        f.debug_map().entries(counted).finish()
     }
 }
 
@@ -212,8 +212,9 @@ pub struct Stats {
     pub reconnections: u64,
     /// Why connections failed.
     pub errors: Counts<ErrorCause>,
-    /// How connections ended, by close code.
-    pub closes: Counts<CloseLabel>,
+    /// How connections ended, by close code. The codes 3000–3999 are counted together, 4000–4999
+    /// too, and so are those that are neither these nor registered.
+    pub closes: Counts<CloseCode>,
     /// Why opening handshakes failed.
     pub handshake_failures: Counts<HandshakeFailure>,
 }

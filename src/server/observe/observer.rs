@@ -6,8 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::metrics::{ErrorCause, HandshakeFailure};
-use crate::server::end::End;
+use crate::server::end::{End, ErrorCause, HandshakeFailure};
 use crate::server::id::ConnectionId;
 
 /// The statistics of a connection.

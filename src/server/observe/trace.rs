@@ -13,10 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 
-use super::metrics::ErrorCause;
 use super::observer::{ConnectionStats, FailedHandshake, Observer};
 use crate::net::Clock;
-use crate::server::end::End;
+use crate::server::end::{End, ErrorCause};
 use crate::server::id::ConnectionId;
 use crate::server::limits::{Rate, TokenBucket};
 
@@ -105,7 +104,7 @@ impl Observer for Trace {
             } = connection;
             let code = end.code().0;
             debug!(
-                target: "sockeye", %id, code, ?end, ?age, messages_received, messages_sent,
+                target: "sockeye", %id, code, %end, ?age, messages_received, messages_sent,
                 suppressed, "connection closed"
             );
         }

@@ -13,9 +13,9 @@ use super::balance::Balance;
 use super::inbox::Inbox;
 use super::sessions::Sessions;
 use crate::net::Clock;
+use crate::server::end::HandshakeFailure;
 use crate::server::handle::Handle;
 use crate::server::listen::{AcceptedStream, Port, Socket, Tls};
-use crate::server::observe::HandshakeFailure;
 use crate::server::route::Endpoints;
 use crate::server::shared::Shared;
 
@@ -237,7 +237,8 @@ impl<T: AcceptedStream> Loop<T> {
     /// Takes a connection in, unless it is one too many.
     fn admit(&mut self, socket: Socket, tls: Option<&Tls>, peer: SocketAddr, shared: &Shared) {
         let Ok(permit) = shared.connections.admit() else {
-            shared.handshake_failed(self.index, peer, HandshakeFailure::TooManyConnections);
+            let cause = HandshakeFailure::TooManyConnections;
+            shared.handshake_failed(self.index, peer, cause, "the server has max_connections");
             // Nothing can be said before a TLS handshake, which would cost more than is worth it.
             if tls.is_none() {
                 socket.refuse();
@@ -246,7 +247,8 @@ impl<T: AcceptedStream> Loop<T> {
         };
         let proxied = self.sessions.endpoints().is_proxied(peer);
         let Ok(transport) = T::new(socket, tls, proxied) else {
-            return shared.handshake_failed(self.index, peer, HandshakeFailure::Tls);
+            let reason = "no connection could be made of the socket";
+            return shared.handshake_failed(self.index, peer, HandshakeFailure::Tls, reason);
         };
         shared.take_in(self.index);
         let registry = self.poll.registry();

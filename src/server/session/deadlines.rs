@@ -106,8 +106,8 @@ impl<T: Transport> Session<T> {
                 open.ws.cold().resume_at = None;
             }
             Phase::Open(open) if expired => {
-                open.ws.ends(EndKind::Lifetime);
-                self.close(CloseCode::GOING_AWAY, "the connection's time is over", turn);
+                let (reason, now) = ("the connection's time is over", turn.worker.now);
+                open.ws.close_for(EndKind::Lifetime, reason, turn.cork, now);
             }
             Phase::Open(open) => {
                 if let Err(fault) = open

@@ -1,7 +1,6 @@
 //! How a connection ends: by the peer, by the application, by a deadline, or with its transport.
 
 use std::boxed::Box;
-use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,8 +9,7 @@ use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::{Fault, HandshakeError, LimitError};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Linger, LingerStep, Response, Teardown};
-use crate::server::end::{End, EndKind};
-use crate::server::observe::HandshakeFailure;
+use crate::server::end::{End, EndKind, HandshakeFailure};
 
 /// The text of the responses of a server that stops.
 const STOPS: &str = "the server stops";
@@ -41,7 +39,8 @@ impl<T: Transport> Session<T> {
             }
             Phase::Opening(opening) => {
                 if !opening.served {
-                    self.failed(HandshakeFailure::Stopping, &STOPS, turn);
+                    let end = EndKind::ShutDown;
+                    self.failed(end.handshake_failure(), &end, turn);
                 }
                 match self.refuse_stopping(turn) {
                     Some(linger) => self.linger(linger),
@@ -234,22 +233,9 @@ impl<T: Transport> Session<T> {
                 self.end(end, turn);
             }
             Phase::Opening(opening) if !opening.served => match end {
-                EndKind::ShutDown => self.failed(HandshakeFailure::Stopping, &STOPS, turn),
                 // As in `eof`: some health checks reset.
                 EndKind::Broken(_) if !self.has_begun() => {}
-                EndKind::Broken(error) => {
-                    let failure = match error.kind() {
-                        io::ErrorKind::InvalidData => HandshakeFailure::Tls,
-                        io::ErrorKind::UnexpectedEof => HandshakeFailure::Eof,
-                        _ => HandshakeFailure::Transport,
-                    };
-                    self.failed(failure, &error, turn);
-                }
-                EndKind::Stalled => {
-                    let reason = "the peer took nothing of the answer for send_timeout";
-                    self.failed(HandshakeFailure::Other, &reason, turn);
-                }
-                _ => self.failed(HandshakeFailure::Other, &"the application dropped it", turn),
+                end => self.failed(end.handshake_failure(), &end, turn),
             },
             Phase::Opening(_) | Phase::Lingering(_) => {}
         }

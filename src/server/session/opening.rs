@@ -19,10 +19,11 @@ use crate::proto::{
     self, Accept, Input, Linger, PartialRequest, PlainRequest, ReadBody, Received, Refused,
     Responded, Response, ServerHandshake, Upgrade,
 };
+use crate::server::end::HandshakeFailure;
 use crate::server::handle::Handle;
 use crate::server::handler::{Application, OpenSession};
 use crate::server::http::{Answer, HttpResponse, Reject, Request, Slot, StoredRequest};
-use crate::server::observe::{FailedHandshake, HandshakeFailure};
+use crate::server::observe::FailedHandshake;
 use crate::server::proxy::ProxyHeader;
 use crate::server::route::{Accepted, Decided, Decision, Endpoint, Endpoints};
 use crate::server::websocket::{Remote, WebSocket};

@@ -61,9 +61,7 @@ impl SocketIo<'_> {
                 false
             }
             Verdict::Close(code, reason) => {
-                ws.ends(EndKind::RateLimit(code));
-                // It fails when the closing handshake began already.
-                let _ = ws.connection.close(code, reason, self.cork, now);
+                ws.close_for(EndKind::RateLimit(code), reason, self.cork, now);
                 false
             }
         }

@@ -16,7 +16,7 @@ use std::thread;
 
 use sockeye::Error;
 use sockeye::proto::{Config, Message, Role};
-use sockeye::server::end::{Cause, EndKind};
+use sockeye::server::end::EndKind;
 use sockeye::server::observe::{ConnectionStats, FailedHandshake, HandshakeFailure, Observer};
 use sockeye::server::{Builder, End, Handle, Handler, Server, Socket};
 
@@ -255,7 +255,7 @@ pub fn serve_with(
 #[derive(Debug)]
 pub enum Observed {
     Connected(ConnectionStats),
-    Disconnected(ConnectionStats, u16, Cause),
+    Disconnected(ConnectionStats, u16),
     Failed(SocketAddr, HandshakeFailure),
 }
 
@@ -281,9 +281,7 @@ impl Observer for Observing {
 
     fn disconnected(&self, connection: &ConnectionStats, end: &End) {
         let (stats, code) = (connection.clone(), end.code().0);
-        let _ = self
-            .0
-            .send(Observed::Disconnected(stats, code, end.cause()));
+        let _ = self.0.send(Observed::Disconnected(stats, code));
     }
 
     fn handshake_failed(&self, failure: &FailedHandshake<'_>) {

@@ -201,7 +201,7 @@ fn json_member(json: &mut String, name: &str, value: impl core::fmt::Display) {
 fn json_counts<L: Label>(json: &mut String, name: &str, counts: &Counts<L>) {
     push!(json, ",\"{name}\":{{");
     for (label, count) in counts.iter() {
-        json_member(json, label.name(), count);
+        json_member(json, label, count);
     }
     json.push('}');
 }
@@ -224,10 +224,6 @@ fn sample(text: &mut String, name: &str, value: impl core::fmt::Display) {
 fn labelled<L: Label>(text: &mut String, name: &str, help: &str, key: &str, counts: &Counts<L>) {
     family(text, name, Counter, help);
     for (label, count) in counts.iter() {
-        push!(
-            text,
-            "sockeye_{name}{{{key}=\"{}\"}} {count}\n",
-            label.name()
-        );
+        push!(text, "sockeye_{name}{{{key}=\"{label}\"}} {count}\n");
     }
 }
