@@ -78,7 +78,7 @@ pub enum PresenceChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PresenceError {
-    /// The connection is in the topic as another user, which has to leave first.
+    /// The connection is in the topic as another user, and has to leave it first.
     OtherUser,
     /// The number of memberships has reached its limit.
     Full,
