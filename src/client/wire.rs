@@ -103,7 +103,7 @@ impl Wire {
             let until = deadline.map_or(stuck, |it| it.min(stuck));
             let patience = until.saturating_sub(now).max(mem::take(&mut least));
             if now >= stuck {
-                let text = "the server took nothing of what was sent for send_timeout";
+                let text = "the server took nothing of what was sent within send_timeout";
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             if patience.is_zero() {

@@ -123,8 +123,8 @@ impl Shared {
             origin: None,
             cause,
             reason: match cause {
-                HandshakeFailure::TooManyConnections => &"the server has max_connections",
-                _ => &"no connection could be made of the socket",
+                HandshakeFailure::TooManyConnections => &"max_connections is reached",
+                _ => &"the transport of an accepted socket could not be set up",
             },
         });
     }

@@ -246,10 +246,10 @@ impl<T: Transport> Session<T> {
                     self.failed(failure, &error, turn);
                 }
                 EndKind::Stalled => {
-                    let reason = "the peer took nothing of the answer for send_timeout";
+                    let reason = "the peer took none of the response within send_timeout";
                     self.failed(HandshakeFailure::Other, &reason, turn);
                 }
-                _ => self.failed(HandshakeFailure::Other, &"the application dropped it", turn),
+                _ => self.failed(HandshakeFailure::Other, &"dropped by the application", turn),
             },
             Phase::Opening(_) | Phase::Lingering(_) => {}
         }
