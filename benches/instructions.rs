@@ -1,18 +1,18 @@
-//! Instructions that the server executes for each message it echoes, or delivers to a subscriber,
-//! counted by valgrind's callgrind.
+//! Instructions that the server executes for each message that it echoes, or delivers to a
+//! subscriber, counted by valgrind's callgrind.
 //!
 //! ```text
 //! cargo bench --features simd --bench instructions
 //! ```
-//! Unlike times these counts repeat on any machine of one architecture, so they are compared with
-//! the numbers below, which were counted with one version of the compiler on x86-64: a difference
-//! of more than 3 % fails. Where it is meant, the new number goes here, with the change that made
-//! it. The kernel's share is not in it.
+//! Unlike times, these counts are repeatable on any machine of one architecture. They are compared
+//! with the numbers below, which were counted with one version of the compiler on x86-64: a
+//! difference of more than 3 % fails. If a change means to make it, the new number goes here in the
+//! same commit. The kernel's instructions are not counted.
 //!
-//! Each case is counted with two numbers of messages, and the difference divided: so starting
+//! Each case is counted with two numbers of messages, and the difference divided, so that starting
 //! and connecting are left out. One client on one thread sends each connection's burst and reads
-//! the answers before the next, so nothing depends on timing. Where all connections are ready at
-//! once, as those of a busy server are, the server is stopped while they send.
+//! the replies before the next, so that nothing depends on timing. Where all connections are ready
+//! at once, as those of a busy server are, the server is stopped while they send.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -30,12 +30,12 @@ struct Case {
     depth: usize,
     connections: usize,
     load: Load,
-    /// For each message.
+    /// The expected number of instructions per message.
     instructions: u64,
 }
 
 enum Load {
-    /// Each connection sends once the one before it has its echoes.
+    /// Each connection sends after the one before it has its echoes.
     InTurn,
     /// All connections send before the server sees any of it.
     AtOnce,
@@ -118,7 +118,7 @@ const CASES: [Case; 8] = [
     },
 ];
 
-/// Of a number that is expected.
+/// The allowed fraction of difference from an expected number.
 const TOLERANCE: f64 = 0.03;
 
 struct Echo;
@@ -132,7 +132,7 @@ impl Handler for Echo {
     }
 }
 
-/// To all connections of its route.
+/// Publishes to all connections of its route.
 struct FanOut;
 
 impl Handler for FanOut {
@@ -147,7 +147,7 @@ impl Handler for FanOut {
     }
 }
 
-/// The server that is counted: until its standard input ends.
+/// Runs the server that is counted, until its standard input ends.
 fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::default();
     config.max_message_size = 64 << 20;
@@ -167,7 +167,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
     Ok(server.run()?)
 }
 
-/// A connection to `path` at `address`, upgraded.
+/// Opens a connection to `path` at `address`.
 fn connect(address: &str, path: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
@@ -186,7 +186,7 @@ fn connect(address: &str, path: &str) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// A frame with the payload of the case, masked if a client sends it.
+/// Returns a frame with the payload of the case, masked if a client sends it.
 fn frame(case: &Case, role: Role) -> Vec<u8> {
     let key = [0x37, 0xFA, 0x21, 0x3D];
     let header = FrameHeader {
@@ -218,7 +218,7 @@ fn frame(case: &Case, role: Role) -> Vec<u8> {
     frame
 }
 
-/// Echoes `bursts` bursts on each connection and answers the instructions of all of it.
+/// Echoes `bursts` bursts on each connection and returns the instructions of all of them.
 fn count(case: &Case, bursts: usize) -> Result<u64, Box<dyn std::error::Error>> {
     let mut server = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
@@ -293,7 +293,7 @@ fn send(
         sender.write_all(burst)?;
         return receive(stream);
     }
-    // Beyond the buffers of the sockets it can't be written before it is read.
+    // What exceeds the sockets' buffers can't be written before some of it is read.
     std::thread::scope(|scope| {
         let sent = scope.spawn(|| sender.write_all(burst));
         receive(stream)?;
@@ -340,7 +340,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
         Some("--serve") => serve().map(|()| true),
-        // `cargo bench -- --test`: valgrind need not be there.
+        // With `cargo bench -- --test`, valgrind need not be installed.
         _ if std::env::args().any(|it| it == "--test") => return ExitCode::SUCCESS,
         _ => run(),
     };

@@ -116,7 +116,7 @@ mod tls {
             None => default()?,
         };
         let name = ServerName::try_from(host.to_string()).map_err(|_| {
-            let text = format!("{host:?} is no name that a certificate can have");
+            let text = format!("{host:?} is not a valid server name for TLS");
             io::Error::new(io::ErrorKind::InvalidInput, text)
         })?;
         let connection = UnbufferedClientConnection::new(config, name)?;

@@ -105,17 +105,17 @@ impl fmt::Display for BuildError {
             Self::Route { path, fault } => write!(f, "route {path:?}: {fault}"),
             Self::Topic(error) => error.fmt(f),
             Self::Network(error) => error.fmt(f),
-            Self::NoListener => f.write_str("there is no listener, so that nobody could connect"),
+            Self::NoListener => f.write_str("the server has no listener"),
             Self::ListenerSetting(name) => write!(
                 f,
-                "{name}: this listener can't have it; reuse_port and only_v6 are for an address to \
+                "{name} doesn't apply to this listener: reuse_port and only_v6 are for an address to \
                  bind, mode is for a path to bind"
             ),
             #[cfg(feature = "tls")]
             Self::Tls(_) => f.write_str("the TLS configuration can't be used"),
             #[cfg(feature = "tls")]
             Self::NoTls => {
-                f.write_str("the server has no one TLS configuration to replace: Builder::tls")
+                f.write_str("the server has no TLS configuration of Builder::tls to replace")
             }
             #[cfg(feature = "tls")]
             Self::CertificateFile { path, error } => bad_file(f, path, error, "certificate"),
@@ -146,9 +146,9 @@ fn bad_file(
 ) -> fmt::Result {
     let path = path.display();
     match error {
-        pem::Error::Io(_) => write!(f, "{path}: it can't be read"),
-        pem::Error::NoItemsFound => write!(f, "{path}: there is no {what} in it, in PEM"),
-        _ => write!(f, "{path}: it is no PEM"),
+        pem::Error::Io(_) => write!(f, "{path}: can't be read"),
+        pem::Error::NoItemsFound => write!(f, "{path}: no {what} in PEM format"),
+        _ => write!(f, "{path}: not a PEM file"),
     }
 }
 
@@ -190,7 +190,7 @@ impl From<rustls::Error> for BuildError {
 impl fmt::Display for RouteFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoSlash => "it has to begin with `/`, or no request would match",
+            Self::NoSlash => "the path must begin with `/`, or no request would match",
             Self::Optional => "only a whole last segment can be optional, as in /rooms/{room?}",
             Self::Parameter => "a parameter needs a name between braces, as in /rooms/{room}",
             Self::Segment => "a segment can have one parameter only, as in /rooms/{room}/{user}",
@@ -201,7 +201,7 @@ impl fmt::Display for RouteFault {
             Self::Method(name) => {
                 return write!(
                     f,
-                    "{name:?} is no method (RFC 9110 section 9.1): give it a token"
+                    "{name:?} is not a method, which is a token (RFC 9110 section 9.1)"
                 );
             }
         })

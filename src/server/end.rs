@@ -120,11 +120,11 @@ impl fmt::Display for EndKind {
             Self::Failed(fault) => return fault.fmt(f),
             Self::FailedClosing(fault) => return write!(f, "{fault}, after this server's Close"),
             Self::Broken(error) => return error.fmt(f),
-            Self::Stalled => "the peer took nothing of what was sent for send_timeout",
+            Self::Stalled => "the peer took none of what was sent within send_timeout",
             Self::Backpressure => "what waited for the peer exceeded max_backpressure",
             Self::RateLimit(_) => "the peer exceeded its rate limit",
             Self::Lifetime => "its max_lifetime ended",
-            Self::Terminated => "the application dropped it",
+            Self::Terminated => "dropped by the application",
             Self::ShutDown => "the server stops",
             Self::Panicked => "the handler panicked",
         })

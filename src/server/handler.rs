@@ -12,9 +12,9 @@ use crate::proto::{Message, MessagePiece};
 
 /// An application: one value per route, shared by its connections.
 ///
-/// The methods run on the worker's thread. What they send is only appended; it is written after
-/// they return, a burst of replies in one system call. A method that blocks delays the worker's
-/// other connections: hand what takes long to another thread, which replies through the
+/// The methods run on the worker's thread. What they send is appended and written after they
+/// return, a burst of replies in one system call. A method that blocks delays the worker's other
+/// connections: give slow work to another thread, which replies through the
 /// [`Handle`](super::Handle).
 ///
 /// A panic in a method closes its connection with 1011 and leaves the others alone, if panics
@@ -49,7 +49,8 @@ pub trait Handler: Send + Sync + 'static {
     /// A whole message.
     ///
     /// The receiving loop is compiled for each handler. If a message needs little work,
-    /// `#[inline(always)]` on this method makes it part of that loop, which is measurable there.
+    /// `#[inline(always)]` on this method makes it part of that loop, which is then measurably
+    /// faster.
     fn on_message(&self, socket: &mut Socket<'_, Self::State>, message: Message<'_>);
 
     /// A piece of a message, with [`Delivery::Streamed`](crate::proto::Delivery::Streamed).
@@ -70,7 +71,8 @@ pub trait Handler: Send + Sync + 'static {
     /// All that waited is written. Follows whenever something had to wait: a write was accepted in
     /// part, a [`send`](Socket::send) returned [`Sent::Queued`](super::Sent::Queued) or
     /// [`Sent::Dropped`](super::Sent::Dropped), or [`Socket::buffered`] was above 0. Called at most
-    /// once a turn, so that a handler that fills the queue again leaves the others their share.
+    /// once a turn, so that a handler that fills the queue again doesn't delay the other
+    /// connections.
     fn on_drain(&self, socket: &mut Socket<'_, Self::State>) {
         let _ = socket;
     }

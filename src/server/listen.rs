@@ -450,7 +450,7 @@ fn hand_in(socket: SockRef<'_>, backlog: Option<i32>) -> io::Result<()> {
     }
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     if !socket.is_listener()? {
-        let text = "a socket that is handed in doesn't listen";
+        let text = "the given socket doesn't listen";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! Topics: who is subscribed to what, and in which order messages are delivered.
+//! Topics: their subscribers, and the order in which messages are delivered.
 //!
-//! Each topic has one record (`Topic`), which gives each message its place: publishing and
-//! subscribing take its lock. All workers find the records in the `Directory`; `Local` is a
-//! worker's own table of its subscribers.
+//! Each topic has one record (`Topic`), which orders its messages: publishing and subscribing take
+//! its lock. All workers find the records in the `Directory`; `Local` is a worker's table of its
+//! own subscribers.
 
 mod directory;
 mod history;

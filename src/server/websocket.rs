@@ -74,7 +74,7 @@ pub(super) struct WebSocket {
     pub(super) paused: bool,
     /// Whether the rest of the streamed message under way is refused, as a piece of it was.
     refusing: bool,
-    /// Whether some commands that wait were carried out for it already.
+    /// Whether commands that still wait were carried out for it already.
     ahead: bool,
     /// Whether waiting for it was in vain: it isn't waited for until it has room again.
     lags: bool,
@@ -256,7 +256,7 @@ impl WebSocket {
         self.cold.as_ref()?.resume_at
     }
 
-    /// Whether nothing is to be read for now.
+    /// Returns whether reading is suspended for now.
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
         let waits = |it: &ColdState| it.resume_at.is_some() || it.throttled;
@@ -372,7 +372,7 @@ impl WebSocket {
         }
     }
 
-    /// Whether the command with this number was carried out for it already.
+    /// Returns whether the command with this number was carried out for it already.
     pub(super) fn is_ahead_of(&self, number: u64) -> bool {
         let is_ahead = |it: &ColdState| match number & DIRECT {
             0 => number < it.ahead,
@@ -394,7 +394,7 @@ impl WebSocket {
         self.cold().ahead_of_direct = number;
     }
 
-    /// The number from which commands are still to be carried out for it.
+    /// Returns the number from which on commands are still to be carried out for it.
     fn ahead(&self) -> u64 {
         match (&self.cold, self.ahead) {
             (Some(cold), true) => cold.ahead,

@@ -19,11 +19,11 @@ use self::pool::Segment;
 pub(super) use self::pool::{KeptPlace, Place, Pool};
 use crate::net::Transport;
 
-/// Slices for one vectored write: beyond some tens, a system call's fixed cost is negligible.
+/// Slices for one vectored write: from some tens on, a system call's fixed cost is negligible.
 const MAX_SLICES: usize = 32;
 
 /// Leftovers are gathered in chunks up to this size, so that many small ones don't each keep a
-/// buffer and a large one is not moved again and again.
+/// buffer, and a large one isn't moved repeatedly.
 const CHUNK: usize = 64 * 1024;
 
 /// A chunk up to this size is kept with its backlog: what a burst of short messages takes.
@@ -33,7 +33,7 @@ const KEPT_CHUNK: usize = 4 * 1024;
 /// in the vectored write, and than keeping the frame alive.
 const COPY_UP_TO: usize = 1024;
 
-/// A session without a backlog owns nothing here but a pointer.
+/// A session without a backlog owns only a pointer here.
 #[derive(Debug, Default)]
 pub(crate) struct WriteQueue(Option<Box<Backlog>>);
 
@@ -43,7 +43,7 @@ pub(crate) struct Backlog {
     /// Bytes of the items, and those that the transport holds.
     length: usize,
     held: usize,
-    /// If the transport did not take everything at the last write: when it last took some.
+    /// When the transport last took something, if it didn't take everything at the last write.
     blocked: Option<Duration>,
     /// The memory of a written chunk, for the next one.
     chunk: Vec<u8>,
@@ -71,7 +71,7 @@ enum Bytes {
 }
 
 impl Bytes {
-    /// Looks into the segment, if it is one.
+    /// Reads the segment, if it is one.
     #[inline]
     fn open(&self) -> Option<Ref<'_, Vec<u8>>> {
         match self {
@@ -81,12 +81,12 @@ impl Bytes {
     }
 }
 
-/// The items in their order. Usually there is one, as when a message is published to many: it needs
-/// no memory besides the backlog's own.
+/// The items in their order. Usually there is one, as when a message is published to several
+/// sessions: it needs no memory besides the backlog itself.
 #[derive(Debug, Default)]
 struct Items {
     first: Option<Item>,
-    /// None where there is no first.
+    /// None if there is no first item.
     rest: VecDeque<Item>,
 }
 
@@ -132,7 +132,7 @@ pub(crate) enum Keep {
     Always,
     /// It may be dropped to make room for later ones.
     UntilFull,
-    /// A later one of the same key replaces it.
+    /// A later one with the same key replaces it.
     UntilNext(Arc<str>),
 }
 
@@ -147,8 +147,8 @@ impl Item {
         end - self.start
     }
 
-    /// The unwritten bytes; `published` is the segment being filled, and `kept` the item's own
-    /// segment, [opened](Bytes::open).
+    /// Returns the unwritten bytes; `published` is the segment being filled, and `kept` the item's
+    /// own segment, [opened](Bytes::open).
     #[inline]
     fn rest<'a>(&'a self, published: &'a [u8], kept: Option<&'a [u8]>) -> &'a [u8] {
         match &self.bytes {
@@ -161,7 +161,7 @@ impl Item {
 }
 
 impl WriteQueue {
-    /// Bytes that wait, those that the transport holds included.
+    /// Returns the bytes that wait, including those that the transport holds.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |it| it.length)
@@ -172,13 +172,13 @@ impl WriteQueue {
         self.len() == 0
     }
 
-    /// Whether nothing waits, and no memory was lent for it.
+    /// Returns whether nothing waits, and no memory was lent for it.
     #[inline]
     pub(crate) fn is_unused(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Bytes that the transport holds, as last noted.
+    /// Returns the bytes that the transport holds, as last noted.
     #[inline]
     pub(in crate::server) fn held(&self) -> usize {
         self.0.as_ref().map_or(0, |it| it.held)
@@ -195,14 +195,14 @@ impl WriteQueue {
         }
     }
 
-    /// Whether the transport did not take all at the last write: there is a backlog, and not just
-    /// what this turn has queued.
+    /// Returns whether the transport didn't take everything at the last write: there is a backlog,
+    /// and not just what this turn has queued.
     #[inline]
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked_since().is_some()
     }
 
-    /// When the backlog began, or the transport last took some of it.
+    /// Returns when the backlog began, or the transport last took some of it.
     #[inline]
     pub(crate) fn blocked_since(&self) -> Option<Duration> {
         self.0.as_ref()?.blocked
@@ -222,8 +222,8 @@ impl WriteQueue {
         }
     }
 
-    /// Queues frames that are [published](Pool::publish) there. They must be written, or tried to
-    /// be, before the turn is [over](Pool::turn_over).
+    /// Queues frames that are [published](Pool::publish) in `pool`. A write of them must be tried
+    /// before the turn is [over](Pool::turn_over).
     #[inline(always)]
     pub(crate) fn push_published(&mut self, place: &Place, pool: &Pool) {
         let backlog = self.lend(pool);
@@ -249,7 +249,7 @@ impl WriteQueue {
         }
     }
 
-    /// Queues frames that are kept while they wait, without a copy unless that is smaller than the
+    /// Queues frames that are kept while they wait; copies them only if that is smaller than the
     /// reference.
     #[inline(never)]
     pub(crate) fn push_kept(&mut self, place: &KeptPlace) {
@@ -272,7 +272,7 @@ impl WriteQueue {
         }
     }
 
-    /// Whether something published is queued that has not been offered to the transport.
+    /// Returns whether something published is queued that has not been offered to the transport.
     pub(crate) fn holds_published(&self) -> bool {
         let mut items = self.0.iter().flat_map(|it| it.items.iter());
         items.any(|it| matches!(it.bytes, Bytes::Published(_)))
@@ -379,7 +379,7 @@ impl WriteQueue {
         }
     }
 
-    /// All that waited is written.
+    /// Notes that all that waited is written.
     #[inline]
     pub(crate) fn clear(&mut self, pool: &Pool) {
         if let Some(mut backlog) = self.0.take() {
@@ -467,7 +467,7 @@ impl WriteQueue {
             .get_or_insert_with(|| pool.take_backlog().unwrap_or_default())
     }
 
-    /// Takes that memory back, or its own, if nothing waits.
+    /// Gives its memory back to the pool, if nothing waits.
     pub(crate) fn reclaim(&mut self, pool: &Pool) {
         if self.is_empty() {
             self.clear(pool);
@@ -476,13 +476,13 @@ impl WriteQueue {
 }
 
 impl Backlog {
-    /// Bytes of the items.
+    /// Returns the bytes of the items.
     #[inline]
     fn queued(&self) -> usize {
         self.length - self.held
     }
 
-    /// The memory that it holds.
+    /// Returns the size of the memory that it holds.
     pub(in crate::server) fn bytes(&self) -> usize {
         size_of::<Self>() + self.chunk.capacity() + self.items.rest.capacity() * size_of::<Item>()
     }
@@ -520,7 +520,7 @@ impl Backlog {
         }
         pool.with_published(|published| {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            // `fresh` goes along only when everything before it does.
+            // `fresh` is written only together with everything before it.
             let last = (self.items.len() < MAX_SLICES).then_some(fresh);
             let mut count = 0;
             let items = self.items.iter().zip(&segments).map(|(item, kept)| {

@@ -14,21 +14,21 @@ use std::alloc::System;
 pub struct Counts {
     /// Calls for memory.
     pub calls: usize,
-    /// Bytes asked for, growing a buffer by its new size.
+    /// Bytes requested; a buffer that grows counts with its new size.
     pub total: usize,
     /// Bytes held.
     pub live: isize,
-    /// The most bytes held at once, old and new buffer while one grows.
+    /// The most bytes held at once, including both the old and the new buffer while one grows.
     pub peak: isize,
 }
 
 std::thread_local! {
-    /// Per thread: other tests run at the same time. Const and without a destructor, so that
+    /// Per thread, since other tests run at the same time. Const and without a destructor, so that
     /// using it never allocates.
     static COUNTS: Cell<Counts> = const { Cell::new(Counts { calls: 0, total: 0, live: 0, peak: 0 }) };
 }
 
-/// The allocator: the `#[global_allocator]` of a suite that counts.
+/// The allocator, for the `#[global_allocator]` of a suite that counts.
 #[derive(Debug)]
 pub struct Counting;
 
@@ -47,11 +47,11 @@ fn gave(size: usize) {
     COUNTS.set(counts);
 }
 
-// SAFETY: all is passed on to the system's allocator unchanged.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         took(layout.size());
-        // SAFETY: the caller's promises are `System`'s.
+        // SAFETY: the caller's guarantees are those that `System` requires.
         unsafe { System.alloc(layout) }
     }
 
@@ -75,7 +75,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `work` allocated. What it answers counts as held.
+/// Returns what `work` allocated. What `work` returns counts as held.
 pub fn count<R>(work: impl FnOnce() -> R) -> (R, Counts) {
     let before = COUNTS.replace(Counts::default());
     let answer = work();
@@ -87,12 +87,12 @@ pub fn count<R>(work: impl FnOnce() -> R) -> (R, Counts) {
     (answer, counts)
 }
 
-/// Bytes that this thread has asked for and not given back.
+/// Returns the bytes that this thread has requested and not freed.
 pub fn held() -> isize {
     COUNTS.get().live
 }
 
-/// How often this thread has asked for memory so far.
+/// Returns how often this thread has requested memory so far.
 pub fn calls() -> usize {
     COUNTS.get().calls
 }

@@ -2,8 +2,8 @@
 //! and responses of the opening handshake, zlib, servers and peers over real sockets, TLS, and an
 //! allocator that counts.
 //!
-//! Nothing here uses the crate's own encoder or decoder to judge it: a fault in it can't hide
-//! itself.
+//! Nothing here uses the crate's own encoder or decoder to judge it, so that a fault in it can't
+//! hide itself.
 
 pub mod counting;
 #[cfg(feature = "deflate")]

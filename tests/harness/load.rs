@@ -1,5 +1,5 @@
-//! A server in a process of its own, so that its memory and its stalls are its own, and readers
-//! that count what they get: for the tests of bounds, and for `benches/spine.rs`.
+//! A server in its own process, so that its memory and its stalls are measured alone, and readers
+//! that count what they receive: for the tests of bounds, and for `benches/spine.rs`.
 
 use core::mem;
 use core::num::NonZeroUsize;
@@ -12,15 +12,15 @@ use mio::{Events, Interest, Poll, Token};
 use sockeye::proto::{Config, FrameHeader, Message, Opcode, Rsv};
 use sockeye::server::{Handle, HandleError, Handler, Server, Socket};
 
-/// The process is a server with this many workers.
+/// The environment variable that makes the process a server with this many workers.
 pub const WORKERS: &str = "SOCKEYE_LOAD_WORKERS";
 
-/// The one topic.
+/// The only topic.
 const ROOM: &str = "room";
 
 // ---- the server -----------------------------------------------------------------------------
 
-/// Publishes binary messages to the room, does what texts ask for, and echoes other texts.
+/// Publishes binary messages to the topic, obeys texts that are commands, and echoes other texts.
 struct Room;
 
 impl Handler for Room {
@@ -45,11 +45,12 @@ impl Handler for Room {
     }
 }
 
-/// Serves until standard input ends, and obeys it: `publish COUNT SIZE` is answered when all is
-/// accepted, with how often it was refused before; `dropped` with how many messages were.
+/// Serves until standard input ends, and obeys its commands: `publish COUNT SIZE` returns, once all
+/// messages are accepted, how often one was refused before; `dropped` returns how many were
+/// dropped.
 pub fn serve(workers: usize) {
     let mut config = Config::default();
-    // Nothing but load.
+    // Without pings, so that there is only load.
     config.ping_interval = None;
     let server = Server::builder()
         .workers(NonZeroUsize::new(workers).expect("some workers"))
@@ -92,7 +93,7 @@ fn obey(line: &str, handle: &Handle) -> String {
     }
 }
 
-/// A process that does [`serve`].
+/// A process that runs [`serve`].
 pub struct Process {
     child: Child,
     input: Option<ChildStdin>,
@@ -101,7 +102,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// This executable again, with these arguments.
+    /// Starts this executable again, with these arguments.
     pub fn start(workers: usize, arguments: &[&str]) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("its path"))
             .args(arguments)
@@ -122,7 +123,7 @@ impl Process {
         process
     }
 
-    /// What it answers to a command.
+    /// Returns its reply to a command.
     pub fn ask(&mut self, command: &str) -> u64 {
         let input = self.input.as_mut().expect("it is piped");
         writeln!(input, "{command}").expect("it reads");
@@ -140,7 +141,7 @@ impl Process {
 
     fn answer(&mut self, name: &str) -> String {
         let mut lines = self.output.by_ref().map_while(Result::ok);
-        // Others are the test harness's.
+        // Other lines come from the test harness.
         let answer = lines.find_map(|line| line.strip_prefix('=').map(str::to_owned));
         let answer = answer.expect("the server answers");
         let (said, value) = answer.split_once(' ').expect("a name and a value");
@@ -148,7 +149,7 @@ impl Process {
         value.to_owned()
     }
 
-    /// An open connection.
+    /// Opens a connection.
     pub fn connect(&self) -> std::net::TcpStream {
         let mut stream = std::net::TcpStream::connect(&*self.address).expect("it listens");
         stream.set_nodelay(true).expect("it is set");
@@ -168,7 +169,7 @@ impl Process {
         stream
     }
 
-    /// Open connections that are subscribed.
+    /// Opens connections that are subscribed.
     pub fn subscribers(&self, count: usize) -> Vec<std::net::TcpStream> {
         let subscriber = |_| {
             let mut stream = self.connect();
@@ -178,7 +179,7 @@ impl Process {
         (0..count).map(subscriber).collect()
     }
 
-    /// Resident memory in bytes: now, and at the most. On Linux.
+    /// Returns the resident memory in bytes: now, and at most. On Linux.
     pub fn resident(&self) -> (u64, u64) {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("it runs");
@@ -190,7 +191,7 @@ impl Process {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
-    /// The processor time of its threads. On Linux.
+    /// Returns the processor time of its threads. On Linux.
     pub fn computed(&self) -> Duration {
         let path = format!("/proc/{}/task", self.child.id());
         let threads = std::fs::read_dir(path).expect("it runs");
@@ -213,7 +214,7 @@ impl Drop for Process {
 
 // ---- clients --------------------------------------------------------------------------------
 
-/// A client's frame.
+/// Returns a client's frame.
 pub fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let key = [0x37, 0xFA, 0x21, 0x3D];
     let mut frame = header(opcode, payload.len(), Some(key));
@@ -234,12 +235,12 @@ fn header(opcode: Opcode, length: usize, masking_key: Option<[u8; 4]>) -> Vec<u8
     header.encode().as_bytes().to_vec()
 }
 
-/// How long the server's frame of a payload is.
+/// Returns the length of the server's frame for a payload.
 pub fn frame_length(payload: usize) -> u64 {
     (header(Opcode::Binary, payload, None).len() + payload) as u64
 }
 
-/// Sends a text and reads its answer, of at most 125 bytes; nothing else comes.
+/// Sends a text and reads its reply, of at most 125 bytes; nothing else comes.
 pub fn ask(stream: &mut std::net::TcpStream, text: &str) -> String {
     let frame = frame(Opcode::Text, text.as_bytes());
     stream.write_all(&frame).expect("it reads");
@@ -254,17 +255,17 @@ pub fn ask(stream: &mut std::net::TcpStream, text: &str) -> String {
 pub struct Readers {
     poll: Poll,
     streams: Vec<mio::net::TcpStream>,
-    /// Those that may have more, and which these are.
+    /// Those that may have more to read, and for each stream whether it is one of them.
     ready: Vec<usize>,
     is_ready: Vec<bool>,
-    /// Of each, in bytes.
+    /// Bytes read by each.
     pub read: Vec<u64>,
 }
 
-/// How long nothing comes until it is asked whether anything will.
+/// How long nothing may come before the readers check whether anything will.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// Nothing has come for so many times [`QUIET`]: it never will.
+/// After this many times [`QUIET`] without data, nothing more will come.
 const PATIENCE: usize = 600;
 
 impl Readers {
@@ -288,7 +289,7 @@ impl Readers {
         }
     }
 
-    /// Reads until all of them together have read `total` bytes but what was `lost`; or nothing
+    /// Reads until all of them together have read `total` bytes except what was `lost`, or nothing
     /// has come for a minute.
     pub fn read_until(&mut self, total: u64, mut lost: impl FnMut() -> u64) {
         let mut events = Events::with_capacity(1024);
@@ -324,7 +325,7 @@ impl Readers {
                 read,
                 ..
             } = self;
-            // One read each, so that all go on.
+            // One read each, so that all make progress.
             ready.retain(|&at| {
                 let count = match streams[at].read(&mut buffer) {
                     Ok(count) => count,

@@ -1,9 +1,9 @@
-//! Where the programs are that the tests run: cargo builds them with the tests of the whole
-//! workspace, into the directory that has the tests.
+//! Where the programs that the tests run are: cargo builds them with the tests of the whole
+//! workspace, into the directory of the tests.
 
 use std::path::PathBuf;
 
-/// `target/…/deps`, which has the test that asks, and what is beside it.
+/// `target/…/deps`, which holds the test that is running, and what lies beside it.
 fn beside(path: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let directory = test
@@ -15,12 +15,12 @@ fn beside(path: &str) -> PathBuf {
     program
 }
 
-/// An example.
+/// Returns the path of an example.
 pub fn example(name: &str) -> PathBuf {
     beside(&format!("examples/{name}"))
 }
 
-/// The program `sockeye`, if the feature `cli` is on.
+/// Returns the path of the program `sockeye`, if the feature `cli` is on.
 pub fn sockeye() -> PathBuf {
     beside("sockeye")
 }

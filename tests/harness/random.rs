@@ -1,6 +1,6 @@
 use sockeye::proto::RandomSource;
 
-/// A seeded generator (SplitMix64): enough to cut bytes and to draw keys, the same in every run.
+/// A seeded generator (SplitMix64): enough to choose splits and keys, the same in every run.
 #[derive(Clone, Debug)]
 pub struct Seeded(pub u64);
 
@@ -13,7 +13,7 @@ impl Seeded {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         (self.next_u64() % end as u64) as usize
     }

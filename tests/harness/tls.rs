@@ -1,4 +1,5 @@
-//! What the suites of TLS share: certificates made as they run, and rustls itself as the other end.
+//! What the suites of TLS share: certificates created at run time, and rustls itself as the other
+//! end.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -42,7 +43,7 @@ impl Identity {
     }
 }
 
-/// Who issues certificates, and is trusted.
+/// An authority that issues certificates, and is trusted.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub certificate: CertificateDer<'static>,
@@ -69,7 +70,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for this host or address.
+    /// Issues a certificate for this host or address.
     pub fn issue(&self, name: &str) -> Identity {
         self.issue_with(name, |_| {})
     }
@@ -88,7 +89,7 @@ impl Authority {
         roots
     }
 
-    /// A client that trusts it.
+    /// Returns a client configuration that trusts it.
     pub fn client(&self) -> ClientConfig {
         self.client_of(&VERSIONS)
     }
@@ -101,7 +102,7 @@ impl Authority {
             .with_no_client_auth()
     }
 
-    /// As [`client`](Self::client), with a certificate of its own.
+    /// Like [`client`](Self::client), with a client certificate.
     pub fn certified_client(&self, identity: &Identity) -> ClientConfig {
         ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -111,8 +112,8 @@ impl Authority {
             .unwrap()
     }
 
-    /// A server that asks clients for a certificate of this authority, and takes those that have
-    /// none as well.
+    /// Returns a server configuration that asks clients for a certificate of this authority, and
+    /// also accepts those that have none.
     pub fn asking_server(&self, identity: &Identity) -> Arc<ServerConfig> {
         let provider = Arc::new(crypto::ring::default_provider());
         let verifier =
@@ -129,7 +130,7 @@ impl Authority {
     }
 }
 
-/// A server with this certificate.
+/// Returns a server configuration with this certificate.
 pub fn server(identity: &Identity) -> Arc<ServerConfig> {
     let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -142,7 +143,7 @@ pub fn server(identity: &Identity) -> Arc<ServerConfig> {
 pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 pub type TlsPeer = Peer<Stream>;
 
-/// TLS with `localhost` over this connection; the TLS handshake is still to be done.
+/// Returns TLS with `localhost` over this connection; the TLS handshake is not done yet.
 pub fn over(socket: TcpStream, config: ClientConfig) -> TlsPeer {
     socket.set_nodelay(true).unwrap();
     socket.set_read_timeout(Some(GUARD)).unwrap();
@@ -166,7 +167,7 @@ pub fn connect(server: &Running, config: ClientConfig) -> TlsPeer {
 }
 
 impl TlsPeer {
-    /// The records of these pieces of plaintext, one for each; they are still to be written.
+    /// Returns the records of these pieces of plaintext, one for each, without writing them.
     pub fn records<'b>(&mut self, pieces: impl IntoIterator<Item = &'b [u8]>) -> Vec<u8> {
         let connection = &mut self.stream().conn;
         connection.set_buffer_limit(None);
@@ -180,12 +181,12 @@ impl TlsPeer {
         records
     }
 
-    /// The TCP connection beneath.
+    /// Returns the TCP connection beneath.
     pub fn tcp(&mut self) -> &mut TcpStream {
         &mut self.stream().sock
     }
 
-    /// Says close_notify, and nothing more.
+    /// Sends close_notify, and nothing more.
     pub fn close_notify(&mut self) {
         let stream = self.stream();
         stream.conn.send_close_notify();

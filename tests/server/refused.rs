@@ -153,7 +153,7 @@ fn a_connection_too_many_is_told_with_what_is_known() {
         path: None,
         origin: None,
         client_ip: "127.0.0.1".into(),
-        reason: "the server has max_connections".into(),
+        reason: "max_connections is reached".into(),
     };
     assert_eq!(next(&told), expected);
     drop(peer);

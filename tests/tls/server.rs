@@ -502,12 +502,12 @@ fn what_is_wrong_with_a_pem_file_is_said_with_its_name() {
     for (chain, key, expected) in [
         (&nowhere, &key, "nowhere.pem: "),
         (&chain, &nowhere, "nowhere.pem: "),
-        (&empty, &key, "empty.pem: there is no certificate in it"),
-        (&key, &key, "key.pem: there is no certificate in it"),
+        (&empty, &key, "empty.pem: no certificate in PEM format"),
+        (&key, &key, "key.pem: no certificate in PEM format"),
         (
             &chain,
             &chain,
-            "chain.pem: there is no unencrypted private key in it",
+            "chain.pem: no unencrypted private key in PEM format",
         ),
         (&cut, &key, "cut.pem: "),
         (&chain, &wrong, "wrong.pem can't be used together"),
@@ -523,7 +523,7 @@ fn what_is_wrong_with_a_pem_file_is_said_with_its_name() {
         assert!(text.contains(expected), "{expected:?} in {text:?}");
         assert!(text.contains(&of.display().to_string()), "{text:?}");
         // The reader of a file, of PEM or of a key says the rest.
-        assert_eq!(source, !text.contains("there is no"), "{text:?}");
+        assert_eq!(source, !text.contains("in PEM format"), "{text:?}");
     }
     let missing = tls_from_pem(&nowhere, &key).unwrap_err();
     let source = missing.source().and_then(|it| it.downcast_ref());

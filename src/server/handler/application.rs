@@ -9,16 +9,16 @@ use crate::server::topics::SubscribeError;
 use crate::server::websocket::{SocketIo, WebSocket};
 use crate::server::write_queue::Pool;
 
-/// The application of one connection, whatever its state's type.
+/// The application of one connection, whatever the type of its state.
 pub(in crate::server) trait Application: Send {
-    /// Gives it what the peer sends, until there is something for the session to look at.
+    /// Gives the application what the peer sends, until the session has something to check.
     fn events<'a>(
         &'a mut self,
         io: &'a mut SocketIo<'a>,
         input: &mut Input<'_>,
         memory: Memory<'_>,
     ) -> Stop;
-    /// Opens the connection, in one piece of memory with its link.
+    /// Opens the connection, in one allocation with its application.
     fn open(self: Box<Self>, ws: WebSocket) -> Box<OpenSession>;
     fn on_open<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
     fn on_drain<'a>(&'a mut self, io: &'a mut SocketIo<'a>);
@@ -33,7 +33,7 @@ pub(in crate::server) trait Application: Send {
     fn on_close<'a>(&'a mut self, io: &'a mut SocketIo<'a>, end: &End);
 }
 
-/// An open connection with its application: one piece of memory for both.
+/// An open connection with its application, in one allocation.
 pub(in crate::server) struct OpenSession<A: ?Sized = dyn Application> {
     pub(in crate::server) ws: WebSocket,
     pub(in crate::server) application: A,
@@ -43,9 +43,11 @@ pub(in crate::server) struct OpenSession<A: ?Sized = dyn Application> {
 pub(in crate::server) enum Stop {
     /// The input is consumed.
     Drained,
-    /// The session has to look: something was asked for, or much waits to be written.
+    /// The session has something to check: the application made a request, or much waits to be
+    /// written.
     News,
-    /// The connection is over. (In a box: each turn returns one of these, and in registers.)
+    /// The connection is over. Boxed, so that the value, which each turn returns, fits in
+    /// registers.
     Over(Box<Over>),
 }
 
@@ -53,13 +55,13 @@ pub(in crate::server) enum Stop {
 pub(in crate::server) enum Over {
     /// By the closing handshake.
     Closed(Closed),
-    /// By the peer's fault.
+    /// By a fault of the peer.
     Failed(Fault),
 }
 
-/// The worker's memory for messages that come in several parts.
+/// The worker's memory for messages that arrive in several parts.
 pub(in crate::server) struct Memory<'w> {
-    /// Without a buffer, which is lent for as long as it takes.
+    /// Holds no buffer between calls; one of the pool is lent to it during a call.
     pub(in crate::server) scratch: &'w mut Scratch,
     pub(in crate::server) pool: &'w Pool,
 }

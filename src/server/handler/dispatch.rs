@@ -13,7 +13,7 @@ use crate::server::socket::Socket;
 use crate::server::topics::SubscribeError;
 use crate::server::websocket::{SocketIo, WebSocket};
 
-/// Gives events to the handler until there is something for the session to look at.
+/// Gives events to the handler until the session has something to check.
 #[inline]
 pub(in crate::server) fn deliver<H: Handler>(
     handler: &H,
@@ -24,7 +24,7 @@ pub(in crate::server) fn deliver<H: Handler>(
     loop {
         let io = socket.io();
         let connection = &mut io.ws.connection;
-        // The usual event by itself, so that what is known of it needn't be asked again.
+        // The usual event is taken first, so that its kind needn't be checked again.
         if let Some(message) = connection.take_message(input, io.worker.instant) {
             if !io.allows(true, message.len()) {
                 return Stop::News;

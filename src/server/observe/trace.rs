@@ -132,6 +132,6 @@ impl Observer for Trace {
     }
 
     fn accept_failed(&self, error: &io::Error) {
-        warn!(target: "sockeye", %error, "no connection can be accepted");
+        warn!(target: "sockeye", %error, "accepting a connection failed");
     }
 }

@@ -205,7 +205,7 @@ impl fmt::Display for ProxyError {
             }
             Self::Family(byte) => write!(
                 f,
-                "PROXY header: address family and protocol {byte:#04x} of no TCP connection"
+                "PROXY header: address family and protocol {byte:#04x}, which is not TCP"
             ),
             Self::Length(length) => write!(
                 f,

@@ -226,6 +226,6 @@ mod tests {
             methods: Methods::new().on("GET\r\n", |_: &Request<'_>| HttpResponse::text("")),
         };
         let error = Router::new([("/".into(), entry)].into()).err().unwrap();
-        assert!(error.to_string().contains("\"GET\\r\\n\" is no method"));
+        assert!(error.to_string().contains("\"GET\\r\\n\" is not a method"));
     }
 }

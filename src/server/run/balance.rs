@@ -1,7 +1,7 @@
 //! Which worker accepts a connection.
 //!
-//! It wakes all workers. One that has more connections than another leaves it to that one
-//! for a moment, and takes it then: the other may be held by its handler.
+//! A connection wakes all workers. A worker that has more connections than another leaves it to
+//! that one for a moment, and accepts it after that: a handler may hold the other worker.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,18 +9,18 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-/// How long a connection is left to the others at most: the least that the event queues can wait.
-/// A worker that isn't busy has looked by then.
+/// How long a connection is left to the others at most: the shortest wait of the event queues. A
+/// worker that isn't busy has looked by then.
 const LEFT: Duration = Duration::from_millis(1);
 
-/// A worker that hasn't looked for this long is held, and nothing is left to it any more. Less is
-/// no sign of that: a machine with more to do than processors lets a thread wait for tens of
-/// milliseconds.
+/// A worker that hasn't looked for this long is held by a handler, and no connection is left to it
+/// any more. A shorter time is no sign of that: with more load than processors a thread can wait
+/// for tens of milliseconds.
 const HELD: Duration = Duration::from_millis(100);
 
-/// Of several connections at once, a worker takes so many more than the others have, for these do
-/// the same meanwhile; and so many after each time it has left them something. One that is alone
-/// for a while has then not taken a whole burst when the others come.
+/// When several connections wait at once, a worker accepts this many more than the others have,
+/// since these do the same; and this many after each time it has left some to them. So a worker
+/// that is alone for a while hasn't accepted a whole burst when the others come.
 const CROWD: usize = 16;
 
 /// What each worker shows to the others.
@@ -41,17 +41,17 @@ impl Load {
 /// What a worker knows of the others.
 pub(in crate::server) struct Balance {
     worker: usize,
-    /// It leaves what there is to others, until then.
+    /// Until when it leaves connections to others.
     until: Option<Duration>,
-    /// When that began, and how often each had looked.
+    /// When that began, and how often each worker had looked by then.
     began: (Duration, Vec<usize>),
-    /// That time is over: what is there now was left to them in vain.
+    /// Whether that time is over: what waits now was left to them in vain.
     over: bool,
     /// How often each had looked when a connection was left to it in vain, and since when.
     missed: Vec<Option<(usize, Duration)>>,
-    /// There are more connections than the others took in that time.
+    /// Whether more connections wait than the others accepted in that time.
     crowd: bool,
-    /// How many it takes before it leaves something again.
+    /// How many it accepts before it leaves some again.
     allowed: usize,
 }
 
@@ -68,12 +68,12 @@ impl Balance {
         }
     }
 
-    /// This worker looks for connections.
+    /// Notes that this worker looks for connections.
     pub(in crate::server) fn look(&self, loads: &[Load]) {
         loads[self.worker].looked.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether this worker accepts one more now.
+    /// Returns whether this worker may accept another connection now.
     pub(in crate::server) fn takes(&mut self, loads: &[Load], now: Duration) -> bool {
         if self.allowed > 0 {
             return true;
@@ -106,7 +106,7 @@ impl Balance {
         }
     }
 
-    /// This worker has accepted one.
+    /// Notes that this worker has accepted a connection.
     pub(in crate::server) fn took(&mut self, loads: &[Load]) {
         self.allowed = self.allowed.saturating_sub(1);
         if !mem::take(&mut self.over) {
@@ -121,7 +121,7 @@ impl Balance {
         }
     }
 
-    /// Nothing is left to accept.
+    /// Notes that no connection is left to accept.
     pub(in crate::server) fn done(&mut self) {
         self.until = None;
         self.over = false;
@@ -129,12 +129,12 @@ impl Balance {
         self.allowed = 0;
     }
 
-    /// Until when it leaves what there is to others.
+    /// Returns until when it leaves connections to others.
     pub(in crate::server) fn until(&self) -> Option<Duration> {
         self.until
     }
 
-    /// Until it looks again.
+    /// Returns whether a handler holds this worker, until it looks again.
     fn is_held(&self, at: usize, loads: &[Load], now: Duration) -> bool {
         self.missed[at].is_some_and(|(looked, since)| {
             loads[at].looked() == looked && now.saturating_sub(since) >= HELD
@@ -156,7 +156,7 @@ mod tests {
         connections.iter().map(load).collect()
     }
 
-    /// This worker takes all that it may now; how many.
+    /// Accepts all that this worker may now; returns how many.
     fn take(balance: &mut Balance, loads: &[Load], now: Duration) -> usize {
         let mut taken = 0;
         while taken < 1_000 && balance.takes(loads, now) {
@@ -200,7 +200,7 @@ mod tests {
     fn nothing_is_left_to_who_is_held_until_it_looks_again() {
         let loads = loads(&[5, 0]);
         let (mut first, second) = (Balance::new(0, 2), Balance::new(1, 2));
-        // One after the other: each is left for a millisecond, for the first hundred.
+        // Connections come one by one: each of the first hundred is left for a millisecond.
         let mut now = MS;
         for _ in 0..100 {
             assert!(!first.takes(&loads, now));
@@ -216,7 +216,7 @@ mod tests {
         assert!(!first.takes(&loads, 2 * now));
     }
 
-    /// Who took what was left looks no more, since nothing comes.
+    /// The worker that accepted what was left doesn't look again, since nothing comes.
     #[test]
     fn who_has_nothing_to_look_for_is_not_held() {
         let loads = loads(&[5, 0]);
@@ -226,7 +226,7 @@ mod tests {
             let now = Duration::from_secs(second);
             assert!(!first.takes(&loads, now));
             assert!(first.takes(&loads, now + MS));
-            // There was nothing.
+            // Nothing was left.
             first.done();
             assert_eq!(first.until(), None);
         }
@@ -242,7 +242,7 @@ mod tests {
             taken += take(&mut first, &loads, at * MS);
         }
         assert!((8 * CROWD..12 * CROWD).contains(&taken), "{taken}");
-        // The other comes, and makes up for it at once.
+        // The other worker comes, and makes up for it at once.
         let made_up = take(&mut second, &loads, 10 * MS);
         assert!(made_up.abs_diff(taken) < taken / 4, "{made_up} {taken}");
     }
@@ -254,7 +254,7 @@ mod tests {
         for one in &mut all {
             take(one, &loads, MS);
         }
-        // In turns of one each, as they run side by side: nobody waits for the others any more.
+        // They take one each in turn, as they run side by side: none waits for the others any more.
         let now = 3 * MS;
         for _ in 0..1_000 {
             for one in &mut all {

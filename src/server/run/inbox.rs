@@ -1,8 +1,8 @@
-//! What passes to a worker: from other threads, from other workers, and from its own handlers what
-//! has to keep its place behind these.
+//! Commands on their way to a worker: from other threads, from other workers, and from its own
+//! handlers where a command has to keep its place behind these.
 //!
-//! Owns the order, which is the one in which commands were added, and the bound, which is in bytes.
-//! Carrying commands out is the worker's; they name no type of an application's.
+//! Owns the order, in which commands were added, and the bound, in bytes. The worker carries the
+//! commands out; they name no type of an application.
 
 use std::boxed::Box;
 use std::cell::Cell;
@@ -21,22 +21,23 @@ use crate::server::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::server::sync::{Mutex, MutexGuard, Waker, lock, thread_local};
 use crate::server::topics::{SubscribeError, Subscribing, Topic};
 
-/// Bytes of commands that may wait for one worker by default: a second of what a busy network card
-/// brings, and half of it before publishers are slowed.
+/// Bytes of commands that may wait for one worker by default: what a busy network card receives in
+/// a second. Publishers are slowed from half of it on.
 pub(in crate::server) const DEFAULT_CAPACITY: usize = 64 * 1024 * 1024;
 
-/// A bit of the numbers of direct messages, which are counted apart: such a message comes
-/// before all that is in the inbox.
+/// A bit that is set in the numbers of direct messages, which are counted apart: such a message
+/// comes before everything in the inbox.
 pub(in crate::server) const DIRECT: u64 = 1 << 63;
 
-/// A command was not taken, and will have no effect.
+/// Why a command was not taken; it has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandleError {
-    /// As many bytes wait for a worker as [`max_inbox`](crate::server::Builder::max_inbox) allows:
-    /// whoever fills it has to slow down. Nothing of the call has happened, so it may be repeated.
+    /// The commands that wait for a worker have reached
+    /// [`max_inbox`](crate::server::Builder::max_inbox) bytes: the caller has to slow down. The
+    /// call had no effect and can be repeated.
     Busy,
-    /// The connection is over, or never was.
+    /// The connection is over, or never existed.
     Gone,
     /// The server has stopped.
     Stopped,
@@ -45,7 +46,7 @@ pub enum HandleError {
 impl fmt::Display for HandleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Busy => "too many bytes wait for a worker (max_inbox): try again, more slowly",
+            Self::Busy => "too many bytes wait for a worker (max_inbox): slow down and try again",
             Self::Gone => "the connection is over",
             Self::Stopped => "the server has stopped",
         })
@@ -66,12 +67,12 @@ pub(in crate::server) enum Command {
     Publish(Publication),
     Subscribe(Token, Box<Subscribing>),
     Unsubscribe(Token, Arc<str>),
-    /// A subscription that can't be, for its handler.
+    /// A subscription that is impossible, reported to the connection's handler.
     Refuse(Token, Arc<str>, SubscribeError),
     /// The application has decided what the session waits for.
     Decided(Token),
     Inspect(Arc<Inspect>),
-    /// At this time of the server's clock what is left is dropped.
+    /// When a server that stops drops the sessions that are left, by the server's clock.
     ShutDown(Duration),
 }
 
@@ -80,13 +81,14 @@ pub(in crate::server) enum Command {
 pub(in crate::server) struct Publication {
     pub(in crate::server) topic: Arc<Topic>,
     pub(in crate::server) message: PreparedMessage,
-    /// Its place in the topic.
+    /// Its offset in the topic.
     pub(in crate::server) offset: u64,
     pub(in crate::server) except: Option<Token>,
 }
 
 impl Command {
-    /// Its bytes as they count against the bound: as a rule, those that it alone holds.
+    /// Returns the bytes that count against the bound: as a rule, those that only this command
+    /// holds.
     pub(in crate::server) fn bytes(&self) -> usize {
         let held = match self {
             Self::Send(_, message) => message.payload().len(),
@@ -99,7 +101,7 @@ impl Command {
         size_of::<Self>() + held
     }
 
-    /// The one connection that it is for.
+    /// Returns the connection that it is for, if it is for one.
     pub(in crate::server) fn token(&self) -> Option<Token> {
         match self {
             Self::Send(token, _)
@@ -116,44 +118,44 @@ impl Command {
 
 /// Commands on their way to a worker.
 ///
-/// Each has a number, by which the worker and its sessions know what is carried out: twice its
-/// place in the order, counted from 1. (An odd one is behind a command and before the next.)
+/// Each command has a number, which tells the worker and its sessions what is carried out: twice
+/// its place in the order, counted from 1. An odd number is behind one command and before the next.
 pub(in crate::server) struct Inbox {
     queue: Mutex<Queue>,
-    /// Of all commands that are not carried out yet, and of those that are about to be added.
+    /// Bytes of all commands that are not yet carried out, and of those for which room is reserved.
     bytes: AtomicUsize,
     capacity: usize,
     stopped: AtomicBool,
     /// The number of the last command that the worker's own thread has added; 0 once it is carried
     /// out.
     own: AtomicU64,
-    /// The workers that wait for room, a bit each.
+    /// The workers that wait for room, one bit each.
     waiting: [AtomicU64; 2],
-    /// None where nobody polls: in simulation.
+    /// None if there is no poll, as in simulation.
     waker: Option<Waker>,
 }
 
 #[derive(Default)]
 struct Queue {
     commands: VecDeque<Command>,
-    /// How many were ever added.
+    /// How many commands were ever added.
     added: u64,
 }
 
 thread_local! {
     /// The inbox of the worker that runs on this thread, by its address.
     static OWN: Cell<usize> = const { Cell::new(0) };
-    /// Whether some of its own commands wait, as [`Inbox::own`] says: this costs less to ask.
+    /// Whether some of its own commands wait, like [`Inbox::own`], but cheaper to check.
     static OWN_WAITS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether commands wait that a handler of this thread's worker has added.
+/// Returns whether commands wait that a handler of this thread's worker has added.
 #[inline]
 pub(in crate::server) fn own_waits() -> bool {
     OWN_WAITS.with(Cell::get)
 }
 
-/// Bytes of an inbox that are kept for commands which will be added; given back if they aren't.
+/// Room in an inbox for a command that will be added; given back if it isn't.
 #[must_use]
 pub(in crate::server) struct Reserved<'i> {
     inbox: &'i Inbox,
@@ -163,7 +165,7 @@ pub(in crate::server) struct Reserved<'i> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         self.inbox.release(self.bytes);
-        // Its worker has no command to carry out, and has to wake the workers that wait for room.
+        // The worker has no command to carry out, and has to wake the workers that wait for room.
         if self.inbox.is_waited_for() {
             self.inbox.wake();
         }
@@ -171,7 +173,7 @@ impl Drop for Reserved<'_> {
 }
 
 impl Reserved<'_> {
-    /// Adds the command that this was reserved for.
+    /// Adds the command for which the room was reserved.
     pub(in crate::server) fn add(self, command: Command) {
         debug_assert_eq!(command.bytes(), self.bytes);
         let inbox = self.inbox;
@@ -193,12 +195,12 @@ impl Inbox {
         }
     }
 
-    // ---- whoever has a command ----------------------------------------------------------------
+    // ---- adding commands -----------------------------------------------------------------------
 
-    /// Keeps room for a command of so many bytes.
+    /// Reserves room for a command of this many bytes.
     ///
     /// # Errors
-    /// There is none, or the worker has stopped.
+    /// When there is no room, or the worker has stopped.
     pub(in crate::server) fn reserve(&self, bytes: usize) -> Result<Reserved<'_>, HandleError> {
         if self.is_stopped() {
             return Err(HandleError::Stopped);
@@ -216,7 +218,8 @@ impl Inbox {
         }
     }
 
-    /// Keeps room in any case: for what ends something, or announces what has happened.
+    /// Reserves room in any case: for a command that ends something, or announces what has
+    /// happened.
     pub(in crate::server) fn reserve_always(&self, bytes: usize) -> Reserved<'_> {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
         Reserved { inbox: self, bytes }
@@ -234,7 +237,7 @@ impl Inbox {
         self.reserve_always(command.bytes()).add(command);
     }
 
-    /// Its bytes are counted.
+    /// Adds a command whose bytes are already counted.
     fn add(&self, command: Command) {
         let bytes = command.bytes();
         let own = self.is_own();
@@ -259,48 +262,50 @@ impl Inbox {
     /// Wakes the worker.
     pub(in crate::server) fn wake(&self) {
         if let Some(waker) = &self.waker {
-            // It fails only when the worker's poll is gone, and with it the worker.
+            // Fails only when the worker's poll, and with it the worker, is gone.
             let _ = waker.wake();
         }
     }
 
-    /// Whether a command is there to be taken; one that is about to be wakes the worker.
+    /// Returns whether there are commands to take; a command that is added later wakes the worker.
     pub(in crate::server) fn has_commands(&self) -> bool {
         !self.lock().commands.is_empty()
     }
 
-    /// Whether a message may go past the inbox: nothing waits in it. Asked by its worker only.
+    /// Returns whether a message may go past the inbox, since nothing waits in it. Only its worker
+    /// asks.
     #[inline]
     pub(in crate::server) fn is_idle(&self) -> bool {
         self.bytes.load(Ordering::Acquire) == 0
     }
 
-    /// Bytes that wait.
+    /// Returns the bytes that wait.
     pub(in crate::server) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Publishers are to wait: half of it is full.
+    /// Returns whether publishers have to wait: more than half of the inbox is full.
     pub(in crate::server) fn is_filling(&self) -> bool {
         self.bytes() > self.capacity / 2
     }
 
-    /// Whether publishers that wait may go on: there is room, or the worker has stopped.
+    /// Returns whether publishers that wait may continue: there is room, or the worker has stopped.
     ///
-    /// A waiter registers before it checks, and room is made before the waiters are read. So that
-    /// one of them sees the other, all of this is `SeqCst`.
+    /// A waiter registers before it checks, and room is made before the waiters are read. All of
+    /// these are `SeqCst`, so that at least one side sees the other.
     pub(in crate::server) fn has_room(&self) -> bool {
         self.bytes.load(Ordering::SeqCst) <= self.capacity / 4
             || self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Registers a worker to be woken once there is room. It checks again afterwards, since there
-    /// may be room already.
+    /// Registers a worker to be woken once there is room. The caller checks again afterwards, since
+    /// there may already be room.
     pub(in crate::server) fn wait(&self, worker: usize) {
         self.waiting[worker / 64].fetch_or(1 << (worker % 64), Ordering::SeqCst);
     }
 
-    /// Whether publishers may go on, by all of these; if not, `worker` is woken to look again.
+    /// Returns whether publishers may continue by all of `inboxes`; if not, `worker` is woken to
+    /// check again.
     pub(in crate::server) fn have_room_for(worker: usize, inboxes: &[Arc<Self>]) -> bool {
         let have_room = || inboxes.iter().all(|it| it.has_room());
         if have_room() {
@@ -309,11 +314,11 @@ impl Inbox {
         for inbox in inboxes {
             inbox.wait(worker);
         }
-        // One that has drained since would wake nobody.
+        // An inbox that has drained since would wake nobody.
         have_room()
     }
 
-    // ---- its worker ---------------------------------------------------------------------------
+    // ---- the worker ----------------------------------------------------------------------------
 
     /// From here on the worker runs on this thread.
     pub(in crate::server) fn own_thread(&self) {
@@ -335,21 +340,21 @@ impl Inbox {
         core::ptr::from_ref(self).addr()
     }
 
-    /// The number of the last command that a handler of the worker's has added and that is not
+    /// Returns the number of the last command that a handler of the worker has added and that isn't
     /// carried out; 0 if there is none.
     #[inline]
     pub(in crate::server) fn own(&self) -> u64 {
         self.own.load(Ordering::Relaxed)
     }
 
-    /// A message of a handler's went past the inbox, behind the commands below this number, and has
-    /// yet to come to some of its subscribers.
+    /// Notes that a handler's direct message, behind the commands below this number, has yet to
+    /// reach some of its subscribers.
     pub(in crate::server) fn own_begun(&self, number: u64) {
         self.own.store(number, Ordering::Relaxed);
         OWN_WAITS.with(|it| it.set(true));
     }
 
-    /// The handlers' commands up to this number are carried out.
+    /// Notes that the handlers' commands up to this number are carried out.
     pub(in crate::server) fn own_done(&self, number: u64) {
         if self.own() <= number {
             self.own.store(0, Ordering::Relaxed);
@@ -357,7 +362,7 @@ impl Inbox {
         }
     }
 
-    /// Moves what has come behind `taken`.
+    /// Moves the commands that have arrived behind `taken`.
     pub(in crate::server) fn take(&self, taken: &mut VecDeque<Command>) {
         let mut queue = self.lock();
         match taken.is_empty() {
@@ -371,20 +376,20 @@ impl Inbox {
         self.bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    /// A command of so many bytes is carried out, or won't be. The workers that wait for room are
-    /// woken by `wake`.
+    /// Gives back the bytes of a command that is carried out, or won't be. `wake` then wakes the
+    /// workers that wait for room.
     pub(in crate::server) fn release(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
     }
 
-    /// Whether workers wait for room.
+    /// Returns whether workers wait for room.
     #[inline]
     pub(in crate::server) fn is_waited_for(&self) -> bool {
         let waits = |it: &AtomicU64| it.load(Ordering::SeqCst) != 0;
         self.waiting.iter().any(waits)
     }
 
-    /// The workers to be woken, since there is room again.
+    /// Takes the workers to be woken, since there is room again.
     pub(in crate::server) fn take_waiting(&self) -> impl Iterator<Item = usize> {
         let take = |it: &AtomicU64| match it.load(Ordering::SeqCst) {
             0 => 0,
@@ -397,7 +402,7 @@ impl Inbox {
         (0..128).filter(move |it| bits[it / 64] >> (it % 64) & 1 == 1)
     }
 
-    /// Takes no more commands; what is left and what was `taken` is dropped.
+    /// Stops taking commands; drops the ones that are left and those that were `taken`.
     pub(in crate::server) fn stop(&self, taken: &mut VecDeque<Command>) {
         let mut queue = self.lock();
         self.stopped.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! A server that is put together: its workers, and the threads they run on.
+//! A server, its workers, and the threads they run on.
 
 use std::fmt;
 use std::format;
@@ -22,26 +22,25 @@ use crate::server::listen::{AcceptedStream, Bound, LOCAL, LocalAddr};
 use crate::server::route::Endpoints;
 use crate::server::shared::Shared;
 
-/// What the workers of a server have in common.
+/// What the workers of a server share.
 pub(in crate::server) struct Parts {
     pub(in crate::server) shared: Arc<Shared>,
     pub(in crate::server) endpoints: Arc<Endpoints>,
 }
 
-/// A server that listens. It accepts connections once it [runs](Self::run); until then they wait,
-/// as many as the [backlog](crate::server::Listener::backlog) takes.
+/// A server that listens. It accepts connections once it [runs](Self::run); until then up to
+/// [`backlog`](crate::server::Listener::backlog) of them wait.
 pub struct Server {
     workers: Workers,
     shared: Arc<Shared>,
     addresses: Vec<LocalAddr>,
-    /// Removed when the server has stopped.
+    /// The files to remove when the server has stopped.
     #[cfg(unix)]
     #[expect(dead_code, reason = "what counts is when they are dropped")]
     files: Vec<SocketFile>,
 }
 
-/// The workers, over TCP alone or over all that there is: which one is decided once, not with each
-/// read.
+/// The workers, over TCP alone or over every kind of stream: decided once, not with each read.
 enum Workers {
     Tcp(Vec<Worker<mio::net::TcpStream>>),
     #[cfg(any(unix, feature = "tls"))]
@@ -49,7 +48,7 @@ enum Workers {
 }
 
 impl Server {
-    /// With a worker for each of the polls.
+    /// Creates a server with one worker for each of the polls.
     pub(in crate::server) fn new(
         polls: Vec<Poll>,
         bound: Vec<Bound>,
@@ -71,21 +70,21 @@ impl Server {
         })
     }
 
-    /// The address of the first listener that is one of TCP; 127.0.0.1:0 where there are Unix
-    /// sockets only.
+    /// Returns the address of the first TCP listener, or 127.0.0.1:0 if there are only Unix
+    /// sockets.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         let mut addresses = self.addresses.iter();
         addresses.find_map(LocalAddr::tcp).unwrap_or(LOCAL)
     }
 
-    /// Where it listens, in the order of the listeners.
+    /// Returns the addresses it listens on, in the order of the listeners.
     #[must_use]
     pub fn local_addrs(&self) -> &[LocalAddr] {
         &self.addresses
     }
 
-    /// A handle that reaches the server from any thread while it runs.
+    /// Returns a handle that reaches the server from any thread while it runs.
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(&self.shared)
@@ -95,8 +94,8 @@ impl Server {
     /// [`Handle::shut_down`].
     ///
     /// # Errors
-    /// [`Error::Io`] when the operating system's event queue fails or has no more threads. Errors
-    /// of single connections end these only.
+    /// [`Error::Io`] when the operating system's event queue fails or no thread can be started. An
+    /// error of a single connection ends only that connection.
     pub fn run(self) -> Result<(), Error> {
         #[cfg(feature = "tracing")]
         for address in &self.addresses {

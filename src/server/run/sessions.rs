@@ -1,7 +1,7 @@
 //! The sessions of one worker and what they share, apart from the operating system's event queue.
 //!
 //! Generic over the transport, with the clock as data, so that a whole server also runs in
-//! simulation. Polling and accepting is the [`Worker`](super::worker::Worker).
+//! simulation. The [`Worker`](super::worker::Worker) polls and accepts.
 
 mod burst;
 mod fan_out;
@@ -29,18 +29,18 @@ use crate::server::session::{Next, Session, Turn};
 use crate::server::shared::Shared;
 use crate::server::websocket::WorkerState;
 
-/// One for the worker, so its size is no cost per connection. What a socket has at once is often
-/// 64 KiB in all: with the headers, that fits whole. More makes no measurable difference.
+/// The size of the receive buffer. A worker has one, so that its size is no cost per connection. A
+/// socket often has 64 KiB at once, which fits whole with the headers. A larger buffer makes no
+/// measurable difference.
 pub(in crate::server) const RECEIVE_BUFFER: usize = 96 * 1024;
 
-/// What each part of a turn may take: reading, commands and deliveries, writing, deadlines. In
-/// bytes that are read or written; a drive of a session counts as [`DRIVE`] of them, which is what
-/// its system calls take. Some two milliseconds, so that none of the parts keeps the others, or a
-/// ping, waiting for longer.
+/// The share of each part of a turn (events, commands, waiting sessions, deadlines), in bytes that
+/// are read or written. The system calls of a drive count as [`DRIVE`] bytes. A share lasts about
+/// two milliseconds, so that no part delays the others, or a ping, for longer.
 const SHARE: u64 = 2 * 1024 * 1024;
 const DRIVE: u64 = 4 * 1024;
 
-/// Drives between two looks at the counters, which cost something to read, too.
+/// Drives between two checks of the byte counters, since reading these has a cost, too.
 const UNTIL_LOOK: u32 = 32;
 
 pub(in crate::server) struct Sessions<T> {
@@ -53,21 +53,21 @@ pub(in crate::server) struct Sessions<T> {
     buffer: Vec<u8>,
     cork: Vec<u8>,
     scratch: Scratch,
-    /// The server stops; what is left then is dropped.
+    /// When a server that stops drops the sessions that are left.
     stop_at: Option<Duration>,
-    /// Sessions that have yet to begin their end.
+    /// Sessions that have yet to begin to close, as the server stops.
     stopping: Vec<Token>,
-    /// What this part of the turn has taken.
+    /// What the current part of the turn has used of its share.
     spent: Spent,
 }
 
-/// What a part of a turn has taken.
+/// What a part of a turn has used of its share.
 #[derive(Default)]
 struct Spent {
-    /// The counters of bytes as it began.
+    /// The byte counters at the beginning of the part.
     from: u64,
     drives: u64,
-    /// Drives until that is looked at.
+    /// Drives until the share is checked again.
     until_look: u32,
 }
 
@@ -102,9 +102,9 @@ impl<T: Transport> Sessions<T> {
         &self.endpoints
     }
 
-    /// A turn begins, and it is `now`: all of a turn of the worker's loop has one time. It carries
-    /// out the commands that have come before: what comes later waits for the events that the next
-    /// poll has, so that an end of a stream is seen before what was asked after it.
+    /// Begins a turn at `now`, which is the time for all of the turn. Takes the commands that have
+    /// arrived by then; later ones wait for the events of the next poll, so that the end of a
+    /// stream is seen before a command that was added after it.
     pub(in crate::server) fn at(&mut self, now: Duration) -> &mut Self {
         self.worker.at(now);
         if !self.worker.inbox.is_idle() {
@@ -115,7 +115,7 @@ impl<T: Transport> Sessions<T> {
         self
     }
 
-    /// A part of the turn begins, with its share.
+    /// Begins a part of the turn, with a new share.
     fn begin_part(&mut self) {
         self.spent = Spent {
             from: self.bytes(),
@@ -124,13 +124,13 @@ impl<T: Transport> Sessions<T> {
         };
     }
 
-    /// Bytes read and written so far.
+    /// Returns the bytes read and written so far.
     fn bytes(&self) -> u64 {
         let metrics = &self.worker.metrics;
         metrics.bytes_received.value() + metrics.bytes_sent.value()
     }
 
-    /// Counts a drive; whether the part has taken its share.
+    /// Counts a drive; returns whether the part has used its share.
     #[inline]
     fn spend(&mut self) -> bool {
         self.spent.until_look -= 1;
@@ -142,12 +142,12 @@ impl<T: Transport> Sessions<T> {
         let bytes = self.bytes().wrapping_sub(self.spent.from);
         self.spent.drives += u64::from(UNTIL_LOOK);
         let is_spent = bytes + self.spent.drives * DRIVE > SHARE;
-        // Once it is spent, each further call says so.
+        // Once the share is used, each further call returns true.
         self.spent.until_look = if is_spent { 1 } else { UNTIL_LOOK };
         is_spent
     }
 
-    /// Whether it is to stop.
+    /// Returns whether the worker is to stop.
     pub(in crate::server) fn stops(&self) -> bool {
         self.stop_at.is_some()
     }
@@ -156,7 +156,7 @@ impl<T: Transport> Sessions<T> {
         self.slab.len() == 0
     }
 
-    /// How long there is nothing to do without an event; None for ever.
+    /// Returns how long to wait for an event; None if nothing else is due.
     pub(in crate::server) fn patience(&self) -> Option<Duration> {
         if !self.exchange.again.is_empty() {
             return Some(Duration::ZERO);
@@ -172,7 +172,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Takes a connection; `register` makes its events known under its token.
+    /// Adds a connection; `register` registers its transport for events under its token.
     pub(in crate::server) fn insert(
         &mut self,
         transport: T,
@@ -185,20 +185,20 @@ impl<T: Transport> Sessions<T> {
         self.set_standing(token, Standing::Opening);
         let session = self.slab.get_mut(token);
         if session.is_some_and(|it| register(it.transport_mut(), token)) {
-            // Its deadline runs also if it never sends a byte.
+            // The deadline runs even if the peer never sends a byte.
             self.drive(token);
         } else {
             self.drop_session(token);
         }
     }
 
-    /// The transport of a session can be read (up to its end, if `read_closed`) or written.
+    /// Drives a session whose transport can be read (up to its end, if `read_closed`) or written.
     #[inline]
     pub(in crate::server) fn ready(&mut self, token: Token, readable: bool, read_closed: bool) {
         if self.spend() {
             return self.ready_later(token, readable, read_closed);
         }
-        // The token of a session that is over reaches none.
+        // The token of a session that is over matches no session.
         self.drive_by(token, |session, turn| {
             if readable {
                 session.set_readable(read_closed);
@@ -207,7 +207,7 @@ impl<T: Transport> Sessions<T> {
         });
     }
 
-    /// The same, in another turn: this one's share is used up.
+    /// Like [`ready`](Self::ready), but drives the session later: the share is used.
     #[cold]
     fn ready_later(&mut self, token: Token, readable: bool, read_closed: bool) {
         if let Some(session) = self.slab.get_mut(token) {
@@ -228,7 +228,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// The transport of a session has failed; what it received before can still be read.
+    /// Notes that the transport of a session has failed; what it received before can still be read.
     pub(in crate::server) fn broken(&mut self, token: Token) {
         if let Some(session) = self.slab.get_mut(token) {
             session.set_broken();
@@ -254,7 +254,7 @@ impl<T: Transport> Sessions<T> {
                 }
             }
         }
-        // Also where the deadline has passed already, each session begins its end first.
+        // Sessions begin to close before they are dropped, even if the deadline has already passed.
         if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {
             for token in self.slab.tokens() {
                 self.drive_by(token, |session, turn| {
@@ -264,7 +264,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Drives sessions that wait for their turn without an event.
+    /// Drives the sessions that wait for their turn without an event.
     pub(in crate::server) fn drive_again(&mut self) {
         if self.exchange.again.is_empty() {
             return self.look_at_gate();
@@ -287,12 +287,13 @@ impl<T: Transport> Sessions<T> {
         }
         self.exchange.fence = self.exchange.fence.saturating_sub(driven);
         if self.exchange.again.is_empty() {
-            // Each subscriber was driven; nor does a burst go on, whose subscribers wait for that.
+            // Every subscriber was driven, and no burst continues, since its subscribers would be
+            // waiting.
             self.worker.pool.turn_over();
             let kept = &self.worker.metrics.published_bytes;
             kept.set(self.worker.pool.kept() as u64);
         }
-        // Whoever is waited for may have taken something, or nothing.
+        // The subscriber that the gate waits for may have taken something, or nothing.
         self.look_at_gate();
     }
 
@@ -305,7 +306,7 @@ impl<T: Transport> Sessions<T> {
         if self.exchange.burst.goes_on() {
             self.end_burst();
         }
-        // It is lent, so that what it publishes can reach the others.
+        // The session is lent, so that what it publishes can reach the others.
         let Some((session, sessions)) = self.slab.lend(token) else {
             return;
         };
@@ -351,7 +352,7 @@ impl<T: Transport> Sessions<T> {
             .schedule(slab::place(token), deadline, session.scheduled);
     }
 
-    /// Closing the transport takes it out of the poll as well.
+    /// Drops a session. Closing the transport also removes it from the poll.
     fn drop_session(&mut self, token: Token) {
         let Some(session) = self.slab.remove(token) else {
             return;
@@ -368,13 +369,13 @@ impl<T: Transport> Sessions<T> {
         self.worker.shared.set_standing(id, standing);
     }
 
-    /// Before a session is driven, or looked at.
+    /// Ends the burst, before a session is driven or inspected.
     #[cold]
     fn end_burst(&mut self) {
         self.split().1.end_burst();
     }
 
-    /// All sessions, none being driven.
+    /// Returns all sessions, with none being driven.
     fn split(&mut self) -> (&WorkerState, FanOut<'_, T>) {
         let fan_out = FanOut {
             sessions: self.slab.all(),

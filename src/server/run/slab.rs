@@ -4,11 +4,11 @@ use std::vec::Vec;
 
 use mio::Token;
 
-/// The low bits of a token are the slot, the rest the slot's generation: an event of a closed
-/// connection never reaches the slot's next owner.
+/// The low bits of a token are the slot, the rest the slot's generation, so that an event of a
+/// closed connection never reaches the slot's next owner.
 const INDEX_BITS: u32 = usize::BITS / 2;
 
-/// Together with the index this leaves the top eighth of a token free: for the worker in a
+/// Together with the index this leaves the top eighth of a token free: for the worker's number in a
 /// [`ConnectionId`](crate::server::ConnectionId), and for the worker's own tokens.
 const GENERATION_BITS: u32 = usize::BITS * 3 / 8;
 
@@ -25,10 +25,11 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-/// The values of a slab beside one that is lent. They stay in their slots, since they are large.
+/// The values of a slab except the one that is lent. They stay in their slots, since they are
+/// large.
 pub(in crate::server) struct Rest<'s, T> {
     before: &'s mut [Slot<T>],
-    /// Those behind the lent one.
+    /// The slots behind the lent one.
     behind: &'s mut [Slot<T>],
 }
 
@@ -40,12 +41,12 @@ impl<T> Slab<T> {
         }
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     pub(in crate::server) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Takes a slot.
+    /// Stores a value in a free slot; returns its token.
     pub(in crate::server) fn insert(&mut self, value: T) -> Token {
         let index = match self.free.pop() {
             Some(index) => index as usize,
@@ -67,13 +68,13 @@ impl<T> Slab<T> {
         self.slots.get_mut(index(token))?.value_mut(token)
     }
 
-    /// The token of what is at a place.
+    /// Returns the token of the value in the slot `place`.
     pub(in crate::server) fn token_at(&self, place: u32) -> Option<Token> {
         let slot = self.slots.get(place as usize)?;
         slot.value.as_ref().map(|_| slot.token(place as usize))
     }
 
-    /// A value, and beside it all others.
+    /// Lends a value, and all others beside it.
     #[inline]
     pub(in crate::server) fn lend(&mut self, token: Token) -> Option<(&mut T, Rest<'_, T>)> {
         let (before, rest) = self.slots.split_at_mut_checked(index(token))?;
@@ -81,7 +82,7 @@ impl<T> Slab<T> {
         Some((slot.value_mut(token)?, Rest { before, behind }))
     }
 
-    /// All values, none lent.
+    /// Returns all values, with none lent.
     pub(in crate::server) fn all(&mut self) -> Rest<'_, T> {
         Rest {
             before: &mut self.slots,
@@ -89,7 +90,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Takes a value out and frees its slot.
+    /// Removes a value and frees its slot.
     pub(in crate::server) fn remove(&mut self, token: Token) -> Option<T> {
         let slot = self.slots.get_mut(index(token))?;
         slot.value_mut(token)?;
@@ -98,7 +99,7 @@ impl<T> Slab<T> {
         slot.value.take()
     }
 
-    /// The tokens of all values.
+    /// Returns the tokens of all values.
     pub(in crate::server) fn tokens(&self) -> Vec<Token> {
         self.slots
             .iter()
@@ -114,7 +115,7 @@ impl<T> Rest<'_, T> {
     pub(in crate::server) fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         let slot = match index(token).checked_sub(self.before.len()) {
             None => self.before.get_mut(index(token)),
-            // The lent one itself is between them.
+            // The lent slot lies between the two parts.
             Some(behind) => self.behind.get_mut(behind.checked_sub(1)?),
         };
         slot?.value_mut(token)
@@ -133,12 +134,12 @@ impl<T> Slot<T> {
     }
 }
 
-/// The slot of a token.
+/// Returns the slot of a token.
 pub(in crate::server) fn place(token: Token) -> u32 {
     index(token) as u32
 }
 
-/// The generation of a token.
+/// Returns the generation of a token.
 pub(in crate::server) fn generation(token: Token) -> u32 {
     (token.0 >> INDEX_BITS) as u32
 }

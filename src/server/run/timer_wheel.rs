@@ -1,23 +1,23 @@
-//! When which session is due, in coarse ticks.
+//! Which session is due when, in coarse ticks.
 //!
-//! Owns the schedule. A session has at most one entry that counts: it knows its tick, and an entry
-//! for another tick is stale and skipped. So a deadline that moves back costs nothing, and one that
-//! moves forward one more entry. An entry has its session's place in the worker's table: one that a
-//! former session left there is stale like others.
+//! Owns the schedule. A session has at most one entry that counts: the session knows its tick, and
+//! an entry for another tick is stale and skipped. So a deadline that moves back costs nothing, and
+//! one that moves forward costs one more entry. An entry holds its session's slot; one that a
+//! former session left there is stale like any other.
 
 use alloc::vec::Vec;
 use core::mem;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-/// A quarter of a second: deadlines are seconds, and a late sweep of many sessions is cheaper
+/// A quarter of a second: deadlines are seconds, and one late sweep over many sessions is cheaper
 /// than many early ones. Nothing is ever due early.
 const TICK: Duration = Duration::from_millis(250);
 
-/// A bit over a minute of ticks; what is further off is looked at again then.
+/// A bit over a minute of ticks; a deadline further off is scheduled again then.
 const SLOTS: u64 = 256;
 
-/// A point in time, in ticks: they last for 34 years. Small, since each session has one.
+/// A point in time, in ticks, which last for 34 years. Small, since each session has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::server) struct Tick(NonZeroU32);
 
@@ -34,7 +34,7 @@ pub(in crate::server) struct TimerWheel {
     /// The next tick to expire.
     current: u64,
     entries: usize,
-    /// Which slots have entries, a bit each.
+    /// Which slots have entries, one bit per slot.
     occupied: [u64; (SLOTS / 64) as usize],
 }
 
@@ -72,12 +72,12 @@ impl TimerWheel {
         Some(tick.into())
     }
 
-    /// How long until the next tick with an entry.
+    /// Returns how long until the next tick with an entry.
     pub(in crate::server) fn next(&self, now: Duration) -> Option<Duration> {
         if self.entries == 0 {
             return None;
         }
-        // From the current slot on, word by word; what lies before it in its word comes last.
+        // Word by word from the current slot on; the earlier bits of its word come last.
         let first = (self.current % SLOTS) as usize;
         let (word, bit) = (first / 64, first % 64);
         let words = self.occupied.len();
@@ -95,13 +95,13 @@ impl TimerWheel {
         Some(due.saturating_sub(now))
     }
 
-    /// Entries, those that are stale too.
+    /// Returns the number of entries, stale ones included.
     #[cfg(test)]
     pub(in crate::server) fn len(&self) -> usize {
         self.entries
     }
 
-    /// Takes the entries of the next tick if it is due; call it until it returns None.
+    /// Takes the entries of the next tick if it is due; to be called until it returns None.
     pub(in crate::server) fn expire(&mut self, now: Duration) -> Option<(Tick, Vec<u32>)> {
         if self.current > ticks(now) {
             return None;
@@ -135,7 +135,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Expires all that is due; entries with their ticks.
+    /// Expires everything that is due; returns the entries with their ticks.
     fn due(wheel: &mut TimerWheel, now: Duration) -> Vec<(Tick, u32)> {
         let mut all = Vec::new();
         while let Some((tick, tokens)) = wheel.expire(now) {

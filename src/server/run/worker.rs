@@ -19,19 +19,18 @@ use crate::server::listen::{AcceptedStream, Port, Socket, Tls};
 use crate::server::route::Endpoints;
 use crate::server::shared::Shared;
 
-/// Tokens from the slab never reach these: the listeners' from here on, in their order, and the
-/// waker's.
+/// Tokens from the slab are below these: the listeners' tokens from here on, in their order, and
+/// the waker's.
 const LISTENERS: usize = usize::MAX / 2;
 pub(in crate::server) const WAKER: Token = Token(usize::MAX);
 
 /// Readiness events taken at once; more stay in the kernel for the next turn.
 const EVENTS: usize = 1024;
 
-/// Connections accepted from each listener before the others get their turn.
+/// Connections accepted from each listener before the next listener.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// After the process or the system ran out of file descriptors or memory, accepting waits this
-/// long, instead of spinning.
+/// How long accepting pauses after the process or the system ran out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A thread's part of a server, before it runs.
@@ -44,17 +43,17 @@ pub(in crate::server) struct Worker<T> {
     sessions: PhantomData<fn() -> T>,
 }
 
-/// A worker on its thread. What its sessions share never leaves that.
+/// A worker on its thread. What its sessions share never leaves that thread.
 struct Loop<T> {
     index: usize,
     clock: Clock,
     poll: Poll,
     sessions: Sessions<T>,
-    /// All listeners of the server; none once it stops.
+    /// All listeners of the server; empty once it stops.
     ports: Vec<Port>,
-    /// One of them may have connections to accept.
+    /// Whether a listener may have connections to accept.
     acceptable: bool,
-    /// All that may have some have failed, and wait until then.
+    /// When to accept again, if every listener that may have connections has failed.
     accept_at: Option<Duration>,
     balance: Balance,
 }
@@ -109,7 +108,7 @@ impl<T: AcceptedStream> Worker<T> {
         Inbox::leave_thread();
         worker.sessions.stop();
         if result.is_err() {
-            // The other workers must not go on without this one.
+            // The other workers must not continue without this one.
             Handle::new(&shared).shut_down();
         }
         result
@@ -120,8 +119,8 @@ impl<T: AcceptedStream> Loop<T> {
     fn turns(&mut self) -> io::Result<()> {
         self.sessions.shared().inboxes[self.index].own_thread();
         let mut events = Events::with_capacity(EVENTS);
-        // Read once for each turn: a wait is too long by what the last turn took, which is within
-        // a tick of the timer wheel as a rule.
+        // Read once per turn: a wait is too long by the time that the last turn took, which is
+        // usually within a tick of the timer wheel.
         let mut now = self.clock.now();
         while !(self.sessions.stops() && self.sessions.is_empty()) {
             match self.poll.poll(&mut events, self.patience(now)) {
@@ -132,7 +131,7 @@ impl<T: AcceptedStream> Loop<T> {
             self.sessions.at(now);
             for event in &events {
                 match event.token() {
-                    // A wake-up needs no handling of its own: each turn looks at the inbox.
+                    // A wake-up needs no handling: each turn looks at the inbox.
                     Token(token) if token >= LISTENERS => self.arrived(token - LISTENERS),
                     token => {
                         if event.is_error() {
@@ -151,14 +150,14 @@ impl<T: AcceptedStream> Loop<T> {
             // After the events: what a peer sent in time counts, even when this worker was late.
             self.sessions.expire();
             if self.acceptable {
-                // The turn may have been long, and the others wait by the clock.
+                // The turn may have been long, and the other workers wait by the clock.
                 self.accept(self.clock.now());
             }
         }
         Ok(())
     }
 
-    /// How long to wait for events.
+    /// Returns how long to wait for events.
     fn patience(&self, now: Duration) -> Option<Duration> {
         let sessions = self.sessions.patience();
         if !self.acceptable {
@@ -170,18 +169,18 @@ impl<T: AcceptedStream> Loop<T> {
         }
     }
 
-    /// The other workers may have the same sockets for longer, so that closing them doesn't take
-    /// them out of this one's poll.
+    /// Stops listening. Other workers may keep the same sockets open for longer, so that closing a
+    /// socket doesn't remove it from this worker's poll.
     fn stop_listening(&mut self) {
         for mut port in self.ports.drain(..) {
-            // It fails only for a socket that isn't in it.
+            // Fails only for a socket that isn't in the poll.
             let _ = self.poll.registry().deregister(port.acceptor.source());
         }
         self.acceptable = false;
         self.accept_at = None;
     }
 
-    /// A listener has connections, unless it is gone or was the waker.
+    /// Notes that a listener has connections; ignores the waker, and a listener that is gone.
     fn arrived(&mut self, at: usize) {
         if let Some(port) = self.ports.get_mut(at) {
             port.acceptable = true;
@@ -213,11 +212,11 @@ impl<T: AcceptedStream> Loop<T> {
                     }
                     Err(error) => match error.kind() {
                         io::ErrorKind::WouldBlock => port.acceptable = false,
-                        // The peer was gone before it was accepted.
+                        // The peer was gone before its connection was accepted.
                         io::ErrorKind::ConnectionAborted
                         | io::ErrorKind::ConnectionReset
                         | io::ErrorKind::Interrupted => {}
-                        // Out of file descriptors or memory: the listener lives and tries again.
+                        // Out of file descriptors or memory: the listener stays and tries again.
                         _ => {
                             shared.accept_failed(self.index, &error);
                             port.accept_at = Some(now.saturating_add(ACCEPT_PAUSE));
@@ -234,12 +233,12 @@ impl<T: AcceptedStream> Loop<T> {
         }
     }
 
-    /// Takes a connection in, unless it is one too many.
+    /// Adds a connection, unless the server has too many.
     fn admit(&mut self, socket: Socket, tls: Option<&Tls>, peer: SocketAddr, shared: &Shared) {
         let Ok(permit) = shared.connections.admit() else {
             let cause = HandshakeFailure::TooManyConnections;
-            shared.handshake_failed(self.index, peer, cause, "the server has max_connections");
-            // Nothing can be said before a TLS handshake, which would cost more than is worth it.
+            shared.handshake_failed(self.index, peer, cause, "max_connections is reached");
+            // A response needs the TLS handshake first, which costs too much for a refusal.
             if tls.is_none() {
                 socket.refuse();
             }
@@ -247,7 +246,7 @@ impl<T: AcceptedStream> Loop<T> {
         };
         let proxied = self.sessions.endpoints().is_proxied(peer);
         let Ok(transport) = T::new(socket, tls, proxied) else {
-            let reason = "no connection could be made of the socket";
+            let reason = "the transport of an accepted socket could not be set up";
             return shared.handshake_failed(self.index, peer, HandshakeFailure::Tls, reason);
         };
         shared.take_in(self.index);

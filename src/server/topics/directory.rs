@@ -1,4 +1,4 @@
-//! The records of all topics: the one place in which a topic's messages get their order.
+//! The records of all topics: the one place that orders the messages of a topic.
 
 mod asking;
 
@@ -27,12 +27,12 @@ use crate::server::sync::{Mutex, lock};
 /// Who publishes.
 #[derive(Clone, Copy, Default)]
 pub(in crate::server) struct Publisher {
-    /// It doesn't get the message.
+    /// The connection that doesn't get the message.
     pub(in crate::server) except: Option<ConnectionId>,
-    /// The worker on whose thread it is, if that delivers to its own subscribers at once where
-    /// nothing is before the message.
+    /// The worker whose thread publishes, if it may deliver to its own subscribers at once when its
+    /// inbox is empty.
     pub(in crate::server) delivers: Option<usize>,
-    /// The message announces what has happened, and can't be refused.
+    /// Whether the message announces what has happened, so that it can't be refused.
     pub(in crate::server) insists: bool,
 }
 
@@ -41,21 +41,21 @@ pub(in crate::server) struct Outcome {
     pub(in crate::server) position: Position,
     /// Subscribers that it is on its way to.
     pub(in crate::server) waiting: usize,
-    /// The worker that publishes is to deliver it now.
+    /// Whether the worker that publishes has to deliver it now.
     pub(in crate::server) deliver: bool,
-    /// An inbox it went to is filling: the publisher is to wait.
+    /// Whether an inbox that it went to is filling, so that the publisher has to wait.
     pub(in crate::server) filling: bool,
 }
 
 /// The records, found by name.
 pub(in crate::server) struct Directory {
     limits: TopicLimits,
-    /// The first whose pattern matches counts.
+    /// The first one whose pattern matches applies.
     options: Vec<(TopicPattern, Arc<TopicOptions>)>,
     shards: Shards<Shard>,
     epoch: u64,
     workers: usize,
-    /// Topics with a subscriber.
+    /// Topics that have subscribers.
     topics: AtomicUsize,
     subscriptions: AtomicUsize,
 }
@@ -63,7 +63,7 @@ pub(in crate::server) struct Directory {
 #[derive(Default)]
 struct Shard {
     topics: HashMap<Arc<str>, Arc<Topic>>,
-    /// The greatest offset of removed topics: a topic that is made anew goes on above it.
+    /// The greatest offset of removed topics: a topic that is created again continues above it.
     forgotten: u64,
 }
 
@@ -97,13 +97,13 @@ impl Directory {
         self.shards.of(name).topics.get(name).cloned()
     }
 
-    /// Looks into the record of a topic, if there is one.
+    /// Calls `look` with the record of a topic, if there is one.
     fn look<R>(&self, name: &str, look: impl Fn(&State) -> R) -> Option<R> {
         self.find(name).map(|it| look(&lock(&it.state)))
     }
 
-    /// Calls `enter` with the record of a topic, which is made if there is none, and removed if it
-    /// is unused afterwards.
+    /// Calls `enter` with the record of a topic, which is created if there is none, and removed if
+    /// it is unused afterwards.
     fn enter<R>(&self, name: &str, mut enter: impl FnMut(&Arc<Topic>, &mut State) -> R) -> R {
         assert_inside();
         loop {
@@ -126,7 +126,8 @@ impl Directory {
         }
     }
 
-    /// As [`enter`](Self::enter), of a record that was found; None if it is another by now.
+    /// Like [`enter`](Self::enter), with a record that was found; returns None if it was removed
+    /// since.
     fn enter_record<R>(
         &self,
         topic: &Arc<Topic>,
@@ -149,7 +150,7 @@ impl Directory {
     fn new_topic(&self, name: &str, forgotten: u64) -> Arc<Topic> {
         let options = self.options(name).cloned();
         let keeps = options.as_ref().is_some_and(|it| it.history.is_some());
-        // With a history, the history has the last position.
+        // With a history, the history knows the last position.
         let position = (!keeps).then_some(Position {
             epoch: self.epoch,
             offset: forgotten,
@@ -191,8 +192,8 @@ impl Directory {
         }
     }
 
-    /// What the limits and the guard say about a subscription of a connection that has `subscribed`
-    /// topics already.
+    /// Checks the name, the limits and the guard for a connection that is already subscribed to
+    /// `subscribed` topics.
     pub(in crate::server) fn check(
         &self,
         topic: &str,
@@ -209,7 +210,8 @@ impl Directory {
         }
     }
 
-    /// Adds a subscriber, from here on: its record, and what was kept of the messages before.
+    /// Adds a subscriber; returns its record, and the messages kept before it. Its subscription
+    /// begins now.
     pub(in crate::server) fn subscribe(
         &self,
         topic: &str,
@@ -228,14 +230,14 @@ impl Directory {
         })
     }
 
-    /// Adds a subscriber whose subscription has begun elsewhere, and has arrived now.
+    /// Adds a subscriber whose subscription began on another thread and arrives now.
     pub(in crate::server) fn subscribe_at(
         &self,
         subscribing: &Subscribing,
         id: ConnectionId,
     ) -> Result<Subscribed, SubscribeError> {
         let position = subscribing.position;
-        // The record is there: the subscription on its way keeps it.
+        // The record exists: the subscription on its way keeps it.
         let mut state = lock(&subscribing.topic.state);
         let count = self.admit(&mut state, id)?;
         Ok(Subscribed { count, position })
@@ -258,8 +260,8 @@ impl Directory {
         Ok(state.subscribers.len())
     }
 
-    /// Begins a subscription of a connection that another thread reaches: from here on messages go
-    /// to its worker, behind the command.
+    /// Begins a subscription for a connection of another thread: from here on messages go to its
+    /// worker, behind the command.
     pub(in crate::server) fn begin(
         &self,
         topic: &str,
@@ -285,7 +287,7 @@ impl Directory {
         })
     }
 
-    /// The command of [`begin`](Self::begin) is carried out.
+    /// Notes that the command of [`begin`](Self::begin) is carried out.
     pub(in crate::server) fn arrived(&self, topic: &Arc<Topic>, worker: usize) {
         let mut state = lock(&topic.state);
         state.workers[worker].coming -= 1;
@@ -319,10 +321,10 @@ impl Directory {
 
     // ---- publishing ---------------------------------------------------------------------------
 
-    /// Gives a message its place in the topic, in its history, and in the inbox of each worker that
-    /// has subscribers; all of it, or nothing.
+    /// Adds a message to the topic's order, to its history, and to the inbox of each worker that
+    /// has subscribers: to all of these, or to none.
     ///
-    /// `make` gets the position and must not publish to the topic itself.
+    /// `make` is called with the position and must not publish to the topic.
     ///
     /// # Errors
     /// [`HandleError::Busy`] when one of the inboxes is full.
@@ -338,7 +340,8 @@ impl Directory {
         assert_inside();
         if let Some(topic) = known {
             let state = &mut lock(&topic.state);
-            // As a rule it is current: whoever knows it has subscribers of it.
+            // As a rule the record is current, since a worker that knows it has subscribers of the
+            // topic.
             if !state.gone {
                 return self.publish_to(inboxes, topic, state, publisher, now, make);
             }
@@ -389,7 +392,7 @@ impl Directory {
                     true => inbox.reserve_always(command.bytes()),
                     false => match inbox.reserve(command.bytes()) {
                         Ok(reserved) => reserved,
-                        // It has stopped since it was looked at.
+                        // It has stopped since it was checked.
                         Err(HandleError::Stopped) => continue,
                         Err(error) => return Err(error),
                     },

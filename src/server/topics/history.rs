@@ -1,7 +1,6 @@
-//! The last messages of a topic, for those who come later or come back.
+//! The last messages of a topic, for subscribers that come later or come back.
 //!
-//! Owns what is kept and for how long. Whom it is sent to is the caller's to say. Time is an
-//! argument.
+//! Owns what is kept and for how long. The caller decides to whom it is sent. Time is an argument.
 
 mod memory;
 
@@ -16,53 +15,53 @@ use crate::proto::MessageKind;
 /// Where the last messages of topics are kept.
 ///
 /// The topic gives each message its offset, greater than those before it in its topic, and keeps
-/// the order: it calls `push` for one message after the other. Offsets are those of one
+/// the order: it calls `push` for one message after the other. Offsets belong to one
 /// [`epoch`](Self::epoch); together they are a [`Position`](super::Position). A client that comes
-/// back with the last one it saw gets what it missed by [`since`](Self::since), and is told if that
-/// isn't all any more. (So does Centrifugo; Socket.IO's connection state recovery works with an
-/// offset alike.)
+/// back with the last one that it saw gets what it missed from [`since`](Self::since), and learns
+/// whether that is everything. (Centrifugo does the same; Socket.IO's connection state recovery
+/// also works with an offset.)
 ///
 /// `now` is the time since any fixed origin.
 ///
 /// [`MemoryHistory`] is for one server. The methods are called while the topic is locked, on a
-/// worker's thread or on one that publishes: they must not wait for a network, nor call the
+/// worker's thread or on the thread that publishes: they must not wait for a network, nor call the
 /// server's topics.
 pub trait History: Send + Sync {
-    /// Appends a message; its offset counts also if it is too long to be kept.
+    /// Appends a message; its offset counts even if it is too long to be kept.
     fn push(&self, topic: &str, entry: HistoryEntry);
 
-    /// The last messages, at most `limit`, the oldest first.
+    /// Returns the last messages, at most `limit`, oldest first.
     fn recent(&self, topic: &str, limit: usize, now: Duration) -> Vec<HistoryEntry>;
 
-    /// The messages behind `offset`, the oldest first.
+    /// Returns the messages behind `offset`, oldest first.
     fn since(&self, topic: &str, offset: u64, now: Duration) -> Replay;
 
-    /// The offset that the topic goes on from: that of its last message, or a greater one. Asked
-    /// when the topic comes into use.
+    /// Returns the offset from which the topic continues: that of its last message, or a greater
+    /// one. Called when the topic comes into use.
     fn last(&self, topic: &str) -> u64;
 
-    /// What offsets are valid with. Below 2^53, so that JavaScript can hold it.
+    /// Returns the epoch in which offsets are valid. Below 2^53, so that JavaScript can hold it.
     fn epoch(&self) -> u64;
 }
 
 /// A message that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// Its place in its topic.
+    /// Its offset in the topic.
     pub offset: u64,
     /// When it was published.
     pub at: Duration,
     /// Text or binary.
     pub kind: MessageKind,
-    /// The message, shared by all who have it.
+    /// The message, shared by all that hold it.
     pub payload: Arc<[u8]>,
 }
 
 /// What a client missed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
-    /// The messages that are still there, the oldest first.
+    /// The messages that are still kept, oldest first.
     pub entries: Vec<HistoryEntry>,
-    /// Whether that is all it missed. If not, it has to load the state anew.
+    /// Whether that is all that it missed. If not, the client has to load its state again.
     pub complete: bool,
 }

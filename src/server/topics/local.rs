@@ -8,18 +8,18 @@ use mio::Token;
 
 use super::Topic;
 
-/// A worker's own table, which delivering reads without a lock.
+/// The subscribers by topic, which delivering reads without a lock.
 #[derive(Default)]
 pub(in crate::server) struct Local {
     topics: HashMap<Arc<str>, Subscribers>,
 }
 
-/// Those of one topic.
+/// The subscribers of one topic.
 pub(in crate::server) struct Subscribers {
     pub(in crate::server) topic: Arc<Topic>,
-    /// With the offset behind which each one's subscription begins.
+    /// Each subscriber, with the offset behind which its subscription begins.
     begun: BTreeMap<Token, u64>,
-    /// The latest of these that there ever was.
+    /// The greatest of these offsets that there ever was.
     latest: u64,
 }
 
@@ -66,18 +66,18 @@ impl Subscribers {
         self.begun.get(&token).copied()
     }
 
-    /// Whether a message at this place is for all of them.
+    /// Returns whether a message at this offset is for all subscribers.
     #[inline]
     pub(in crate::server) fn all_take(&self, offset: u64) -> bool {
         offset > self.latest
     }
 
-    /// All of them.
+    /// Returns all subscribers.
     pub(in crate::server) fn all(&self) -> impl Iterator<Item = Token> {
         self.begun.keys().copied()
     }
 
-    /// Those behind `cursor` whom a message at `offset` is for.
+    /// Returns the subscribers behind `cursor` that a message at `offset` is for.
     #[inline]
     pub(in crate::server) fn takers(
         &self,

@@ -1,4 +1,4 @@
-//! What holds for the topics of one pattern.
+//! The options of the topics that a pattern matches.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::history::{History, HistoryLimits, MemoryHistory};
 use crate::server::id::ConnectionId;
 
-/// What holds for the topics of a pattern, for [`Builder::topic`](crate::server::Builder::topic).
+/// The options of the topics that a pattern matches, for
+/// [`Builder::topic`](crate::server::Builder::topic).
 ///
 /// ```
 /// use sockeye::server::Server;
@@ -25,28 +26,28 @@ pub struct TopicOptions {
     pub(in crate::server) guard: Option<Arc<TopicGuard>>,
 }
 
-/// Lets a connection subscribe, or says why not.
+/// Decides whether a connection may subscribe; its error is the reason why not.
 pub(in crate::server) type TopicGuard =
     dyn Fn(ConnectionId, &str) -> Result<(), Arc<str>> + Send + Sync;
 
 impl TopicOptions {
-    /// Nothing but delivery.
+    /// Creates options with which messages are delivered, and nothing else.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A subscriber that is behind gets only the latest message of each topic: a newer one takes
-    /// the place of one that waits behind a backlog, and
-    /// [`Stats::conflated`](crate::server::observe::Stats::conflated) counts that. One that keeps
-    /// up gets all of them. For prices, positions, states; not for chat.
+    /// A subscriber that is behind gets only the latest message of each topic: a newer one replaces
+    /// one that waits behind a backlog, and
+    /// [`Stats::conflated`](crate::server::observe::Stats::conflated) counts it. A subscriber that
+    /// keeps up gets all of them. For prices, positions, states; not for chat.
     pub fn conflate(mut self) -> Self {
         self.conflate = true;
         self
     }
 
     /// Keeps the last `count` messages of each topic in memory and sends them to each new
-    /// subscriber, the oldest first; what is published from then on follows, each message once. The
-    /// other limits are those of [`HistoryLimits`].
+    /// subscriber, oldest first; messages published from then on follow, each once. The other
+    /// limits are those of [`HistoryLimits`].
     pub fn history(self, count: usize) -> Self {
         let limits = HistoryLimits {
             max_messages: count,
@@ -55,17 +56,17 @@ impl TopicOptions {
         self.history_in(Arc::new(MemoryHistory::new(limits)), count)
     }
 
-    /// As [`history`](Self::history), kept in `store`.
+    /// Like [`history`](Self::history), but keeps the messages in `store`.
     pub fn history_in(mut self, store: Arc<dyn History>, count: usize) -> Self {
         self.history = Some((store, count));
         self
     }
 
-    /// Asks `guard` about each subscription to a topic of the pattern; its error is
+    /// Calls `guard` before each subscription to a topic of the pattern; its error becomes
     /// [`SubscribeError::Refused`](super::SubscribeError::Refused).
     ///
-    /// It knows the connection by its id only. What depends on the connection's state is better
-    /// decided where [`Socket::subscribe`](crate::server::Socket::subscribe) is called.
+    /// The guard knows the connection only by its id. To decide by the connection's state, check it
+    /// where [`Socket::subscribe`](crate::server::Socket::subscribe) is called.
     pub fn guard<F>(mut self, guard: F) -> Self
     where
         F: Fn(ConnectionId, &str) -> Result<(), Arc<str>> + Send + Sync + 'static,

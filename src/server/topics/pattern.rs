@@ -1,10 +1,10 @@
-//! Which topics a setting is for.
+//! Patterns that select the topics to which a setting applies.
 
 use alloc::boxed::Box;
 use core::fmt;
 use core::str::FromStr;
 
-/// A pattern for topics, whose segments are parted by `/`.
+/// A pattern for topics, whose segments are separated by `/`.
 ///
 /// | pattern | topics |
 /// |---|---|
@@ -14,7 +14,7 @@ use core::str::FromStr;
 /// | `rooms/**` | `rooms/1`, `rooms/1/typing`, not `rooms/` or `rooms` |
 /// | `**` | all but the empty one |
 ///
-/// `*` stands for one segment, `**` at the end for all that follows; either for at least one
+/// `*` stands for one segment, `**` at the end for everything that follows; either for at least one
 /// byte. MQTT and NATS have the same two, as `+` `#` and `*` `>`. Matching takes one pass over the
 /// topic.
 ///
@@ -28,12 +28,12 @@ use core::str::FromStr;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPattern {
-    /// What is in front of the first wild segment, or the whole topic: most topics that don't
-    /// match differ there, and are told by one comparison.
+    /// What comes before the first wildcard, or the whole pattern if it has none. Most topics that
+    /// don't match differ there, so that one comparison is enough.
     start: Box<str>,
-    /// The segments from the first wild one on. None is `*`.
+    /// The segments from the first wildcard on. None is `*`.
     segments: Box<[Option<Box<str>>]>,
-    /// Whether anything follows (`**`).
+    /// Whether it ends in `**`, so that anything may follow.
     open: bool,
 }
 
@@ -44,8 +44,8 @@ impl TopicPattern {
     /// [`PatternError`] if a `*` is only part of a segment, or `**` isn't the last one.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let error = || PatternError(pattern.into());
-        // What is fixed or a `*`; and all of it that a topic must have, if nothing is wild in it:
-        // with `**`, also the slash in front.
+        // The segments, fixed or `*`; and if there is no wildcard among them, the prefix that a
+        // topic must have, which with `**` includes the slash before it.
         let (fixed, whole, open) = match pattern.strip_suffix("/**") {
             Some(fixed) => (fixed, &pattern[..=fixed.len()], true),
             None if pattern == "**" => ("", "", true),
@@ -74,7 +74,7 @@ impl TopicPattern {
         })
     }
 
-    /// Whether the topic is one of the pattern's.
+    /// Returns whether the pattern matches the topic.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {
         let Some(rest) = topic.strip_prefix(&*self.start) else {
@@ -108,7 +108,7 @@ impl TopicPattern {
     }
 }
 
-/// As [`TopicPattern::new`], for patterns of a file or of the command line.
+/// Like [`TopicPattern::new`], for patterns from a file or the command line.
 impl FromStr for TopicPattern {
     type Err = PatternError;
 
@@ -117,7 +117,7 @@ impl FromStr for TopicPattern {
     }
 }
 
-/// A text that is no [`TopicPattern`]; it is given as it was.
+/// The error for a text that is not a [`TopicPattern`]; it holds the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError(pub Box<str>);
 
@@ -140,7 +140,7 @@ mod tests {
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
-    /// Segment by segment, by recursion.
+    /// Matches segment by segment, by recursion.
     fn naive(pattern: &[&str], topic: &[&str]) -> bool {
         match (pattern, topic) {
             (["**"], _) => topic.iter().any(|segment| !segment.is_empty()) || topic.len() > 1,

@@ -1,7 +1,7 @@
-//! Who is in a topic, with the application's data.
+//! Which users are in a topic, with the application's data.
 //!
-//! Owns the rule when somebody came, changed or left. Telling the others is the caller's: it
-//! publishes what it is answered.
+//! Owns the rule for when a user came, changed or left. The caller announces that: it publishes
+//! what a call returns.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -12,24 +12,24 @@ use std::collections::HashMap;
 
 use crate::server::shards::Shards;
 
-/// Where it is kept who is in which topic.
+/// Where the members of topics are kept.
 ///
-/// A user may be there through several connections (tabs, devices) and counts once: the first
-/// connection's [`join`](Self::join) lets the user in, the last one's [`leave`](Self::leave) lets
-/// the user out. Pusher's and Ably's presence channels do the same.
+/// A user may be in a topic through several connections (tabs, devices) and counts once: the first
+/// connection's [`join`](Self::join) adds the user, the last one's [`leave`](Self::leave) removes
+/// the user. Pusher's and Ably's presence channels do the same.
 ///
 /// [`MemoryPresence`] is for one server. The methods are called on a worker's thread and must not
-/// wait for a network. An implementation over one therefore answers from a copy that it keeps, and
-/// sends its changes from a thread of its own. It has to tell connections of several servers
-/// apart, since `connection` is unique in one server only; to take out the members of a server
-/// that is gone, by a lease that each one renews; and to count a user who is on two servers once,
-/// so that neither announces what the other has.
+/// wait for a network. An implementation over a network therefore reads from a local copy, and
+/// sends its changes from another thread. It has to tell connections of several servers apart,
+/// since `connection` is unique in one server only; to remove the members of a server that is gone,
+/// by a lease that each server renews; and to count a user who is on two servers once, so that
+/// neither server announces the user twice.
 pub trait Presence: Send + Sync {
-    /// A connection enters the topic as `user`. The user's data becomes `data`, which is any text
-    /// of the application's, often JSON; that of other connections is replaced.
+    /// Adds a connection to the topic as `user`. The user's data becomes `data`, any text of the
+    /// application, often JSON; it replaces the data that other connections gave.
     ///
     /// # Errors
-    /// [`PresenceError`]; nothing changed.
+    /// [`PresenceError`]; nothing has changed.
     fn join(
         &self,
         topic: &str,
@@ -38,48 +38,49 @@ pub trait Presence: Send + Sync {
         data: &str,
     ) -> Result<PresenceChange, PresenceError>;
 
-    /// Replaces the data of the user that `connection` is in the topic as.
+    /// Replaces the data of the user as which `connection` is in the topic.
     fn update(&self, topic: &str, connection: u64, data: &str) -> PresenceChange;
 
-    /// A connection leaves the topic. One that ends leaves each topic it is in.
+    /// Removes a connection from the topic. A connection that ends leaves each topic that it is in.
     fn leave(&self, topic: &str, connection: u64) -> PresenceChange;
 
-    /// The users in the topic, in the order they came. Takes time in their number.
+    /// Returns the users in the topic, in the order in which they came. Takes time linear in their
+    /// number.
     fn members(&self, topic: &str) -> Vec<Member>;
 
-    /// How many users are in the topic.
+    /// Returns how many users are in the topic.
     fn count(&self, topic: &str) -> usize;
 }
 
 /// A user in a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Who it is: the application's own key.
+    /// The application's key for the user.
     pub user: Arc<str>,
-    /// The application's data, as it was last given.
+    /// The application's data, as last given.
     pub data: Arc<str>,
 }
 
 /// What a call changed, to be announced to the topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PresenceChange {
-    /// Nothing that others see: one more or one less connection of a user, or none at all.
+    /// Nothing that others see: one connection of a user more or less, or nothing at all.
     None,
     /// The user is new.
     Joined(Member),
-    /// The user's data is another now.
+    /// The user's data has changed.
     Updated(Member),
     /// The user's last connection left.
     Left(Member),
 }
 
-/// Why nobody was let in.
+/// Why a connection can't join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PresenceError {
-    /// The connection is in the topic as another user; it has to leave first.
+    /// The connection is in the topic as another user, and has to leave it first.
     OtherUser,
-    /// There are as many memberships as are allowed.
+    /// The number of memberships has reached its limit.
     Full,
 }
 
@@ -118,14 +119,14 @@ struct User {
 }
 
 impl MemoryPresence {
-    /// Takes at most a million memberships (a connection in a topic): some 200 bytes each and the
-    /// data, so a few hundred MiB at the most, and far more than one server has use for.
+    /// Creates a store for at most a million memberships (a connection in a topic): some 200 bytes
+    /// each and the data, so at most a few hundred MiB, and far more than one server needs.
     #[must_use]
     pub fn new() -> Self {
         Self::with_max_memberships(1_000_000)
     }
 
-    /// Takes at most this many memberships; a join above is refused.
+    /// Creates a store for at most this many memberships; further joins are refused.
     #[must_use]
     pub fn with_max_memberships(max_memberships: usize) -> Self {
         Self {
@@ -151,7 +152,8 @@ impl fmt::Debug for MemoryPresence {
 }
 
 impl Topic {
-    /// Sets a user's data; a user there already is answered as updated if that changed anything.
+    /// Sets a user's data; a user that is already there is returned as updated if that changed
+    /// anything.
     fn set(&mut self, user: &Arc<str>, data: &str) -> PresenceChange {
         match self.users.get_mut(user) {
             Some(found) if *found.data == *data => PresenceChange::None,
@@ -266,7 +268,7 @@ impl Presence for MemoryPresence {
                     .collect()
             }
         };
-        // Unlocked.
+        // The lock is released.
         members.sort_unstable_by_key(|&(arrival, _)| arrival);
         members.into_iter().map(|(_, member)| member).collect()
     }

@@ -1,4 +1,4 @@
-//! A subscription that another thread asked for.
+//! A subscription that another thread requested.
 
 use std::sync::Arc;
 use std::vec::Vec;
@@ -7,12 +7,12 @@ use super::Position;
 use super::history::HistoryEntry;
 use super::topic::Topic;
 
-/// A subscription on its way to the connection's worker: it began where it was asked for.
+/// A subscription on its way to the connection's worker. It begins where it was requested.
 #[derive(Clone)]
 pub(in crate::server) struct Subscribing {
     pub(in crate::server) topic: Arc<Topic>,
     pub(in crate::server) position: Position,
-    /// What was kept of the messages before it.
+    /// The messages kept before it.
     pub(in crate::server) replay: Vec<HistoryEntry>,
 }
 

@@ -1,22 +1,22 @@
-//! Positions, and what becomes of a subscription.
+//! Positions, and the outcome of a subscription.
 
 use std::fmt;
 use std::sync::Arc;
 
 /// A position in the order of a topic's messages: behind the message with this offset.
 ///
-/// Offsets of one topic grow with each message that is published to it, as long as the epoch is the
-/// same; they need not grow by one. A position of another epoch says nothing: what was kept then is
-/// gone. Both numbers are below 2^53, so that JavaScript can hold them.
+/// Offsets of one topic grow with each message that is published to it while the epoch is the same;
+/// they need not grow by one. A position of another epoch has no meaning: what was kept then is
+/// lost. Both numbers are below 2^53, so that JavaScript can hold them.
 ///
 /// A client that comes back with the position of the last message that it saw gets what it missed
-/// by [`Handle::history_since`](crate::server::Handle::history_since).
+/// from [`Handle::history_since`](crate::server::Handle::history_since).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// What the offset counts in: another number when the server, or the store of the topic's
-    /// history, begins anew.
+    /// The epoch in which the offset counts: it changes when the server, or the store of the
+    /// topic's history, starts anew.
     pub epoch: u64,
-    /// The place within the epoch.
+    /// The offset within the epoch.
     pub offset: u64,
 }
 
@@ -24,23 +24,23 @@ pub struct Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subscribed {
-    /// How many subscribers the topic has now, over all workers.
+    /// How many subscribers the topic has now, on all workers.
     pub count: usize,
     /// Where it begins: each message behind this position arrives live, and none before it.
     pub position: Position,
 }
 
-/// What bounds topics and subscriptions.
+/// The limits of topics and subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicLimits {
     /// The longest topic name in bytes. Default 256: names are paths and keys, not data.
     pub max_name: usize,
-    /// The most topics one connection may be subscribed to. Default 1,000.
+    /// How many topics one connection may be subscribed to. Default 1,000.
     pub max_per_connection: usize,
-    /// The most topics there may be. Default 1,000,000.
+    /// How many topics may exist. Default 1,000,000.
     pub max_topics: usize,
-    /// The most subscribers one topic may have. Default none.
+    /// How many subscribers one topic may have. Default: no limit.
     pub max_subscribers: usize,
 }
 
@@ -61,13 +61,13 @@ impl Default for TopicLimits {
 pub enum SubscribeError {
     /// The name is empty or longer than [`TopicLimits::max_name`].
     Name,
-    /// The connection has [`TopicLimits::max_per_connection`] topics.
+    /// The connection is subscribed to [`TopicLimits::max_per_connection`] topics already.
     ConnectionFull,
-    /// There are [`TopicLimits::max_topics`] topics.
+    /// There are [`TopicLimits::max_topics`] topics already.
     TooManyTopics,
-    /// The topic has [`TopicLimits::max_subscribers`] subscribers.
+    /// The topic has [`TopicLimits::max_subscribers`] subscribers already.
     TopicFull,
-    /// A guard of the topic refused, and said why.
+    /// The topic's guard refused, for this reason.
     Refused(Arc<str>),
     /// The connection is closing.
     Closed,

@@ -1,4 +1,4 @@
-//! The record of one topic: who is subscribed, and where the order of its messages stands.
+//! The record of one topic: its subscribers, and the position of its last message.
 
 use std::boxed::Box;
 use std::cell::Cell;
@@ -13,7 +13,7 @@ use super::options::TopicOptions;
 use crate::server::id::ConnectionId;
 use crate::server::sync::{Mutex, thread_local};
 
-/// One topic. Its record is there as long as somebody is subscribed, or is about to be.
+/// One topic. Its record exists as long as there is a subscriber, or a subscription on its way.
 pub(in crate::server) struct Topic {
     pub(in crate::server) name: Arc<str>,
     pub(super) options: Option<Arc<TopicOptions>>,
@@ -25,7 +25,7 @@ pub(super) struct State {
     pub(super) position: Option<Position>,
     pub(super) subscribers: BTreeSet<ConnectionId>,
     pub(super) workers: Box<[OnWorker]>,
-    /// It was removed from the directory: there may be another record of its name.
+    /// Whether it was removed from the directory, which may have another record of this name.
     pub(super) gone: bool,
 }
 
@@ -43,7 +43,7 @@ impl OnWorker {
 }
 
 impl Topic {
-    /// Whether a message that waits gives way to the next one.
+    /// Returns whether a message that waits is replaced by the next one.
     pub(in crate::server) fn conflates(&self) -> bool {
         self.options.as_ref().is_some_and(|it| it.conflate)
     }
@@ -53,7 +53,7 @@ impl Topic {
         self.options.as_ref()?.history.as_ref()
     }
 
-    /// What a new subscriber is sent.
+    /// Returns what a new subscriber is sent.
     pub(super) fn replay(&self, now: Duration) -> Vec<HistoryEntry> {
         let Some((history, count)) = self.history() else {
             return Vec::new();
@@ -66,7 +66,7 @@ impl Topic {
 pub(super) type Kept = (Arc<dyn History>, usize);
 
 thread_local! {
-    /// This thread runs the application's code while it holds a topic's record.
+    /// Whether this thread runs the application's code while it holds a topic's record.
     static OUTSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -83,7 +83,7 @@ pub(in crate::server) fn outside<R>(call: impl FnOnce() -> R) -> R {
     call()
 }
 
-/// Panics where a thread would wait for a record that it holds itself.
+/// Panics if the thread would wait for a record that it holds itself.
 pub(super) fn assert_inside() {
     assert!(
         !OUTSIDE.with(Cell::get),

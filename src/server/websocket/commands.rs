@@ -1,5 +1,5 @@
-//! Commands for a connection that its own thread has given through a
-//! [`Handle`](crate::server::Handle), while its application goes on.
+//! Commands for a connection that its worker's thread has given through a
+//! [`Handle`](crate::server::Handle) while the application still runs.
 
 use super::{LocalDelivery, SocketIo};
 use crate::server::end::EndKind;
@@ -7,9 +7,9 @@ use crate::server::run::inbox::Command;
 use crate::server::write_queue::Keep;
 
 impl SocketIo<'_> {
-    /// Carries out for this connection what its worker's handlers have asked of it through a
-    /// [`Handle`](crate::server::Handle), and what is before it: so that it comes before what is
-    /// asked next. It is passed over when its turn comes.
+    /// Carries out what the worker's handlers have asked of this connection through a
+    /// [`Handle`](crate::server::Handle), and the commands before that, so that they come before
+    /// what is asked next. The worker skips them when their turn comes.
     #[cold]
     #[inline(never)]
     pub(in crate::server) fn catch_up(&mut self) {
@@ -36,7 +36,7 @@ impl SocketIo<'_> {
         self.ws.set_ahead(until + 1);
     }
 
-    /// What a command asks of this connection.
+    /// Carries out one command for this connection.
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Publish(publication) => {
@@ -54,7 +54,7 @@ impl SocketIo<'_> {
             Command::Subscribe(_, subscribing) => self.subscribe_at(&subscribing),
             Command::Unsubscribe(_, topic) => _ = self.unsubscribe(&topic),
             Command::Refuse(_, topic, error) => self.refuse(&topic, error),
-            // None is for an open connection.
+            // None of these is for an open connection.
             Command::Decided(_) | Command::Inspect(_) | Command::ShutDown(_) => {}
         }
     }

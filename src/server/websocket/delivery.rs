@@ -1,4 +1,4 @@
-//! A message on its way to sessions that are not being driven, and what becomes of it at each.
+//! A message on its way to sessions that are not being driven, and its outcome at each of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl WebSocket {
         account.sent(batch.messages, batch.payload, batch.instant);
     }
 
-    /// Takes a message from others of the worker.
+    /// Delivers a message that another session, or a command, published.
     pub(in crate::server) fn deliver(
         &mut self,
         queue: &mut WriteQueue,
@@ -46,7 +46,7 @@ impl WebSocket {
         self.take(queue, delivery, pool)
     }
 
-    /// Keeps a message until the fragmented one that is under way has ended.
+    /// Holds a message until the fragmented one that is under way has ended.
     #[cold]
     pub(super) fn hold(
         &mut self,
@@ -65,7 +65,7 @@ impl WebSocket {
         Sent::Queued
     }
 
-    /// Takes a message that is next in its order, of others or held since.
+    /// Takes the message that is next in order, delivered now or held before.
     pub(super) fn take(
         &mut self,
         queue: &mut WriteQueue,
@@ -75,7 +75,8 @@ impl WebSocket {
         let message = delivery.message;
         let WorkerState { metrics, now, .. } = delivery.worker;
         let length = message.payload().len();
-        // Only what waits behind a backlog gives way: who keeps up gets every message.
+        // Only what waits behind a backlog is replaced: a subscriber that keeps up gets every
+        // message.
         if let Keep::UntilNext(key) = &delivery.keep
             && queue.is_blocked()
         {
@@ -126,16 +127,16 @@ impl WebSocket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Given {
     Sent(Sent),
-    /// It has got it before.
+    /// The session already has it.
     Passed,
-    /// It has no room for it, and is waited for, since it reads what waits.
+    /// The session has no room for it and is waited for, since it reads what waits.
     Later,
 }
 
-/// How long a connection is waited for that takes none of what waits for it.
+/// How long the worker waits for a connection that takes nothing of its backlog.
 pub(in crate::server) const STALLS_AFTER: Duration = Duration::from_millis(500);
 
-/// Whether a session that took something of its backlog at that time is waited for.
+/// Returns whether a session is waited for that last took some of its backlog at `progress`.
 fn keeps_up(progress: Option<Duration>, now: Duration) -> bool {
     progress.is_none_or(|it| now < it.saturating_add(STALLS_AFTER))
 }
@@ -144,15 +145,15 @@ fn keeps_up(progress: Option<Duration>, now: Duration) -> bool {
 pub(in crate::server) struct LocalDelivery<'a> {
     pub(in crate::server) message: &'a PreparedMessage,
     keep: Keep,
-    /// Its place among the worker's commands.
+    /// Its number among the worker's commands.
     number: u64,
-    /// Whoever has no room for it is waited for.
+    /// Whether a session that has no room for it is waited for.
     waits: bool,
     /// Where the plain frame is published, if it is.
     place: Option<Place>,
-    /// The same of an encoded frame that several take.
+    /// The same for an encoded frame that several sessions take.
     encoded: Option<(*const [u8], KeptPlace)>,
-    /// For many.
+    /// Whether it is for several sessions.
     publishes: bool,
     pub(in crate::server) worker: &'a WorkerState,
 }
@@ -176,7 +177,7 @@ impl<'a> LocalDelivery<'a> {
         }
     }
 
-    /// What may become of a message of this topic that waits.
+    /// Returns what may happen to a message of this topic while it waits.
     pub(in crate::server) fn keep(topic: &Topic) -> Keep {
         match topic.conflates() {
             true => Keep::UntilNext(Arc::clone(&topic.name)),
@@ -184,18 +185,18 @@ impl<'a> LocalDelivery<'a> {
         }
     }
 
-    /// Bytes of its payload.
+    /// Returns the bytes of its payload.
     pub(in crate::server) fn len(&self) -> usize {
         self.message.payload().len()
     }
 
-    /// Nobody is waited for.
+    /// Waits for no session.
     pub(in crate::server) fn hurry(mut self) -> Self {
         self.waits = false;
         self
     }
 
-    /// For many connections.
+    /// Publishes the frame in the pool, as it is for several sessions.
     pub(in crate::server) fn publish(&mut self, pool: &Pool) {
         if self.keep == Keep::Always && !self.publishes {
             self.publishes = true;
@@ -203,7 +204,8 @@ impl<'a> LocalDelivery<'a> {
         }
     }
 
-    /// Queues one of the message's frames, without a copy; false if there is no room for it.
+    /// Queues one of the message's frames without a copy; returns false if the pool has no room for
+    /// it.
     fn push(&mut self, frame: &Arc<[u8]>, queue: &mut WriteQueue, pool: &Pool) -> bool {
         if Arc::ptr_eq(frame, self.message.frame()) {
             return match &self.place {
@@ -227,7 +229,7 @@ impl<'a> LocalDelivery<'a> {
         true
     }
 
-    /// The message alone, if it is published.
+    /// Returns the message alone, if its frame is published.
     pub(in crate::server) fn batch(&self) -> Option<Batch> {
         Some(Batch {
             place: self.place.clone()?,
@@ -238,28 +240,28 @@ impl<'a> LocalDelivery<'a> {
     }
 }
 
-/// Published messages that lie one behind the other.
+/// Published messages whose frames lie one behind the other.
 pub(in crate::server) struct Batch {
     place: Place,
     messages: u64,
     /// Bytes of payload.
     payload: usize,
-    /// When the last was published.
+    /// When the last one was published.
     instant: Timestamp,
 }
 
 impl Batch {
-    /// Bytes of frames.
+    /// Returns the bytes of the frames.
     pub(in crate::server) fn len(&self) -> usize {
         self.place.len()
     }
 
-    /// Whether the next lies right behind it.
+    /// Returns whether the frames of `next` lie right behind these.
     pub(in crate::server) fn borders(&self, next: &Self) -> bool {
         self.place.end == next.place.start
     }
 
-    /// Adds what was published next.
+    /// Adds the frames that follow these.
     pub(in crate::server) fn join(&mut self, next: &Self) {
         self.place.end = next.place.end;
         self.messages += next.messages;

@@ -1,4 +1,4 @@
-//! An open connection while its application is called: what that reaches.
+//! An open connection and what its application reaches while it is called.
 //!
 //! Borrows what is lent for the drive; the connection itself is the [`WebSocket`]. Sending is in
 //! `sending.rs`, topics are in `topics.rs`, limits on what is received in `receiving.rs`.
@@ -18,7 +18,7 @@ pub(in crate::server) struct SocketIo<'a> {
     pub(in crate::server) worker: &'a WorkerState,
     pub(in crate::server) remote: &'a Remote,
     pub(in crate::server) ws: &'a mut WebSocket,
-    /// What this turn has appended.
+    /// What was sent in this drive and isn't written or queued yet.
     pub(in crate::server) cork: &'a mut Vec<u8>,
     pub(in crate::server) queue: &'a mut WriteQueue,
     pub(in crate::server) local: &'a mut (dyn LocalSessions + 'a),
@@ -35,7 +35,7 @@ impl SocketIo<'_> {
         self.queue.len() + self.cork.len()
     }
 
-    /// For the application: if something waits, `on_drain` follows once that is written.
+    /// For the application: if bytes wait, `on_drain` follows once they are written.
     pub(in crate::server) fn buffered_seen(&self) -> usize {
         let buffered = self.buffered();
         if buffered > 0 && self.ws.connection.is_open() {
@@ -44,7 +44,7 @@ impl SocketIo<'_> {
         buffered
     }
 
-    /// Carries out first what this thread has asked of the connection through a
+    /// First carries out what this thread has asked of the connection through a
     /// [`Handle`](crate::server::Handle).
     #[inline]
     pub(in crate::server) fn sync(&mut self) {

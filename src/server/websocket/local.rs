@@ -11,16 +11,17 @@ use crate::server::topics::Topic;
 
 /// The other sessions of the worker, while one of them is driven.
 pub(in crate::server) trait LocalSessions {
-    /// The record of a topic, if this worker has subscribers of it.
+    /// Returns the record of a topic, if this worker has subscribers of it.
     fn known(&self, topic: &str) -> Option<Arc<Topic>>;
 
-    /// Whether the turn has deliveries left.
+    /// Returns whether the turn has deliveries left.
     fn may_deliver(&self) -> bool;
 
-    /// The number of a direct message that is published now.
+    /// Returns the number of a direct message that is published now.
     fn number(&self) -> u64;
 
-    /// Delivers to this worker's subscribers but `except`: at once, or the rest of them soon.
+    /// Delivers to this worker's subscribers except `except`: at once, or to some of them soon
+    /// after.
     fn deliver(
         &mut self,
         topic: &Arc<Topic>,
@@ -33,14 +34,13 @@ pub(in crate::server) trait LocalSessions {
 
     fn unsubscribe(&mut self, topic: &str, token: Token);
 
-    /// The offset behind which a subscription begins.
+    /// Returns the offset behind which a subscription begins.
     fn begun(&self, topic: &str, token: Token) -> Option<u64>;
 
-    /// The message that a handler published and that is still on its way to a session, with its
-    /// number.
+    /// Returns the direct message that is still on its way to a session, with its number.
     fn direct_for(&self, token: Token) -> Option<(u64, Command)>;
 
-    /// The first command for a session that waits, between these numbers.
+    /// Returns the first command that waits for a session, with a number from `after` to `until`.
     fn next_for(
         &mut self,
         token: Token,
@@ -49,6 +49,6 @@ pub(in crate::server) trait LocalSessions {
         inbox: &Inbox,
     ) -> Option<(u64, Command)>;
 
-    /// Nothing is read from a session until publishers may go on.
+    /// Reads nothing from a session until publishers may continue.
     fn throttle(&mut self, token: Token);
 }

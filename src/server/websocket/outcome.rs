@@ -7,12 +7,12 @@ use crate::server::topics::Position;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// It is dropped; what waits is sent.
+    /// The message is dropped; what waits is still sent.
     #[default]
     DropNewest,
-    /// The oldest messages that wait are dropped to make room. From the first byte that waits on,
-    /// each message is queued on its own, which costs a buffer for each, and compressed for
-    /// itself, so that none refers to one that was dropped.
+    /// The oldest messages that wait are dropped to make room. Once bytes wait, each message is
+    /// queued separately, which costs a buffer for each, and is compressed without reference to
+    /// other messages, which may be dropped.
     DropOldest,
     /// The connection is closed with 1013, and nothing but the Close is sent any more.
     Close,
@@ -21,37 +21,37 @@ pub enum Overflow {
 /// What became of a message given to [`Socket::send`](crate::server::Socket::send).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It leaves with this turn's write; nothing waits before it. If the transport doesn't take all
-    /// of that, [`Handler::on_drain`](crate::server::Handler::on_drain) follows.
+    /// It leaves with this turn's write; nothing waits before it. If the transport takes only part
+    /// of that write, [`Handler::on_drain`](crate::server::Handler::on_drain) follows.
     Sent,
     /// It waits behind a backlog; [`Handler::on_drain`](crate::server::Handler::on_drain) follows.
     Queued,
-    /// It was not sent: the connection is closing, or the backlog would go over
-    /// [`max_backpressure`](crate::server::Builder::max_backpressure).
-    /// [`Handler::on_drain`](crate::server::Handler::on_drain) follows in the second case, unless
-    /// nothing waits: then the message alone is too long.
+    /// It was not sent: the connection is closing, or the backlog would exceed
+    /// [`max_backpressure`](crate::server::Builder::max_backpressure). In the second case
+    /// [`Handler::on_drain`](crate::server::Handler::on_drain) follows, unless nothing waits: then
+    /// the message alone is too long.
     Dropped,
 }
 
-/// What became of a message that was published: for the subscribers that were given it at once, and
-/// how many others have it on its way.
+/// What became of a message that was published: at the subscribers that were given it at once, and
+/// how many others it is on its way to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Published {
-    /// Subscribers that nothing waits for.
+    /// Subscribers to whom it leaves without a backlog before it.
     pub sent: usize,
-    /// Subscribers it waits for behind a backlog.
+    /// Subscribers for whom it waits behind a backlog.
     pub queued: usize,
-    /// Subscribers it was not sent to.
+    /// Subscribers for whom it was dropped.
     pub dropped: usize,
-    /// Subscribers that it is on its way to: those on other workers, and those of this one where
-    /// something is before it.
+    /// Subscribers that it is on its way to: those on other workers, and those of this one if other
+    /// commands come before it.
     pub waiting: usize,
-    /// Its place in the topic; None if it was refused.
+    /// Its position in the topic; None if it was refused.
     pub position: Option<Position>,
-    /// A worker with subscribers has no room for it
-    /// ([`max_inbox`](crate::server::Builder::max_inbox)): nobody gets it, and it is not in the
-    /// history.
+    /// Whether it was refused, as a worker with subscribers has no room for it
+    /// ([`max_inbox`](crate::server::Builder::max_inbox)): no subscriber gets it, and it isn't in
+    /// the history.
     pub refused: bool,
 }
 

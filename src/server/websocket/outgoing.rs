@@ -7,10 +7,10 @@ use crate::proto::{Message, MessageRef, PreparedMessage};
 
 /// A message to send: borrowed text or bytes, or a received message itself.
 ///
-/// Giving a received message by value, as an echo or a relay does, lets a large one leave in the
-/// buffer it came in.
-// With a tag of its own: hidden within a message's buffer, the compiler would look for it in one
-// that it has just made.
+/// A received message that is given by value, as by an echo or a relay, can leave in the buffer in
+/// which it was received, if it is large.
+// With an explicit tag: if the tag were hidden in a message's buffer, the compiler would look for
+// it even in a value that it has just made.
 #[derive(Debug)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -19,7 +19,7 @@ pub enum Outgoing<'m> {
     Ref(MessageRef<'m>),
     /// A received message.
     Message(Message<'m>),
-    /// A message that was prepared once for many.
+    /// A message that was prepared once for many connections.
     Prepared(&'m PreparedMessage),
 }
 

@@ -7,8 +7,9 @@ use crate::server::end::EndKind;
 use crate::server::limits::Verdict;
 
 impl SocketIo<'_> {
-    /// Counts a received message, or a piece of one, and asks the rate limits; whether the
-    /// application gets it. A streamed message is refused from the piece on that was too much.
+    /// Counts a received message, or a piece of one, and checks the rate limits; returns whether
+    /// the application gets it. A streamed message is refused from the piece on that exceeded a
+    /// limit.
     #[inline]
     pub(in crate::server) fn allows(&mut self, first: bool, bytes: usize) -> bool {
         let account = &mut self.ws.account;
@@ -24,8 +25,8 @@ impl SocketIo<'_> {
         !self.ws.refusing
     }
 
-    /// Asks the limits of the connection, its address and its key about what it sent, and does
-    /// what they say.
+    /// Checks what the connection sent against its limit and those of its address and its key, and
+    /// applies their action.
     #[inline(never)]
     fn check_rate(&mut self, messages: u32, bytes: usize) -> bool {
         let now = self.worker.now;
@@ -56,7 +57,7 @@ impl SocketIo<'_> {
             }
             Verdict::Drop => false,
             Verdict::Reply(text) => {
-                // While a fragmented message is sent it is dropped, too.
+                // While a fragmented message is sent, the notice is dropped, too.
                 self.append(text.len(), |ws, out| ws.connection.send(text, out));
                 false
             }

@@ -1,4 +1,4 @@
-//! Sending to a connection that is being driven: what becomes of a message, and what is counted.
+//! Sending to a connection that is being driven: the outcome of a message, and the counters.
 
 use std::mem;
 use std::vec::Vec;
@@ -12,8 +12,8 @@ use crate::server::end::EndKind;
 use crate::server::observe::Metrics;
 use crate::server::write_queue::Keep;
 
-/// From here on an assembled message leaves in its own buffer instead of being copied behind
-/// the turn's other output.
+/// From this length on an assembled message leaves in its own buffer instead of being copied into
+/// the cork.
 const IN_PLACE_FROM: usize = 16 * 1024;
 
 impl SocketIo<'_> {
@@ -55,7 +55,7 @@ impl SocketIo<'_> {
         self.sent_clear(sent, length)
     }
 
-    /// As [`count_sent`](Self::count_sent), where nothing was in the way.
+    /// Like [`count_sent`](Self::count_sent), with nothing in the way.
     #[inline]
     fn sent_clear(&mut self, sent: Result<(), Misuse>, length: usize) -> Sent {
         if sent.is_err() {
@@ -66,7 +66,7 @@ impl SocketIo<'_> {
         Sent::Sent
     }
 
-    /// As [`send_ref`](Self::send_ref) where something may be in the way.
+    /// Like [`send_ref`](Self::send_ref), if something may be in the way.
     #[inline(never)]
     fn send_late(&mut self, message: MessageRef<'_>, encoding: Encoding) -> Sent {
         self.append(message.as_bytes().len(), |ws, out| {
@@ -74,7 +74,8 @@ impl SocketIo<'_> {
         })
     }
 
-    /// Appends one message of `length` bytes to the turn's output.
+    /// Appends one message of `length` bytes to the cork, or to the queue if it may be dropped
+    /// later.
     #[inline]
     pub(in crate::server) fn append(
         &mut self,
@@ -92,14 +93,15 @@ impl SocketIo<'_> {
                 .make_room(self.queue, corked, length, metrics, self.worker.now)
         {
             if matches!(self.ws.end(), Some(EndKind::Backpressure)) {
-                // Its Close is queued, and would be followed by what the cork holds.
+                // Its Close is queued, and what the cork holds would follow it.
                 self.cork.clear();
             }
             return self.dropped();
         }
         if self.may_be_dropped() {
             let mut frame = Vec::new();
-            // The peer may not get it, nor what came before it: no later message may refer to it.
+            // The peer may not get it, nor what came before it, so no later message may refer to
+            // it.
             self.ws.connection.forget();
             if encode(self.ws, &mut frame).is_err() {
                 return Sent::Dropped;
@@ -124,7 +126,7 @@ impl SocketIo<'_> {
         self.ws.sent(self.queue, length, self.worker.instant)
     }
 
-    /// Whether a message that is sent now may be dropped to make room for later ones.
+    /// Returns whether a message that is sent now may be dropped to make room for later ones.
     #[inline]
     fn may_be_dropped(&self) -> bool {
         self.queue.is_blocked() && self.ws.options.overflow == Overflow::DropOldest
@@ -135,7 +137,7 @@ impl SocketIo<'_> {
         Sent::Dropped
     }
 
-    /// What the cork holds goes first.
+    /// Moves what the cork holds to the queue, before what is queued next.
     fn uncork(&mut self) {
         if !self.cork.is_empty() {
             self.queue.extend(self.cork);
@@ -143,7 +145,7 @@ impl SocketIo<'_> {
         }
     }
 
-    /// Sends what others may send, too: it waits for the end of a fragmented message.
+    /// Sends a message that doesn't belong to the fragmented one under way, and waits for its end.
     pub(super) fn send_between(&mut self, message: &PreparedMessage, keep: Keep) -> Sent {
         let open = self.ws.connection.is_open() && self.ws.end().is_none();
         match self.ws.sending && open {
@@ -202,7 +204,7 @@ impl SocketIo<'_> {
             self.uncork();
             let worker = self.worker;
             for (message, keep) in held {
-                // They had room when they came.
+                // They had room when they were held.
                 let number = self.local.number();
                 let mut delivery = LocalDelivery::new(&message, keep, number, worker).hurry();
                 let given = self.ws.take(self.queue, &mut delivery, &worker.pool);
@@ -215,7 +217,7 @@ impl SocketIo<'_> {
         if fin {
             return Ok(self.count_sent(length));
         }
-        // The message counts when it is whole.
+        // The message counts once it is complete.
         Ok(self.ws.appended(self.queue, length, self.worker.instant))
     }
 }

@@ -19,7 +19,7 @@ pub(in crate::server) enum Publish {
     ToOthers,
     /// To all subscribers, this connection included.
     ToAll,
-    /// To all other subscribers, what has happened already: it can't be refused.
+    /// To all other subscribers, an event that has happened already: it can't be refused.
     Announcement,
 }
 
@@ -46,7 +46,7 @@ impl SocketIo<'_> {
         Ok(subscribed)
     }
 
-    /// A subscription that another thread asked for has arrived; its handler is to be called.
+    /// Begins a subscription that another thread requested, or refuses it; the handler is notified.
     pub(in crate::server) fn subscribe_at(&mut self, subscribing: &Subscribing) {
         let name = &subscribing.topic.name;
         if self.ws.is_subscribed(name) {
@@ -77,7 +77,7 @@ impl SocketIo<'_> {
         directory.check(topic, self.id, subscribed)
     }
 
-    /// A subscription has begun: what was kept comes first.
+    /// Begins a subscription: sends what the history kept first.
     fn begin(&mut self, subscribed: Subscribed, subscribing: &Subscribing) {
         let Subscribing { topic, replay, .. } = subscribing;
         let begun = subscribed.position.offset;
@@ -117,7 +117,7 @@ impl SocketIo<'_> {
         true
     }
 
-    /// Tells the others what has changed in the presence of a topic.
+    /// Announces a change of the presence in a topic to the other subscribers.
     pub(in crate::server) fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
         if let Some(message) = message {
             let message = PreparedMessage::new(&message, &self.ws.options.config);
@@ -125,7 +125,7 @@ impl SocketIo<'_> {
         }
     }
 
-    /// Publishes a message that is made when its position is known.
+    /// Publishes a message that `make` creates once its position is known.
     pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
         &mut self,
         topic: &str,
@@ -164,8 +164,8 @@ impl SocketIo<'_> {
                 published.count(self.send_between(message, Keep::Always));
             }
         } else if to_self {
-            // It is behind others in the inbox. This connection gets all of them in that order, but
-            // before what it sends itself next.
+            // It comes behind other commands in the inbox. This connection gets all of these in
+            // order, but before what it sends itself next.
             self.catch_up();
         }
         published.waiting += outcome.waiting;

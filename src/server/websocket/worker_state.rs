@@ -12,13 +12,13 @@ use crate::server::write_queue::Pool;
 /// What is the same for all connections of a worker in one turn of its loop.
 pub(in crate::server) struct WorkerState {
     pub(in crate::server) shared: Arc<Shared>,
-    /// The worker's.
+    /// The worker's counters.
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) inbox: Arc<Inbox>,
     /// Buffers for large messages, and what is published in this turn.
     pub(in crate::server) pool: Pool,
     pub(in crate::server) now: Duration,
-    /// The same as the connection counts it: it is asked for with each message.
+    /// The same time as the connection counts it, which each message needs.
     pub(in crate::server) instant: Timestamp,
 }
 
@@ -34,7 +34,7 @@ impl WorkerState {
         }
     }
 
-    /// Another turn begins.
+    /// Begins another turn.
     pub(in crate::server) fn at(&mut self, now: Duration) {
         self.now = now;
         self.instant = now.into();

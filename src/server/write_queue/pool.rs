@@ -1,5 +1,5 @@
-//! Memory that a worker's sessions share: buffers to be used again, and what
-//! was published to many.
+//! Memory that a worker's sessions share: buffers to be reused, and what was published to several
+//! sessions.
 
 use std::boxed::Box;
 use std::cell::{Cell, OnceCell, Ref, RefCell};
@@ -9,11 +9,11 @@ use std::vec::Vec;
 
 use super::Backlog;
 
-/// Smaller buffers are as cheap to allocate.
+/// A smaller buffer isn't kept: a new one is as cheap.
 const LEAST: usize = 16 * 1024;
 
-/// The most that is kept: as many large messages as are assembled at a time by busy peers, and no
-/// more bytes than one worker's other buffers may take.
+/// How much is kept at most: as many buffers as busy peers have large messages assembled at a time,
+/// and no more bytes than one worker's other buffers may take.
 const MOST_BUFFERS: usize = 8;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
@@ -21,19 +21,19 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 /// whom a short message is published.
 const MOST_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 
-/// Published frames that lie in one segment at most: what stays in a processor's cache while they
-/// are written again and again.
+/// Bytes of published frames in one segment at most: this much stays in a processor's cache while
+/// it is written again and again.
 const SEGMENT: usize = 256 * 1024;
 
-/// Segments that are kept for slow subscribers at most. Beyond it each of these has its own copies,
-/// which count against its own limit. Several topics can each have a subscriber that is as far
-/// behind as it may be.
+/// Bytes of segments that are kept for slow subscribers at most. Beyond it each of these gets
+/// copies, which count against its own limit. Several topics can each have a subscriber whose
+/// backlog is at its limit.
 const MOST_KEPT: usize = 256 * 1024 * 1024;
 
-/// Longer frames are shared each by itself.
+/// Longer frames are shared one by one.
 const LONGEST_PUBLISHED: usize = 16 * 1024;
 
-/// Owned by a worker. What is in here was written before, so that using it again costs neither an
+/// Owned by a worker. What it keeps was written before, so that using it again costs neither an
 /// allocation nor new pages.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
@@ -43,18 +43,18 @@ pub(crate) struct Pool {
     /// until it has to wait for its transport.
     published: RefCell<Rc<Segment>>,
     /// The same for frames as extensions encode them, which few subscribers take: each of these
-    /// refers to it.
+    /// holds a reference.
     encoded: RefCell<Rc<Segment>>,
     /// Bytes of full segments that some subscriber has yet to take.
     kept: Rc<Cell<usize>>,
 }
 
-/// Frames one behind the other, as they were published: kept once, for as long as a subscriber has
-/// yet to take one of them. While anything refers to it, bytes are only appended.
+/// Published frames one behind the other, kept once for all that have yet to take them. While
+/// anything refers to it, bytes are only appended.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Segment {
     bytes: RefCell<Vec<u8>>,
-    /// The counter of kept bytes, once it is full.
+    /// The counter of kept bytes, once the segment is full.
     counted: OnceCell<Rc<Cell<usize>>>,
 }
 
@@ -76,7 +76,7 @@ impl Segment {
         Some(start..bytes.len())
     }
 
-    /// It is full: it is freed with the last reference to it.
+    /// Marks it as full: its last reference frees it.
     fn retire(&self, kept: &Rc<Cell<usize>>) {
         kept.set(kept.get() + SEGMENT);
         let _ = self.counted.set(Rc::clone(kept));
@@ -94,7 +94,7 @@ impl Drop for Segment {
 /// Where published frames lie in the segment that is being filled.
 pub(crate) type Place = Range<usize>;
 
-/// A range of a segment that is kept.
+/// A range of a segment, which it keeps.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptPlace {
     pub(in crate::server) segment: Rc<Segment>,
@@ -125,7 +125,7 @@ impl Pool {
         }
     }
 
-    /// The buffer that was used last.
+    /// Returns the buffer that was used last.
     #[inline]
     pub(crate) fn take(&self) -> Option<Vec<u8>> {
         let kept = &mut *self.buffers.borrow_mut();
@@ -144,7 +144,7 @@ impl Pool {
         }
     }
 
-    /// The backlog that was used last.
+    /// Returns the backlog that was used last.
     #[inline]
     pub(in crate::server) fn take_backlog(&self) -> Option<Box<Backlog>> {
         let kept = &mut *self.backlogs.borrow_mut();
@@ -156,13 +156,13 @@ impl Pool {
 
 /// What was published, until all its subscribers have taken it.
 impl Pool {
-    /// Keeps a frame for its subscribers; returns where it lies, if there is room for it.
+    /// Stores a frame for its subscribers; returns where it lies, if there is room for it.
     #[inline]
     pub(crate) fn publish(&self, frame: &[u8]) -> Option<Place> {
         self.published.borrow().append(frame)
     }
 
-    /// The same of an encoded frame.
+    /// The same for an encoded frame.
     pub(crate) fn publish_encoded(&self, frame: &[u8]) -> Option<KeptPlace> {
         let mut encoded = self.encoded.borrow_mut();
         self.renew(&mut encoded);
@@ -171,8 +171,8 @@ impl Pool {
         Some(KeptPlace { segment, at })
     }
 
-    /// Each subscriber has tried to write what was published: a segment that is taken is reused,
-    /// and beside what is more than half full another segment is begun.
+    /// Called when each subscriber has tried to write what was published: a segment that all have
+    /// taken is reused, and one that is more than half full is replaced.
     #[inline]
     pub(crate) fn turn_over(&self) {
         let mut published = self.published.borrow_mut();
@@ -190,12 +190,12 @@ impl Pool {
         }
     }
 
-    /// The segment that is being filled.
+    /// Returns the segment that is being filled.
     pub(in crate::server) fn segment(&self) -> Rc<Segment> {
         Rc::clone(&self.published.borrow())
     }
 
-    /// A range of it, kept.
+    /// Returns a range of it, which keeps the segment.
     pub(in crate::server) fn kept_at(&self, place: &Place) -> KeptPlace {
         KeptPlace {
             segment: self.segment(),
@@ -209,7 +209,8 @@ impl Pool {
         look(&self.published.borrow().bytes.borrow())
     }
 
-    /// Bytes of published frames that slow subscribers have yet to take, in full segments.
+    /// Returns the bytes of published frames in full segments that slow subscribers have yet to
+    /// take.
     pub(crate) fn kept(&self) -> usize {
         self.kept.get()
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Takes at most `step` bytes at a time and blocks after `room`.
+/// Takes at most `step` bytes at a time and blocks after `room` bytes.
 struct Narrow {
     taken: Vec<u8>,
     step: usize,
@@ -85,7 +85,7 @@ fn published_frames_keep_their_order_and_are_there_as_long_as_somebody_waits_for
             let own = vec_of(round, 4);
             queue.extend(&own);
             expected.extend_from_slice(&own);
-            // Two in a row are one piece, and one that others got in between is not theirs.
+            // Two in a row are one piece; a frame between them that others got is not among them.
             for (frame, mine) in [(105, true), (6, true), (77, false), (108, true)] {
                 let frame = vec_of(10 * round + frame, frame);
                 let place = pool.publish(&frame).unwrap();
@@ -184,7 +184,7 @@ fn vec_of(seed: usize, length: usize) -> Vec<u8> {
     (0..length).map(|at| (seed * 31 + at) as u8).collect()
 }
 
-/// The queue knows of what TLS holds, and is empty only when that is out, too.
+/// The queue counts what TLS holds, and is empty only once that is written, too.
 #[cfg(all(feature = "tls", feature = "client"))]
 #[test]
 fn a_queue_over_tls_keeps_the_order_and_counts_what_is_held() {

@@ -12,11 +12,11 @@ use sockeye::proto::{Config, Connection, Deflate, Encoding, Role, WindowBits};
 use crate::sansio::*;
 use zlib::Zlib;
 
-/// "Hello", and the same again that refers to the first (RFC 7692 section 7.2.3.2).
+/// "Hello", and the same again as a reference to the first (RFC 7692 section 7.2.3.2).
 pub const HELLO: [u8; 7] = [0xF2, 0x48, 0xCD, 0xC9, 0xC9, 0x07, 0x00];
 pub const HELLO_AGAIN: [u8; 5] = [0xF2, 0x00, 0x11, 0x00, 0x00];
 
-/// A configuration with permessage-deflate and nothing else changed.
+/// The default configuration with permessage-deflate.
 pub fn deflate(change: impl FnOnce(&mut Deflate)) -> Arc<Config> {
     deflate_with(change, |_| {})
 }
@@ -42,19 +42,20 @@ pub fn window(bits: u8) -> WindowBits {
     WindowBits::new(bits).expect("9 to 15")
 }
 
-/// A compressed message in one frame, as `role` receives it.
+/// Returns a compressed message in one frame, as `role` receives it.
 pub fn compressed(role: Role, opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame(true, RSV1, opcode, mask_to(role), payload)
 }
 
-/// What one message is sent as.
+/// Returns the bytes that are sent for one message.
 pub fn sent(conn: &mut Connection, message: &[u8], encoding: Encoding) -> Vec<RawFrame> {
     let mut out = Vec::new();
     conn.send_with(message, encoding, &mut out).unwrap();
     frames_from(conn.role(), &out)
 }
 
-/// What one message is sent as, which must be one frame of a compressed message.
+/// Returns the payload that is sent for one message, which must be one frame of a compressed
+/// message.
 #[track_caller]
 pub fn sent_compressed(conn: &mut Connection, message: &[u8]) -> Vec<u8> {
     let mut frames = sent(conn, message, Encoding::Always);
@@ -63,7 +64,7 @@ pub fn sent_compressed(conn: &mut Connection, message: &[u8]) -> Vec<u8> {
     frame.payload
 }
 
-/// zlib's inflater of an endpoint's peer.
+/// zlib's inflater for the peer of an endpoint.
 pub struct Peer {
     role: Role,
     takeover: bool,
@@ -112,7 +113,7 @@ impl Peer {
     }
 }
 
-/// Text as an application sends it, in its ids and numbers different from seed to seed.
+/// Returns text like that of an application, with ids and numbers that differ from seed to seed.
 pub fn json(length: usize, random: &mut Seeded) -> Vec<u8> {
     let mut text = String::from("[");
     while text.len() < length {

@@ -1,4 +1,4 @@
-//! zlib itself, as the other implementation: raw DEFLATE streams, safe to use.
+//! zlib itself, as the other implementation: raw DEFLATE streams with a safe interface.
 #![allow(unsafe_code, reason = "zlib is C")]
 
 use core::mem::{MaybeUninit, size_of};
@@ -7,7 +7,7 @@ use libz_sys as z;
 
 /// A raw stream in either direction.
 pub struct Zlib {
-    /// Boxed: zlib keeps the address.
+    /// Boxed, since zlib keeps the address.
     stream: Box<MaybeUninit<z::z_stream>>,
     inflates: bool,
 }
@@ -15,8 +15,8 @@ pub struct Zlib {
 impl Zlib {
     pub fn deflater(level: i32, bits: u8) -> Self {
         let mut stream = Box::new(MaybeUninit::<z::z_stream>::zeroed());
-        // SAFETY: null functions ask for zlib's own allocator; the version and size are this
-        // binding's.
+        // SAFETY: null functions select zlib's own allocator; the version and size are those of
+        // this binding.
         let code = unsafe {
             z::deflateInit2_(
                 stream.as_mut_ptr(),
@@ -54,7 +54,7 @@ impl Zlib {
         }
     }
 
-    /// One call with this much room; answers zlib's code, the bytes consumed and the output.
+    /// Makes one call with this much room; returns zlib's code, the bytes consumed and the output.
     fn step(&mut self, input: &[u8], room: usize, flush: i32) -> (i32, usize, Vec<u8>) {
         let mut output = vec![0; room];
         let stream = self.stream.as_mut_ptr();
@@ -78,7 +78,7 @@ impl Zlib {
     pub fn compress(&mut self, mut input: &[u8], flush: i32) -> Vec<u8> {
         let mut all = Vec::new();
         loop {
-            // Never just enough, which would bring the flush's marker twice.
+            // Always with room to spare: exactly enough would make zlib repeat the flush's marker.
             let room = input.len() + 1024;
             let (code, consumed, output) = self.step(input, room, flush);
             assert!(
@@ -94,7 +94,7 @@ impl Zlib {
         }
     }
 
-    /// A message's payload (RFC 7692 section 7.2.1).
+    /// Returns a message's payload (RFC 7692 section 7.2.1).
     pub fn message(&mut self, input: &[u8]) -> Vec<u8> {
         let mut bytes = self.compress(input, z::Z_SYNC_FLUSH);
         if bytes.is_empty() {
@@ -105,8 +105,8 @@ impl Zlib {
         bytes
     }
 
-    /// Inflates a message's payload, its tail put back. With room for one byte at each call zlib
-    /// has nothing but its window to refer to, so a distance beyond the window is an error.
+    /// Inflates a message's payload, with its tail put back. With room for one byte at each call
+    /// zlib can refer only to its window, so that a distance beyond the window is an error.
     pub fn inflate_message(&mut self, payload: &[u8]) -> Result<Vec<u8>, i32> {
         let bytes = [payload, &[0x00, 0x00, 0xFF, 0xFF]].concat();
         let (mut rest, mut all) = (&bytes[..], Vec::new());

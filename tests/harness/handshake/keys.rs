@@ -1,6 +1,6 @@
-//! The accept key by a SHA-1 and a base64 that owe nothing to the crate.
+//! The accept key by a SHA-1 and a base64 that are independent of the crate.
 
-/// `Sec-WebSocket-Accept`, computed with nothing of the crate's.
+/// Computes `Sec-WebSocket-Accept` without the crate.
 pub fn accept_key(key: &[u8]) -> String {
     base64(&sha1(
         &[key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat(),

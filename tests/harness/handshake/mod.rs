@@ -1,5 +1,5 @@
-//! What the handshake's test files share: requests to bend, the three ways to cut bytes, the
-//! drivers that compare them, and a naive reader that owes nothing to the crate.
+//! What the handshake's test files share: requests to modify, the three ways to split bytes, the
+//! drivers that compare them, and a simple reader that is independent of the crate.
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,7 @@ pub fn random_cut(mut bytes: &[u8], rng: &mut Seeded) -> Vec<Vec<u8>> {
     pieces
 }
 
-/// A request as text, to be bent line by line.
+/// A request as text, whose lines can be changed one by one.
 #[derive(Clone)]
 pub struct Text {
     pub start: Vec<u8>,
@@ -66,7 +66,7 @@ pub struct Text {
     pub behind: Vec<u8>,
 }
 
-/// The opening handshake that every case starts from.
+/// The opening handshake from which every case starts.
 pub fn upgrade() -> Text {
     plain("GET /chat HTTP/1.1")
         .add("Upgrade", "websocket")
@@ -91,7 +91,7 @@ impl Text {
         self
     }
 
-    /// Another target, the method and version stay.
+    /// Sets another target; the method and version stay.
     pub fn target(self, target: impl AsRef<[u8]>) -> Self {
         self.start([b"GET ", target.as_ref(), b" HTTP/1.1"].concat())
     }
@@ -101,7 +101,7 @@ impl Text {
         self.line(line)
     }
 
-    /// A whole line as it is, without its CR LF.
+    /// Adds a whole line as it is, without its CR LF.
     pub fn line(mut self, line: impl AsRef<[u8]>) -> Self {
         self.lines.push(line.as_ref().to_vec());
         self
@@ -118,7 +118,7 @@ impl Text {
         self.without(name).add(name, value)
     }
 
-    /// Bytes behind the head.
+    /// Adds bytes behind the head.
     pub fn behind(mut self, bytes: impl AsRef<[u8]>) -> Self {
         self.behind = bytes.as_ref().to_vec();
         self
@@ -139,7 +139,7 @@ impl Text {
     }
 }
 
-/// What a server's handshake has come to.
+/// The state of a server's handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Incomplete,
@@ -147,13 +147,13 @@ pub enum Kind {
     Plain,
 }
 
-/// A server's handshake after it was given pieces up to its first answer.
+/// A server's handshake after it was given pieces up to its first result.
 pub struct Served {
     pub result: Result<Received, Refused>,
     pub out: Vec<u8>,
     /// Bytes consumed over all pieces.
     pub consumed: usize,
-    /// What was not consumed of the piece that brought the answer, and all pieces behind it.
+    /// What was not consumed of the piece that brought the result, and all pieces behind it.
     pub rest: Vec<u8>,
 }
 
@@ -196,7 +196,7 @@ pub fn kind(result: &Result<Received, Refused>) -> Result<Kind, HandshakeError> 
     }
 }
 
-/// The handshake of the next request on a transport that is kept; None where it is closed.
+/// Returns the handshake of the next request on a transport that is kept; None if it is closed.
 #[track_caller]
 pub fn next(responded: Result<Responded, Unanswered<PlainRequest>>) -> Option<ServerHandshake> {
     match responded {
@@ -209,7 +209,7 @@ pub fn next(responded: Result<Responded, Unanswered<PlainRequest>>) -> Option<Se
     }
 }
 
-/// Gives a new handshake the pieces, up to its answer.
+/// Gives the pieces to a new handshake, up to its result.
 pub fn serve(config: &Arc<Config>, pieces: &[Vec<u8>]) -> Served {
     let handshake = ServerHandshake::new(Arc::clone(config), START);
     serve_on(handshake, pieces)
@@ -249,7 +249,7 @@ pub fn serve_on(mut handshake: ServerHandshake, pieces: &[Vec<u8>]) -> Served {
     }
 }
 
-/// An HTTP response, read naively.
+/// An HTTP response, read by a simple reader.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
@@ -281,7 +281,7 @@ impl Answer {
         }
     }
 
-    /// The value of the only header of this name; None where there is none.
+    /// Returns the value of the only header of this name; None if there is none.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self
             .headers
@@ -307,9 +307,9 @@ pub struct Refusal {
     pub answer: Answer,
 }
 
-/// Proves that a server refuses these bytes, the same however they are cut: one response, which
-/// announces the close and has its whole body, an error that consumes the handshake, and with it
-/// every way to a 101.
+/// Asserts that a server refuses these bytes, the same however they are split: one response, which
+/// announces the close and has its whole body, and an error that consumes the handshake, and with
+/// it every way to a 101.
 #[track_caller]
 pub fn refused(bytes: impl AsRef<[u8]>) -> Refusal {
     refused_by(&config(), bytes.as_ref())
@@ -352,9 +352,9 @@ pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|it| it == part)
 }
 
-/// Proves that a server takes these bytes for an opening handshake and answers 101 with the
-/// right accept key, the same however they are cut, consuming the head and no more. Returns an
-/// upgrade that was given the bytes whole and is not answered yet.
+/// Asserts that a server takes these bytes for an opening handshake and responds with 101 and the
+/// right accept key, the same however they are split, consuming the head and no more. Returns an
+/// upgrade that was given the bytes whole and has no response yet.
 #[track_caller]
 pub fn accepted(text: &Text) -> Upgrade {
     accepted_by(&config(), text)
@@ -381,7 +381,7 @@ pub fn accepted_by(config: &Arc<Config>, text: &Text) -> Upgrade {
     serve(config, &[bytes]).upgrade()
 }
 
-/// The key's line, read naively.
+/// Finds the key's line.
 pub fn key_of(text: &Text) -> Vec<u8> {
     let name = b"sec-websocket-key:";
     let line = text
@@ -401,14 +401,14 @@ pub fn assert_proper_101(out: &[u8], key: &[u8]) {
         answer.header("Sec-WebSocket-Accept"),
         Some(&*accept_key(key))
     );
-    // RFC 9110 section 8.6: no Content-Length in a 1xx; section 6.1 of RFC 9112 for the other.
+    // RFC 9110 section 8.6: no Content-Length in a 1xx; RFC 9112 section 6.1: no Transfer-Encoding.
     assert_eq!(answer.header("Content-Length"), None);
     assert_eq!(answer.header("Transfer-Encoding"), None);
     assert!(answer.body.is_empty());
 }
 
-/// Proves that a server takes these bytes for a plain request, however they are cut: so it can't be
-/// accepted. Returns a request that was given the bytes whole.
+/// Asserts that a server takes these bytes for a plain request, however they are split, so that it
+/// can't be accepted. Returns a request that was given the bytes whole.
 #[track_caller]
 pub fn taken_as_plain(text: &Text) -> PlainRequest {
     let (head, bytes) = (text.head(), text.bytes());
@@ -426,14 +426,14 @@ pub fn taken_as_plain(text: &Text) -> PlainRequest {
     whole.unwrap()
 }
 
-/// One test for each line, of the form `name: expression;`.
+/// Defines one test for each line, of the form `name: expression;`.
 #[macro_export]
 macro_rules! cases {
     ($($name:ident: $body:expr;)*) => { $(#[test] fn $name() { $body })* };
 }
 
-/// Drives a connection over all of `bytes`; the messages' bytes, or the close code it failed
-/// with.
+/// Drives a connection over all of `bytes`; returns the messages' bytes, or the close code with
+/// which it failed.
 pub fn messages(
     connection: &mut Connection,
     pieces: &[Vec<u8>],
@@ -455,7 +455,7 @@ pub fn messages(
     Ok(messages)
 }
 
-/// A frame with FIN, masked as a client's where there is a key; up to 65535 bytes.
+/// A frame with FIN, masked like a client's if there is a key; up to 65535 bytes.
 pub fn frame(opcode: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
     let mask = if key.is_some() { 0x80 } else { 0 };
     let mut bytes = vec![0x80 | opcode];
@@ -481,7 +481,7 @@ pub fn sample(bytes: &mut [u8]) {
     }
 }
 
-/// A source that keeps a log of what was drawn, a draw an entry.
+/// A source that logs what is drawn, one entry per draw.
 #[derive(Clone)]
 pub struct Source {
     state: Arc<Mutex<(Seeded, Vec<Vec<u8>>)>>,
@@ -508,7 +508,7 @@ impl Source {
     }
 }
 
-/// A client's handshake after it was given pieces up to its first answer.
+/// A client's handshake after it was given pieces up to its first result.
 pub struct Judged {
     pub handshake: ClientHandshake,
     pub result: Result<Option<Connection>, HandshakeError>,
@@ -516,7 +516,7 @@ pub struct Judged {
     pub rest: Vec<u8>,
 }
 
-/// Gives a client's handshake the pieces, up to its answer.
+/// Gives the pieces to a client's handshake, up to its result.
 pub fn judge(mut handshake: ClientHandshake, pieces: &[Vec<u8>]) -> Judged {
     let mut consumed = 0;
     for (at, piece) in pieces.iter().enumerate() {

@@ -1,12 +1,12 @@
-//! The least extension there is.
+//! The simplest extension.
 
 use sockeye::proto::{
     Encoding, Extension, ExtensionOffer, PerMessage, PerMessageDecode, PerMessageEncode,
     PerMessageExtension, Rsv,
 };
 
-/// A per-message extension that XORs every byte with a constant, marked by RSV1: the least that
-/// shows whether both ends agreed.
+/// A per-message extension that XORs every byte with a constant, marked by RSV1: the simplest one
+/// that shows whether both ends agreed on it.
 #[derive(Debug)]
 pub struct Xor;
 

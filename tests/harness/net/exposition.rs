@@ -1,9 +1,9 @@
-//! Prometheus' text format, read by a test.
+//! A reader of Prometheus' text format for tests.
 
 use std::collections::BTreeMap;
 
-/// Reads the text format, version 0.0.4, as strictly as its definition allows; answers the
-/// samples by name and labels.
+/// Reads the text format, version 0.0.4, as strictly as its definition allows; returns the samples
+/// by name and labels.
 pub fn exposition(text: &str) -> BTreeMap<String, f64> {
     assert!(text.ends_with('\n'));
     let (mut samples, mut families) = (BTreeMap::new(), BTreeMap::new());

@@ -1,8 +1,8 @@
-//! What the suites over real sockets share: a server on its thread, a handler that tells what it
-//! saw, and a peer that writes and reads its bytes by hand.
+//! What the suites over real sockets share: a server on its thread, a handler that reports what it
+//! sees, and a peer that writes and reads its bytes by hand.
 //!
-//! Nothing sleeps. Each wait ends with what it waits for; [`GUARD`] only turns a wait for
-//! something that never comes into a failure.
+//! Nothing sleeps. Each wait ends with what it waits for; [`GUARD`] only turns a wait for something
+//! that never comes into a failure.
 
 pub mod exposition;
 #[cfg(feature = "client")]
@@ -27,11 +27,12 @@ pub const GUARD: Duration = Duration::from_secs(20);
 
 // ---- the server -----------------------------------------------------------------------------
 
-/// A server on a thread. Dropped at the end of its test, it is told to stop and must do so.
+/// A server on a thread. When it is dropped at the end of its test, it is told to stop and must do
+/// so.
 pub struct Running {
     pub address: SocketAddr,
     handle: Handle,
-    /// Its result; None once a test has joined it.
+    /// The thread's result; None once a test has joined it.
     ended: Option<Receiver<Result<(), Error>>>,
 }
 
@@ -59,7 +60,7 @@ impl Running {
         self.handle.shut_down();
     }
 
-    /// Waits for the server to end; it was told to.
+    /// Waits for the end of the server, which was told to stop.
     pub fn join(&mut self) {
         if let Some(ended) = self.ended.take() {
             let result = ended.recv_timeout(GUARD);
@@ -90,7 +91,7 @@ impl Drop for Running {
     }
 }
 
-/// Settings for a server whose sessions must not be held by a deadline: one that is left over
+/// Settings for a server whose sessions must not be held by a deadline: a session that is left over
 /// keeps the server from stopping in time.
 pub fn patient() -> Config {
     config(|config| config.close_timeout = 10 * GUARD)
@@ -116,7 +117,7 @@ pub enum Told {
         code: u16,
         how: How,
     },
-    /// Something a test's own answer has to say.
+    /// What a test's own reply reports.
     Note(String),
 }
 
@@ -138,7 +139,7 @@ pub enum How {
 
 type Answering = Box<dyn Fn(&mut Socket<'_, ()>, Message<'_>, &Sender<Told>) + Send + Sync>;
 
-/// A handler that tells what it sees, and answers messages as its test says.
+/// A handler that reports what it sees, and replies to messages as its test specifies.
 pub struct Probe {
     told: Sender<Told>,
     answer: Answering,
@@ -161,7 +162,7 @@ impl Probe {
     }
 
     fn tell(&self, told: Told) {
-        // The test may have seen enough.
+        // The test may have ended already.
         let _ = self.told.send(told);
     }
 }
@@ -213,7 +214,7 @@ impl Handler for Probe {
     }
 }
 
-/// What a [`Probe`] tells.
+/// What a [`Probe`] reports.
 pub struct Watch(Receiver<Told>);
 
 impl Watch {
@@ -221,7 +222,7 @@ impl Watch {
         self.0.recv_timeout(GUARD).expect("the handler is called")
     }
 
-    /// How the connection ended; what came before is skipped.
+    /// Returns how the connection ended, and skips what came before.
     pub fn close(&self) -> (u16, How) {
         loop {
             if let Told::Close { code, how } = self.next() {
@@ -230,7 +231,7 @@ impl Watch {
         }
     }
 
-    /// All that is left to be told; the server has ended.
+    /// Returns all that is left; the server has ended.
     pub fn rest(&self) -> Vec<Told> {
         self.0.try_iter().collect()
     }
@@ -251,7 +252,7 @@ pub fn serve_with(
 
 // ---- the observer ---------------------------------------------------------------------------
 
-/// What an observer was told.
+/// What an observer was given.
 #[derive(Debug)]
 pub enum Observed {
     Connected(ConnectionStats),
@@ -259,7 +260,7 @@ pub enum Observed {
     Failed(SocketAddr, HandshakeFailure),
 }
 
-/// An observer that tells what it sees.
+/// An observer that reports what it is given.
 pub struct Observing(Sender<Observed>);
 
 pub fn observing() -> (Observing, Receiver<Observed>) {
@@ -267,7 +268,7 @@ pub fn observing() -> (Observing, Receiver<Observed>) {
     (Observing(tell), told)
 }
 
-/// Waits until `count` connections are over, with all that follows from it.
+/// Waits until `count` connections have ended, and all of their effects are there.
 pub fn wait_for_ends(observed: &Receiver<Observed>, count: usize) {
     let next = || observed.recv_timeout(GUARD).expect("they end");
     let ends = core::iter::repeat_with(next).filter(|it| matches!(it, Observed::Disconnected(..)));
@@ -292,7 +293,7 @@ impl Observer for Observing {
 
 // ---- the peer -------------------------------------------------------------------------------
 
-/// A socket of the test's own, or what is on it.
+/// A plain socket of the test, or a stream over one.
 pub struct Peer<S = TcpStream> {
     reader: BufReader<S>,
 }
@@ -351,14 +352,14 @@ impl<S: Read + Write> Peer<S> {
         String::from_utf8(frame.payload).unwrap()
     }
 
-    /// Sends a text message and reads its answer.
+    /// Sends a text message and reads the reply.
     #[track_caller]
     pub fn ask(&mut self, text: &str) -> String {
         self.say(text);
         self.hear()
     }
 
-    /// The server's worker has done all that came before: it answers a ping.
+    /// Waits until the server's worker has done all that came before: it sends the pong for a ping.
     #[track_caller]
     pub fn settle(&mut self) {
         self.send(PING, "settled");
@@ -400,7 +401,7 @@ impl<S: Read + Write> Peer<S> {
         answer
     }
 
-    /// Reads exactly so many bytes.
+    /// Reads exactly this many bytes.
     #[track_caller]
     pub fn read(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
@@ -450,11 +451,11 @@ impl<S: Read + Write> Peer<S> {
         assert!(rest.is_empty(), "{:?}", rest.escape_ascii());
     }
 
-    /// Reads until the stream ends or breaks: the server has dropped it.
+    /// Reads until the stream ends or breaks, since the server has dropped it.
     #[track_caller]
     pub fn expect_end(&mut self) {
         if let Err(error) = self.reader.read_to_end(&mut Vec::new()) {
-            // The second is a dropped transport's, over TLS.
+            // Over TLS, a dropped transport gives the second.
             let expected = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof];
             assert!(expected.contains(&error.kind()), "{error}");
         }

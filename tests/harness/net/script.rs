@@ -1,4 +1,4 @@
-//! A server by hand, for one client: what it answers and when is the test's.
+//! A server by hand, for one client: the test decides what it sends, and when.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -29,7 +29,7 @@ impl Script {
         }
     }
 
-    /// A server that has accepted the opening handshake, with these bytes behind its 101.
+    /// Creates a server that accepts the opening handshake, and sends these bytes after its 101.
     pub fn open(behind: Vec<u8>, play: impl FnOnce(Peer) + Send + 'static) -> Self {
         Self::new(move |mut peer| {
             let response = switching(&peer.head());
@@ -38,7 +38,8 @@ impl Script {
         })
     }
 
-    /// A server that answers the request with these bytes and then waits for the client's end.
+    /// Creates a server that responds to the request with these bytes and then waits for the
+    /// client's end.
     pub fn answers(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::new(move |mut peer| {
@@ -63,7 +64,7 @@ impl Script {
     }
 }
 
-/// The 101 to a request.
+/// Returns the 101 response to a request.
 pub fn switching(request: &[u8]) -> Vec<u8> {
     let request = core::str::from_utf8(request).unwrap();
     let key = request.lines().find_map(|line| {
@@ -79,7 +80,7 @@ pub fn switching(request: &[u8]) -> Vec<u8> {
     .into()
 }
 
-/// A server's frame.
+/// Returns a server's frame.
 pub fn served(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame(true, 0, opcode, None, payload)
 }

@@ -1,4 +1,4 @@
-//! The assertions that the rows of docs/cases.md about bytes are made of.
+//! The assertions of the rows of docs/cases.md that are about bytes.
 
 extern crate alloc;
 
@@ -9,8 +9,8 @@ use sockeye::proto::{Config, Role, Teardown};
 
 use super::*;
 
-/// Asserts that `bytes` fail a connection exactly with their last byte: not before, and not only
-/// after what would follow. `before` are valid frames, which deliver `events`.
+/// Asserts that `bytes` fail a connection exactly with their last byte: not earlier, and not only
+/// after what follows. `before` are valid frames, which deliver `events`.
 #[track_caller]
 pub fn assert_fails_with(
     role: Role,
@@ -20,7 +20,7 @@ pub fn assert_fails_with(
     fault: Fault,
     code: u16,
 ) {
-    // Behind the fault stands what must not be delivered or answered.
+    // After the fault come frames that must be neither delivered nor replied to.
     let mut stream = [before, bytes].concat();
     let proof = stream.len();
     stream.extend([0; 64]);
@@ -41,7 +41,7 @@ pub fn assert_fails_with(
         "{others:?}"
     );
 
-    // The same where nothing follows; and without its last byte nothing is wrong.
+    // The same if nothing follows; without the last byte there is no fault.
     let mut conn = negotiated(role, config);
     let alone = drive(&mut conn, &stream[..proof], &[proof]);
     assert_eq!(alone, seen, "{context}");
@@ -57,7 +57,7 @@ pub fn assert_fails(role: Role, bytes: &[u8], error: ProtocolError, code: u16) {
     assert_fails_with(role, &default_config(), (&[], &[]), bytes, fault, code);
 }
 
-/// Inside a fragmented message.
+/// Like `assert_fails`, inside a fragmented message.
 #[track_caller]
 pub fn assert_fails_inside_message(role: Role, bytes: &[u8], error: ProtocolError, code: u16) {
     let before = frame_to(role, false, TEXT, b"begun");
@@ -65,7 +65,7 @@ pub fn assert_fails_inside_message(role: Role, bytes: &[u8], error: ProtocolErro
     assert_fails_with(role, &default_config(), (&before, &[]), bytes, fault, code);
 }
 
-/// Asserts that `bytes` are fine and deliver `events`; answers the frames sent.
+/// Asserts that `bytes` are valid and deliver `events`; returns the frames sent.
 #[track_caller]
 pub fn assert_delivers(
     role: Role,
@@ -79,7 +79,7 @@ pub fn assert_delivers(
     frames_from(role, &seen.output)
 }
 
-/// What holds for the answer to any bytes whatever: ARCHITECTURE.md, invariants 5 and 6.
+/// Asserts what holds for the output after any bytes: ARCHITECTURE.md, invariants 5 and 6.
 #[track_caller]
 pub fn assert_lawful(role: Role, seen: &Transcript) {
     let mut frames = frames_from(role, &seen.output);
@@ -97,7 +97,7 @@ pub fn assert_lawful(role: Role, seen: &Transcript) {
         }
         assert_eq!(close.opcode, CLOSE);
     }
-    // What remains are pongs, one for each ping, in order.
+    // The rest are pongs, one for each ping, in order.
     let pings = seen.events.iter().filter_map(|event| match event {
         Seen::Ping(payload) => Some((PONG, payload)),
         _ => None,

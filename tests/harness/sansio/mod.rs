@@ -35,7 +35,7 @@ pub const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
 // ---- frames by hand -------------------------------------------------------------------------
 
-/// A payload length as it stands in a header, minimal or not.
+/// A payload length as encoded in a header, minimal or not.
 #[derive(Clone, Copy, Debug)]
 pub enum Length {
     Minimal(u64),
@@ -107,24 +107,24 @@ pub fn mask_to(role: Role) -> Option<[u8; 4]> {
     }
 }
 
-/// A frame, with no reserved bit, as `role` must receive it.
+/// A frame with no reserved bit, as `role` must receive it.
 pub fn frame_to(role: Role, fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame(fin, 0, opcode, mask_to(role), payload)
 }
 
-/// A frame read back from output.
+/// A frame that is read back from output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawFrame {
     pub fin: bool,
     pub rsv: u8,
     pub opcode: u8,
     pub mask: Option<[u8; 4]>,
-    /// Unmasked.
+    /// Without the mask.
     pub payload: Vec<u8>,
 }
 
 impl RawFrame {
-    /// The code of a Close frame, None for an empty one.
+    /// The code of a Close frame; None for an empty one.
     pub fn close_code(&self) -> Option<u16> {
         assert_eq!(self.opcode, CLOSE, "{self:?}");
         assert_ne!(self.payload.len(), 1, "{self:?}");
@@ -179,7 +179,7 @@ pub fn frames_from(role: Role, mut bytes: &[u8]) -> Vec<RawFrame> {
 
 // ---- endpoints ------------------------------------------------------------------------------
 
-/// The defaults, without keep-alive: frames alone.
+/// The defaults without keep-alive, so that only frames cause output.
 pub fn config(change: impl FnOnce(&mut Config)) -> Arc<Config> {
     let mut config = Config::default();
     change(&mut config);
@@ -190,7 +190,7 @@ pub fn default_config() -> Arc<Config> {
     config(|_| {})
 }
 
-/// A connection of `role`, opened at 0, its handshake done elsewhere.
+/// A connection of `role`, opened at 0, whose handshake was done elsewhere.
 pub fn endpoint(role: Role, config: &Arc<Config>) -> Connection {
     match role {
         Role::Server => Connection::server(config.clone(), Duration::ZERO),
@@ -198,7 +198,7 @@ pub fn endpoint(role: Role, config: &Arc<Config>) -> Connection {
     }
 }
 
-/// Both ends after a real opening handshake at 0: the way to have an extension negotiated.
+/// Both ends after a real opening handshake at 0, which is how an extension is negotiated.
 pub fn handshake(client: &Arc<Config>, server: &Arc<Config>) -> (Connection, Connection) {
     let now = Duration::ZERO;
     let url = Url::parse("ws://example.com/").unwrap();
@@ -216,7 +216,7 @@ pub fn handshake(client: &Arc<Config>, server: &Arc<Config>) -> (Connection, Con
     (client.expect("a whole response"), server)
 }
 
-/// The end of `role` of a handshake where both have the same settings, extensions included.
+/// The end of `role` after a handshake where both have the same settings, extensions included.
 pub fn negotiated(role: Role, config: &Arc<Config>) -> Connection {
     let (client, server) = handshake(config, config);
     match role {
@@ -227,7 +227,7 @@ pub fn negotiated(role: Role, config: &Arc<Config>) -> Connection {
 
 // ---- driving --------------------------------------------------------------------------------
 
-/// An event, owned.
+/// An owned event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     Message(MessageKind, Vec<u8>),
@@ -292,7 +292,7 @@ pub fn push_event(events: &mut Vec<Seen>, event: Event<'_>) {
     events.push(event);
 }
 
-/// What a connection answered to some bytes.
+/// What a connection did with some bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Transcript {
     pub events: Vec<Seen>,
@@ -302,7 +302,7 @@ pub struct Transcript {
 
 /// Gives `bytes` to the connection in chunks of these lengths, to the end whatever happens, and
 /// checks what always holds: all input is consumed, an error sticks, and nothing is delivered or
-/// sent once the connection is over. The second answer is after how many bytes the fault came.
+/// sent once the connection is over. Also returns after how many bytes the fault came.
 pub fn drive_from(
     conn: &mut Connection,
     bytes: &[u8],
@@ -347,14 +347,14 @@ pub fn drive_from(
     (seen, fault_at)
 }
 
-/// As [`drive_from`], at time 0.
+/// Like [`drive_from`], at time 0.
 pub fn drive(conn: &mut Connection, bytes: &[u8], chunks: &[usize]) -> Transcript {
     drive_from(conn, bytes, chunks, Duration::ZERO).0
 }
 
 // ---- splitting ------------------------------------------------------------------------------
 
-/// Lengths that cut `length` bytes at random; short pieces are as likely as long ones.
+/// Lengths that split `length` bytes at random; short pieces are as likely as long ones.
 pub fn random_chunks(length: usize, random: &mut Seeded) -> Vec<usize> {
     let (mut chunks, mut rest) = (Vec::new(), length);
     while rest > 0 {
@@ -377,7 +377,7 @@ pub fn every_way(bytes: &[u8], mut check: impl FnMut(&[usize])) {
 }
 
 /// Gives `bytes` in every way to connections made by `make`; the transcripts must all be equal.
-/// Answers one of them, and after how many bytes the fault came when given byte by byte.
+/// Returns one of them, and after how many bytes the fault came when given byte by byte.
 pub fn drive_every_way(mut make: impl FnMut() -> Connection, bytes: &[u8]) -> (Transcript, usize) {
     let mut all: Option<Transcript> = None;
     every_way(bytes, |chunks| {

@@ -1,6 +1,6 @@
 //! A client and a server joined in memory, on a virtual clock.
 //!
-//! Stands where an event loop and two sockets would: it writes what is in `out`, follows
+//! Takes the place of an event loop and two sockets: it writes what is in `out`, follows
 //! `teardown`, calls `handle_timeout` when `poll_timeout` says so and never sooner, and carries
 //! bytes with a latency. Nothing sleeps.
 
@@ -20,13 +20,13 @@ pub struct End {
     pub conn: Connection,
     pub events: Vec<(Duration, Seen)>,
     pub fault: Option<(Duration, Fault)>,
-    /// What was written, also what the network then lost.
+    /// What was written, including what the network lost.
     pub written: Vec<(Duration, Vec<u8>)>,
     /// When the transport was dropped.
     pub dropped: Option<Duration>,
-    /// When the sending side was shut down, by itself or with all of it.
+    /// When the sending side was shut down, alone or with the whole transport.
     pub shut: Option<Duration>,
-    /// What this end writes is lost on its way, the end of the stream too.
+    /// Whether what this end writes is lost on its way, including the end of the stream.
     pub mute: bool,
     /// What is on its way here; None is the end of the stream.
     inbox: VecDeque<(Duration, Option<Vec<u8>>)>,
@@ -46,7 +46,7 @@ impl End {
         }
     }
 
-    /// The frames written, each with its instant.
+    /// Returns the frames written, each with its instant.
     pub fn frames(&self) -> Vec<(Duration, RawFrame)> {
         let role = self.conn.role();
         let writes = self.written.iter();
@@ -57,7 +57,7 @@ impl End {
         frames.collect()
     }
 
-    /// The events, without their instants.
+    /// Returns the events, without their instants.
     pub fn seen(&self) -> Vec<Seen> {
         self.events.iter().map(|(_, event)| event.clone()).collect()
     }
@@ -69,18 +69,18 @@ pub struct Pair {
     pub now: Duration,
     /// How long bytes travel.
     pub latency: Duration,
-    /// The most bytes that one read brings.
+    /// The most bytes that one read returns.
     pub read_size: usize,
 }
 
 impl Pair {
-    /// Two ends that are open at 0, with settings of their own.
+    /// Creates two ends that are open at 0, each with its own settings.
     pub fn new(client: &Arc<Config>, server: &Arc<Config>) -> Self {
         let client = endpoint(Role::Client, client);
         Self::of(client, endpoint(Role::Server, server))
     }
 
-    /// As `new`, by an opening handshake, which negotiates extensions.
+    /// Like `new`, with an opening handshake, which negotiates extensions.
     pub fn negotiated(client: &Arc<Config>, server: &Arc<Config>) -> Self {
         let (client, server) = handshake(client, server);
         Self::of(client, server)
@@ -115,21 +115,21 @@ impl Pair {
         answer
     }
 
-    /// Puts bytes on their way to an end, as if its peer had written them.
+    /// Sends bytes to an end, as if its peer had written them.
     pub fn inject(&mut self, to: Role, bytes: &[u8]) {
         let due = self.now + self.latency;
         self.end(to).inbox.push_back((due, Some(bytes.to_vec())));
     }
 
-    /// The stream to an end breaks off.
+    /// Breaks off the stream to an end.
     pub fn inject_eof(&mut self, to: Role) {
         let due = self.now + self.latency;
         self.end(to).inbox.push_back((due, None));
     }
 
-    /// Delivers and acts on all that is due now, until nothing is.
+    /// Delivers and handles all that is due now, until nothing is.
     pub fn drive(&mut self) {
-        // Ends that answer each other without end would be a fault to find.
+        // Ends that reply to each other without end would be a fault.
         for _ in 0..100_000 {
             if !self.step(Role::Client) && !self.step(Role::Server) {
                 return;
@@ -150,7 +150,7 @@ impl Pair {
         self.now = end;
     }
 
-    /// When something is due next.
+    /// Returns when something is due next.
     pub fn next_instant(&self) -> Option<Duration> {
         let ends = [&self.client, &self.server].into_iter();
         let living = ends.filter(|end| end.dropped.is_none());
@@ -161,7 +161,7 @@ impl Pair {
         instants.flatten().min()
     }
 
-    /// One delivery or timeout of an end; answers whether there was one.
+    /// Makes one delivery or timeout of an end; returns whether there was one.
     fn step(&mut self, role: Role) -> bool {
         let (now, read_size) = (self.now, self.read_size);
         let end = self.end(role);

@@ -1,8 +1,8 @@
-//! An extension of the tests' own, "x-runs": run lengths and a checksum.
+//! An extension for tests, "x-runs": run lengths and a checksum.
 //!
 //! A message becomes pairs of bytes (count, byte) and a last pair (0, sum of all bytes). It grows
-//! when decoded, keeps state from piece to piece, can be cut anywhere, and can be wrong: what a
-//! compression does, in a few lines. A message that begins with `!` is sent as it is.
+//! when decoded, keeps state from piece to piece, can be split anywhere, and can be malformed: what
+//! a compression does, in a few lines. A message that begins with `!` is sent as it is.
 
 extern crate alloc;
 
@@ -22,11 +22,11 @@ pub const BEHIND: &str = "x-runs: bytes behind the checksum";
 #[derive(Debug)]
 pub struct Runs {
     pub rsv: Rsv,
-    /// A decoder that takes no notice of its limit.
+    /// Whether the decoder ignores its limit.
     pub disobedient: bool,
-    /// Encoded bytes that decoders were given, in all.
+    /// How many encoded bytes decoders were given.
     pub given: Arc<AtomicUsize>,
-    /// Bytes that decoders appended, in all.
+    /// How many bytes decoders appended.
     pub decoded: Arc<AtomicUsize>,
 }
 
@@ -102,7 +102,7 @@ fn pairs(payload: &[u8]) -> Vec<u8> {
     runs.flat_map(|run| [run.len() as u8, run[0]]).collect()
 }
 
-/// A whole message, encoded.
+/// Returns a whole message, encoded.
 pub fn encoded(payload: &[u8]) -> Vec<u8> {
     let mut bytes = pairs(payload);
     bytes.extend([0, sum(0, payload)]);

@@ -11,17 +11,17 @@ use crate::server::topics::{Local, Topic};
 use crate::server::websocket::Batch;
 use crate::server::write_queue::Pool;
 
-/// Messages that are published one behind the other to the same subscribers. Each of these is given
-/// the first; the rest gathers here, as long as nothing is in its way at any of them, and is given
-/// to them in one piece before anything else happens to one of them. Who subscribes or leaves
-/// meanwhile is the session that is being driven, which no burst of its own includes.
+/// Messages that are published one behind the other to the same subscribers. Each subscriber is
+/// given the first. The rest gathers here while nothing is in the way at any of them, and is given
+/// to them in one piece before anything else happens to one of them. Only the session that is being
+/// driven subscribes or unsubscribes meanwhile, and its own bursts exclude it.
 #[derive(Default)]
 pub(super) struct Burst {
     topic: Option<Arc<Topic>>,
     except: Option<Token>,
-    /// How many were given the first; 0 where there is no burst.
+    /// How many subscribers were given the first message; 0 if there is no burst.
     pub(super) subscribers: usize,
-    /// How many bytes of frames each of them has room for besides.
+    /// How many more bytes of frames each of them has room for.
     room: usize,
     gathered: Option<Batch>,
 }
@@ -32,7 +32,7 @@ impl Burst {
         self.subscribers > 0
     }
 
-    /// All subscribers were given a message, with nothing in its way.
+    /// Begins a burst: all subscribers were given a message, with nothing in the way.
     pub(super) fn begin(
         &mut self,
         topic: &Arc<Topic>,
@@ -52,7 +52,7 @@ impl Burst {
         self.goes_on() && self.except == except && self.topic.as_ref().is_some_and(same)
     }
 
-    /// The topic of what was published last, if it is that one.
+    /// Returns the topic of the burst, if it has this name.
     #[inline]
     pub(super) fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
         self.topic
@@ -60,7 +60,7 @@ impl Burst {
             .filter(|it| self.goes_on() && *it.name == *name)
     }
 
-    /// Takes its next message, if there is room at all subscribers.
+    /// Adds the next message, if every subscriber has room for it.
     pub(super) fn gather(&mut self, message: Batch) -> bool {
         let gathered = self.gathered.as_ref().map_or(0, Batch::len);
         if gathered + message.len() > self.room {

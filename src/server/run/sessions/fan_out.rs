@@ -1,4 +1,4 @@
-//! Giving messages to the sessions of the worker, and their subscriptions.
+//! Gives messages to the sessions of the worker, and keeps their subscriptions.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,19 +30,20 @@ pub(super) struct Exchange {
     pub(super) topics: Local,
     pub(super) burst: Burst,
     pub(super) pending: Pending,
-    /// Sessions to be driven without an event of theirs.
+    /// Sessions to be driven without an event.
     pub(super) again: VecDeque<Token>,
-    /// Sessions that publish faster than is taken: they are read from once there is room.
+    /// Sessions that publish faster than subscribers take: nothing is read from them until there is
+    /// room.
     pub(super) throttled: Vec<Token>,
     /// How many deliveries the turn has left.
     pub(super) deliveries: usize,
-    /// How many of those that are to be driven again have been given messages by the last slice of
-    /// commands.
+    /// How many sessions at the front of `again` are to be driven before the next slice of
+    /// commands, which delivered to them.
     pub(super) fence: usize,
 }
 
 impl<T: Transport> FanOut<'_, T> {
-    /// Gives a message to one session; false if that has no room for it, and is to be waited for.
+    /// Gives a message to one session; returns false if the session has no room and is waited for.
     pub(super) fn send(&mut self, token: Token, delivery: &mut LocalDelivery<'_>) -> bool {
         self.end_burst();
         let mut tally = Tally::default();
@@ -55,15 +56,15 @@ impl<T: Transport> FanOut<'_, T> {
         taken
     }
 
-    /// Gives what has gathered to its subscribers.
+    /// Gives the gathered messages of the burst to its subscribers.
     pub(super) fn end_burst(&mut self) {
         self.exchange
             .burst
             .end(&mut self.sessions, &self.exchange.topics, self.pool);
     }
 
-    /// Gives a message to the subscribers of its topic that come behind `cursor`: to all of them,
-    /// or up to where it has to stop; then `cursor` is the last one that has it.
+    /// Gives a message to the subscribers of its topic behind `cursor`: to all of them, or until it
+    /// has to stop; then `cursor` is the last one that has the message.
     pub(super) fn fan_out(
         &mut self,
         topic: &Arc<Topic>,
@@ -128,7 +129,7 @@ impl<T: Transport> FanOut<'_, T> {
                     left += 1;
                     break;
                 }
-                // Something is in its way, and may be in that of the next one.
+                // Something is in this subscriber's way, and may be in the way of the next message.
                 _ => least_room = 0,
             }
         }
@@ -151,7 +152,7 @@ impl<T: Transport> FanOut<'_, T> {
     }
 }
 
-/// Has a session driven, which writes what it was given.
+/// Queues a session to be driven, which writes what it was given.
 #[inline(always)]
 fn drive_later<T>(session: &mut Session<T>, token: Token, again: &mut VecDeque<Token>) {
     if !session.queued {
@@ -164,15 +165,15 @@ fn drive_later<T>(session: &mut Session<T>, token: Token, again: &mut VecDeque<T
 #[derive(Default)]
 struct Tally {
     published: Published,
-    /// By how much what waits has grown; below zero where it was dropped for this.
+    /// By how many bytes the backlogs have grown; negative if messages were dropped to make room.
     queued: i64,
-    /// One of them has got it before.
+    /// Whether one of them already has the message.
     passed: bool,
 }
 
 impl Tally {
-    /// Gives the message to a session and has it driven, which writes it; false if it has no room
-    /// for it, and is to be waited for.
+    /// Gives the message to a session and queues it to be driven, which writes the message; returns
+    /// false if the session has no room and is waited for.
     #[inline(always)]
     fn deliver<T: Transport>(
         &mut self,
@@ -240,7 +241,7 @@ impl<T: Transport> LocalSessions for FanOut<'_, T> {
         let mut cursor = None;
         let (mut published, stop) = self.fan_out(topic, offset, except, delivery, &mut cursor);
         if let Some(stop) = stop {
-            // The other subscribers come next, before any command.
+            // The other subscribers are next, before any command.
             let publication = Publication {
                 topic: Arc::clone(topic),
                 message: message.clone(),

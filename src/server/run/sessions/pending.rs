@@ -1,4 +1,4 @@
-//! The commands that a worker has taken out of its inbox, in their order, and how far it has come.
+//! The commands that a worker has taken out of its inbox, in order, and how far it has got.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use mio::Token;
 use crate::server::run::inbox::{Command, DIRECT, Inbox, Publication};
 use crate::server::websocket::STALLS_AFTER;
 
-/// How long a subscriber that reads is waited for at most: everything behind the
-/// message waits with it. One that reads all the time has taken half of what may wait by then.
+/// How long the gate waits for a subscriber that keeps reading: everything behind the message
+/// waits, too. A subscriber that reads steadily has taken half of `max_backpressure` by then.
 const LAGS_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a message has not reached all subscribers yet.
 pub(super) enum Stop {
-    /// The turn's share is used up.
+    /// The deliveries of the turn are used up.
     Budget,
-    /// This subscriber has no room for its bytes, of this number, and is waited for.
+    /// This subscriber has no room for a message of this many bytes, and is waited for.
     Full(Token, usize),
 }
 
 #[derive(Default)]
 pub(super) struct Pending {
     commands: VecDeque<Command>,
-    /// The number of the last one that was carried out.
+    /// The number of the last command that was carried out.
     done: u64,
     /// How many direct messages had to stop on their way.
     stopped: u64,
-    /// The first of them is a message that some of its subscribers have.
+    /// How far the first command has come, if it is a message that some subscribers already have.
     begun: Option<Begun>,
     gate: Option<Gate>,
 }
@@ -37,26 +37,26 @@ pub(super) struct Pending {
 pub(super) struct Begun {
     /// The last subscriber that has it.
     pub(super) cursor: Option<Token>,
-    /// Nobody is waited for any more.
+    /// Whether subscribers without room are no longer waited for.
     pub(super) hurries: bool,
-    /// It is a direct message: it doesn't count among the inbox's commands, but has a number
-    /// of its own.
+    /// Whether it is a direct message, which is not among the inbox's commands and is numbered
+    /// apart.
     direct: bool,
 }
 
-/// Nothing is carried out until this subscriber has room.
+/// Holds back all commands until this subscriber has room.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gate {
     pub(super) token: Token,
-    /// Bytes that it needs room for.
+    /// Bytes for which it needs room.
     pub(super) length: usize,
     since: Duration,
-    /// When it took something last, if its transport did not take all.
+    /// When it last took something, if its transport did not take everything.
     pub(super) progress: Option<Duration>,
 }
 
 impl Gate {
-    /// When it opens at the latest.
+    /// Returns when it opens at the latest.
     pub(super) fn opens_at(&self) -> Duration {
         let lags = self.since.saturating_add(LAGS_AFTER);
         let stalls = self.progress.map(|it| it.saturating_add(STALLS_AFTER));
@@ -73,34 +73,34 @@ impl Pending {
         inbox.take(&mut self.commands);
     }
 
-    /// Nothing more is carried out.
+    /// Stops carrying out commands.
     pub(super) fn stop(&mut self, inbox: &Inbox) {
         inbox.stop(&mut self.commands);
     }
 
-    /// The number of a direct message that is published now.
+    /// Returns the number of a direct message that is published now.
     pub(super) fn direct(&self) -> u64 {
         DIRECT | (self.stopped + 1)
     }
 
-    /// Whether the first command is a direct message.
+    /// Returns whether the first command is a direct message.
     pub(super) fn is_direct(&self) -> bool {
         self.begun.as_ref().is_some_and(|it| it.direct)
     }
 
-    /// The first command, its number, and how far it has come.
+    /// Returns the first command, its number, and how far it has come.
     pub(super) fn next(&mut self) -> Option<(Command, u64, Begun)> {
         let command = self.commands.pop_front()?;
         let begun = self.begun.take().unwrap_or_default();
         if begun.direct {
             return Some((command, DIRECT | self.stopped, begun));
         }
-        // From here on it counts as carried out, also for what it leads to.
+        // From here on it counts as carried out, also for what it causes.
         self.done += 2;
         Some((command, self.done, begun))
     }
 
-    /// The first command isn't done with.
+    /// Puts back the first command, which isn't finished.
     pub(super) fn put_back(&mut self, command: Command, begun: Begun) {
         self.commands.push_front(command);
         if !begun.direct {
@@ -109,7 +109,7 @@ impl Pending {
         self.begun = Some(begun);
     }
 
-    /// Goes on later with a message that was published here and has got to `cursor`.
+    /// Continues later with a message that was published here and has got to `cursor`.
     pub(super) fn resume(
         &mut self,
         publication: Publication,
@@ -150,7 +150,8 @@ impl Pending {
         self.gate.as_mut()
     }
 
-    /// Goes on; with `hurry`, without waiting for anybody else that has no room for the message.
+    /// Opens the gate; with `hurry`, no other subscriber without room for the message is waited
+    /// for.
     pub(super) fn open_gate(&mut self, hurry: bool) {
         self.gate = None;
         if let Some(begun) = &mut self.begun {
@@ -158,14 +159,14 @@ impl Pending {
         }
     }
 
-    /// Up to which number the handlers' commands are carried out, and the messages of theirs that
-    /// went past the inbox.
+    /// Returns the number up to which the handlers' commands, and their direct messages, are
+    /// carried out.
     pub(super) fn done(&self) -> u64 {
         self.done + u64::from(!self.is_direct())
     }
 
-    /// The first command for `token`, out of the inbox, that has a number from `after` on and up to
-    /// `until`.
+    /// Returns the first command for `token`, taken or still in the inbox, with a number from
+    /// `after` to `until`.
     pub(super) fn next_for(
         &mut self,
         token: Token,
@@ -189,7 +190,7 @@ impl Pending {
         None
     }
 
-    /// The message that went past the inbox and is still on its way to `token`, with its number.
+    /// Returns the direct message that is still on its way to `token`, with its number.
     pub(super) fn direct_for(&self, token: Token) -> Option<(u64, Command)> {
         let command = self.commands.front()?;
         let is_for = self.is_direct() && self.is_for(token, 0, command);

@@ -1,8 +1,8 @@
 //! A whole worker in simulation: many sessions on faulty transports, a virtual clock, and clients
-//! that do anything at any moment, all of it from one seed. docs/cases.md E1, E2, E3, E7, D13.
+//! that do anything at any time, all of it from one seed. docs/cases.md E1, E2, E3, E7, D13.
 //!
-//! What must hold is in [`World::check`] and, for each message, in [`Client::hear`].
-//! `SOCKEYE_SEEDS=50000` runs so many seeds, `SOCKEYE_SEED=7` that one.
+//! [`World::check`] and, for each message, [`Client::hear`] assert what must hold.
+//! `SOCKEYE_SEEDS=50000` runs that many seeds, `SOCKEYE_SEED=7` only that one.
 
 use std::boxed::Box;
 use std::collections::{BTreeMap, HashMap};
@@ -44,19 +44,19 @@ use client::Client;
 use crowd::Crowd;
 use world::World;
 
-/// Enough to see each operation after each other, few enough for every run of the tests.
+/// Enough for each operation to follow each other one, few enough for every run of the tests.
 const SEEDS: u64 = 2_000;
 
 // ---- the application ------------------------------------------------------------------------
 
-/// What became of a connection.
+/// How a connection ended.
 #[derive(Clone, Default)]
 struct Life {
     opened: usize,
     closed: usize,
-    /// What the last of its messages became that it published.
+    /// The outcome of the last message that it published.
     published: Published,
-    /// As the observer was told it.
+    /// What the observer was given.
     end: Option<(ConnectionStats, CloseCode, bool)>,
 }
 
@@ -69,7 +69,7 @@ impl App {
     }
 }
 
-/// A message is its own command: what to do, a topic, who sends it, its number, filling.
+/// A message is its own command: what to do, a topic, its sender, its number, filling.
 impl Handler for App {
     type State = ();
 
@@ -110,7 +110,7 @@ impl Handler for App {
                 let _ = socket.close(CloseCode(4000), "asked to");
             }
             "terminate" => socket.terminate(),
-            // Until it is subscribed to something.
+            // Until it is subscribed to a topic.
             "pause" => socket.pause(),
             "panic" => resume_unwind(Box::new("on purpose")),
             other => panic!("{other}"),
@@ -137,7 +137,7 @@ impl Observer for App {
     }
 }
 
-/// While it lives this thread is a worker's.
+/// While it lives, this thread belongs to a worker.
 struct OnThread;
 
 impl Drop for OnThread {
@@ -152,7 +152,7 @@ impl<T: Transport> Sessions<T> {
         OnThread
     }
 
-    /// Gives it a command, and a turn's share of its time.
+    /// Gives the worker a command, and the time of a turn's share.
     fn tell(&mut self, command: Command) {
         self.worker.inbox.push(command);
         self.work_now();
@@ -161,13 +161,13 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Carries out what has come.
+    /// Carries out the commands that have arrived.
     fn work_now(&mut self) {
         self.exchange.pending.take(&self.worker.inbox);
         self.work();
     }
 
-    /// Does what is to be done without an event, on the worker's thread.
+    /// Does what is due without an event, on the worker's thread.
     fn settle(&mut self) {
         let _thread = self.on_its_thread();
         let mut turns = 0;
@@ -184,7 +184,7 @@ impl<T: Transport> Sessions<T> {
 
 // ---- the runs -------------------------------------------------------------------------------
 
-/// Names the seed of a run that panics.
+/// Prints the seed of a run that panics.
 struct Naming(u64);
 
 impl Drop for Naming {
@@ -213,7 +213,7 @@ fn whatever_transports_and_clients_do_each_connection_ends_once_and_nothing_is_l
         world.finish();
         world.check(&mut seen);
     }
-    // The schedule reaches what it is there for.
+    // The schedule reaches what it is meant to reach.
     if seeds.end - seeds.start >= SEEDS {
         std::println!("{seen:?}");
         assert!(seen.clean > SEEDS && seen.unclean > SEEDS && seen.complete > SEEDS);

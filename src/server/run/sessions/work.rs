@@ -1,4 +1,4 @@
-//! Carrying out the commands of a worker's inbox: in their order, a slice in each turn.
+//! Carries out the commands of a worker's inbox: in order, a slice in each turn.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use crate::server::session::Session;
 use crate::server::websocket::LocalDelivery;
 use crate::server::write_queue::Keep;
 
-/// Deliveries of messages to subscribers in one turn, by commands and by handlers: some
-/// milliseconds' worth. What is published beyond it follows in the next turns.
+/// Deliveries of messages to subscribers in one turn, by commands and by handlers: a few
+/// milliseconds' worth. Further deliveries follow in the next turns.
 pub(super) const DELIVERIES: usize = 20_000;
 
-/// Commands that drive a session, in one turn: each of them may write.
+/// Commands in one turn that drive a session: each of them may write.
 const COMMANDS: usize = 256;
 
-/// Bytes of commands in one turn. All of it may go to each subscriber of a topic, and is offered to
-/// their transports before more is carried out, so that the queue of a subscriber that reads
-/// doesn't fill up meanwhile.
+/// Bytes of commands in one turn. All of them may go to each subscriber of a topic, and are offered
+/// to the transports before more are carried out, so that the queue of a subscriber that keeps
+/// reading doesn't fill up.
 const SLICE: usize = 256 * 1024;
 
 impl<T: Transport> Sessions<T> {
-    /// In what time there are commands to carry out; None before something comes.
+    /// Returns how long until there are commands to carry out; None if there are none.
     #[inline]
     pub(super) fn work_in(&self) -> Option<Duration> {
         let throttled = !self.exchange.throttled.is_empty();
@@ -45,7 +45,8 @@ impl<T: Transport> Sessions<T> {
         if !self.stopping.is_empty() || throttled && self.has_room() {
             return Some(Duration::ZERO);
         }
-        // What is only reserved, while a history takes its time, wakes the worker when it comes.
+        // Room that is only reserved (a history may take its time) has no command yet: adding the
+        // command wakes the worker.
         if self.exchange.pending.is_empty() && !self.worker.inbox.has_commands() {
             return None;
         }
@@ -64,13 +65,13 @@ impl<T: Transport> Sessions<T> {
             self.shut_down_some();
         }
         if self.worker.inbox.is_idle() {
-            // The last bytes may have been given back by another thread.
+            // Another thread may have given the last bytes back.
             if self.worker.inbox.is_waited_for() {
                 self.wake_waiting();
             }
         } else if self.exchange.fence == 0 && self.stopping.is_empty() {
-            // What was delivered is offered to the transports first, and what comes behind a stop
-            // finds the sessions where a stopping server has begun the end.
+            // What was delivered is offered to the transports first, and on a server that stops,
+            // sessions begin to close before any later command.
             self.carry_out_slice();
         }
     }
@@ -101,13 +102,13 @@ impl<T: Transport> Sessions<T> {
         self.wake_waiting();
     }
 
-    /// Takes no more commands.
+    /// Stops taking commands.
     pub(in crate::server) fn stop(&mut self) {
         self.exchange.pending.stop(&self.worker.inbox);
         self.wake_waiting();
     }
 
-    /// Wakes the workers whose publishers wait for room here.
+    /// Wakes the workers whose publishers wait for room in this inbox.
     fn wake_waiting(&self) {
         for worker in self.worker.inbox.take_waiting() {
             if let Some(inbox) = self.worker.shared.inboxes.get(worker) {
@@ -116,7 +117,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Opens the gate once the subscriber that is waited for has room, or its time is over.
+    /// Opens the gate once its subscriber has room, or the time to wait for it is over.
     #[inline]
     pub(super) fn look_at_gate(&mut self) {
         if self.exchange.pending.gate().is_some() {
@@ -141,7 +142,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Carries a command out; false if it is not done with yet.
+    /// Carries out a command; returns false if it isn't finished.
     fn carry_out(
         &mut self,
         command: Command,
@@ -204,7 +205,7 @@ impl<T: Transport> Sessions<T> {
         session.is_some_and(|it| it.is_ahead_of(number))
     }
 
-    /// Carries a command out that is no message.
+    /// Carries out a command that doesn't carry a message.
     fn obey(&mut self, command: Command, number: u64) {
         let now = self.worker.now;
         let passed = command.token().is_some_and(|it| self.is_ahead(it, number));
@@ -252,7 +253,7 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Begins the end of some of the sessions of a server that stops.
+    /// Begins to close some of the sessions, as the server stops.
     fn shut_down_some(&mut self) {
         for _ in 0..COMMANDS {
             let Some(token) = self.stopping.pop() else {
@@ -262,12 +263,12 @@ impl<T: Transport> Sessions<T> {
         }
     }
 
-    /// Whether publishers may go on.
+    /// Returns whether publishers may continue.
     fn has_room(&self) -> bool {
         self.worker.shared.inboxes.iter().all(|it| it.has_room())
     }
 
-    /// Reads again from the sessions that published too fast, if there is room.
+    /// Resumes reading from the sessions that published too fast, if there is room.
     #[cold]
     fn unthrottle(&mut self) {
         if !Inbox::have_room_for(self.index, &self.worker.shared.inboxes) {

@@ -1,4 +1,4 @@
-//! What is asked of topics: who is subscribed, where they stand, and what was kept.
+//! Queries about topics: their subscribers, their positions, and their kept messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl Directory {
         all.unwrap_or_default()
     }
 
-    /// All topics that have subscribers and their counts, in no order.
+    /// Returns all topics that have subscribers, with their numbers, in any order.
     pub(in crate::server) fn topics(&self) -> Vec<(Arc<str>, usize)> {
         assert_inside();
         let mut all: Vec<Arc<Topic>> = Vec::new();
@@ -37,25 +37,25 @@ impl Directory {
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// How many topics and subscriptions there are.
+    /// Returns how many topics and subscriptions there are.
     pub(in crate::server) fn totals(&self) -> (usize, usize) {
         let topics = self.topics.load(Ordering::Relaxed);
         (topics, self.subscriptions.load(Ordering::Relaxed))
     }
 
-    /// Whether there is no record.
+    /// Returns whether there is no record.
     #[cfg(test)]
     pub(in crate::server) fn is_empty(&self) -> bool {
         self.shards.iter().all(|it| it.topics.is_empty())
     }
 
-    /// How many records there are.
+    /// Returns how many records there are.
     #[cfg(all(test, shuttle))]
     pub(in crate::server) fn records(&self) -> usize {
         self.shards.iter().map(|it| it.topics.len()).sum()
     }
 
-    /// Where a topic stands.
+    /// Returns the position of a topic.
     pub(in crate::server) fn position(&self, topic: &str) -> Position {
         self.enter(topic, |topic, state| state.position(topic, self.epoch))
     }
@@ -72,7 +72,7 @@ impl Directory {
         }
     }
 
-    /// What was published behind a position, as far as it is kept.
+    /// Returns what was published behind a position, as far as it is kept.
     pub(in crate::server) fn history_since(
         &self,
         topic: &str,

@@ -12,21 +12,22 @@ use std::hash::RandomState;
 use super::{History, HistoryEntry, Replay};
 use crate::server::shards::Shards;
 
-/// How much a [`MemoryHistory`] keeps. What comes first counts.
+/// How much a [`MemoryHistory`] keeps. The limit that is reached first applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HistoryLimits {
     /// Messages of one topic. Default 100: a screen or two of a chat.
     pub max_messages: usize,
-    /// Bytes of one topic, payloads alone. A longer message isn't kept, and none before it.
-    /// Default 1 MiB.
+    /// Bytes of one topic, payloads alone. A longer message isn't kept, and neither are those
+    /// before it. Default 1 MiB.
     pub max_bytes: usize,
-    /// How old a message may become. Default 5 minutes: what a client that lost its connection
-    /// comes back within (Centrifugo's and Socket.IO's documentation show 1 and 2 minutes).
+    /// How old a message may become. Default 5 minutes, within which a client that lost its
+    /// connection should come back (the documentation of Centrifugo and Socket.IO shows 1 and 2
+    /// minutes).
     pub max_age: Duration,
-    /// Topics. The one that was least recently used gives way. Default 10,000.
+    /// Topics. The least recently used one is dropped. Default 10,000.
     pub max_topics: usize,
-    /// Bytes of all topics, payloads and names; as for `max_topics`. Default 256 MiB.
+    /// Bytes of all topics, payloads and names; applied like `max_topics`. Default 256 MiB.
     pub max_total_bytes: usize,
 }
 
@@ -44,8 +45,8 @@ impl Default for HistoryLimits {
 
 /// The last messages of topics in memory, for one server.
 ///
-/// The limits of all topics together are divided among 32 parts, into which topics fall by chance;
-/// each part has room for at least one topic.
+/// The limits of all topics together are divided among 32 parts, to which topics are assigned by
+/// hash; each part has room for at least one topic.
 pub struct MemoryHistory {
     limits: HistoryLimits,
     shards: Shards<Shard>,
@@ -58,25 +59,26 @@ struct Shard {
     /// The topics by their last use.
     by_use: BTreeMap<u64, Arc<str>>,
     uses: u64,
-    /// The greatest offset of the topics that were forgotten: one that comes back goes on above
-    /// what its clients saw.
+    /// The greatest offset of the topics that were dropped: a topic that is created again continues
+    /// above what its clients saw.
     forgotten: u64,
-    /// Of all payloads and names.
+    /// Bytes of all payloads and names.
     bytes: usize,
 }
 
 #[derive(Default)]
 struct Topic {
     entries: VecDeque<HistoryEntry>,
-    /// Of the payloads.
+    /// Bytes of the payloads.
     bytes: usize,
-    /// The last message that isn't there any more, or may have been in a topic of this name.
+    /// The offset of the last message that is no longer kept, or that a dropped topic of this name
+    /// may have had.
     dropped: u64,
     used: u64,
 }
 
 impl Topic {
-    /// The offset of its last message.
+    /// Returns the offset of the last message.
     fn last(&self) -> u64 {
         self.entries.back().map_or(self.dropped, |it| it.offset)
     }
@@ -124,7 +126,7 @@ impl Shard {
         }
     }
 
-    /// One topic that nobody uses any more, so that what is too old goes even if nobody asks.
+    /// Drops the least recently used topic if all it keeps is too old: no query is needed for that.
     fn forget_oldest_if_expired(&mut self, limits: &HistoryLimits, now: Duration) {
         let Some((_, name)) = self.by_use.first_key_value() else {
             return;
@@ -135,7 +137,7 @@ impl Shard {
         }
     }
 
-    /// The topic, with what is too old dropped.
+    /// Returns the topic, with what is too old dropped.
     fn read(&mut self, name: &str, limits: &HistoryLimits, now: Duration) -> Option<&mut Topic> {
         let name = self.topics.get_key_value(name)?.0.clone();
         let freed = self.touch(&name)?.enforce(limits, now);
@@ -145,7 +147,7 @@ impl Shard {
 }
 
 impl MemoryHistory {
-    /// An empty history, of an epoch of its own.
+    /// Creates an empty history with a new epoch.
     #[must_use]
     pub fn new(limits: HistoryLimits) -> Self {
         Self {
@@ -200,7 +202,7 @@ impl History for MemoryHistory {
             let freed = topic.enforce(&self.limits, now);
             shard.bytes = shard.bytes + length - freed;
         }
-        // The one that was just used is never forgotten, however long.
+        // The topic that was just used is never dropped, however large it is.
         while shard.topics.len() > 1
             && (shard.topics.len() > self.share(self.limits.max_topics)
                 || shard.bytes > self.share(self.limits.max_total_bytes))

@@ -1,4 +1,4 @@
-//! What is published in one go, beside all else that happens to its subscribers.
+//! What is published in one burst, together with other events of its subscribers.
 
 use super::*;
 use crate::server::handle::Handle;
@@ -25,7 +25,7 @@ impl Crowd {
         ConnectionId::new(0, self.clients[number].token.unwrap())
     }
 
-    /// What each has heard since, as "sender number", and that nothing waits.
+    /// Settles the sessions; returns what each client has heard since, as "sender number".
     fn heard(&mut self) -> Vec<Vec<String>> {
         self.sessions.settle();
         let heard = self.clients.iter_mut().map(|it| {
@@ -36,7 +36,7 @@ impl Crowd {
     }
 }
 
-/// What so many have been given, and what was dropped, as the server's numbers tell.
+/// Returns how many messages were sent and how many were dropped, by the server's counters.
 fn counts(room: &Crowd) -> (u64, u64) {
     let stats = room.sessions.shared().stats();
     (stats.messages_sent, stats.dropped)
@@ -161,7 +161,7 @@ fn who_takes_what_is_written_loses_nothing_of_a_burst_that_is_longer_than_may_wa
             3,
             Server::builder().max_backpressure(200).overflow(overflow),
         );
-        // One takes some at a time.
+        // One of them takes some at a time.
         room.clients[1].wire(|wire| wire.room = 100);
         for number in 0..100 {
             room.publish(number);
@@ -248,7 +248,7 @@ fn a_burst_of_a_session_and_one_of_a_handle_go_each_to_their_own() {
     let heard = room.heard();
     assert_eq!(heard[0], told);
     assert_eq!(heard[1], [&["c0 1", "c0 2", "c0 3"][..], &told].concat());
-    // All of it by one write.
+    // All of it in one write.
     for (client, before) in room.clients.iter().zip(calls) {
         assert_eq!(client.wire(|wire| wire.calls), before + 1);
     }

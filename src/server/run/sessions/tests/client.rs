@@ -8,23 +8,23 @@ pub(super) struct Client {
     pub(super) sim: Sim,
     pub(super) token: Option<Token>,
     connection: Connection,
-    /// The head of the server's answer, as far as it came.
+    /// The head of the server's response, as far as it has arrived.
     head: Vec<u8>,
     /// The number of its next message.
     next: u64,
-    /// The last number it heard from each sender.
+    /// The last number that it heard from each sender.
     last: HashMap<String, u64>,
     pub(super) messages: u64,
-    /// The sender and the number of each.
+    /// The sender and the number of each message.
     pub(super) heard: Vec<String>,
     closing: bool,
-    /// The answer was 101.
+    /// Whether the response was 101.
     pub(super) accepted: bool,
-    /// The server's Close came, behind everything else.
+    /// Whether the server's Close came, after everything else.
     pub(super) closed: bool,
-    /// It broke off, or was broken off: its end may be anything.
+    /// Whether the connection broke off, by either side: its end may be anything.
     pub(super) broken: bool,
-    /// It doesn't read.
+    /// Whether it doesn't read.
     pub(super) deaf: bool,
 }
 
@@ -64,19 +64,19 @@ impl Client {
         Rc::strong_count(&self.sim.0) == 1
     }
 
-    /// Queues a message; its bytes arrive when the schedule says so.
+    /// Queues a message; the schedule decides when its bytes arrive.
     pub(super) fn say(&mut self, what: &str, topic: usize, filling: usize) {
         let filling = "x".repeat(filling);
         let text = format!("{what} t{topic} c{} {} {filling}", self.number, self.next);
         self.next += 1;
         let mut out = Vec::new();
-        // It fails once the connection is over.
+        // Fails once the connection is over.
         if !self.closing && self.connection.send(&*text, &mut out).is_ok() {
             self.wire(|wire| wire.input.extend_from_slice(&out));
         }
     }
 
-    /// Begins the closing handshake behind the core's back, which would hear nothing more.
+    /// Begins the closing handshake without the core, which would receive nothing more.
     pub(super) fn close(&mut self) {
         if !mem::replace(&mut self.closing, true) && self.connection.is_open() {
             let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8];
@@ -84,7 +84,7 @@ impl Client {
         }
     }
 
-    /// Ends its stream, or resets it: nobody is promised anything then.
+    /// Ends its stream, or resets it: it is due nothing after that.
     pub(super) fn break_off(&mut self, reset: bool) {
         self.broken = true;
         self.wire(|wire| match reset {
@@ -105,7 +105,7 @@ impl Client {
             self.accepted = self.head.starts_with(b"HTTP/1.1 101 ");
             if !self.accepted {
                 let head = self.head.escape_ascii();
-                // Too late, or as the server stops.
+                // Refused: too late, or because the server stops.
                 let refused = ["408", "503"].map(|it| format!("HTTP/1.1 {it} "));
                 let refused = refused
                     .iter()
@@ -136,10 +136,10 @@ impl Client {
         });
     }
 
-    /// Nobody's messages come twice or out of order.
+    /// Asserts that no sender's messages come twice or out of order.
     fn hear(&mut self, text: &str) {
         self.messages += 1;
-        // Finished without having begun.
+        // It finished without having begun.
         if text.is_empty() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Many peers of one worker, that do what they are told.
+//! Many clients of one worker, each controlled by the test.
 
 use super::*;
 
@@ -9,7 +9,7 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// So many, all open and subscribed to `t0`.
+    /// Creates this many, all open and subscribed to `t0`.
     pub(super) fn new(count: usize, builder: crate::server::Builder) -> Self {
         let app = App::default();
         let builder = builder.observer(app.clone()).route("/now", app.clone());
@@ -41,14 +41,14 @@ impl Crowd {
         crowd
     }
 
-    /// All that the clients have sent arrives, and is read.
+    /// Delivers and reads all that the clients have sent.
     pub(super) fn read_all(&mut self, now: Duration) {
         for number in 0..self.clients.len() {
             self.read(number, now);
         }
     }
 
-    /// What the client has sent arrives, and is read.
+    /// Delivers and reads what the client has sent.
     pub(super) fn read(&mut self, number: usize, now: Duration) {
         let client = &self.clients[number];
         let token = client.token.unwrap();

@@ -1,14 +1,14 @@
-//! Ten thousand peers of one worker: docs/cases.md D14, E7.
+//! Ten thousand clients of one worker: docs/cases.md D14, E7.
 
 use super::*;
 use crate::server::handle::Handle;
 
 const PEERS: usize = 10_000;
 
-/// Sessions that a turn drives at most without an event, and the one that has one.
+/// How many sessions a turn drives at most without an event, and the one that has an event.
 const MOST_DRIVES: usize = (SHARE / DRIVE) as usize + 2;
 
-/// A ping of a client, masked with zeros.
+/// A client's ping, masked with zeros.
 const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
 const PONG: [u8; 2] = [0x8A, 0];
 
@@ -24,7 +24,7 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
     let mut turns = 0;
     let mut sources: Vec<*const u8> = Vec::new();
     while crowd.sessions.patience() == Some(Duration::ZERO) {
-        // One whose turn is far off asks for a pong, and gets it.
+        // A client whose turn is far off sends a ping, and gets its pong.
         let (token, client) = {
             let client = &crowd.clients[PEERS - 1 - turns];
             (client.token.unwrap(), client)
@@ -53,7 +53,7 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
     }
     assert_eq!(written, PEERS);
     assert!(turns > PEERS / MOST_DRIVES);
-    // All were written from the same bytes; of those that pinged, the pong was the last write.
+    // All were written from the same bytes; for those that pinged, the pong was the last write.
     sources.sort();
     let mut counts = sources.chunk_by(|one, other| one == other).map(<[_]>::len);
     assert!(
@@ -73,7 +73,7 @@ fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
     let stop = Command::ShutDown(10 * second);
     crowd.sessions.tell(stop);
     crowd.sessions.settle();
-    // Every other one answers.
+    // Every other one replies.
     for client in crowd.clients.iter_mut().step_by(2) {
         client.listen();
         assert!(client.closed);

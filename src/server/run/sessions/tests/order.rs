@@ -1,14 +1,14 @@
-//! What one thread asks for by a socket and by a handle, one behind the other: docs/cases.md O1.
+//! The order of what one thread requests by a socket and by a handle: docs/cases.md O1.
 
 use super::*;
 
-/// So many who are subscribed to `t0`.
+/// How many connections are subscribed to `t0`.
 fn crowd(count: usize) -> Crowd {
     let topics = TopicOptions::new().history(2);
     Crowd::new(count, Server::builder().topic("kept", topics))
 }
 
-/// What the clients have said arrives in one turn, in which only so many deliveries are left.
+/// What the clients have sent arrives in one turn, in which only this many deliveries are left.
 fn turn(crowd: &mut Crowd, deliveries: usize, numbers: &[usize]) {
     let _thread = crowd.sessions.on_its_thread();
     crowd.sessions.at(Duration::ZERO);

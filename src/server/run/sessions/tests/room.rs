@@ -1,4 +1,4 @@
-//! Workers whose publishers wait for room in the inbox of another. docs/cases.md O5.
+//! Workers whose publishers wait for room in the inbox of another worker. docs/cases.md O5.
 
 use mio::{Events, Poll};
 
@@ -15,7 +15,7 @@ impl Woken {
         (Self(poll), Some(waker))
     }
 
-    /// Since the last time.
+    /// Returns whether it was woken since the last call.
     fn is_woken(&mut self) -> bool {
         let mut events = Events::with_capacity(1);
         self.0.poll(&mut events, Some(Duration::ZERO)).unwrap();

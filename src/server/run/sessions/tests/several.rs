@@ -1,9 +1,9 @@
-//! Several workers of one server in simulation, whose turns a seed interleaves with those of other
+//! Several workers of one server in simulation. A seed interleaves their turns with those of other
 //! threads, their clients and their clock. docs/cases.md O1 to O7.
 //!
-//! What must hold is in the [`Ledger`], for each message that a client hears, in
-//! [`World::check_step`] at each step, and in [`World::check`] once all has ended. `SOCKEYE_SEEDS`
-//! and `SOCKEYE_SEED` as for the simulation of one worker.
+//! The [`Ledger`] asserts what must hold for each message that a client hears,
+//! [`World::check_step`] at each step, and [`World::check`] once all has ended. `SOCKEYE_SEEDS` and
+//! `SOCKEYE_SEED` work as in the simulation of one worker.
 
 use std::sync::MutexGuard;
 
@@ -36,14 +36,14 @@ struct World {
     random: Random,
     now: Duration,
     all_sessions: Vec<Sessions<Sim>>,
-    /// How many of its turns each of them will miss.
+    /// How many of its turns each worker will miss.
     blocked: Vec<usize>,
     shared: Arc<Shared>,
     app: Several,
     threads: Vec<Thread>,
     local: Vec<Peer>,
     max_inbox: usize,
-    /// Those of clients without an extension, and with one.
+    /// The configurations of clients without an extension, and with one.
     configs: [Arc<Config>; 2],
 }
 
@@ -61,7 +61,7 @@ fn deflate(random: &mut Random, config: &mut Config) {
 #[cfg(not(feature = "deflate"))]
 fn deflate(_: &mut Random, _: &mut Config) {}
 
-/// A history that forgets nothing by the clock: threads publish by the real one.
+/// A history that doesn't drop anything by age, since threads publish by the real clock.
 fn keeps(count: usize) -> TopicOptions {
     let limits = HistoryLimits {
         max_messages: count,
@@ -199,7 +199,7 @@ impl World {
         self.ledger().keen.insert(id, keen);
     }
 
-    /// Something that a client, or its wire, does.
+    /// A random action of a client, or of its wire.
     fn act(&mut self) {
         let random = &mut self.random;
         let alive: Vec<usize> = (0..self.local.len())
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// A turn of a worker: the events of one poll, then what else is due; with little patience for
+    /// A turn of a worker: the events of one poll, then what else is due; with little time for
     /// each, unless it `settles`.
     fn turn(&mut self, worker: usize, settles: bool) {
         let mut events = self.events(worker, settles);
@@ -265,7 +265,7 @@ impl World {
         }
         for (token, readable, ended) in events {
             if !settles && self.random.one_in(10) {
-                // The part has taken its share.
+                // The part has used its share.
                 sessions.spent.drives = SHARE / DRIVE;
                 sessions.spent.until_look = 1;
             }
@@ -281,7 +281,7 @@ impl World {
         seen.partial += u64::from(!exchange.pending.is_empty() && exchange.deliveries == 0);
     }
 
-    /// The events of one worker, or, where it is in no hurry to hear of them, some of these.
+    /// The events of one worker, or some of them if it may learn of the rest later.
     fn events(&mut self, worker: usize, all: bool) -> Vec<(Token, bool, bool)> {
         let mut events = Vec::new();
         for peer in &mut self.local {
@@ -302,7 +302,7 @@ impl World {
         events
     }
 
-    /// Time passes, and all wires are good.
+    /// Time passes, with no faults on the wires.
     fn settle(&mut self) {
         self.now += Duration::from_millis(250);
         for peer in &mut self.local {
@@ -326,7 +326,7 @@ impl World {
         self.check_step();
     }
 
-    /// Nobody does anything new: what is under way comes to its end, and to those it is due to.
+    /// No new actions: what is under way completes, and reaches those to whom it is due.
     fn rest(&mut self) {
         let handle = Handle::new(&self.shared);
         self.blocked.fill(0);
@@ -335,7 +335,7 @@ impl World {
         for _ in 0..4 {
             self.settle();
         }
-        // Whoever has paused reads on.
+        // Clients that have paused continue to read.
         let ids: Vec<_> = self.ledger().connections.keys().copied().collect();
         for id in ids {
             while handle.subscribe(id, "wake") == Err(HandleError::Busy) {
@@ -354,7 +354,7 @@ impl World {
             let now = counters(self);
             quiet = if now == before { quiet + 1 } else { 0 };
             before = now;
-            // Longer than a subscriber is waited for.
+            // Longer than the gate waits for a subscriber.
             if quiet == 10 {
                 break;
             }
@@ -407,8 +407,8 @@ impl World {
 
     fn check_step(&mut self) {
         let ledger = self.app.0.lock().unwrap();
-        // The longest command is a subscription with what is kept, which an empty inbox takes; and
-        // a message that stopped on its way is counted anew.
+        // The longest command is a subscription with its kept messages, which an empty inbox takes;
+        // and a message that stopped on its way is counted again.
         let message = match ledger.tight {
             Some(_) => SHORT + 200,
             None => 17_000,
@@ -429,7 +429,7 @@ impl World {
         assert_eq!(handle.connection_count(), open);
     }
 
-    /// All has ended, and nothing is left.
+    /// Asserts that all has ended, and nothing is left.
     fn check(&mut self) {
         let stats = self.shared.stats();
         let loads = self.shared.loads.iter();
@@ -483,13 +483,13 @@ fn whatever_workers_and_threads_do_each_connection_sees_one_order_without_gaps()
         world.finish();
         world.check();
         seen.add(&world.ledger().seen);
-        // What the application has not decided holds the server, whose observer it is.
+        // An upgrade that the application has not decided holds the server, whose observer it is.
         world.app.1.lock().unwrap().clear();
         let server = Arc::downgrade(&world.shared);
         drop(world);
         assert!(server.upgrade().is_none(), "the server is left");
     }
-    // The schedule reaches what it is there for.
+    // The schedule reaches what it is meant to reach.
     if seeds.end - seeds.start >= SEEDS {
         std::println!("{seen:?}");
         if cfg!(not(feature = "deflate")) {

@@ -1,5 +1,5 @@
-//! One connection on a worker: when it is driven without an event, and what a client that goes
-//! leaves behind.
+//! One connection on a worker: when it is driven without an event, and what remains of a client
+//! that has left.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -50,7 +50,7 @@ pub(super) fn give(
     sessions.at(now).ready(token, true, false);
 }
 
-/// When the sessions writes something next, in ms, looking every 250 ms.
+/// When the sessions next write something, in ms, checked every 250 ms.
 fn next_output(
     sessions: &mut Sessions<Sim>,
     sim: &Sim,

@@ -1,12 +1,12 @@
-//! Ends that a worker brings about: told to stop, from when its deadline runs and who gets which
-//! answer; and of a session that has paused. docs/cases.md E7, O8, O9.
+//! Ends that a worker causes: of a server that stops (from when its deadline counts, and which
+//! client gets which response), and of a session that has paused. docs/cases.md E7, O8, O9.
 
 use super::single::{UPGRADE, give, ms, sessions};
 use super::*;
 use crate::server::route::Deferred;
 use crate::server::{HttpResponse, Route};
 
-/// Keeps the end that it is told.
+/// Stores the end that it is given.
 #[derive(Clone, Default)]
 struct Ends(Arc<Mutex<Vec<String>>>);
 
@@ -35,7 +35,7 @@ const DROPPED: &str = "1006 Some(\"1001 the server stops\")";
 #[test]
 fn the_deadline_of_a_stop_is_the_callers_also_where_the_worker_is_late() {
     let (mut sessions, sim, ends) = open();
-    // Asked for at 1 s with 2 s to go, and obeyed at 2.5 s.
+    // Requested at 1 s with 2 s left, and carried out at 2.5 s.
     sessions.at(ms(2500)).tell(Command::ShutDown(ms(3000)));
     assert_eq!(sim.0.borrow().output[2..4], 1001_u16.to_be_bytes());
     assert_eq!(sessions.patience(), Some(ms(500)));
@@ -44,7 +44,7 @@ fn the_deadline_of_a_stop_is_the_callers_also_where_the_worker_is_late() {
     sessions.at(ms(3000)).expire();
     assert!(sessions.is_empty() && sessions.stops());
     assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
-    // Later than that: all is dropped in the same turn, and still told.
+    // Later than that, all sessions are dropped in the same turn, and the end is still reported.
     let (mut sessions, sim, ends) = open();
     sessions.at(ms(9000)).tell(Command::ShutDown(ms(3000)));
     assert_eq!(sim.0.borrow().output[2..4], 1001_u16.to_be_bytes());
@@ -70,7 +70,7 @@ fn a_second_stop_shortens_the_deadline_and_never_puts_it_off() {
     assert_eq!(*ends.0.lock().unwrap(), [DROPPED]);
 }
 
-/// docs/cases.md O8, with what the worker has of deadlines.
+/// docs/cases.md O8, with the deadlines of a worker.
 #[test]
 fn a_paused_session_is_driven_when_the_time_of_its_end_has_come() {
     struct Pauses(Ends);
@@ -91,7 +91,7 @@ fn a_paused_session_is_driven_when_the_time_of_its_end_has_come() {
     let (mut sessions, sim, token) = sessions(builder);
     give(&mut sessions, &sim, token, UPGRADE, ms(0));
     sessions.at(ms(100_000)).expire();
-    // A message, a Close 4001 and the end.
+    // A message, a Close with 4001 and the end.
     let bytes = [
         0x81, 0x81, 0, 0, 0, 0, b'x', 0x88, 0x82, 0, 0, 0, 0, 0x0F, 0xA1,
     ];
@@ -135,7 +135,7 @@ fn is_refused(sim: &Sim) {
     assert!(answer.ends_with("\r\n\r\nthe server stops"), "{answer:?}");
 }
 
-/// What still comes of it is read, so that no reset destroys the answer.
+/// What the peer still sends is read, so that no reset destroys the response.
 #[test]
 fn a_request_under_way_is_refused_and_its_connection_lingers() {
     let head = &UPLOAD[..20];

@@ -1,5 +1,5 @@
 //! A connection over TLS on a faulty transport: short reads and writes, interruptions, readiness
-//! that is told once. docs/cases.md E2, E4.
+//! that is reported once. docs/cases.md E2, E4.
 
 use std::io::{self, IoSlice};
 
@@ -19,7 +19,7 @@ impl Handler for Echo {
     }
 }
 
-/// The client's end of the wire, with what of the server's output it has read.
+/// The client's end of the wire, with how much of the server's output it has read.
 struct Near(Sim, usize);
 
 impl Transport for Near {
@@ -53,7 +53,7 @@ impl Transport for Near {
 
 const LENGTHS: [usize; 9] = [0, 1, 20, 125, 126, 1000, 20_000, 65_536, 200_000];
 
-/// A binary frame; a client's with a masking key of zeros.
+/// A binary frame; a client's has a masking key of zeros.
 fn frame(payload: &[u8], mask: bool) -> Vec<u8> {
     let key = if mask { &[0; 4][..] } else { &[] };
     let bit = u8::from(mask) << 7;
@@ -124,7 +124,7 @@ fn run(seed: u64) {
             if wire.arrived < wire.input.len() {
                 wire.arrive(8 * random.bytes());
             }
-            // Little, so that also the end has to wait for it.
+            // Little room, so that the end has to wait for it, too.
             wire.give_room(match seed % 4 {
                 0 | 1 => random.below(200),
                 _ => 8 * random.bytes(),

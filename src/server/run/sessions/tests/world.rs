@@ -13,7 +13,7 @@ pub(super) struct Seen {
     pub(super) dropped: u64,
     /// Slots that had more than one owner.
     pub(super) reused: u64,
-    /// Events of sessions that were gone.
+    /// Events of sessions that were over.
     pub(super) stale: u64,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct World {
     clients: Vec<Client>,
     /// The number of the handle's next message.
     next: u64,
-    /// Some messages may be given up for later ones.
+    /// Whether some messages may be dropped for later ones.
     lossy: bool,
     stale: u64,
 }
@@ -106,12 +106,12 @@ impl World {
         self.clients.push(client);
     }
 
-    /// Something that a client, or its wire, does.
+    /// A random action of a client, or of its wire.
     fn act(&mut self) {
         if self.clients.is_empty() {
             return;
         }
-        // One of the latest: the first are gone.
+        // One of the latest, since the first ones are over.
         let random = &mut self.random;
         let at = self.clients.len() - random.below(self.clients.len().min(6)) - 1;
         let client = &mut self.clients[at];
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// What another thread asks of a connection, or of all.
+    /// A random call of another thread, for one connection or all.
     fn command(&mut self) {
         if self.clients.is_empty() {
             return;
@@ -151,7 +151,7 @@ impl World {
         let text = format!("told {topic} handle {} {filling}", self.next);
         self.next += 1;
         let (handle, id) = (Handle::new(&self.shared), ConnectionId::new(0, token));
-        // Some find that it is over.
+        // Some of these calls find the connection over.
         let _ = match random.below(12) {
             0..3 => handle.send(id, &*text),
             3..7 => handle.publish(&topic, &*text).map(drop),
@@ -170,7 +170,7 @@ impl World {
         let step = [0, 1, 30, 300, 2_000][self.random.below(5)];
         self.now += Duration::from_millis(step);
         let mut events = self.events();
-        // In any order, and some that mean nothing.
+        // In any order, and some that are spurious.
         for at in (1..events.len()).rev() {
             events.swap(at, self.random.below(at + 1));
         }
@@ -180,7 +180,8 @@ impl World {
             events.push((token, self.random.one_in(2), false));
         }
         for (token, readable, ended) in events {
-            // One that came before in this batch may have ended it, and another taken its slot.
+            // An earlier event of this batch may have ended the session, and another may have its
+            // slot.
             self.stale += u64::from(self.sessions.slab.get_mut(token).is_none());
             self.sessions.at(self.now).ready(token, readable, ended);
             if self.random.one_in(8) {
@@ -211,7 +212,7 @@ impl World {
         events
     }
 
-    /// The clients close, or the server stops; from here on all wires are ideal.
+    /// The clients close, or the server stops; from here on no wire has faults.
     pub(super) fn finish(&mut self) {
         let stops = self.random.one_in(2);
         if stops {
@@ -232,7 +233,8 @@ impl World {
                 });
                 if !stops {
                     client.close();
-                    // One that has paused doesn't answer: whoever waits for it has enough.
+                    // A session that has paused doesn't reply; a client that waits for it breaks
+                    // off in the end.
                     if self.now > enough && !client.closed && !client.broken {
                         client.break_off(false);
                     }
@@ -254,7 +256,7 @@ impl World {
         }
     }
 
-    /// What must hold when all has ended.
+    /// Asserts what must hold when all has ended.
     pub(super) fn check(&mut self, seen: &mut Seen) {
         let stats = self.shared.stats();
         let gauges = [
@@ -272,7 +274,8 @@ impl World {
             assert_eq!(gauge, 0, "{name}");
         }
         assert!(self.sessions.exchange.topics.is_empty() && self.sessions.cork.is_empty());
-        // Entries of sessions that are gone go in their turn: the horizon is about a minute.
+        // Entries of sessions that are over are removed when they expire: the horizon is about a
+        // minute.
         self.sessions.at(self.now).drive_again();
         self.sessions
             .at(self.now + Duration::from_secs(70))
@@ -304,7 +307,7 @@ impl World {
     }
 }
 
-/// What a client that went in order was promised.
+/// Asserts that a client that closed in order got all that it was due.
 fn check_client(client: &Client, life: Option<&Life>, lossy: bool, seen: &mut Seen) {
     let Some((stats, code, clean)) = life.and_then(|it| it.end.as_ref()) else {
         assert!(!client.accepted, "it was told that it is open");
@@ -314,7 +317,7 @@ fn check_client(client: &Client, life: Option<&Life>, lossy: bool, seen: &mut Se
         true => seen.clean += 1,
         false => seen.unclean += 1,
     }
-    // Behind the server's Close nothing comes, so all before it is there.
+    // Nothing follows the server's Close, so everything before it has arrived.
     if *clean && client.closed && !client.broken {
         let (heard, sent) = (client.messages, stats.messages_sent);
         let all = heard == sent;

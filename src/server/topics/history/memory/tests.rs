@@ -16,7 +16,7 @@ fn history(limits: HistoryLimits) -> MemoryHistory {
     }
 }
 
-/// As the topic does; returns the message's offset.
+/// Pushes as the topic does; returns the message's offset.
 fn push(history: &MemoryHistory, topic: &str, text: &str, now: u64) -> u64 {
     let entry = HistoryEntry {
         offset: history.last(topic) + 1,
@@ -41,7 +41,7 @@ fn recent(history: &MemoryHistory, topic: &str, now: u64) -> Vec<HistoryEntry> {
     shared.recent(topic, usize::MAX, secs(now))
 }
 
-/// What is counted is what is there.
+/// Asserts that the counters match what is kept.
 fn check(history: &MemoryHistory) {
     for shard in history.shards.iter() {
         let of_topic = |(name, topic): (&Arc<str>, &Topic)| {
@@ -147,7 +147,7 @@ fn what_is_too_old_is_gone() {
     assert_eq!(texts(&recent(&history, "t", 60)), ["b"]);
     assert!(history.since("t", first, secs(60)).complete);
     assert!(!history.since("t", first, secs(100)).complete);
-    // Nobody asks for it any more: other topics' messages make it go.
+    // Nobody asks for it any more: messages of other topics drop it.
     push(&history, "u", "x", 100);
     assert_eq!(history.shards.of("t").topics.len(), 1);
     check(&history);

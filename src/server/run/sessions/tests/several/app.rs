@@ -1,8 +1,8 @@
-//! The application of the simulation of several workers: handlers that mix the calls of their
-//! socket with those of a handle.
+//! The application of the simulation of several workers: its handlers mix calls of their socket
+//! with calls of a handle.
 //!
-//! A panic of theirs is caught by the server: what they assert they assert with the ledger locked,
-//! which nobody can open then.
+//! The server catches a panic of a handler. So handlers assert with the ledger locked, which is
+//! poisoned then.
 
 use super::ledger::SHORT;
 use super::*;
@@ -10,7 +10,7 @@ use super::*;
 #[derive(Clone)]
 pub(super) struct Several(pub(super) Arc<Mutex<Ledger>>, pub(super) Decisions);
 
-/// Upgrades that wait for theirs.
+/// Upgrades that wait for a decision.
 pub(super) type Decisions = Arc<Mutex<Vec<Deferred<()>>>>;
 
 /// A thread that calls a handle: one of the simulation's, or a worker's in its handler.
@@ -20,7 +20,7 @@ pub(super) struct Caller<'a> {
     pub(super) thread: usize,
 }
 
-/// A message: its number, its place if that is known, and filling.
+/// A message: its number, its offset if that is known, and filling.
 fn text(message: usize, offset: u64, filling: usize) -> String {
     let filling = "abcdefghijklmnop".repeat(filling / 16 + 1);
     format!("{message:08} {offset:016} {filling}")
@@ -76,7 +76,7 @@ impl Caller<'_> {
         self.handle.close(id, CloseCode(4001), &reason)
     }
 
-    /// Subscribes a connection, or ends that, where it is this thread that does.
+    /// Subscribes a connection, or ends its subscription, if this thread is the one that does.
     pub(super) fn subscribe(
         &self,
         id: ConnectionId,
@@ -112,14 +112,14 @@ impl Several {
         self.0.lock().unwrap()
     }
 
-    /// What a handler sees of what waits, and whether its own messages may find no room.
+    /// Notes what a handler sees of its backlog, and whether its own messages may find no room.
     fn look(&self, socket: &mut Socket<'_, ()>) {
         let mut ledger = self.ledger();
         if let Some(limit) = ledger.tight {
             let buffered = socket.buffered();
             let conn = ledger.conn(socket.id());
             conn.owes_drain |= buffered > 0 && socket.is_open();
-            // Also what it catches up with is in the way of its own.
+            // What it catches up with is also in the way of its own messages.
             conn.lossy |= buffered + SHORT > limit || socket.io().worker.inbox.own() != 0;
         }
         ledger.seen.caught_up += u64::from(socket.io().worker.inbox.own() != 0);
@@ -190,7 +190,7 @@ impl Several {
         }
     }
 
-    /// Comes into the presence of a topic, changes there, or leaves it.
+    /// Joins the presence of a topic, updates it, or leaves it.
     fn presence(&self, socket: &mut Socket<'_, ()>, topic: usize, what: usize, data: &str) {
         let (id, thread) = (socket.id(), socket.id().worker());
         let name = self.caller(socket).name(topic);
@@ -200,7 +200,7 @@ impl Several {
             told = Some(change.clone());
             Some(Message::from(text(message, 0, 20)))
         };
-        // Two connections each may be one user.
+        // Every two connections may be one user.
         let user = format!("u{}", id.to_u64() % 8 / 2);
         match what {
             0 => _ = socket.join_presence(&name, &user, data, announce),
@@ -229,7 +229,7 @@ impl Several {
         );
     }
 
-    /// One of the things that a handler does.
+    /// A random action of a handler.
     fn act(&self, socket: &mut Socket<'_, ()>, random: &mut Random) {
         let id = socket.id();
         let (topics, other, rests) = {
@@ -283,7 +283,7 @@ impl Several {
         if socket.send_fragment(&*text(message, 0, filling)).is_ok() {
             let mut ledger = self.ledger();
             ledger.sent(message, id);
-            // Until it ends, only so much is kept.
+            // Until the fragmented message ends, only this much is held.
             let lossy = ledger.tight.is_some();
             let conn = ledger.conn(id);
             (conn.fragment, conn.lossy) = (true, conn.lossy || lossy);

@@ -1,5 +1,5 @@
-//! A client of the simulation of several workers: it says what its handler is to do, and gives all
-//! that it hears to the ledger.
+//! A client of the simulation of several workers: it sends its handler's actions, and records in
+//! the ledger all that it hears.
 
 use super::*;
 
@@ -9,14 +9,14 @@ pub(super) struct Peer {
     handshake: ClientHandshake,
     /// None before it is open.
     connection: Option<Connection>,
-    /// How many messages it has said.
+    /// How many messages it has sent.
     pub(super) said: usize,
     pub(super) closing: bool,
-    /// The server's Close, or another answer than 101, has come.
+    /// Whether the server's Close, or a response other than 101, has come.
     pub(super) over: bool,
-    /// It broke off: nobody is promised anything.
+    /// Whether it broke off, and is due nothing any more.
     pub(super) broken: bool,
-    /// It doesn't read.
+    /// Whether it doesn't read.
     pub(super) deaf: bool,
     pub(super) keen: bool,
 }
@@ -60,13 +60,13 @@ impl Peer {
         Rc::strong_count(&self.sim.0) == 1
     }
 
-    /// It talks, as far as it knows, to a connection that is open.
+    /// Returns whether, as far as it knows, its connection is open.
     pub(super) fn is_well(&self) -> bool {
         let open = self.connection.is_some();
         open && !self.closing && !self.over && !self.broken && !self.deaf
     }
 
-    /// Has its handler do something.
+    /// Makes its handler do something.
     pub(super) fn say(&mut self, seed: u64, filling: usize) {
         let text = format!("{seed} {}", "x".repeat(filling));
         let mut out = Vec::new();
@@ -79,7 +79,7 @@ impl Peer {
         }
     }
 
-    /// Begins the closing handshake behind the core's back, which would hear nothing more.
+    /// Begins the closing handshake without the core, which would receive nothing more.
     pub(super) fn close(&mut self) {
         let open = self.connection.as_ref().is_some_and(Connection::is_open);
         if open && !mem::replace(&mut self.closing, true) {
@@ -104,7 +104,7 @@ impl Peer {
             match self.handshake.recv(&mut input, Duration::ZERO) {
                 Ok(Some(connection)) => self.connection = Some(connection),
                 Ok(None) => return,
-                // Refused, too late, or as the server stops.
+                // Refused: too late, or because the server stops.
                 Err(_) => {
                     self.over = true;
                     return self.break_off(false);

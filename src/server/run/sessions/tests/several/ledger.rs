@@ -1,13 +1,13 @@
-//! What was asked of the server, in the order of the calls, and what follows from that for each
-//! connection: held against all that a client hears.
+//! What was requested of the server, in the order of the calls, and what each connection therefore
+//! has to hear: compared with what its client hears.
 //!
-//! The simulation has one thread, so the order of the calls is known. Who subscribes a connection
-//! to a topic, and ends that, is one thread for each pair of them ([`Ledger::owner`]): then it is
-//! also known from where to where each subscription goes.
+//! The simulation has one thread, so the order of the calls is known. For each pair of a connection
+//! and a topic only one thread subscribes and unsubscribes ([`Ledger::owner`]), so that the
+//! beginning and the end of each subscription are known, too.
 
 use super::*;
 
-/// A message by its number: who asked for it, and when.
+/// A message by its number: who requested it, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) thread: usize,
@@ -17,7 +17,7 @@ pub(super) struct Asked {
 
 #[derive(Clone, Copy, Debug)]
 enum What {
-    /// Refused, dropped and told so, or not yet answered: nobody may hear it.
+    /// Refused, dropped (which the caller knows), or not yet decided: no client may hear it.
     Nothing,
     To(ConnectionId),
     Published(usize, u64),
@@ -37,20 +37,20 @@ pub(super) struct TopicLog {
     /// How many of the last messages a new subscriber is sent.
     pub(super) keeps: usize,
     told: Vec<Told>,
-    /// Who is present, as the announcements tell it.
+    /// Which users are present, according to the announcements.
     pub(super) members: BTreeMap<String, String>,
 }
 
-/// From where to where a subscription goes.
+/// The beginning and the end of a subscription.
 #[derive(Debug)]
 struct Segment {
     begin: u64,
     replay: Vec<u64>,
-    /// The last offset that it may deliver, and whether it surely does.
+    /// The last offset that it may deliver, and whether it is certain to.
     end: Option<(u64, bool)>,
 }
 
-/// How far a client has come in what it is due of a topic.
+/// How much of what it is due in a topic a client has heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Ear {
     segment: usize,
@@ -64,23 +64,23 @@ pub(super) struct Conn {
     pub(super) opened: usize,
     pub(super) closed: usize,
     pub(super) ended: usize,
-    /// The application has seen that something waits.
+    /// Whether the application knows that something waits.
     pub(super) owes_drain: bool,
-    /// Something may have been dropped, and its application knows.
+    /// Whether something may have been dropped, which its application knows.
     pub(super) lossy: bool,
-    /// It takes all that is written.
+    /// Whether it takes all that is written.
     keen: bool,
     pub(super) paused: bool,
-    /// A fragmented message is under way.
+    /// Whether a fragmented message is under way.
     pub(super) fragment: bool,
     pub(super) acts: usize,
     /// By thread: the messages sent to it alone.
     sent: BTreeMap<usize, Vec<usize>>,
     heard: BTreeMap<usize, usize>,
-    /// By thread: the call that it heard of last.
+    /// By thread: the last call that it heard of.
     last: BTreeMap<usize, u64>,
     segments: BTreeMap<usize, Vec<Segment>>,
-    /// By topic: there may be several ways to take what came.
+    /// By topic: there may be several ways to interpret what came.
     ears: BTreeMap<usize, Vec<Ear>>,
 }
 
@@ -89,22 +89,22 @@ pub(super) struct Ledger {
     asked: Vec<Asked>,
     pub(super) topics: Vec<TopicLog>,
     pub(super) connections: BTreeMap<ConnectionId, Conn>,
-    /// Which of them take all that is written.
+    /// Which of the connections take all that is written.
     pub(super) keen: BTreeMap<ConnectionId, bool>,
     pub(super) workers: usize,
     pub(super) threads: usize,
-    /// What may wait for a connection, where that is little.
+    /// How much may wait for a connection, if that is little.
     pub(super) tight: Option<usize>,
-    /// Nobody pauses any more, nor begins a fragmented message.
+    /// Whether no client may pause any more, nor begin a fragmented message.
     pub(super) rests: bool,
     /// Bytes of commands that are added in any case.
     pub(super) forced: usize,
-    /// How many reports of connections came, and are to come.
+    /// How many reports of connections have come, and are due.
     pub(super) reports: (usize, usize),
     pub(super) seen: Seen,
 }
 
-/// The longest message in a run where little may wait.
+/// The longest message in a run in which little may wait.
 pub(super) const SHORT: usize = 900;
 
 impl TopicLog {
@@ -122,7 +122,7 @@ impl TopicLog {
         self.told.last().map_or(0, |it| it.offset)
     }
 
-    /// What is published behind `from` and up to `to`.
+    /// Returns what is published behind `from` and up to `to`.
     fn between(&self, from: u64, to: u64) -> &[Told] {
         let begin = self.told.partition_point(|it| it.offset <= from);
         let end = self.told.partition_point(|it| it.offset <= to);
@@ -136,7 +136,7 @@ impl TopicLog {
 }
 
 impl Segment {
-    /// What it is still due behind an offset.
+    /// Returns what it is still due behind an offset.
     fn live<'t>(
         &self,
         log: &'t TopicLog,
@@ -168,7 +168,7 @@ impl Ledger {
         }
     }
 
-    /// Who subscribes this connection to this topic: mostly its own worker's handlers.
+    /// Returns who subscribes this connection to this topic: mostly its own worker's handlers.
     pub(super) fn owner(&self, id: ConnectionId, topic: usize) -> usize {
         let mut random = Random(id.to_u64() << 8 | topic as u64);
         match random.one_in(2) {
@@ -177,7 +177,7 @@ impl Ledger {
         }
     }
 
-    /// One of the latest connections.
+    /// Returns one of the latest connections.
     pub(super) fn pick(&self, random: &mut Random) -> Option<ConnectionId> {
         let open = self.connections.iter().filter(|(_, it)| it.closed == 0);
         let open: Vec<ConnectionId> = open.map(|(id, _)| *id).collect();
@@ -192,13 +192,13 @@ impl Ledger {
         })
     }
 
-    /// A call of this thread's begins.
+    /// Notes that a call of this thread begins.
     pub(super) fn call(&mut self) -> u64 {
         self.calls += 1;
         self.calls
     }
 
-    /// The same with a message, which has this number.
+    /// The same for a call with a message, which has this number.
     pub(super) fn message(&mut self, thread: usize) -> usize {
         let call = self.call();
         self.asked.push(Asked {
@@ -209,7 +209,8 @@ impl Ledger {
         self.asked.len() - 1
     }
 
-    // ---- what the server answered ---------------------------------------------------------------
+    // ---- what the server returned
+    // ----------------------------------------------------------------
 
     pub(super) fn sent(&mut self, message: usize, to: ConnectionId) {
         self.asked[message].what = What::To(to);
@@ -245,7 +246,7 @@ impl Ledger {
         assert!(begin >= log.last(), "it begins in the past");
         let kept = log.told.len().saturating_sub(log.keeps);
         let replay = log.told[kept..].iter().map(|it| it.offset).collect();
-        // What is kept may be more than may wait.
+        // The kept messages may be more than may wait.
         let lossy = self.tight.is_some() && log.keeps > 0;
         let conn = self.conn(id);
         conn.lossy |= lossy;
@@ -257,7 +258,7 @@ impl Ledger {
         });
     }
 
-    /// The subscription ends behind all that is published; `surely` where that is still delivered.
+    /// The subscription ends behind all that is published; `surely` if that is still delivered.
     pub(super) fn unsubscribed(&mut self, id: ConnectionId, topic: usize, surely: bool) {
         let last = self.topics[topic].last();
         let segments = self.conn(id).segments.get_mut(&topic);
@@ -280,7 +281,7 @@ impl Ledger {
         self.is_strict(conn) && !log.conflates
     }
 
-    /// A client has this message: it is due to it, and next.
+    /// Checks that a client that hears this message is due to it, and that it is next.
     pub(super) fn hear(&mut self, id: ConnectionId, message: usize, offset: u64) {
         let asked = self.asked[message];
         let mut conn = self.connections.remove(&id).unwrap();
@@ -329,7 +330,7 @@ impl Ledger {
             }
         }
         self.seen.replayed += u64::from(kept);
-        // What was kept comes with its subscription, whenever it was published.
+        // Kept messages come with the subscription, whenever they were published.
         if !kept {
             let last = conn.last.entry(asked.thread).or_default();
             assert!(*last <= asked.call, "{id:?} heard {asked:?} behind {last}");
@@ -379,7 +380,7 @@ impl Ledger {
                     "{id:?} missed some of {name}: {segments:?} {ears:?}"
                 );
             } else if log.conflates {
-                // The latest always comes.
+                // The latest message always comes.
                 let latest = segments[last].live(log, 0, id).last();
                 let came = latest.is_none_or(|it| {
                     segments[last].end.is_some() || ears.iter().any(|ear| ear.live == it)
@@ -396,8 +397,9 @@ impl Ledger {
 }
 
 impl Ear {
-    /// Takes the next message, in each way that it may be meant: as kept for a subscription, or as
-    /// live. Adds where it is then, and whether one of them is kept.
+    /// Takes the next message, in each way in which it may be meant: as a kept message of a
+    /// subscription, or as a live one. Adds the resulting positions, and whether one of them takes
+    /// it as kept.
     fn take(
         mut self,
         log: &TopicLog,
@@ -434,14 +436,14 @@ impl Ear {
         kept
     }
 
-    /// Whether a subscription, the one it has come to, surely delivers something still.
+    /// Returns whether the subscription that it has come to is still certain to deliver something.
     fn owed(&self, segment: &Segment, log: &TopicLog, me: ConnectionId) -> bool {
         let surely = segment.end.is_none_or(|(_, surely)| surely);
         let live = || segment.live(log, self.live, me).next().is_some();
         self.replay < segment.replay.len() || surely && live()
     }
 
-    /// Whether one of those that are left does.
+    /// Returns whether a later subscription is.
     fn misses(mut self, log: &TopicLog, segments: &[Segment], me: ConnectionId) -> bool {
         while let Some(segment) = segments.get(self.segment) {
             if self.owed(segment, log, me) {

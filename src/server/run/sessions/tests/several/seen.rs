@@ -7,11 +7,11 @@ pub(super) struct Seen {
     pub(super) refused: u64,
     /// Sessions that were not read from, since they published too fast.
     pub(super) throttled: u64,
-    /// Turns that ended with a subscriber being waited for.
+    /// Turns that ended with a closed gate.
     pub(super) gates: u64,
     /// Turns that ended within a message's deliveries.
     pub(super) partial: u64,
-    /// Calls of a socket behind calls of a handle of the same thread.
+    /// Calls of a socket after calls of a handle on the same thread.
     pub(super) caught_up: u64,
     /// Upgrades that were decided later.
     pub(super) deferred: u64,
@@ -20,11 +20,11 @@ pub(super) struct Seen {
     pub(super) announced: u64,
     /// Turns that a worker missed.
     pub(super) blocked: u64,
-    /// Connections that heard all that they were due, and those closed by a handle that did.
+    /// Connections that heard all that they were due; below, those of them that a handle closed.
     pub(super) complete: u64,
     pub(super) closed: u64,
     pub(super) deflated: u64,
-    /// Offsets that `history_since` told.
+    /// Offsets that `history_since` returned.
     pub(super) since: u64,
 }
 

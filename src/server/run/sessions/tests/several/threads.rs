@@ -1,4 +1,4 @@
-//! Threads that are none of the workers': they call a handle, and what was refused they try again.
+//! Threads outside the workers: they call a handle, and retry calls that were refused.
 
 use super::app::Caller;
 use super::*;
@@ -16,7 +16,7 @@ enum Op {
 
 pub(super) struct Thread {
     number: usize,
-    /// What found no room.
+    /// Calls that found no room.
     again: Option<Op>,
 }
 
@@ -76,7 +76,7 @@ impl Thread {
         })
     }
 
-    /// An upgrade waits for somebody to decide about it; what is asked behind that comes behind it.
+    /// An upgrade waits for its decision; later calls come behind that.
     fn decide(&self, random: &mut Random, app: &Several, caller: &Caller<'_>) {
         let decision = app.1.lock().unwrap().pop();
         let Some(deferred) = decision else {
@@ -103,7 +103,7 @@ impl Thread {
         }
     }
 
-    /// What was published behind one of the last places.
+    /// What was published behind one of the last offsets.
     fn since(&self, topic: usize, back: usize, app: &Several, handle: &Handle) {
         let mut ledger = app.0.lock().unwrap();
         let log = &ledger.topics[topic];
@@ -118,7 +118,7 @@ impl Thread {
         let behind = log.offsets_behind(position.offset);
         assert!(behind.ends_with(&told), "{told:?} of {behind:?}");
         let complete = behind.len() <= log.keeps;
-        // A topic that keeps nothing and was out of use goes on at a later place.
+        // A topic without a history that was removed continues at a later offset.
         let known = log.keeps > 0 || missed.complete;
         assert!(!known || missed.complete == complete, "{behind:?}");
         assert!(!missed.complete || told == behind, "{told:?} of {behind:?}");
