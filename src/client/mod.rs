@@ -10,8 +10,11 @@
 //! ```
 
 mod blocking;
+mod connect;
 mod random;
 mod stream;
+mod wire;
 
-pub use blocking::{Client, ConnectOptions, connect};
+pub use blocking::Client;
+pub use connect::{ConnectOptions, connect};
 pub use random::OsRandom;

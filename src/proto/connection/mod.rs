@@ -104,7 +104,7 @@ pub struct Connection {
     /// Partial input; None while nothing has begun to arrive, so that an idle connection is small.
     receiving: Option<Box<Receiving>>,
     /// State that a server's connection usually doesn't need.
-    rare: Option<Box<Rare>>,
+    cold: Option<Box<ColdState>>,
     timers: Timers,
     state: State,
     role: Role,
@@ -161,7 +161,7 @@ impl Receiving {
 }
 
 #[derive(Default)]
-struct Rare {
+struct ColdState {
     extension: Option<PerMessage>,
     subprotocol: Option<Box<str>>,
     /// The source of masking keys; a client has one.
@@ -240,7 +240,7 @@ impl Connection {
         };
         let rsv = extension.as_ref().map_or(Rsv::NONE, |it| it.rsv);
         let usual = role == Role::Server && extension.is_none() && subprotocol.is_none();
-        let rare = Rare {
+        let cold = ColdState {
             extension,
             subprotocol,
             random,
@@ -249,7 +249,7 @@ impl Connection {
         let mut connection = Self {
             config,
             receiving: None,
-            rare: (!usual).then(|| Box::new(rare)),
+            cold: (!usual).then(|| Box::new(cold)),
             timers: Timers::new(now.into()),
             state: State::Open,
             role,
@@ -272,7 +272,7 @@ impl Connection {
     /// The subprotocol that both endpoints agreed on (RFC 6455 section 1.9).
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.rare.as_ref()?.subprotocol.as_deref()
+        self.cold.as_ref()?.subprotocol.as_deref()
     }
 
     /// The round trip of the last keep-alive ping that was answered. It relies on the peer: one
@@ -364,12 +364,12 @@ impl Connection {
     }
 
     fn ending(&self) -> Option<&Ending> {
-        self.rare.as_ref()?.ending.as_deref()
+        self.cold.as_ref()?.ending.as_deref()
     }
 
     fn ending_mut(&mut self) -> &mut Ending {
-        let rare = self.rare.get_or_insert_default();
-        rare.ending.get_or_insert_default()
+        let cold = self.cold.get_or_insert_default();
+        cold.ending.get_or_insert_default()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), if nothing happens before. Call this
@@ -506,15 +506,15 @@ impl Connection {
     }
 
     fn extension(&mut self) -> Option<&mut PerMessage> {
-        self.rare.as_mut()?.extension.as_mut()
+        self.cold.as_mut()?.extension.as_mut()
     }
 
     /// Drops the extension.
     fn drop_extension(&mut self) {
-        if let Some(rare) = &mut self.rare {
-            rare.extension = None;
-            if rare.subprotocol.is_none() && rare.random.is_none() && rare.ending.is_none() {
-                self.rare = None;
+        if let Some(cold) = &mut self.cold {
+            cold.extension = None;
+            if cold.subprotocol.is_none() && cold.random.is_none() && cold.ending.is_none() {
+                self.cold = None;
             }
         }
     }
@@ -559,7 +559,7 @@ impl Connection {
         self.whole_below = below(whole && self.state == State::Open, limit);
 
         let fragment = config.fragment_size.map_or(u64::MAX, |it| it.get() as u64);
-        let extension = self.rare.as_ref().is_some_and(|it| it.extension.is_some());
+        let extension = self.cold.as_ref().is_some_and(|it| it.extension.is_some());
         let starts = self.is_open() && self.sending.is_none();
         let plain = self.role == Role::Server && starts && !extension;
         self.plain_below = below(plain, fragment);

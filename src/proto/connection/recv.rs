@@ -273,7 +273,7 @@ impl Connection {
         self.timers.received_data(now);
         receiving.progress(bytes, ended, &self.config, now);
         if self.state == State::Open {
-            let extension = self.rare.as_mut().and_then(|it| it.extension.as_mut());
+            let extension = self.cold.as_mut().and_then(|it| it.extension.as_mut());
             let event = receiving.assembler.push(piece, extension, &self.config)?;
             if receiving.assembler.has_fault() {
                 self.state = State::Failing;

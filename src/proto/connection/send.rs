@@ -375,8 +375,8 @@ impl Connection {
         } else {
             Opcode::Continuation
         };
-        if let Some(rare) = &mut self.rare
-            && let Some(mut extension) = rare.extension.take()
+        if let Some(cold) = &mut self.cold
+            && let Some(mut extension) = cold.extension.take()
         {
             // The encoder appends behind room for the longest header.
             let start = out.len();
@@ -392,7 +392,7 @@ impl Connection {
                 true => extension.rsv,
                 false => Rsv::NONE,
             };
-            rare.extension = Some(extension);
+            cold.extension = Some(extension);
             // An application's encoder may be faulty; what it removed can't be restored.
             assert!(
                 out.len() >= start + MAX_HEADER_LENGTH,
@@ -437,7 +437,7 @@ impl Connection {
     /// When preparing a masked frame, the client MUST pick a fresh masking key".
     #[inline]
     pub(super) fn masking_key(&mut self) -> Option<[u8; 4]> {
-        let random = self.rare.as_mut()?.random.as_mut()?;
+        let random = self.cold.as_mut()?.random.as_mut()?;
         let mut key = [0; 4];
         random.fill(&mut key);
         Some(key)
