@@ -110,13 +110,13 @@ pub(super) struct ColdState {
 }
 
 impl ColdState {
-    /// Whether the session has to act on something in it before it continues.
+    /// Returns whether the session has to act on something in it before it continues.
     #[inline]
     fn interrupts(&self) -> bool {
         self.end.is_some() || self.resume_at.is_some() || self.throttled || !self.notices.is_empty()
     }
 
-    /// Whether it is empty, except for how much of the rate limit is used up.
+    /// Returns whether it is empty, except for how much of the rate limit is used up.
     fn is_unused(&self) -> bool {
         self.request.is_none()
             && self.subscriptions.is_empty()
@@ -407,7 +407,7 @@ impl WebSocket {
         self.lags = true;
     }
 
-    /// Whether it has room for more, and for a message of `length` bytes, after having had none.
+    /// Returns whether it has room again, and for a message of `length` bytes.
     pub(super) fn has_room(&self, queue: &WriteQueue, length: usize) -> bool {
         let limit = self.options.max_backpressure;
         queue.len() <= (limit / 2).min(limit.saturating_sub(length))
