@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::config::Config;
-use super::extension::{Extension, GrammarError, PerMessage, parse_extensions};
+use super::extension::{Extension, ExtensionOffer, GrammarError, PerMessage, parse_extensions};
 
 /// What both endpoints agreed on, if something else has done the opening handshake: an HTTP server
 /// or client, a proxy. For [`Connection::server_with`](super::Connection::server_with) and
@@ -60,8 +60,14 @@ impl Config {
         lines: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<(Extension, PerMessage)>, GrammarError> {
         let offers = parse_extensions(lines).collect::<Result<Vec<_>, _>>()?;
-        let mut accepted = (offers.iter())
-            .flat_map(|offer| self.extensions.iter().filter_map(|it| it.accept(offer)));
-        Ok(accepted.next())
+        Ok(self.choose_extension(offers))
+    }
+
+    pub(super) fn choose_extension<'a>(
+        &self,
+        offers: impl IntoIterator<Item = ExtensionOffer<'a>>,
+    ) -> Option<(Extension, PerMessage)> {
+        let mut offers = offers.into_iter();
+        offers.find_map(|offer| self.extensions.iter().find_map(|it| it.accept(&offer)))
     }
 }

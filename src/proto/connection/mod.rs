@@ -194,11 +194,7 @@ impl Connection {
         negotiated: Negotiated,
         now: impl Into<Timestamp>,
     ) -> Self {
-        let Negotiated {
-            subprotocol,
-            extension,
-        } = negotiated;
-        Self::new(config, None, extension, subprotocol, now)
+        Self::new(config, None, negotiated, now)
     }
 
     /// The client's end of a connection whose opening handshake was done elsewhere, and agreed on
@@ -220,20 +216,19 @@ impl Connection {
         negotiated: Negotiated,
         now: impl Into<Timestamp>,
     ) -> Self {
-        let Negotiated {
-            subprotocol,
-            extension,
-        } = negotiated;
-        Self::new(config, Some(random), extension, subprotocol, now)
+        Self::new(config, Some(random), negotiated, now)
     }
 
     pub(super) fn new(
         config: Arc<Config>,
         random: Option<Box<dyn RandomSource>>,
-        extension: Option<PerMessage>,
-        subprotocol: Option<Box<str>>,
+        negotiated: Negotiated,
         now: impl Into<Timestamp>,
     ) -> Self {
+        let Negotiated {
+            subprotocol,
+            extension,
+        } = negotiated;
         let role = match random {
             Some(_) => Role::Client,
             None => Role::Server,

@@ -10,7 +10,7 @@ use core::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::confirm::{Agreement, Offer, ResponseError, confirm};
+use super::confirm::{Offer, ResponseError, confirm};
 use super::error::HandshakeError;
 use super::head::HeadReader;
 use super::header::{KEY_LENGTH, VERSION, accept_key, header_names, write_header};
@@ -20,6 +20,7 @@ use crate::proto::connection::Connection;
 use crate::proto::http::{HeadLimits, HeadParser, ResponseHead, is_header_value, is_token};
 use crate::proto::input::Input;
 use crate::proto::misuse::Misuse;
+use crate::proto::negotiated::Negotiated;
 use crate::proto::random::RandomSource;
 use crate::proto::sync::Arc;
 use crate::proto::url::Url;
@@ -171,13 +172,11 @@ impl ClientHandshake {
             }
         };
         match judged {
-            Ok(agreed) => Ok(Some(Connection::new(
-                Arc::clone(&self.offer.config),
-                self.random.take(),
-                agreed.extension,
-                agreed.subprotocol,
-                now,
-            ))),
+            Ok(negotiated) => {
+                let config = Arc::clone(&self.offer.config);
+                let random = self.random.take();
+                Ok(Some(Connection::new(config, random, negotiated, now)))
+            }
             Err(error) => Err(self.fail(error)),
         }
     }
@@ -224,7 +223,7 @@ impl ClientHandshake {
     }
 
     /// Checks a complete head; returns what was agreed on, or what is wrong.
-    fn judge(&self) -> Result<Agreement, HandshakeError> {
+    fn judge(&self) -> Result<Negotiated, HandshakeError> {
         let Some(head) = self.head.response() else {
             return Err(HandshakeError::Eof);
         };

@@ -8,6 +8,7 @@ use core::fmt;
 use crate::proto::config::Config;
 use crate::proto::extension::{GrammarError, PerMessage, parse_extensions};
 use crate::proto::http::{ResponseHead, Version};
+use crate::proto::negotiated::Negotiated;
 use crate::proto::sync::Arc;
 
 /// What the request offered, which the response has to match.
@@ -19,14 +20,8 @@ pub(super) struct Offer {
     pub(super) config: Arc<Config>,
 }
 
-/// What both endpoints agreed on.
-pub(super) struct Agreement {
-    pub(super) extension: Option<PerMessage>,
-    pub(super) subprotocol: Option<Box<str>>,
-}
-
 /// RFC 6455 section 4.1, the client's checks in their order.
-pub(super) fn confirm(head: &ResponseHead<'_>, offer: &Offer) -> Result<Agreement, ResponseFault> {
+pub(super) fn confirm(head: &ResponseHead<'_>, offer: &Offer) -> Result<Negotiated, ResponseFault> {
     let headers = head.headers;
     if head.status != 101 {
         return Err(ResponseFault::Status);
@@ -49,7 +44,7 @@ pub(super) fn confirm(head: &ResponseHead<'_>, offer: &Offer) -> Result<Agreemen
     if accepts.next() != Some(offer.accept.as_bytes()) || accepts.next().is_some() {
         return Err(ResponseFault::Accept);
     }
-    Ok(Agreement {
+    Ok(Negotiated {
         extension: extension(head, offer)?,
         subprotocol: subprotocol(head, offer)?,
     })

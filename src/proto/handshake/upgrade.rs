@@ -12,8 +12,8 @@ use super::request::Request;
 use super::response::{Response, check_headers};
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
-use crate::proto::extension::{Extension, PerMessage};
 use crate::proto::misuse::Misuse;
+use crate::proto::negotiated::Negotiated;
 use crate::proto::sync::Arc;
 use crate::proto::teardown::{Linger, Teardown};
 
@@ -78,7 +78,7 @@ impl Upgrade {
             return Err(Unanswered::new(self, misuse));
         }
         let config = accept.config.unwrap_or(&self.config);
-        let (response, extension) = negotiate(config, &request).unzip();
+        let (response, extension) = config.choose_extension(request.extensions()).unzip();
 
         let key = request.headers().get("sec-websocket-key").unwrap_or(b"");
         out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
@@ -95,9 +95,11 @@ impl Upgrade {
             write_header(out, name, value);
         }
         out.extend_from_slice(b"\r\n");
-        let subprotocol = accept.subprotocol.map(Into::into);
-        let config = Arc::clone(config);
-        Ok(Connection::new(config, None, extension, subprotocol, now))
+        let negotiated = Negotiated {
+            subprotocol: accept.subprotocol.map(Into::into),
+            extension,
+        };
+        Ok(Connection::server_with(Arc::clone(config), negotiated, now))
     }
 
     /// Rejects: appends the response to `out`. Bytes behind the request are ignored.
@@ -135,9 +137,4 @@ fn check(accept: &Accept<'_>, request: &Request<'_>) -> Result<(), Misuse> {
         }
         _ => Ok(()),
     }
-}
-
-fn negotiate(config: &Config, request: &Request<'_>) -> Option<(Extension, PerMessage)> {
-    let mut offers = request.extensions();
-    offers.find_map(|offer| config.extensions.iter().find_map(|it| it.accept(&offer)))
 }
