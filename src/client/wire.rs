@@ -138,7 +138,7 @@ impl Wire {
 
     /// Follows the transport to its end.
     pub(super) fn follow(&mut self, mut linger: Linger) -> io::Result<()> {
-        let mut dropped = [0; 16 * 1024];
+        let mut dropped = vec![0; RECEIVE_BUFFER];
         loop {
             let deadline = Some(linger.poll_timeout());
             match linger.step(!self.has_output()) {

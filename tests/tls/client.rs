@@ -218,23 +218,36 @@ fn the_server_is_told_the_name_and_http_and_sees_the_clients_certificate() {
 #[test]
 fn a_close_ends_with_close_notify_of_both_sides() {
     let authority = Authority::default();
-    let config = server(&authority.issue("127.0.0.1"));
-    let script = Script::new(move |peer| {
-        let mut peer = open(peer, config);
-        assert_eq!(next_frame(&mut peer).close_code(), Some(1000));
-        peer.write(served(CLOSE, &close_payload(1000, b"")));
-        let stream = peer.stream();
-        stream.conn.send_close_notify();
-        stream.conn.complete_io(&mut stream.sock).unwrap();
-        // An end without the client's would be an error.
-        peer.expect_eof();
-    });
-    let url = secure(&script);
-    let mut client = with(authority.client()).connect(&url).unwrap();
-    client.close(CloseCode::NORMAL, "").unwrap();
-    assert!(client.closed().unwrap().clean);
-    drop(client);
-    script.end();
+    for server_first in [false, true] {
+        let config = server(&authority.issue("127.0.0.1"));
+        let script = Script::new(move |peer| {
+            let mut peer = open(peer, config);
+            let close = served(CLOSE, &close_payload(1000, b""));
+            if server_first {
+                // With its answer the client has read this Close, and close_notify comes alone.
+                peer.write(&close);
+            }
+            assert_eq!(next_frame(&mut peer).close_code(), Some(1000));
+            if !server_first {
+                peer.write(&close);
+            }
+            let stream = peer.stream();
+            stream.conn.send_close_notify();
+            stream.conn.complete_io(&mut stream.sock).unwrap();
+            // An end without the client's would be an error.
+            peer.expect_eof();
+        });
+        let url = secure(&script);
+        let mut client = with(authority.client()).connect(&url).unwrap();
+        if server_first {
+            assert!(client.recv().unwrap().is_none());
+        } else {
+            client.close(CloseCode::NORMAL, "").unwrap();
+        }
+        assert!(client.closed().unwrap().clean);
+        drop(client);
+        script.end();
+    }
 }
 
 /// E4.
