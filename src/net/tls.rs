@@ -162,7 +162,6 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
     /// `InvalidData` with rustls' own error; `UnexpectedEof` for an end without close_notify, which
     /// anyone on the way can forge (RFC 8446 section 6.1); the socket's.
     pub(crate) fn read_both(&mut self, space: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
-        debug_assert!(buffer.len() > 2 * GAP, "a buffer of {} B", buffer.len());
         let tls = &mut *self.tls;
         if tls.clear {
             let count = self.socket.read(buffer)?;
@@ -172,6 +171,7 @@ impl<S: Transport, C: Side> TlsStream<S, C> {
         if tls.end.is_some() {
             return tls.over();
         }
+        debug_assert!(buffer.len() > 2 * GAP, "a buffer of {} B", buffer.len());
         let start = GAP + tls.received.len();
         if start >= buffer.len() {
             let text = "a TLS handshake message is longer than 48 KiB";
