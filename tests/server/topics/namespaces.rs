@@ -78,11 +78,11 @@ fn presence_history_and_counts_are_the_namespaces() {
     }
     assert_eq!(server.handle().topics("/desk").list(), [("room".into(), 1)]);
     assert_eq!(server.handle().topics("/chat").list(), []);
-    assert_eq!(desk.ask("leave room"), "left");
+    assert_eq!(chat.ask("leave room"), "left");
     assert_eq!(
         server
             .handle()
-            .topics("/chat")
+            .topics("/desk")
             .presence_members("room")
             .len(),
         1
