@@ -11,16 +11,17 @@
 //! 7. [Compression and what it costs](compression)
 //! 8. [Testing an application](testing)
 //! 9. [Limits, and what an attacker can cost you](limits)
-//! 10. [Moving from other libraries](migrating)
+//! 10. [The browser client](browser)
+//! 11. [Moving from other libraries](migrating)
 //!
 //! **The core**
 //!
-//! 11. [Embedding the core](embedding)
-//! 12. [Full duplex, and in an async runtime](full_duplex)
-//! 13. [Backpressure on `out`](output)
-//! 14. [Streaming a gigabyte](streaming)
-//! 15. [Writing an extension](extensions)
-//! 16. [What `no_std` needs](no_std)
+//! 12. [Embedding the core](embedding)
+//! 13. [Full duplex, and in an async runtime](full_duplex)
+//! 14. [Backpressure on `out`](output)
+//! 15. [Streaming a gigabyte](streaming)
+//! 16. [Writing an extension](extensions)
+//! 17. [What `no_std` needs](no_std)
 //!
 //! This module is part of the manual and of no program.
 
@@ -53,6 +54,9 @@ pub mod limits {}
 
 #[doc = include_str!("migrating.md")]
 pub mod migrating {}
+
+#[doc = include_str!("browser.md")]
+pub mod browser {}
 
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}
