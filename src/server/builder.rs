@@ -15,7 +15,7 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::build_error::BuildError;
+use super::build_error::{BuildError, RouteFault};
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
@@ -26,7 +26,7 @@ use super::listen::{Tls, share_tls};
 use super::observe::Observer;
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
 use super::proxy::TrustedProxies;
-use super::route::{Endpoints, Entry, Guard, Route, Router};
+use super::route::{Endpoints, Entry, Guard, Route, Router, ServerGuards};
 use super::run::balance::Load;
 use super::run::inbox::{self, Inbox};
 use super::run::server::{Parts, Server};
@@ -45,7 +45,7 @@ use crate::proto::{Config, Origins};
 pub struct Builder {
     workers: Option<NonZeroUsize>,
     options: Options,
-    guards: Vec<Box<dyn Guard>>,
+    guards: ServerGuards,
     routes: Vec<Route>,
     methods: BTreeMap<String, Methods>,
     max_body: usize,
@@ -69,7 +69,7 @@ impl Builder {
         Self {
             workers: None,
             options: Options::default(),
-            guards: Vec::new(),
+            guards: ServerGuards::default(),
             routes: Vec::new(),
             methods: BTreeMap::new(),
             max_body: 1024 * 1024,
@@ -106,16 +106,44 @@ impl Builder {
         self
     }
 
-    /// Adds a guard in front of all WebSocket routes, which runs after those already added.
-    pub fn guard(mut self, guard: impl Guard) -> Self {
-        self.guards.push(Box::new(guard));
+    /// Adds a guard in front of all that has a path, WebSocket routes and plain requests, which
+    /// runs after those already added. [`Methods::public`] and [`Route::public`] leave it out for
+    /// one path, such as that of a health check.
+    pub fn guard(self, guard: impl Guard) -> Self {
+        self.guard_under("", guard)
+    }
+
+    /// Adds a guard in front of `path` and all paths below it: `/admin` is for what is routed as
+    /// `/admin`, `/admin/users` and `/admin/{page}`, and not for `/{any}`, whatever a request has
+    /// in its place. In all else the same as [`guard`](Self::guard).
+    ///
+    /// If there is no such path, [`listen`](Self::listen) fails.
+    ///
+    /// ```
+    /// use sockeye::server::{HttpResponse, Reject, Request, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .guard_under("/admin", |request: &Request<'_>| match request.header("authorization") {
+    ///         Some("Bearer s3cret") => Ok(()),
+    ///         _ => Err(Reject::new(401, "for administrators")),
+    ///     })
+    ///     .get("/admin/users", |_| HttpResponse::json("[]"))
+    ///     .get("/", |_| HttpResponse::text("for all"));
+    /// # let _ = server;
+    /// ```
+    pub fn guard_under(mut self, path: &str, guard: impl Guard) -> Self {
+        self.guards.add(path, guard);
         self
     }
 
-    /// Sets the origins of web pages that may connect; others get a 403. Default any. The same as
-    /// [`guard`](Self::guard) with them.
+    /// Sets the origins of web pages that may connect by WebSocket; others get a 403. Default any.
+    /// The same as [`guard`](Self::guard) with them for upgrades alone: browsers send no origin
+    /// when they load a page.
     pub fn origins(self, origins: Origins) -> Self {
-        self.guard(origins)
+        self.guard(move |request: &Request<'_>| match request.is_upgrade() {
+            true => origins.check(request),
+            false => Ok(()),
+        })
     }
 
     /// Hands WebSocket connections on `path` to `handler`; each connection's state begins as its
@@ -398,6 +426,16 @@ impl Builder {
         for (path, methods) in self.methods {
             entries.entry(path).or_default().methods = methods;
         }
+        if let Some(path) = self.guards.without_path(entries.keys()) {
+            let (path, fault) = (path.into(), RouteFault::Unused);
+            return Err(BuildError::Route { path, fault });
+        }
+        for (path, entry) in &mut entries {
+            self.guards.put_before(&mut entry.methods.guards, path);
+            if let Some(endpoint) = &mut entry.endpoint {
+                self.guards.put_before(&mut endpoint.guards, path);
+            }
+        }
         let topics = self.topics.into_iter();
         let topics = topics.map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, options)));
         let (per_address, total) = self.handshake_rates;
@@ -426,7 +464,6 @@ impl Builder {
         };
         let endpoints = Endpoints {
             options: self.options,
-            guards: self.guards,
             router: Router::new(entries)?,
             max_body: self.max_body,
             trusted_proxies: self.trusted_proxies,

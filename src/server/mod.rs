@@ -84,6 +84,7 @@ mod options;
 pub mod proxy;
 pub mod route;
 mod run;
+mod sender;
 mod session;
 mod shards;
 mod shared;
@@ -114,4 +115,4 @@ pub use route::Route;
 pub use run::inbox::HandleError;
 pub use run::server::Server;
 #[doc(inline)]
-pub use socket::{Sent, Socket};
+pub use socket::{Sender, Sent, Socket};
