@@ -228,7 +228,7 @@ fn a_handle_works_from_this_thread_and_from_others() {
     for server in rooms() {
         let (mut ann, mut bob) = ann_and_bob(&server);
         let (handle, id) = (server.handle(), bob.id());
-        handle.publish("room", "from here").unwrap();
+        handle.topics("/room").publish("room", "from here").unwrap();
         let thread = std::thread::spawn(move || handle.send(id, "from there").unwrap());
         thread.join().unwrap();
         ann.expect("from here");
