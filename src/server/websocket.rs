@@ -31,7 +31,6 @@ pub(super) use self::io::SocketIo;
 pub(super) use self::local::LocalSessions;
 pub use self::outcome::{Overflow, Published, Sent};
 pub use self::outgoing::Outgoing;
-pub(super) use self::topics::Publish;
 pub(super) use self::worker_state::WorkerState;
 use super::end::EndKind;
 use super::http::StoredRequest;

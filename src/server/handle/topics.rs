@@ -11,7 +11,8 @@ use crate::proto::{Message, MessageRef, PreparedMessage};
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, HandleError};
 use crate::server::topics::{
-    HistoryEntry, Member, Position, Publisher, Replay, TopicName, outside,
+    HistoryEntry, Member, Position, Publication, Publisher, Replay, TopicName, outside,
+    with_prepared,
 };
 use crate::server::websocket::Published;
 
@@ -98,21 +99,22 @@ impl Topics {
     pub fn publish<'m>(
         &self,
         topic: &str,
-        message: impl Into<MessageRef<'m>>,
+        publication: impl Into<Publication<'m>>,
     ) -> Result<Published, HandleError> {
-        self.publish_prepared(topic, &self.handle.prepare(message))
-    }
-
-    /// Like [`publish`](Self::publish), with a prepared message.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub fn publish_prepared(
-        &self,
-        topic: &str,
-        message: &PreparedMessage,
-    ) -> Result<Published, HandleError> {
-        self.publish_made(topic, |_| message)
+        let Publication {
+            message,
+            except,
+            kept,
+        } = publication.into();
+        let publisher = Publisher {
+            except,
+            unkept: !kept,
+            ..Publisher::default()
+        };
+        let prepare = |message: MessageRef<'_>| self.handle.prepare(message);
+        with_prepared(message, prepare, |message| {
+            self.publish_made(topic, publisher, |_| message)
+        })
     }
 
     /// Like [`publish`](Self::publish), with a message that is made once its position is known, so
@@ -138,17 +140,17 @@ impl Topics {
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Result<Published, HandleError> {
         let prepare = |position| self.handle.prepare(&outside(|| make(position)));
-        self.publish_made(topic, prepare)
+        self.publish_made(topic, Publisher::default(), prepare)
     }
 
     fn publish_made<M: Borrow<PreparedMessage>>(
         &self,
         topic: &str,
+        publisher: Publisher,
         make: impl FnOnce(Position) -> M,
     ) -> Result<Published, HandleError> {
         let shared = &self.handle.shared;
-        let (publisher, now) = (Publisher::default(), shared.clock.now());
-        let (inboxes, name) = (&shared.inboxes, self.name(topic));
+        let (inboxes, name, now) = (&shared.inboxes, self.name(topic), shared.clock.now());
         let publish = shared
             .directory
             .publish(inboxes, name, None, publisher, now, make);

@@ -64,7 +64,7 @@ pub(in crate::server) enum Command {
     Send(Token, PreparedMessage),
     Close(Token, CloseCode, Arc<str>),
     Terminate(Token),
-    Publish(Publication),
+    Publish(TopicMessage),
     Subscribe(Token, Box<Subscribing>),
     Unsubscribe(Token, Arc<str>),
     /// A subscription that is impossible, reported to the connection's handler.
@@ -78,7 +78,7 @@ pub(in crate::server) enum Command {
 
 /// A message on its way to the subscribers of one worker.
 #[derive(Clone)]
-pub(in crate::server) struct Publication {
+pub(in crate::server) struct TopicMessage {
     pub(in crate::server) topic: Arc<Topic>,
     pub(in crate::server) message: PreparedMessage,
     /// Its offset in the topic.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Sender;
-use crate::proto::{Message, MessageRef, PreparedMessage};
+use crate::proto::{Message, PreparedMessage};
 use crate::server::topics::{
-    Position, PresenceChange, PresenceError, SubscribeError, Subscribed, outside,
+    Position, PresenceChange, PresenceError, Publication, Publisher, SubscribeError, Subscribed,
+    outside,
 };
-use crate::server::websocket::{Publish, Published};
+use crate::server::websocket::Published;
 
 impl Sender<'_> {
     /// Subscribes to a topic of the route's [namespace](crate::server::Route::namespace), in which
@@ -80,30 +81,24 @@ impl Sender<'_> {
     /// one. It has one position in the topic's order, for all of them and for its history.
     ///
     /// Where subscribers take less than is published, this connection is not read from for a while:
-    /// see [`max_inbox`](super::Builder::max_inbox).
-    pub fn publish<'m>(&mut self, topic: &str, message: impl Into<MessageRef<'m>>) -> Published {
-        let message = self.prepare(message);
-        self.publish_prepared(topic, &message)
+    /// see [`max_inbox`](crate::server::Builder::max_inbox).
+    pub fn publish<'m>(
+        &mut self,
+        topic: &str,
+        publication: impl Into<Publication<'m>>,
+    ) -> Published {
+        let mut publication = publication.into();
+        publication.except.get_or_insert(self.io.id);
+        self.io.publish(topic, publication)
     }
 
     /// Publishes a message to all subscribers of a topic, this connection included if it is one.
     pub fn publish_to_all<'m>(
         &mut self,
         topic: &str,
-        message: impl Into<MessageRef<'m>>,
+        publication: impl Into<Publication<'m>>,
     ) -> Published {
-        let message = self.prepare(message);
-        self.publish_prepared_to_all(topic, &message)
-    }
-
-    /// Like [`publish`](Self::publish), with a prepared message.
-    pub fn publish_prepared(&mut self, topic: &str, message: &PreparedMessage) -> Published {
-        self.io.publish(topic, Publish::ToOthers, |_| message)
-    }
-
-    /// Like [`publish_to_all`](Self::publish_to_all), with a prepared message.
-    pub fn publish_prepared_to_all(&mut self, topic: &str, message: &PreparedMessage) -> Published {
-        self.io.publish(topic, Publish::ToAll, |_| message)
+        self.io.publish(topic, publication.into())
     }
 
     /// Like [`publish_to_all`](Self::publish_to_all), with a message that is made once its position
@@ -118,7 +113,8 @@ impl Sender<'_> {
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Published {
         let options = Arc::clone(&self.io.ws.options);
-        self.io.publish(topic, Publish::ToAll, |position| {
+        let publisher = Publisher::default();
+        self.io.publish_made(topic, publisher, |position| {
             let message = outside(|| make(position));
             PreparedMessage::new(&message, &options.config)
         })

@@ -6,8 +6,10 @@
 
 use super::{Outgoing, Sent, Socket};
 use crate::error::Misuse;
-use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
-use crate::server::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed};
+use crate::proto::{CloseCode, Encoding, Message, MessageRef};
+use crate::server::topics::{
+    Position, PresenceChange, PresenceError, Publication, SubscribeError, Subscribed,
+};
 use crate::server::websocket::Published;
 
 macro_rules! forward {
@@ -45,10 +47,8 @@ forward! {
 forward! {
     fn subscribe(topic: &str) -> Result<Subscribed, SubscribeError>;
     fn unsubscribe(topic: &str) -> bool;
-    fn publish<'m>(topic: &str, message: impl Into<MessageRef<'m>>) -> Published;
-    fn publish_to_all<'m>(topic: &str, message: impl Into<MessageRef<'m>>) -> Published;
-    fn publish_prepared(topic: &str, message: &PreparedMessage) -> Published;
-    fn publish_prepared_to_all(topic: &str, message: &PreparedMessage) -> Published;
+    fn publish<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
+    fn publish_to_all<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
     fn publish_with(
         topic: &str, make: impl FnOnce(Position) -> Message<'static>
     ) -> Published;

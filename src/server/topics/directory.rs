@@ -22,7 +22,7 @@ use super::topic::{OnWorker, State, Topic, assert_inside, outside};
 use super::{Position, SubscribeError, Subscribed, TopicLimits};
 use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
-use crate::server::run::inbox::{Command, HandleError, Inbox, Publication, Reserved};
+use crate::server::run::inbox::{Command, HandleError, Inbox, Reserved, TopicMessage};
 use crate::server::shards::Shards;
 use crate::server::sync::atomic::{AtomicUsize, Ordering};
 use crate::server::sync::{Mutex, lock};
@@ -37,6 +37,8 @@ pub(in crate::server) struct Publisher {
     pub(in crate::server) delivers: Option<usize>,
     /// Whether the message announces what has happened, so that it can't be refused.
     pub(in crate::server) insists: bool,
+    /// Whether the history leaves the message out.
+    pub(in crate::server) unkept: bool,
 }
 
 /// The outcome of a message that has its position.
@@ -402,7 +404,7 @@ impl Directory {
                     continue;
                 }
                 let except = publisher.except.filter(|it| it.worker() == worker);
-                let command = Command::Publish(Publication {
+                let command = Command::Publish(TopicMessage {
                     topic: Arc::clone(topic),
                     message: message.clone(),
                     offset: position.offset,
@@ -426,13 +428,19 @@ impl Directory {
             }
         }
         if let Some((history, _)) = topic.history() {
-            let entry = HistoryEntry {
-                offset: position.offset,
-                at: now,
-                kind: message.kind(),
-                payload: message.payload().into(),
-            };
-            outside(|| history.push(&topic.name, entry));
+            let offset = position.offset;
+            outside(|| match publisher.unkept {
+                true => history.skip(&topic.name, offset),
+                false => {
+                    let entry = HistoryEntry {
+                        offset,
+                        at: now,
+                        kind: message.kind(),
+                        payload: message.payload().into(),
+                    };
+                    history.push(&topic.name, entry);
+                }
+            });
         }
         state.position = Some(position);
         for (reserved, command) in places {

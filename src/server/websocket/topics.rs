@@ -9,21 +9,10 @@ use super::outcome::Published;
 use super::{LocalDelivery, Notice, SocketIo};
 use crate::proto::{Encoding, Message, MessageKind, MessageRef, PreparedMessage};
 use crate::server::topics::{
-    HistoryEntry, Position, PresenceChange, PresenceError, Publisher, SubscribeError, Subscribed,
-    Subscribing, TopicName,
+    HistoryEntry, Position, PresenceChange, PresenceError, Publication, Publisher, SubscribeError,
+    Subscribed, Subscribing, TopicName, with_prepared,
 };
 use crate::server::write_queue::Keep;
-
-/// How a connection publishes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Publish {
-    /// To all other subscribers.
-    ToOthers,
-    /// To all subscribers, this connection included.
-    ToAll,
-    /// To all other subscribers, an event that has happened already: it can't be refused.
-    Announcement,
-}
 
 impl SocketIo<'_> {
     /// Returns the full name of a topic of the connection's namespace.
@@ -186,26 +175,55 @@ impl SocketIo<'_> {
     fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
         if let Some(message) = message {
             let message = PreparedMessage::new(&message, &self.ws.options.config);
-            self.publish(topic, Publish::Announcement, |_| &message);
+            let publisher = Publisher {
+                except: Some(self.id),
+                insists: true,
+                ..Publisher::default()
+            };
+            self.publish_made(topic, publisher, |_| &message);
         }
     }
 
-    /// Publishes a message that `make` creates once its position is known.
-    pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
+    #[inline]
+    pub(in crate::server) fn publish(
         &mut self,
         topic: &str,
-        publish: Publish,
+        publication: Publication<'_>,
+    ) -> Published {
+        let Publication {
+            message,
+            except,
+            kept,
+        } = publication;
+        let publisher = Publisher {
+            except,
+            unkept: !kept,
+            ..Publisher::default()
+        };
+        let options = Arc::clone(&self.ws.options);
+        let prepare = |message: MessageRef<'_>| PreparedMessage::new(message, &options.config);
+        with_prepared(message, prepare, |message| {
+            self.publish_made(topic, publisher, |_| message)
+        })
+    }
+
+    /// Publishes a message that `make` creates once its position is known.
+    pub(in crate::server) fn publish_made<M: Borrow<PreparedMessage>>(
+        &mut self,
+        topic: &str,
+        mut publisher: Publisher,
         make: impl FnOnce(Position) -> M,
     ) -> Published {
         let (id, shared) = (self.id, &self.worker.shared);
-        let to_self = publish == Publish::ToAll;
+        let to_self = publisher.except != Some(id);
+        // Of its worker's connections, a direct message leaves out itself alone.
+        let other = publisher.except.filter(|it| *it != id);
+        let leaves_out_other = other.is_some_and(|it| it.worker() == id.worker());
+        if !leaves_out_other && self.local.may_deliver() {
+            publisher.delivers = Some(id.worker());
+        }
         let topic = TopicName::new(&self.ws.options.namespace, topic);
         let known = self.local.known(topic);
-        let publisher = Publisher {
-            except: (!to_self).then_some(id),
-            delivers: self.local.may_deliver().then(|| id.worker()),
-            insists: publish == Publish::Announcement,
-        };
         let (inboxes, now) = (&shared.inboxes, self.worker.now);
         let known = known.as_ref();
         let outcome = shared

@@ -1,6 +1,7 @@
 //! Topics, presence and history over several workers and real sockets: docs/cases.md D7, D13, E3.
 
 mod namespaces;
+mod publications;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -8,7 +9,9 @@ use std::thread;
 
 use harness::net::{Peer, Running, observing, patient, wait_for_ends};
 use sockeye::proto::Message;
-use sockeye::server::topics::{PresenceChange, SubscribeError, TopicLimits, TopicOptions};
+use sockeye::server::topics::{
+    PresenceChange, Publication, SubscribeError, TopicLimits, TopicOptions,
+};
 use sockeye::server::{Builder, ConnectionId, End, HandleError, Handler, Server, Socket};
 
 /// Does what it is told by text messages, answers each with what came of it, and sends what it
@@ -30,6 +33,8 @@ impl Handler for Verbs {
             ["topics"] => socket.topics().collect::<Vec<_>>().join(" "),
             ["others", topic, text] => counts(socket.publish(topic, text)),
             ["all", topic, text] => counts(socket.publish_to_all(topic, text)),
+            ["others_but", topic, rest] => counts(socket.publish(topic, but(rest))),
+            ["all_but", topic, rest] => counts(socket.publish_to_all(topic, but(rest))),
             ["three", topic, text] => {
                 let _ = socket.send("first");
                 socket.publish_to_all(topic, text);
@@ -66,6 +71,12 @@ impl Handler for Verbs {
             _ => None,
         });
     }
+}
+
+/// A text for all but a connection, from its id and the text.
+fn but(words: &str) -> Publication<'_> {
+    let (id, text) = words.split_once(' ').expect("an id and a text");
+    Publication::new(text).except(ConnectionId::from_u64(id.parse().expect("an id")))
 }
 
 /// How many a message of the handle's is on its way to.
