@@ -13,15 +13,16 @@
 //! 9. [Limits, and what an attacker can cost you](limits)
 //! 10. [Moving from other libraries](migrating)
 //! 11. [HTTP beside WebSocket](http)
+//! 12. [The browser client](browser)
 //!
 //! **The core**
 //!
-//! 12. [Embedding the core](embedding)
-//! 13. [Full duplex, and in an async runtime](full_duplex)
-//! 14. [Backpressure on `out`](output)
-//! 15. [Streaming a gigabyte](streaming)
-//! 16. [Writing an extension](extensions)
-//! 17. [What `no_std` needs](no_std)
+//! 13. [Embedding the core](embedding)
+//! 14. [Full duplex, and in an async runtime](full_duplex)
+//! 15. [Backpressure on `out`](output)
+//! 16. [Streaming a gigabyte](streaming)
+//! 17. [Writing an extension](extensions)
+//! 18. [What `no_std` needs](no_std)
 //!
 //! This module is part of the manual and of no program.
 
@@ -57,6 +58,9 @@ pub mod migrating {}
 
 #[doc = include_str!("http.md")]
 pub mod http {}
+
+#[doc = include_str!("browser.md")]
+pub mod browser {}
 
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}
