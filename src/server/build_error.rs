@@ -35,8 +35,12 @@ pub enum BuildError {
         /// What is wrong with it.
         fault: RouteFault,
     },
-    /// The argument of [`Builder::topic`](super::Builder::topic) is not a topic pattern.
+    /// The argument of [`Builder::topic`](super::Builder::topic) or
+    /// [`Route::topic`](super::Route::topic) is not a topic pattern.
     Topic(PatternError),
+    /// The [namespace](super::Route::namespace) of a route is empty or has a space; without one of
+    /// its own, it is the path.
+    Namespace(Box<str>),
     /// The argument of [`TrustedProxies`](super::proxy::TrustedProxies) is not a network.
     Network(NetworkError),
     /// There is no listener, so that nobody could connect.
@@ -95,6 +99,8 @@ pub enum RouteFault {
     CatchAll,
     /// This other path matches the same requests.
     Conflict(Box<str>),
+    /// A guard is for this path and those below it, and there is none.
+    Unused,
     /// A method of this name, which is not a token (RFC 9110 section 9.1), has a handler for it.
     Method(Box<str>),
 }
@@ -104,6 +110,12 @@ impl fmt::Display for BuildError {
         match self {
             Self::Route { path, fault } => write!(f, "route {path:?}: {fault}"),
             Self::Topic(error) => error.fmt(f),
+            Self::Namespace(name) => {
+                write!(
+                    f,
+                    "the namespace {name:?} must not be empty or have a space"
+                )
+            }
             Self::Network(error) => error.fmt(f),
             Self::NoListener => f.write_str("the server has no listener"),
             Self::ListenerSetting(name) => write!(
@@ -195,6 +207,7 @@ impl fmt::Display for RouteFault {
             Self::Parameter => "a parameter needs a name between braces, as in /rooms/{room}",
             Self::Segment => "a segment can have one parameter only, as in /rooms/{room}/{user}",
             Self::CatchAll => "only the last segment can be a catch-all, as in /files/{*rest}",
+            Self::Unused => "a guard is for this path, and nothing has it or one below it",
             Self::Conflict(other) => {
                 return write!(f, "it matches what {other:?} does; leave one of them out");
             }

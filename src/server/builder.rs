@@ -15,7 +15,7 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::build_error::BuildError;
+use super::build_error::{BuildError, RouteFault};
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
@@ -26,7 +26,7 @@ use super::listen::{Tls, share_tls};
 use super::observe::Observer;
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
 use super::proxy::TrustedProxies;
-use super::route::{Endpoints, Entry, Guard, Route, Router};
+use super::route::{Endpoints, Entry, Guard, Route, Router, ServerGuards};
 use super::run::balance::Load;
 use super::run::inbox::{self, Inbox};
 use super::run::server::{Parts, Server};
@@ -34,7 +34,10 @@ use super::run::worker::WAKER;
 use super::shards::Shards;
 use super::shared::Shared;
 use super::sync::Waker;
-use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
+use super::topics::{
+    Directory, MemoryPresence, Namespaces, PatternOptions, Presence, TopicLimits, TopicOptions,
+    TopicPattern, is_namespace,
+};
 use super::websocket::Overflow;
 use crate::error::Error;
 use crate::net::Clock;
@@ -45,7 +48,7 @@ use crate::proto::{Config, Origins};
 pub struct Builder {
     workers: Option<NonZeroUsize>,
     options: Options,
-    guards: Vec<Box<dyn Guard>>,
+    guards: ServerGuards,
     routes: Vec<Route>,
     methods: BTreeMap<String, Methods>,
     max_body: usize,
@@ -69,7 +72,7 @@ impl Builder {
         Self {
             workers: None,
             options: Options::default(),
-            guards: Vec::new(),
+            guards: ServerGuards::default(),
             routes: Vec::new(),
             methods: BTreeMap::new(),
             max_body: 1024 * 1024,
@@ -106,16 +109,44 @@ impl Builder {
         self
     }
 
-    /// Adds a guard in front of all WebSocket routes, which runs after those already added.
-    pub fn guard(mut self, guard: impl Guard) -> Self {
-        self.guards.push(Box::new(guard));
+    /// Adds a guard in front of all that has a path, WebSocket routes and plain requests, which
+    /// runs after those already added. [`Methods::public`] and [`Route::public`] leave it out for
+    /// one path, such as that of a health check.
+    pub fn guard(self, guard: impl Guard) -> Self {
+        self.guard_under("", guard)
+    }
+
+    /// Adds a guard in front of `path` and all paths below it: `/admin` is for what is routed as
+    /// `/admin`, `/admin/users` and `/admin/{page}`, and not for `/{any}`, whatever a request has
+    /// in its place. In all else the same as [`guard`](Self::guard).
+    ///
+    /// If there is no such path, [`listen`](Self::listen) fails.
+    ///
+    /// ```
+    /// use sockeye::server::{HttpResponse, Reject, Request, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .guard_under("/admin", |request: &Request<'_>| match request.header("authorization") {
+    ///         Some("Bearer s3cret") => Ok(()),
+    ///         _ => Err(Reject::new(401, "for administrators")),
+    ///     })
+    ///     .get("/admin/users", |_| HttpResponse::json("[]"))
+    ///     .get("/", |_| HttpResponse::text("for all"));
+    /// # let _ = server;
+    /// ```
+    pub fn guard_under(mut self, path: &str, guard: impl Guard) -> Self {
+        self.guards.add(path, guard);
         self
     }
 
-    /// Sets the origins of web pages that may connect; others get a 403. Default any. The same as
-    /// [`guard`](Self::guard) with them.
+    /// Sets the origins of web pages that may connect by WebSocket; others get a 403. Default any.
+    /// The same as [`guard`](Self::guard) with them for upgrades alone: browsers send no origin
+    /// when they load a page.
     pub fn origins(self, origins: Origins) -> Self {
-        self.guard(origins)
+        self.guard(move |request: &Request<'_>| match request.is_upgrade() {
+            true => origins.check(request),
+            false => Ok(()),
+        })
     }
 
     /// Hands WebSocket connections on `path` to `handler`; each connection's state begins as its
@@ -244,8 +275,9 @@ impl Builder {
         self
     }
 
-    /// Sets the options of the topics that match a pattern: `prices/*` (one more segment),
-    /// `rooms/**` (any rest), or a topic itself. The first call whose pattern matches applies.
+    /// Sets the options of the topics that match a pattern, in every namespace: `prices/*` (one
+    /// more segment), `rooms/**` (any rest), or a topic itself. The first call whose pattern
+    /// matches applies, those of [`Route::topic`] before these.
     pub fn topic(mut self, pattern: &str, options: TopicOptions) -> Self {
         self.topics.push((pattern.into(), options));
         self
@@ -377,29 +409,62 @@ impl Builder {
 
     /// Builds what the workers with these wakers share; a waker is None if nobody polls.
     pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
+        self.parts_by(Clock::start(), wakers)
+    }
+
+    /// Like [`parts`](Self::parts), by a simulated clock and for workers that nobody polls: one,
+    /// unless [`workers`](Self::workers) set their number.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn simulated_parts(self) -> Result<Parts, BuildError> {
+        let count = self.workers.map_or(1, NonZeroUsize::get).min(MAX_WORKERS);
+        let wakers = (0..count).map(|_| None).collect();
+        self.parts_by(Clock::simulated(), wakers)
+    }
+
+    fn parts_by(self, clock: Clock, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        for route in self.routes {
+        let mut namespaces = Namespaces::new();
+        for mut route in self.routes {
+            let topics = route.take_topics();
             let (path, endpoint) = route.into_endpoint(&self.options);
+            let namespace = Arc::clone(&endpoint.options.namespace);
+            namespaces
+                .entry(namespace)
+                .or_default()
+                .extend(by_pattern(topics)?);
             entries.entry(path).or_default().endpoint = Some(endpoint);
         }
         for (path, methods) in self.methods {
             entries.entry(path).or_default().methods = methods;
         }
-        let topics = self.topics.into_iter();
-        let topics = topics.map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, options)));
+        if let Some(path) = self.guards.without_path(entries.keys()) {
+            let (path, fault) = (path.into(), RouteFault::Unused);
+            return Err(BuildError::Route { path, fault });
+        }
+        for (path, entry) in &mut entries {
+            self.guards.put_before(&mut entry.methods.guards, path);
+            if let Some(endpoint) = &mut entry.endpoint {
+                self.guards.put_before(&mut endpoint.guards, path);
+            }
+        }
         let (per_address, total) = self.handshake_rates;
-        let topics = topics.collect::<Result<_, BuildError>>()?;
+        // A path that can't be routed is told as such, and not as a namespace.
+        let router = Router::new(entries)?;
+        if let Some(name) = namespaces.keys().find(|it| !is_namespace(it)) {
+            return Err(BuildError::Namespace(name.as_ref().into()));
+        }
+        let topics = by_pattern(self.topics)?;
         let workers = 0..wakers.len();
         let inboxes = wakers.into_iter();
         let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));
         let shared = Shared {
             config: Arc::clone(&self.options.config),
-            clock: Clock::start(),
+            clock,
             loads: workers.clone().map(|_| Load::default()).collect(),
             metrics: workers.clone().map(|_| Arc::default()).collect(),
             standings: workers.clone().map(|_| Standings::default()).collect(),
             inboxes: inboxes.collect(),
-            directory: Directory::new(self.topic_limits, topics, workers.len()),
+            directory: Directory::new(self.topic_limits, namespaces, topics, workers.len()),
             observers: self.observers,
             presence: self.presence,
             presence_order: Shards::new(|| ()),
@@ -413,8 +478,7 @@ impl Builder {
         };
         let endpoints = Endpoints {
             options: self.options,
-            guards: self.guards,
-            router: Router::new(entries)?,
+            router,
             max_body: self.max_body,
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,
@@ -436,6 +500,14 @@ impl Server {
 
 /// A worker's number must fit into a [`ConnectionId`](super::ConnectionId).
 const MAX_WORKERS: usize = 128;
+
+/// Parses the patterns of topics.
+fn by_pattern(topics: Vec<(String, TopicOptions)>) -> Result<PatternOptions, BuildError> {
+    let topics = topics.into_iter();
+    topics
+        .map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, Arc::new(options))))
+        .collect()
+}
 
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)

@@ -84,11 +84,14 @@ mod options;
 pub mod proxy;
 pub mod route;
 mod run;
+mod sender;
 mod session;
 mod shards;
 mod shared;
 pub mod socket;
 mod sync;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod topics;
@@ -112,4 +115,4 @@ pub use route::Route;
 pub use run::inbox::HandleError;
 pub use run::server::Server;
 #[doc(inline)]
-pub use socket::{Sent, Socket};
+pub use socket::{Sender, Sent, Socket};

@@ -10,6 +10,7 @@ mod descriptors;
 mod ends;
 mod errors;
 mod flow;
+mod guards;
 mod http;
 mod idle_memory;
 mod limits;
