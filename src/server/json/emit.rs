@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{EventError, event};
 use crate::proto::Message;
-use crate::server::handle::Handle;
+use crate::server::handle::{Handle, Topics};
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::HandleError;
 use crate::server::sender::Sender;
@@ -136,5 +136,38 @@ impl Handle {
         data: &T,
     ) -> Result<(), HandleError> {
         self.send(id, to_event(name, data).as_str())
+    }
+}
+
+impl Topics {
+    /// Publishes a value as JSON, in a text message; otherwise like [`publish`](Self::publish).
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Panics
+    /// If it can't be written as JSON, as [`Sender::send_json`].
+    pub fn publish_json<T: Serialize + ?Sized>(
+        &self,
+        topic: &str,
+        value: &T,
+    ) -> Result<Published, HandleError> {
+        self.publish(topic, to_json(value).as_str())
+    }
+
+    /// Publishes an event: `{"event":name,"data":data}`; otherwise like [`publish`](Self::publish).
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Panics
+    /// If the data can't be written as JSON, as [`Sender::send_json`].
+    pub fn publish_event<T: Serialize + ?Sized>(
+        &self,
+        topic: &str,
+        name: &str,
+        data: &T,
+    ) -> Result<Published, HandleError> {
+        self.publish(topic, to_event(name, data).as_str())
     }
 }

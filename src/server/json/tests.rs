@@ -257,6 +257,9 @@ fn a_handler_sends_publishes_and_closes_and_is_acknowledged_behind_that() {
             let handle = socket.handle();
             handle.emit(socket.id(), "handle", &true).unwrap();
             handle.send_json(socket.id(), &Some(7)).unwrap();
+            let topics = handle.topics("/");
+            topics.publish_event("all", "told", &text).unwrap();
+            topics.publish_json("all", &(3, 4)).unwrap();
             Ok(text.len())
         })
         .on("leave", |socket: &mut Texts<'_>, (): ()| {
@@ -270,12 +273,16 @@ fn a_handler_sends_publishes_and_closes_and_is_acknowledged_behind_that() {
         r#"{"event":"echo","data":"hi"}"#,
         r#"{"event":"handle","data":true}"#,
         "7",
+        r#"{"event":"told","data":"hi"}"#,
+        "[3,4]",
         r#"{"ack":1,"data":2}"#,
     ] {
         ann.expect(text);
     }
     bob.expect(r#"{"event":"said","data":"hi"}"#);
     bob.expect("[1,2]");
+    bob.expect(r#"{"event":"told","data":"hi"}"#);
+    bob.expect("[3,4]");
     ann.send(r#"{"event":"leave","id":2}"#);
     ann.expect_nothing();
     ann.expect_close(CloseCode(4000));
