@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::Handle;
-use crate::proto::{Message, MessageRef, PreparedMessage};
+use crate::proto::{Message, PreparedMessage};
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, HandleError};
 use crate::server::topics::{
     HistoryEntry, Member, Position, Publication, Publisher, Replay, TopicName, outside,
-    with_prepared,
 };
-use crate::server::websocket::Published;
+use crate::server::websocket::{Outgoing, Published};
 
 /// The topics of one [namespace](crate::server::Route::namespace), for any thread:
 /// [`Handle::topics`] returns it. Clones reach the same topics.
@@ -96,6 +95,8 @@ impl Topics {
     ///
     /// # Errors
     /// [`HandleError::Busy`]; then nobody gets it, and the call may be repeated.
+    /// [`HandleError::TooLong`] for a message that is longer than the topic's
+    /// [`max_message`](crate::server::topics::TopicOptions::max_message).
     pub fn publish<'m>(
         &self,
         topic: &str,
@@ -111,10 +112,19 @@ impl Topics {
             unkept: !kept,
             ..Publisher::default()
         };
-        let prepare = |message: MessageRef<'_>| self.handle.prepare(message);
-        with_prepared(message, prepare, |message| {
-            self.publish_made(topic, publisher, |_| message)
-        })
+        let made;
+        let message = match message {
+            Outgoing::Prepared(message) => message,
+            Outgoing::Ref(message) => {
+                made = self.handle.prepare(message);
+                &made
+            }
+            Outgoing::Message(message) => {
+                made = self.handle.prepare(&message);
+                &made
+            }
+        };
+        self.publish_made(topic, publisher, |_| message)
     }
 
     /// Like [`publish`](Self::publish), with a message that is made once its position is known, so

@@ -37,6 +37,9 @@ pub enum HandleError {
     /// [`max_inbox`](crate::server::Builder::max_inbox) bytes: the caller has to slow down. The
     /// call had no effect and can be repeated.
     Busy,
+    /// The message is longer than its topic's
+    /// [`max_message`](crate::server::topics::TopicOptions::max_message).
+    TooLong,
     /// The connection is over, or never existed.
     Gone,
     /// The server has stopped.
@@ -47,6 +50,7 @@ impl fmt::Display for HandleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Busy => "too many bytes wait for a worker (max_inbox): slow down and try again",
+            Self::TooLong => "the message is longer than its topic's max_message",
             Self::Gone => "the connection is over",
             Self::Stopped => "the server has stopped",
         })

@@ -8,7 +8,7 @@ use super::{Outgoing, Sent, Socket};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef};
 use crate::server::topics::{
-    Position, PresenceChange, PresenceError, Publication, SubscribeError, Subscribed,
+    Join, Joined, Position, PresenceChange, PresenceError, Publication, SubscribeError, Subscribed,
 };
 use crate::server::websocket::Published;
 
@@ -46,6 +46,8 @@ forward! {
 // Topics.
 forward! {
     fn subscribe(topic: &str) -> Result<Subscribed, SubscribeError>;
+    fn subscribe_since(topic: &str, since: Position) -> Result<Subscribed, SubscribeError>;
+    fn join(topic: &str, join: Join<'_>) -> Result<Joined, SubscribeError>;
     fn unsubscribe(topic: &str) -> bool;
     fn publish<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
     fn publish_to_all<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use super::history::HistoryEntry;
+use super::history::{HistoryEntry, Replay};
 use super::name::TopicName;
 use super::options::TopicOptions;
 use super::pattern::TopicPattern;
@@ -232,23 +232,36 @@ impl Directory {
         }
     }
 
-    /// Adds a subscriber; returns its record, and the messages kept before it. Its subscription
-    /// begins now.
+    /// Adds a subscriber; returns its record, and the messages kept before it, or `since` a
+    /// position. Its subscription begins now.
     pub(in crate::server) fn subscribe(
         &self,
         topic: &str,
         id: ConnectionId,
+        since: Option<Position>,
         now: Duration,
     ) -> Result<(Subscribed, Subscribing), SubscribeError> {
         self.enter(topic, |topic, state| {
             let count = self.admit(state, id)?;
             let position = state.position(topic, self.epoch);
+            let replay = match since {
+                Some(since) => topic.since(position, since, now),
+                None => Replay {
+                    entries: topic.replay(now),
+                    complete: true,
+                },
+            };
+            let subscribed = Subscribed {
+                count,
+                position,
+                complete: replay.complete,
+            };
             let subscribing = Subscribing {
                 topic: Arc::clone(topic),
                 position,
-                replay: topic.replay(now),
+                replay: replay.entries,
             };
-            Ok((Subscribed { count, position }, subscribing))
+            Ok((subscribed, subscribing))
         })
     }
 
@@ -262,7 +275,11 @@ impl Directory {
         // The record exists: the subscription on its way keeps it.
         let mut state = lock(&subscribing.topic.state);
         let count = self.admit(&mut state, id)?;
-        Ok(Subscribed { count, position })
+        Ok(Subscribed {
+            count,
+            position,
+            complete: true,
+        })
     }
 
     fn admit(&self, state: &mut State, id: ConnectionId) -> Result<usize, SubscribeError> {
@@ -349,7 +366,7 @@ impl Directory {
     /// `make` is called with the position and must not publish to the topic.
     ///
     /// # Errors
-    /// [`HandleError::Busy`] when one of the inboxes is full.
+    /// [`HandleError::Busy`] when one of the inboxes is full, [`HandleError::TooLong`].
     pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
         &self,
         inboxes: &[Arc<Inbox>],
@@ -389,6 +406,9 @@ impl Directory {
         position.offset += 1;
         let made = make(position);
         let message: &PreparedMessage = made.borrow();
+        if message.payload().len() > topic.max_message() && !publisher.insists {
+            return Err(HandleError::TooLong);
+        }
         let delivers = publisher.delivers.filter(|it| inboxes[*it].is_idle());
         let mut outcome = Outcome {
             position,

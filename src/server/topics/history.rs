@@ -55,7 +55,8 @@ pub trait History: Send + Sync {
 pub struct HistoryEntry {
     /// Its offset in the topic.
     pub offset: u64,
-    /// When it was published.
+    /// When it was published, as the time since the server began to run, which has no meaning in
+    /// another run.
     pub at: Duration,
     /// Text or binary.
     pub kind: MessageKind,

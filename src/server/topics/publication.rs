@@ -1,13 +1,13 @@
 //! A message to publish, with what holds for it alone.
 
-use crate::proto::{MessageRef, PreparedMessage};
 use crate::server::id::ConnectionId;
 use crate::server::websocket::Outgoing;
 
 /// A message to publish: by itself, or with what holds for it alone.
 ///
 /// All that can be [sent](crate::server::Socket::send) is a publication without further ado: text,
-/// bytes, a received message, a [`PreparedMessage`].
+/// bytes, a received message, a
+/// [`PreparedMessage`](crate::proto::PreparedMessage).
 ///
 /// ```
 /// use sockeye::proto::Message;
@@ -44,6 +44,7 @@ pub struct Publication<'m> {
 
 impl<'m> Publication<'m> {
     /// Creates a publication for all subscribers that is kept in the topic's history.
+    #[inline(always)]
     pub fn new(message: impl Into<Outgoing<'m>>) -> Self {
         Self {
             message: message.into(),
@@ -68,21 +69,9 @@ impl<'m> Publication<'m> {
 }
 
 impl<'m, M: Into<Outgoing<'m>>> From<M> for Publication<'m> {
+    // Always inlined, so that the form of the message is known at the call.
+    #[inline(always)]
     fn from(message: M) -> Self {
         Self::new(message)
-    }
-}
-
-/// Calls `publish` with the message in its prepared form, which `prepare` makes unless it has it.
-#[inline]
-pub(in crate::server) fn with_prepared<R>(
-    message: Outgoing<'_>,
-    prepare: impl FnOnce(MessageRef<'_>) -> PreparedMessage,
-    publish: impl FnOnce(&PreparedMessage) -> R,
-) -> R {
-    match message {
-        Outgoing::Ref(message) => publish(&prepare(message)),
-        Outgoing::Message(message) => publish(&prepare((&message).into())),
-        Outgoing::Prepared(message) => publish(message),
     }
 }

@@ -4,13 +4,14 @@ use std::borrow::Borrow;
 use std::mem;
 use std::string::String;
 use std::sync::Arc;
+use std::vec::Vec;
 
 use super::outcome::Published;
-use super::{LocalDelivery, Notice, SocketIo};
+use super::{LocalDelivery, Notice, Outgoing, SocketIo};
 use crate::proto::{Encoding, Message, MessageKind, MessageRef, PreparedMessage};
 use crate::server::topics::{
-    HistoryEntry, Position, PresenceChange, PresenceError, Publication, Publisher, SubscribeError,
-    Subscribed, Subscribing, TopicName, with_prepared,
+    HistoryEntry, Join, Joined, Position, PresenceChange, PresenceError, Publication, Publisher,
+    Replay, SubscribeError, Subscribed, Subscribing, Topic, TopicName,
 };
 use crate::server::write_queue::Keep;
 
@@ -20,9 +21,11 @@ impl SocketIo<'_> {
         TopicName::new(&self.ws.options.namespace, topic).full()
     }
 
+    /// Subscribes to a topic, and sends what it keeps for a new subscriber, or `since` a position.
     pub(in crate::server) fn subscribe(
         &mut self,
         topic: &str,
+        since: Option<Position>,
     ) -> Result<Subscribed, SubscribeError> {
         let topic = &self.full_name(topic);
         let (id, directory) = (self.id, &self.worker.shared.directory);
@@ -33,14 +36,82 @@ impl SocketIo<'_> {
                 epoch,
                 offset: begun,
             };
-            let count = directory.count(topic);
-            return Ok(Subscribed { count, position });
+            return Ok(Subscribed {
+                count: directory.count(topic),
+                position,
+                complete: true,
+            });
         }
         self.check(topic)?;
         let now = self.worker.now;
-        let (subscribed, subscribing) = directory.subscribe(topic, id, now)?;
-        self.begin(subscribed, &subscribing);
+        let (subscribed, subscribing) = directory.subscribe(topic, id, since, now)?;
+        self.begin(subscribed, &subscribing.topic);
+        self.replay(&subscribing.replay);
         Ok(subscribed)
+    }
+
+    /// Subscribes to a topic and enters its presence, with what was before it as data.
+    pub(in crate::server) fn join(
+        &mut self,
+        topic: &str,
+        join: Join<'_>,
+    ) -> Result<Joined, SubscribeError> {
+        let (id, now, full) = (self.id, self.worker.now, self.full_name(topic));
+        let shared = Arc::clone(&self.worker.shared);
+        let Join {
+            since,
+            user,
+            announce,
+        } = join;
+        let subscribed_already = self.ws.is_subscribed(&full);
+        if !subscribed_already {
+            self.check(&full)?;
+        }
+        // Nobody enters or leaves until all of this has happened, so that the list of members and
+        // the announcements behind the position tell of each change once.
+        let _order = shared.presence_order.of(&*full);
+        let enters = user.map(|(user, data)| shared.presence.join(&full, id.to_u64(), user, data));
+        let change = enters.transpose().map_err(SubscribeError::Presence)?;
+        let subscribed = match subscribed_already {
+            true => self.subscribe(topic, None).map(|it| (it, Vec::new())),
+            false => shared.directory.subscribe(&full, id, since, now).map(
+                |(subscribed, subscribing)| {
+                    self.begin(subscribed, &subscribing.topic);
+                    (subscribed, subscribing.replay)
+                },
+            ),
+        };
+        let (subscribed, entries) = match subscribed {
+            Ok(subscribed) => subscribed,
+            Err(error) => {
+                if change.is_some() && !self.is_present(&full) {
+                    shared.presence.leave(&full, id.to_u64());
+                }
+                return Err(error);
+            }
+        };
+        if let Some(change) = change {
+            self.ws.cold().joined.insert(full.as_str().into());
+            if change != PresenceChange::None
+                && let Some(announce) = announce
+            {
+                self.announce(topic, announce(&change));
+            }
+        }
+        Ok(Joined {
+            position: subscribed.position,
+            replay: Replay {
+                entries,
+                complete: subscribed.complete,
+            },
+            members: shared.presence.members(&full),
+            count: subscribed.count,
+        })
+    }
+
+    fn is_present(&self, topic: &str) -> bool {
+        let cold = self.ws.cold.as_ref();
+        cold.is_some_and(|it| it.joined.contains(topic))
     }
 
     /// Begins a subscription that another thread requested, or refuses it; the handler is notified.
@@ -57,7 +128,10 @@ impl SocketIo<'_> {
             .check(name)
             .and_then(|()| directory.subscribe_at(subscribing, self.id));
         match begins {
-            Ok(subscribed) => self.begin(subscribed, subscribing),
+            Ok(subscribed) => {
+                self.begin(subscribed, &subscribing.topic);
+                self.replay(&subscribing.replay);
+            }
             Err(error) => self.refuse(name, error),
         }
     }
@@ -77,16 +151,19 @@ impl SocketIo<'_> {
         directory.check(topic, self.id, subscribed)
     }
 
-    /// Begins a subscription: sends what the history kept first.
-    fn begin(&mut self, subscribed: Subscribed, subscribing: &Subscribing) {
-        let Subscribing { topic, replay, .. } = subscribing;
+    /// Begins a subscription.
+    fn begin(&mut self, subscribed: Subscribed, topic: &Arc<Topic>) {
         let begun = subscribed.position.offset;
         self.local.subscribe(topic, self.id.token(), begun);
         let cold = self.ws.cold();
         cold.subscriptions.insert(Arc::clone(&topic.name));
         let notices = Notice::Subscribed(Arc::clone(&topic.name), Ok(subscribed.count));
         cold.notices.push(notices);
-        for HistoryEntry { kind, payload, .. } in replay {
+    }
+
+    /// Sends the messages that were kept.
+    fn replay(&mut self, entries: &[HistoryEntry]) {
+        for HistoryEntry { kind, payload, .. } in entries {
             let text = || core::str::from_utf8(payload).ok().map(MessageRef::Text);
             let message = match kind {
                 MessageKind::Text => text(),
@@ -184,7 +261,8 @@ impl SocketIo<'_> {
         }
     }
 
-    #[inline]
+    // Always inlined, so that the form of the message is known at the call.
+    #[inline(always)]
     pub(in crate::server) fn publish(
         &mut self,
         topic: &str,
@@ -200,11 +278,20 @@ impl SocketIo<'_> {
             unkept: !kept,
             ..Publisher::default()
         };
-        let options = Arc::clone(&self.ws.options);
-        let prepare = |message: MessageRef<'_>| PreparedMessage::new(message, &options.config);
-        with_prepared(message, prepare, |message| {
-            self.publish_made(topic, publisher, |_| message)
-        })
+        let config = &self.ws.options.config;
+        let made;
+        let message = match message {
+            Outgoing::Prepared(message) => message,
+            Outgoing::Ref(message) => {
+                made = PreparedMessage::new(message, config);
+                &made
+            }
+            Outgoing::Message(message) => {
+                made = PreparedMessage::new(&message, config);
+                &made
+            }
+        };
+        self.publish_made(topic, publisher, |_| message)
     }
 
     /// Publishes a message that `make` creates once its position is known.
@@ -229,11 +316,14 @@ impl SocketIo<'_> {
         let outcome = shared
             .directory
             .publish(inboxes, topic, known, publisher, now, make);
-        let Ok((outcome, message)) = outcome else {
-            return Published {
-                refused: true,
-                ..Published::default()
-            };
+        let (outcome, message) = match outcome {
+            Ok(published) => published,
+            Err(error) => {
+                return Published {
+                    refused: Some(error),
+                    ..Published::default()
+                };
+            }
         };
         let mut published = Published::default();
         if outcome.deliver {
