@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sockeye::proto::{CloseCode, Message};
 use sockeye::server::json::{self, EventError, Events};
 use sockeye::server::{
-    Builder, ConnectionId, End, Handle, HandleError, Handler, HttpResponse, Request, Socket,
+    Builder, ConnectionId, End, Handle, HandleError, Handler, HttpResponse, Request, Route, Socket,
 };
 
 use super::common;
@@ -404,13 +404,14 @@ pub(crate) fn add(builder: Builder) -> Result<(Builder, Arc<Desk>), Box<dyn Erro
         sessions: Mutex::default(),
     });
     let issuer = Arc::clone(&desk);
+    // Both doors lead to the same posts.
+    let door = |path: &str, role| {
+        let accept = |request: &Request<'_>| Ok(Session::from(request));
+        Route::with(path, Door::new(&desk, role), accept).namespace("desk")
+    };
     let builder = builder
-        .route_with("/session", Door::new(&desk, Role::Reader), |request| {
-            Ok(Session::from(request))
-        })
-        .route_with("/admin", Door::new(&desk, Role::Admin), |request| {
-            Ok(Session::from(request))
-        })
+        .add_route(door("/session", Role::Reader))
+        .add_route(door("/admin", Role::Admin))
         .get("/auth", common::page(include_str!("index.html")))
         .get("/auth.css", common::style(include_str!("auth.css")))
         .get("/auth.js", common::script(include_str!("auth.js")))

@@ -75,6 +75,9 @@ fn messages(room: &str) -> String {
     format!("rooms/{room}")
 }
 
+/// The path, and so the namespace of the topics.
+const ROOMS: &str = "/rooms/{room}";
+
 const ROOM_RULE: &str = "a room's name has 1 to 32 letters, digits, - or _";
 
 /// Rooms are parts of paths and topics: nothing in them has a meaning there.
@@ -216,7 +219,7 @@ fn whisper(turn: &mut Turn, Whisper { to, text }: Whisper) -> Result<Receipt, Ev
         return Err(EventError::new("absent", "that is you"));
     }
     let topic = person.private(&to);
-    if turn.handle.subscriber_count(&topic) == 0 {
+    if turn.handle.topics(ROOMS).subscriber_count(&topic) == 0 {
         return Err(EventError::new("absent", format!("{to} is not here")));
     }
     let receipt = turn.receipt();
@@ -284,11 +287,11 @@ impl Chat {
             return Err(EventError::new("no_topic", "there is only this room"));
         }
         let topic = person.messages();
-        let handle = socket.handle();
-        let missed = data.since.map(|since| handle.history_since(&topic, since));
+        let topics = socket.handle().topics(ROOMS);
+        let missed = data.since.map(|since| topics.history_since(&topic, since));
         let subscribed = socket.subscribe(&topic);
         let position = subscribed.map_err(|error| EventError::new("busy", error.to_string()))?;
-        let members = handle.presence_members(&person.live());
+        let members = topics.presence_members(&person.live());
         let welcome = Welcome {
             joined: TopicJoined {
                 position: position.position,
@@ -330,7 +333,7 @@ impl Chat {
             };
             let notice = Notice {
                 name: &member.user,
-                count: handle.presence_members(&live).len(),
+                count: handle.topics(ROOMS).presence_members(&live).len(),
             };
             json::event(name, &notice).ok().map(Into::into)
         }
@@ -409,7 +412,10 @@ fn list(request: &Request<'_>) -> HttpResponse {
         let error = serde_json::json!({ "error": ROOM_RULE }).to_string();
         return HttpResponse::json(error).with_status(404);
     }
-    let entries = request.handle().history(&messages(&room), HISTORY);
+    let entries = request
+        .handle()
+        .topics(ROOMS)
+        .history(&messages(&room), HISTORY);
     // All of them are this program's own events.
     let events = entries
         .iter()
@@ -432,7 +438,7 @@ pub(crate) fn add(builder: Builder) -> Builder {
     let history = MemoryHistory::new(limits);
     let mut config = Config::default();
     config.max_message_size = MAX_MESSAGE;
-    let rooms = Route::with("/rooms/{room}", Chat::new(), |request| {
+    let rooms = Route::with(ROOMS, Chat::new(), |request| {
         Person::from(request).map(Arc::new)
     })
     .config(config)

@@ -43,7 +43,8 @@ export function short(value, unit = "") {
 
 export const grouped = (value) => value.toLocaleString("en");
 
-// The path of a line through values, in a box of this size; the newest is at the right end of `slots`.
+// The path of a line through values, in a box of this size; the newest is at the right end of `slots`,
+// the places that there are.
 export function line(values, width, height, slots, low, high) {
   const span = high - low || 1;
   const first = slots - values.length;

@@ -3,6 +3,8 @@ import { connect } from "/sockeye.js";
 
 // The prices of the line: half a minute of them, at the server's four a second.
 const SPARK = 120;
+// As many fill its width: it grows closer from then on.
+const FEWEST = 24;
 
 const live = connect("/live");
 watch(live);
@@ -25,5 +27,5 @@ const feed = connect("/feed", { start: (request) => request("subscribe", ["price
 feed.on("update", ({ data: { price } }) => {
   prices.push(price);
   if (prices.length > SPARK) prices.shift();
-  $("spark").firstElementChild.setAttribute("d", line(prices, 300, 44, SPARK, Math.min(...prices), Math.max(...prices)));
+  $("spark").firstElementChild.setAttribute("d", line(prices, 300, 44, Math.max(prices.length, FEWEST), Math.min(...prices), Math.max(...prices)));
 });

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sockeye::proto::Message;
 use sockeye::server::json::{self, EventError, Events};
-use sockeye::server::topics::TopicOptions;
+use sockeye::server::topics::{TopicOptions, Topics};
 use sockeye::server::{
     Builder, ConnectionId, Handle, HandleError, Handler, HttpResponse, Request, Socket,
 };
@@ -27,6 +27,9 @@ const INSTRUMENTS: [(&str, f64); 6] = [
     ("SOCKEYE", 132.0),
     ("TUNA", 205.0),
 ];
+
+/// The path, and so the namespace of the topics.
+const FEED: &str = "/feed";
 
 /// How many prices a flood has, how many bytes each is longer, and how many floods there may be.
 const FLOOD: usize = 4_000;
@@ -84,9 +87,9 @@ enum Change {
 fn topics(turn: &mut Turn, (): ()) -> Result<Vec<Topic>, EventError> {
     let prices = INSTRUMENTS.map(|(name, _)| (format!("prices/{name}"), 0));
     let mut topics = BTreeMap::from(prices);
-    for (topic, subscribers) in turn.handle.topics() {
+    for (topic, subscribers) in turn.handle.topics(FEED).list() {
         if is_topic(&topic) {
-            topics.insert(topic.to_string(), subscribers);
+            topics.insert(topic, subscribers);
         }
     }
     let topics = topics.into_iter();
@@ -181,9 +184,9 @@ impl Handler for Feed {
             }),
             Some(Change::Flood(topic)) => {
                 let _ = socket.subscribe(&topic);
-                let (handle, floods) = (socket.handle(), Arc::clone(&self.floods));
+                let (topics, floods) = (socket.handle().topics(FEED), Arc::clone(&self.floods));
                 thread::spawn(move || {
-                    publish_flood(&handle, &topic);
+                    publish_flood(&topics, &topic);
                     floods.fetch_sub(1, Ordering::Relaxed);
                 });
             }
@@ -198,7 +201,7 @@ impl Handler for Feed {
 // ---- producers --------------------------------------------------------------------------------
 
 /// Publishes prices until the server stops.
-fn trade(handle: &Handle, interval: Duration) {
+fn trade(topics: &Topics, interval: Duration) {
     #[derive(Serialize)]
     struct Price {
         price: f64,
@@ -224,7 +227,7 @@ fn trade(handle: &Handle, interval: Duration) {
             let Ok(text) = update(&topic, &data) else {
                 continue;
             };
-            match handle.publish(&topic, text.as_str()) {
+            match topics.publish(&topic, text.as_str()) {
                 // A worker that is that busy gets the next one.
                 Ok(_) | Err(HandleError::Busy) => {}
                 Err(_) => return,
@@ -235,7 +238,7 @@ fn trade(handle: &Handle, interval: Duration) {
 }
 
 /// Publishes [`FLOOD`] numbered prices in two seconds.
-fn publish_flood(handle: &Handle, topic: &str) {
+fn publish_flood(topics: &Topics, topic: &str) {
     #[derive(Serialize)]
     struct Price<'a> {
         number: usize,
@@ -254,7 +257,7 @@ fn publish_flood(handle: &Handle, topic: &str) {
         let Ok(text) = update(topic, &price) else {
             return;
         };
-        while handle.publish(topic, text.as_str()) == Err(HandleError::Busy) {
+        while topics.publish(topic, text.as_str()) == Err(HandleError::Busy) {
             thread::sleep(Duration::from_millis(1));
         }
         if number % 20 == 0 {
@@ -292,7 +295,11 @@ fn publish(request: &Request<'_>) -> HttpResponse {
     let Ok(text) = update(&post.topic, post.data) else {
         return error(500, "this can't be sent");
     };
-    match request.handle().publish(&post.topic, text.as_str()) {
+    match request
+        .handle()
+        .topics(FEED)
+        .publish(&post.topic, text.as_str())
+    {
         Ok(published) => {
             let subscribers = serde_json::json!({ "subscribers": published.waiting });
             HttpResponse::json(subscribers.to_string())
@@ -306,7 +313,7 @@ pub(crate) fn add(builder: Builder) -> Builder {
     builder
         .topic("prices/*", TopicOptions::new().conflate().history(1))
         .topic("slow/*", TopicOptions::new().conflate())
-        .route("/feed", Feed::new())
+        .route(FEED, Feed::new())
         .get("/feed", common::page(include_str!("index.html")))
         .get("/feed.css", common::style(include_str!("feed.css")))
         .get("/feed.js", common::script(include_str!("feed.js")))
@@ -316,5 +323,5 @@ pub(crate) fn add(builder: Builder) -> Builder {
 
 /// Begins to trade.
 pub(crate) fn start(handle: Handle, interval: Duration) {
-    thread::spawn(move || trade(&handle, interval));
+    thread::spawn(move || trade(&handle.topics(FEED), interval));
 }

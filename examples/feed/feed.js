@@ -3,6 +3,8 @@ import { connect } from "/sockeye.js";
 
 // The prices of a sparkline: a minute of them, at the server's four a second.
 const SPARK = 240;
+// As many fill its width: it grows closer from then on.
+const FEWEST = 24;
 // How often the list of topics is looked at, in milliseconds.
 const LIST_AGAIN = 2000;
 
@@ -61,7 +63,8 @@ function price(row, price) {
   const moved = before === undefined || before === price ? "" : price > before ? "up" : "down";
   row.last.textContent = `${{ up: "▲ ", down: "▼ ", "": "" }[moved]}${price.toFixed(2)}`;
   row.last.className = `number price ${moved}`;
-  row.spark.setAttribute("d", line(row.prices, 100, 30, SPARK, Math.min(...row.prices), Math.max(...row.prices)));
+  const slots = Math.max(row.prices.length, FEWEST);
+  row.spark.setAttribute("d", line(row.prices, 100, 30, slots, Math.min(...row.prices), Math.max(...row.prices)));
 }
 
 function row(topic) {

@@ -25,6 +25,8 @@ const PING: Duration = Duration::from_secs(2);
 /// How many connections are listed.
 const LISTED: usize = 20;
 
+/// The path of who is sent the numbers, and so the namespace of their topic.
+const LIVE: &str = "/live";
 /// The topic of the numbers.
 const STATS: &str = "stats";
 
@@ -160,11 +162,7 @@ pub(crate) fn add(builder: Builder) -> Builder {
                 .config(config.clone())
                 .keep_request(),
         )
-        .add_route(
-            Route::new("/live", Live::new())
-                .config(config)
-                .keep_request(),
-        )
+        .add_route(Route::new(LIVE, Live::new()).config(config).keep_request())
         .add_route(crowd::route())
         .get("/monitor", common::page(include_str!("index.html")))
         .get("/monitor.css", common::style(include_str!("monitor.css")))
@@ -194,7 +192,7 @@ pub(crate) fn start(server: &Server) {
             let Some(text) = look(&handle, &mut crowd) else {
                 continue;
             };
-            if handle.publish(STATS, text.as_str()).is_err() {
+            if handle.topics(LIVE).publish(STATS, text.as_str()).is_err() {
                 return;
             }
         }

@@ -19,8 +19,6 @@ use sockeye::server::{End, Handler, Route, Socket};
 const CROWD: usize = 5_000;
 /// How long they stay: whoever presses the button has to look at them, not to press it again.
 const STAY: Duration = Duration::from_secs(60);
-/// From how many connections on the memory of each is told: with few it would be that of other things.
-const ENOUGH: usize = 1_000;
 /// The option of the process that opens them, which is this program.
 const OPTION: &str = "--crowd";
 
@@ -81,6 +79,7 @@ struct Running {
 pub(crate) struct Crowd {
     url: String,
     running: Option<Running>,
+    each: Option<u64>,
 }
 
 impl Crowd {
@@ -93,7 +92,11 @@ impl Crowd {
             });
         }
         let url = format!("ws://{address}/crowd");
-        Self { url, running: None }
+        Self {
+            url,
+            running: None,
+            each: None,
+        }
     }
 
     /// Begins it if it is wanted, ends it if it isn't or has been there for long enough, and returns
@@ -120,6 +123,7 @@ impl Crowd {
         let full = open > 0 && open == running.last;
         running.last = open;
         let wanted = CROWD;
+        self.each = self.each.or_else(|| self.measure(open));
         Open { wanted, open, full }
     }
 
@@ -143,11 +147,15 @@ impl Crowd {
         }
     }
 
-    /// What each of its connections has added to the memory of this process, in bytes.
+    /// What each connection of the first crowd has added to the memory of this process, in bytes: a
+    /// later one is given what the first has left.
     pub(crate) fn memory_of_each(&self) -> Option<u64> {
-        let open = CONNECTED.load(Ordering::Relaxed);
+        self.each
+    }
+
+    fn measure(&self, open: usize) -> Option<u64> {
         let added = memory()?.saturating_sub(self.running.as_ref()?.memory?);
-        (open >= ENOUGH).then(|| added / open as u64)
+        (open >= CROWD).then(|| added / open as u64)
     }
 }
 

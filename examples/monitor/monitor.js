@@ -102,7 +102,7 @@ function showTable(list, more) {
   $("table").replaceChildren(...list.map((it) => {
     const head = make("th", "", it.address);
     head.scope = "row";
-    const agent = make("td", "", it.agent ?? "–");
+    const agent = make("td", "", name(it.agent));
     agent.title = it.agent ?? "";
     const number = (text) => make("td", "number", text);
     return make("tr", "", head, agent, number(duration(it.age)),
@@ -112,12 +112,18 @@ function showTable(list, more) {
   $("table-says").textContent = more ? `and ${grouped(more)} more` : "";
 }
 
+// What a person would call it: each browser claims to be all those before it.
+function name(agent) {
+  const [, browser, version] = /(Edg|OPR|Firefox|Chrome)\/(\d+)/.exec(agent) ?? /(Safari)\/(\d+)/.exec(agent) ?? [];
+  return browser ? `${{ Edg: "Edge", OPR: "Opera" }[browser] ?? browser} ${version}` : agent ?? "–";
+}
+
 function showCrowd(now) {
   crowd = now;
   const { wanted, open, full } = crowd;
   $("crowd").textContent = wanted ? "Close them again" : "Open 5,000 connections";
   $("crowd-says").textContent = !wanted ? "" : open >= wanted
-    ? `${grouped(open)} connections from another process of this machine; they are closed after a minute.`
+    ? `${grouped(open)} connections from another process of this machine, for a minute.`
     : full ? `${grouped(open)} connections: more this system doesn't allow.`
     : `Opening: ${grouped(open)} of ${grouped(wanted)} …`;
 }

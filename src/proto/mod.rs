@@ -145,9 +145,9 @@ pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv,
 };
 pub use handshake::{
-    Accept, ClientHandshake, ClientRequest, HandshakeError, Origins, PartialRequest, PlainRequest,
-    ReadBody, Received, Refused, Request, RequestError, Responded, Response, ResponseError,
-    ResponseFault, ServerHandshake, Unanswered, Upgrade, accept_key, percent_decode,
+    Accept, ClientHandshake, ClientRequest, Foreign, HandshakeError, Origins, PartialRequest,
+    PlainRequest, ReadBody, Received, Refused, Request, RequestError, Responded, Response,
+    ResponseError, ResponseFault, ServerHandshake, Unanswered, Upgrade, accept_key, percent_decode,
 };
 pub use input::Input;
 pub use limit_error::LimitError;

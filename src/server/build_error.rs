@@ -35,8 +35,12 @@ pub enum BuildError {
         /// What is wrong with it.
         fault: RouteFault,
     },
-    /// The argument of [`Builder::topic`](super::Builder::topic) is not a topic pattern.
+    /// The argument of [`Builder::topic`](super::Builder::topic) or
+    /// [`Route::topic`](super::Route::topic) is not a topic pattern.
     Topic(PatternError),
+    /// The [namespace](super::Route::namespace) of a route is empty or has a space; without one of
+    /// its own, it is the path.
+    Namespace(Box<str>),
     /// The argument of [`TrustedProxies`](super::proxy::TrustedProxies) is not a network.
     Network(NetworkError),
     /// There is no listener, so that nobody could connect.
@@ -106,6 +110,12 @@ impl fmt::Display for BuildError {
         match self {
             Self::Route { path, fault } => write!(f, "route {path:?}: {fault}"),
             Self::Topic(error) => error.fmt(f),
+            Self::Namespace(name) => {
+                write!(
+                    f,
+                    "the namespace {name:?} must not be empty or have a space"
+                )
+            }
             Self::Network(error) => error.fmt(f),
             Self::NoListener => f.write_str("the server has no listener"),
             Self::ListenerSetting(name) => write!(

@@ -34,7 +34,10 @@ use super::run::worker::WAKER;
 use super::shards::Shards;
 use super::shared::Shared;
 use super::sync::Waker;
-use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
+use super::topics::{
+    Directory, MemoryPresence, Namespaces, PatternOptions, Presence, TopicLimits, TopicOptions,
+    TopicPattern, is_namespace,
+};
 use super::websocket::Overflow;
 use crate::error::Error;
 use crate::net::Clock;
@@ -272,8 +275,9 @@ impl Builder {
         self
     }
 
-    /// Sets the options of the topics that match a pattern: `prices/*` (one more segment),
-    /// `rooms/**` (any rest), or a topic itself. The first call whose pattern matches applies.
+    /// Sets the options of the topics that match a pattern, in every namespace: `prices/*` (one
+    /// more segment), `rooms/**` (any rest), or a topic itself. The first call whose pattern
+    /// matches applies, those of [`Route::topic`] before these.
     pub fn topic(mut self, pattern: &str, options: TopicOptions) -> Self {
         self.topics.push((pattern.into(), options));
         self
@@ -405,9 +409,29 @@ impl Builder {
 
     /// Builds what the workers with these wakers share; a waker is None if nobody polls.
     pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
+        self.parts_by(Clock::start(), wakers)
+    }
+
+    /// Like [`parts`](Self::parts), by a simulated clock and for workers that nobody polls: one,
+    /// unless [`workers`](Self::workers) set their number.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn simulated_parts(self) -> Result<Parts, BuildError> {
+        let count = self.workers.map_or(1, NonZeroUsize::get).min(MAX_WORKERS);
+        let wakers = (0..count).map(|_| None).collect();
+        self.parts_by(Clock::simulated(), wakers)
+    }
+
+    fn parts_by(self, clock: Clock, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        for route in self.routes {
+        let mut namespaces = Namespaces::new();
+        for mut route in self.routes {
+            let topics = route.take_topics();
             let (path, endpoint) = route.into_endpoint(&self.options);
+            let namespace = Arc::clone(&endpoint.options.namespace);
+            namespaces
+                .entry(namespace)
+                .or_default()
+                .extend(by_pattern(topics)?);
             entries.entry(path).or_default().endpoint = Some(endpoint);
         }
         for (path, methods) in self.methods {
@@ -423,21 +447,24 @@ impl Builder {
                 self.guards.put_before(&mut endpoint.guards, path);
             }
         }
-        let topics = self.topics.into_iter();
-        let topics = topics.map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, options)));
         let (per_address, total) = self.handshake_rates;
-        let topics = topics.collect::<Result<_, BuildError>>()?;
+        // A path that can't be routed is told as such, and not as a namespace.
+        let router = Router::new(entries)?;
+        if let Some(name) = namespaces.keys().find(|it| !is_namespace(it)) {
+            return Err(BuildError::Namespace(name.as_ref().into()));
+        }
+        let topics = by_pattern(self.topics)?;
         let workers = 0..wakers.len();
         let inboxes = wakers.into_iter();
         let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));
         let shared = Shared {
             config: Arc::clone(&self.options.config),
-            clock: Clock::start(),
+            clock,
             loads: workers.clone().map(|_| Load::default()).collect(),
             metrics: workers.clone().map(|_| Arc::default()).collect(),
             standings: workers.clone().map(|_| Standings::default()).collect(),
             inboxes: inboxes.collect(),
-            directory: Directory::new(self.topic_limits, topics, workers.len()),
+            directory: Directory::new(self.topic_limits, namespaces, topics, workers.len()),
             observers: self.observers,
             presence: self.presence,
             presence_order: Shards::new(|| ()),
@@ -451,7 +478,7 @@ impl Builder {
         };
         let endpoints = Endpoints {
             options: self.options,
-            router: Router::new(entries)?,
+            router,
             max_body: self.max_body,
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,
@@ -473,6 +500,14 @@ impl Server {
 
 /// A worker's number must fit into a [`ConnectionId`](super::ConnectionId).
 const MAX_WORKERS: usize = 128;
+
+/// Parses the patterns of topics.
+fn by_pattern(topics: Vec<(String, TopicOptions)>) -> Result<PatternOptions, BuildError> {
+    let topics = topics.into_iter();
+    topics
+        .map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, Arc::new(options))))
+        .collect()
+}
 
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)

@@ -17,7 +17,7 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
     let mut crowd = Crowd::new(PEERS, Server::builder());
     let text = format!("told t0 handle 0 {}", "y".repeat(4_000));
     let handle = Handle::new(crowd.sessions.shared());
-    handle.publish("t0", &*text).unwrap();
+    handle.topics("/now").publish("t0", &*text).unwrap();
     crowd.sessions.work_now();
 
     let mut written = 0;
@@ -76,7 +76,7 @@ fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
     // Every other one replies.
     for client in crowd.clients.iter_mut().step_by(2) {
         client.listen();
-        assert!(client.closed);
+        assert!(client.closed());
     }
     crowd.read_all(second);
     assert_eq!(crowd.sessions.slab.len(), PEERS / 2);
@@ -92,7 +92,7 @@ fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
 
     for client in crowd.clients.iter_mut().skip(1).step_by(2) {
         client.listen();
-        assert!(client.closed, "was told as well");
+        assert!(client.closed(), "was told as well");
     }
     let lives = crowd.app.0.lock().unwrap();
     let ends = lives.values().map(|it| it.end.as_ref().unwrap());
