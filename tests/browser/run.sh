@@ -35,4 +35,4 @@ export CHROMIUM NODE_PATH="$PWD/$home/node_modules"
 CHROMIUM=$(command -v chromium)
 tests=(tests/browser/client.js tests/browser/pages.js)
 [ $# = 0 ] || tests=("$@")
-exec node --test --test-timeout=60000 --test-reporter=spec "${tests[@]}"
+exec node --test --test-timeout=240000 --test-reporter=spec "${tests[@]}"
