@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use sockeye::proto::{CloseCode, Config, Message};
 use sockeye::server::json::{self, EventError, Events, SubscribeTopic, TopicJoined};
 use sockeye::server::limits::{Rate, RateLimit, RateLimitAction};
@@ -90,10 +90,10 @@ fn is_room(name: &str) -> bool {
 
 /// What who comes in is told, behind what was said in the room or since.
 #[derive(Serialize)]
-struct Welcome<'a> {
+struct Welcome {
     #[serde(flatten)]
     joined: TopicJoined,
-    members: Vec<&'a str>,
+    members: Vec<String>,
     count: usize,
 }
 
@@ -148,40 +148,6 @@ struct IsTyping {
     typing: bool,
 }
 
-/// One message in the hands of its event's handler.
-struct Turn {
-    person: Arc<Person>,
-    handle: Handle,
-    ids: Arc<AtomicU64>,
-    publish: Option<Publish>,
-}
-
-/// What to publish to the others.
-enum Publish {
-    /// To a topic whose messages have no place in time.
-    Live(String, String),
-    /// To the room, with its position there: the data of a `message`.
-    Said(Box<RawValue>),
-}
-
-impl Turn {
-    fn receipt(&self) -> Receipt {
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let at = common::unix_millis();
-        Receipt { id, at }
-    }
-
-    fn publish<T: Serialize>(
-        &mut self,
-        topic: String,
-        name: &str,
-        data: &T,
-    ) -> Result<(), EventError> {
-        self.publish = Some(Publish::Live(topic, json::event(name, data)?));
-        Ok(())
-    }
-}
-
 fn check_text(text: &str) -> Result<(), EventError> {
     if text.trim().is_empty() {
         return Err(EventError::new("empty", "a message needs a text"));
@@ -193,13 +159,33 @@ fn check_text(text: &str) -> Result<(), EventError> {
     Ok(())
 }
 
-fn say(turn: &mut Turn, Say { text, key }: Say) -> Result<Receipt, EventError> {
+/// Numbers messages, from the time on, so that a page that outlives a server sees no id twice.
+struct Receipts(AtomicU64);
+
+impl Receipts {
+    fn new() -> Self {
+        Self(AtomicU64::new(common::unix_millis()))
+    }
+
+    fn next(&self) -> Receipt {
+        let id = self.0.fetch_add(1, Ordering::Relaxed);
+        let at = common::unix_millis();
+        Receipt { id, at }
+    }
+}
+
+fn say(
+    socket: &mut Socket<'_, Person>,
+    receipts: &Receipts,
+    Say { text, key }: Say,
+) -> Result<Receipt, EventError> {
     check_text(&text)?;
     if key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
         let message = format!("a key has at most {MAX_KEY} bytes");
         return Err(EventError::new("too_long", message));
     }
-    let (receipt, person) = (turn.receipt(), Arc::clone(&turn.person));
+    let (person, sender) = socket.split();
+    let receipt = receipts.next();
     let said = Said {
         id: receipt.id,
         at: receipt.at,
@@ -207,22 +193,29 @@ fn say(turn: &mut Turn, Say { text, key }: Say) -> Result<Receipt, EventError> {
         text: &text,
         key: key.as_deref(),
     };
-    let said = to_raw_value(&said).map_err(|it| EventError::new("internal", it.to_string()))?;
-    turn.publish = Some(Publish::Said(said));
+    sender.publish_with(&person.messages(), |position| {
+        // Strings and numbers can be written.
+        let text = json::topic_event(&person.room, position, "message", &said);
+        text.unwrap_or_default().into()
+    });
     Ok(receipt)
 }
 
-fn whisper(turn: &mut Turn, Whisper { to, text }: Whisper) -> Result<Receipt, EventError> {
+fn whisper(
+    socket: &mut Socket<'_, Person>,
+    receipts: &Receipts,
+    Whisper { to, text }: Whisper,
+) -> Result<Receipt, EventError> {
     check_text(&text)?;
-    let person = Arc::clone(&turn.person);
+    let (person, sender) = socket.split();
     if to == person.name {
         return Err(EventError::new("absent", "that is you"));
     }
     let topic = person.private(&to);
-    if turn.handle.topics(ROOMS).subscriber_count(&topic) == 0 {
+    if sender.handle().topics(ROOMS).subscriber_count(&topic) == 0 {
         return Err(EventError::new("absent", format!("{to} is not here")));
     }
-    let receipt = turn.receipt();
+    let receipt = receipts.next();
     let said = Said {
         id: receipt.id,
         at: receipt.at,
@@ -230,93 +223,71 @@ fn whisper(turn: &mut Turn, Whisper { to, text }: Whisper) -> Result<Receipt, Ev
         text: &text,
         key: None,
     };
-    turn.publish(topic, "private", &said)?;
+    sender.publish_event(&topic, "private", &said);
     Ok(receipt)
 }
 
-fn typing(turn: &mut Turn, IsTyping { typing }: IsTyping) -> Result<(), EventError> {
-    let person = Arc::clone(&turn.person);
+fn typing(
+    socket: &mut Socket<'_, Person>,
+    IsTyping { typing }: IsTyping,
+) -> Result<(), EventError> {
+    let (person, sender) = socket.split();
     let name = &person.name;
-    turn.publish(person.live(), "typing", &Typing { name, typing })
-}
-
-/// The message that the browser client follows a topic with.
-#[derive(Deserialize)]
-#[serde(tag = "event", rename = "subscribe")]
-struct Subscribe {
-    data: SubscribeTopic,
-    id: u64,
+    sender.publish_event(&person.live(), "typing", &Typing { name, typing });
+    Ok(())
 }
 
 // ---- the chat ---------------------------------------------------------------------------------
 
 struct Chat {
-    events: Events<Turn>,
-    ids: Arc<AtomicU64>,
+    events: Events<Person>,
 }
 
 impl Chat {
     fn new() -> Self {
+        let receipts = Arc::new(Receipts::new());
+        let whispers = Arc::clone(&receipts);
         let events = Events::new()
-            .on("message", say)
-            .on("private", whisper)
-            .on("typing", typing);
-        // From the time on, so that a page that outlives a server sees no id twice.
-        let ids = Arc::new(AtomicU64::new(common::unix_millis()));
-        Self { events, ids }
+            .on("message", move |socket, it| say(socket, &receipts, it))
+            .on("private", move |socket, it| whisper(socket, &whispers, it))
+            .on("typing", typing)
+            .on("subscribe", Self::subscribe);
+        Self { events }
     }
 
-    fn enter(socket: &mut Socket<'_, Arc<Person>>) -> Result<(), Box<dyn Error>> {
-        let person = Arc::clone(socket.state());
+    fn enter(socket: &mut Socket<'_, Person>) -> Result<(), Box<dyn Error>> {
+        let (person, sender) = socket.split();
         let live = person.live();
-        socket.subscribe(&live)?;
-        socket.subscribe(&person.private(&person.name))?;
-        let notices = Self::notices(socket.handle(), &person);
-        socket.join_presence(&live, &person.name, "", notices)?;
+        sender.subscribe(&live)?;
+        sender.subscribe(&person.private(&person.name))?;
+        let notices = Self::notices(sender.handle(), person);
+        sender.join_presence(&live, &person.name, "", notices)?;
         Ok(())
     }
 
-    /// Follows the room's messages: the last of them come first, those that the page has seen included,
-    /// which it knows by their positions.
+    /// Follows the room's messages: the last of them come first. Those that the page has seen already
+    /// it knows by their positions.
     fn subscribe(
-        socket: &mut Socket<'_, Arc<Person>>,
-        data: SubscribeTopic,
-    ) -> Result<Box<RawValue>, EventError> {
-        let person = Arc::clone(socket.state());
-        if data.topic != person.room {
+        socket: &mut Socket<'_, Person>,
+        SubscribeTopic { topic, since, .. }: SubscribeTopic,
+    ) -> Result<Welcome, EventError> {
+        let (person, sender) = socket.split();
+        if topic != person.room {
             return Err(EventError::new("no_topic", "there is only this room"));
         }
-        let topic = person.messages();
-        let topics = socket.handle().topics(ROOMS);
-        let missed = data.since.map(|since| topics.history_since(&topic, since));
-        let subscribed = socket.subscribe(&topic);
-        let position = subscribed.map_err(|error| EventError::new("busy", error.to_string()))?;
+        let (topics, messages) = (sender.handle().topics(ROOMS), person.messages());
+        let missed = since.map(|since| topics.history_since(&messages, since));
+        let subscribed = sender.subscribe(&messages);
+        let subscribed = subscribed.map_err(|it| EventError::new("busy", it.to_string()))?;
         let members = topics.presence_members(&person.live());
-        let welcome = Welcome {
+        Ok(Welcome {
             joined: TopicJoined {
-                position: position.position,
+                position: subscribed.position,
                 complete: missed.is_none_or(|it| it.complete),
             },
-            members: members.iter().map(|it| &*it.user).collect(),
             count: members.len(),
-        };
-        to_raw_value(&welcome).map_err(|it| EventError::new("internal", it.to_string()))
-    }
-
-    fn publish(socket: &mut Socket<'_, Arc<Person>>, publish: Publish) {
-        match publish {
-            Publish::Live(topic, text) => {
-                socket.publish(&topic, text.as_str());
-            }
-            Publish::Said(data) => {
-                let person = Arc::clone(socket.state());
-                socket.publish_with(&person.messages(), |position| {
-                    // It is JSON already.
-                    let text = json::topic_event(&person.room, position, "message", &data);
-                    text.unwrap_or_default().into()
-                });
-            }
-        }
+            members: members.into_iter().map(|it| it.user.to_string()).collect(),
+        })
     }
 
     /// What the others are told of a change: a second window of one person is no news.
@@ -341,9 +312,9 @@ impl Chat {
 }
 
 impl Handler for Chat {
-    type State = Arc<Person>;
+    type State = Person;
 
-    fn on_open(&self, socket: &mut Socket<'_, Arc<Person>>) {
+    fn on_open(&self, socket: &mut Socket<'_, Person>) {
         if let Err(error) = Self::enter(socket) {
             let reason = match error.downcast_ref::<SubscribeError>() {
                 Some(_) => "too many topics",
@@ -354,42 +325,14 @@ impl Handler for Chat {
         }
     }
 
-    fn on_message(&self, socket: &mut Socket<'_, Arc<Person>>, message: Message<'_>) {
-        let Some(text) = message.as_text() else {
-            socket.send(r#"{"error":{"code":"malformed","message":"send text, not binary"}}"#);
-            return;
-        };
-        if let Ok(Subscribe { data, id, .. }) = serde_json::from_str(text) {
-            let reply = match Self::subscribe(socket, data) {
-                Ok(data) => serde_json::json!({ "ack": id, "data": data }),
-                Err(EventError { code, message }) => {
-                    let error = serde_json::json!({ "code": code, "message": message });
-                    serde_json::json!({ "ack": id, "error": error })
-                }
-            };
-            socket.send(reply.to_string().as_str());
-            return;
-        }
-        let mut turn = Turn {
-            person: Arc::clone(socket.state()),
-            handle: socket.handle(),
-            ids: Arc::clone(&self.ids),
-            publish: None,
-        };
-        let reply = self.events.dispatch(&mut turn, text);
-        if let Some(publish) = turn.publish {
-            Self::publish(socket, publish);
-        }
-        // Behind the publication: what is acknowledged is in the history.
-        if let Some(reply) = reply {
-            socket.send(reply.as_str());
-        }
+    fn on_message(&self, socket: &mut Socket<'_, Person>, message: Message<'_>) {
+        self.events.dispatch(socket, &message);
     }
 
-    fn on_close(&self, socket: &mut Socket<'_, Arc<Person>>, _: &End) {
-        let person = Arc::clone(socket.state());
-        let notices = Self::notices(socket.handle(), &person);
-        socket.leave_presence(&person.live(), notices);
+    fn on_close(&self, socket: &mut Socket<'_, Person>, _: &End) {
+        let (person, sender) = socket.split();
+        let notices = Self::notices(sender.handle(), person);
+        sender.leave_presence(&person.live(), notices);
     }
 }
 
@@ -438,16 +381,14 @@ pub(crate) fn add(builder: Builder) -> Builder {
     let history = MemoryHistory::new(limits);
     let mut config = Config::default();
     config.max_message_size = MAX_MESSAGE;
-    let rooms = Route::with(ROOMS, Chat::new(), |request| {
-        Person::from(request).map(Arc::new)
-    })
-    .config(config)
-    // Faster than anyone types. Who is faster waits, and loses nothing.
-    .rate_limit(RateLimit {
-        messages: Some(Rate::per_second(20).burst(100)),
-        bytes: None,
-        action: RateLimitAction::Pause,
-    });
+    let rooms = Route::with(ROOMS, Chat::new(), Person::from)
+        .config(config)
+        // Faster than anyone types. Who is faster waits, and loses nothing.
+        .rate_limit(RateLimit {
+            messages: Some(Rate::per_second(20).burst(100)),
+            bytes: None,
+            action: RateLimitAction::Pause,
+        });
     let kept = TopicOptions::new().history_in(Arc::new(history), HISTORY);
     builder
         .topic("rooms/*", kept)

@@ -5,7 +5,6 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sockeye::server::http::HttpHandler;
 use sockeye::server::{Builder, HttpResponse, Request, Server, json};
 
 /// Options and their values, as given or by default.
@@ -51,7 +50,9 @@ impl Options {
 
 /// A page. Its policy lets it load nothing from elsewhere and run nothing that isn't a file of its
 /// own, so that an injected element could do nothing and send nothing.
-pub(crate) fn page(html: &'static str) -> impl HttpHandler {
+pub(crate) fn page(
+    html: &'static str,
+) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
     const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src \
         'self'; img-src data:; connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; \
         frame-ancestors 'none'";
@@ -59,23 +60,20 @@ pub(crate) fn page(html: &'static str) -> impl HttpHandler {
     file(html.with_header("Cross-Origin-Opener-Policy", "same-origin"))
 }
 
-pub(crate) fn script(text: &'static str) -> impl HttpHandler {
-    file(text_of("text/javascript; charset=utf-8", text))
+pub(crate) fn script(
+    text: &'static str,
+) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
+    file(HttpResponse::new("text/javascript; charset=utf-8", text))
 }
 
-pub(crate) fn style(text: &'static str) -> impl HttpHandler {
-    file(text_of("text/css; charset=utf-8", text))
-}
-
-fn text_of(content_type: &str, text: &str) -> HttpResponse {
-    HttpResponse {
-        body: text.into(),
-        ..HttpResponse::status(200).with_header("Content-Type", content_type)
-    }
+pub(crate) fn style(
+    text: &'static str,
+) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
+    file(HttpResponse::new("text/css; charset=utf-8", text))
 }
 
 /// Answers with a file. Pages and their workers are isolated from other sites', and so may sleep.
-fn file(response: HttpResponse) -> impl HttpHandler {
+fn file(response: HttpResponse) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
     let response = response
         .with_header("X-Content-Type-Options", "nosniff")
         .with_header("Cross-Origin-Embedder-Policy", "require-corp")

@@ -34,7 +34,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         .get("/demo.css", common::style(include_str!("demo.css")))
         .get("/demo.js", common::script(include_str!("demo.js")));
     common::serve(builder, options.text("--listen"), |server| {
-        feed::start(server.handle(), INTERVAL);
+        feed::start(&server.handle(), INTERVAL);
         auth::start(desk, server.handle());
         monitor::start(server);
     })

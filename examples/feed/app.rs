@@ -1,6 +1,6 @@
 //! Topics that clients follow, live prices from another thread, news from anyone who posts them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +12,7 @@ use serde_json::value::RawValue;
 use sockeye::proto::Message;
 use sockeye::server::json::{self, EventError, Events};
 use sockeye::server::topics::{TopicOptions, Topics};
-use sockeye::server::{
-    Builder, ConnectionId, Handle, HandleError, Handler, HttpResponse, Request, Socket,
-};
+use sockeye::server::{Builder, Handle, HandleError, Handler, HttpResponse, Request, Socket};
 
 use super::common;
 
@@ -68,26 +66,11 @@ struct Topic {
     subscribers: usize,
 }
 
-/// One message in the hands of its event's handler, and what it decided.
-struct Turn {
-    id: ConnectionId,
-    floods: Arc<AtomicUsize>,
-    handle: Handle,
-    subscribed: Vec<String>,
-    change: Option<Change>,
-}
-
-enum Change {
-    Subscribe(Vec<String>),
-    Unsubscribe(Vec<String>),
-    Flood(String),
-}
-
 /// The prices, and whatever else has subscribers.
-fn topics(turn: &mut Turn, (): ()) -> Result<Vec<Topic>, EventError> {
+fn topics(socket: &mut Socket<'_, ()>, (): ()) -> Result<Vec<Topic>, EventError> {
     let prices = INSTRUMENTS.map(|(name, _)| (format!("prices/{name}"), 0));
     let mut topics = BTreeMap::from(prices);
-    for (topic, subscribers) in turn.handle.topics(FEED).list() {
+    for (topic, subscribers) in socket.handle().topics(FEED).list() {
         if is_topic(&topic) {
             topics.insert(topic, subscribers);
         }
@@ -98,7 +81,7 @@ fn topics(turn: &mut Turn, (): ()) -> Result<Vec<Topic>, EventError> {
         .collect())
 }
 
-fn subscribe(turn: &mut Turn, topics: Vec<String>) -> Result<Vec<String>, EventError> {
+fn subscribe(socket: &mut Socket<'_, ()>, topics: Vec<String>) -> Result<Vec<String>, EventError> {
     if topics.len() > MAX_TOPICS {
         let message = format!("at most {MAX_TOPICS} topics at once");
         return Err(EventError::new("too_many", message));
@@ -107,54 +90,71 @@ fn subscribe(turn: &mut Turn, topics: Vec<String>) -> Result<Vec<String>, EventE
         let message = format!("{wrong:?}: {TOPIC_RULE}");
         return Err(EventError::new("no_topic", message));
     }
-    for topic in &topics {
-        if !turn.subscribed.contains(topic) {
-            turn.subscribed.push(topic.clone());
-        }
-    }
-    if turn.subscribed.len() > MAX_TOPICS {
+    let mut all: BTreeSet<&str> = socket.topics().collect();
+    all.extend(topics.iter().map(String::as_str));
+    if all.len() > MAX_TOPICS {
         let message = format!("a connection follows at most {MAX_TOPICS} topics");
         return Err(EventError::new("too_many", message));
     }
-    turn.change = Some(Change::Subscribe(topics));
-    Ok(turn.subscribed.clone())
+    for topic in &topics {
+        // The topics and their number were checked: it is within all limits.
+        let _ = socket.subscribe(topic);
+    }
+    Ok(subscribed(socket))
 }
 
-fn unsubscribe(turn: &mut Turn, topics: Vec<String>) -> Result<Vec<String>, EventError> {
-    turn.subscribed.retain(|topic| !topics.contains(topic));
-    turn.change = Some(Change::Unsubscribe(topics));
-    Ok(turn.subscribed.clone())
+fn unsubscribe(
+    socket: &mut Socket<'_, ()>,
+    topics: Vec<String>,
+) -> Result<Vec<String>, EventError> {
+    for topic in &topics {
+        socket.unsubscribe(topic);
+    }
+    Ok(subscribed(socket))
+}
+
+fn subscribed(socket: &Socket<'_, ()>) -> Vec<String> {
+    socket.topics().map(str::to_owned).collect()
 }
 
 /// Follows a topic of this connection's own, to which more is published than a slow reader takes.
-fn flood(turn: &mut Turn, (): ()) -> Result<String, EventError> {
-    let topic = format!("slow/{}", turn.id);
-    if turn.subscribed.contains(&topic) || turn.floods.fetch_add(1, Ordering::Relaxed) >= MAX_FLOODS
-    {
-        turn.floods.fetch_sub(1, Ordering::Relaxed);
+fn flood(socket: &mut Socket<'_, ()>, floods: &Arc<AtomicUsize>) -> Result<String, EventError> {
+    let topic = format!("slow/{}", socket.id());
+    let again = socket.topics().any(|it| it == topic);
+    // Each holds the number up while it lasts.
+    let place = Arc::clone(floods);
+    if again || place.fetch_add(1, Ordering::Relaxed) >= MAX_FLOODS {
+        if !again {
+            place.fetch_sub(1, Ordering::Relaxed);
+        }
         return Err(EventError::new(
             "busy",
-            "others are being slow; try again in a moment",
+            "others are slow already; try again in a moment",
         ));
     }
-    turn.change = Some(Change::Flood(topic.clone()));
+    // A single topic is within all limits.
+    let _ = socket.subscribe(&topic);
+    let (topics, name) = (socket.handle().topics(FEED), topic.clone());
+    thread::spawn(move || {
+        publish_flood(&topics, &name);
+        place.fetch_sub(1, Ordering::Relaxed);
+    });
     Ok(topic)
 }
 
 struct Feed {
-    events: Events<Turn>,
-    floods: Arc<AtomicUsize>,
+    events: Events<()>,
 }
 
 impl Feed {
     fn new() -> Self {
+        let floods = Arc::default();
         let events = Events::new()
             .on("topics", topics)
             .on("subscribe", subscribe)
             .on("unsubscribe", unsubscribe)
-            .on("flood", flood);
-        let floods = Arc::default();
-        Self { events, floods }
+            .on("flood", move |socket, (): ()| flood(socket, &floods));
+        Self { events }
     }
 }
 
@@ -162,39 +162,7 @@ impl Handler for Feed {
     type State = ();
 
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
-        let Some(text) = message.as_text() else {
-            socket.send(r#"{"error":{"code":"malformed","message":"send text, not binary"}}"#);
-            return;
-        };
-        let mut turn = Turn {
-            id: socket.id(),
-            floods: Arc::clone(&self.floods),
-            handle: socket.handle(),
-            subscribed: socket.topics().map(str::to_owned).collect(),
-            change: None,
-        };
-        let reply = self.events.dispatch(&mut turn, text);
-        match turn.change {
-            // The topics and their number were checked: it is within all limits.
-            Some(Change::Subscribe(topics)) => topics.iter().for_each(|topic| {
-                let _ = socket.subscribe(topic);
-            }),
-            Some(Change::Unsubscribe(topics)) => topics.iter().for_each(|topic| {
-                socket.unsubscribe(topic);
-            }),
-            Some(Change::Flood(topic)) => {
-                let _ = socket.subscribe(&topic);
-                let (topics, floods) = (socket.handle().topics(FEED), Arc::clone(&self.floods));
-                thread::spawn(move || {
-                    publish_flood(&topics, &topic);
-                    floods.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-            None => {}
-        }
-        if let Some(reply) = reply {
-            socket.send(reply.as_str());
-        }
+        self.events.dispatch(socket, &message);
     }
 }
 
@@ -322,6 +290,7 @@ pub(crate) fn add(builder: Builder) -> Builder {
 }
 
 /// Begins to trade.
-pub(crate) fn start(handle: Handle, interval: Duration) {
-    thread::spawn(move || trade(&handle.topics(FEED), interval));
+pub(crate) fn start(handle: &Handle, interval: Duration) {
+    let topics = handle.topics(FEED);
+    thread::spawn(move || trade(&topics, interval));
 }

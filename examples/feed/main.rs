@@ -36,7 +36,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let interval = Duration::from_millis(options.number("--interval")?.max(1));
     let builder = app::add(common::builder()).get("/", common::page(include_str!("index.html")));
     common::serve(builder, options.text("--listen"), |server| {
-        app::start(server.handle(), interval);
+        app::start(&server.handle(), interval);
     })
 }
 

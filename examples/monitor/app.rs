@@ -13,7 +13,7 @@ use sockeye::proto::{Config, Message};
 use sockeye::server::json::{self, EventError, Events};
 use sockeye::server::observe::{ConnectionStats, Stats};
 use sockeye::server::topics::TopicOptions;
-use sockeye::server::{Builder, Handle, Handler, HttpResponse, Route, Server, Socket};
+use sockeye::server::{Builder, Handle, Handler, HttpResponse, Request, Route, Server, Socket};
 
 use self::crowd::{Crowd, Open};
 use super::common;
@@ -47,7 +47,7 @@ struct Live {
 
 impl Live {
     fn new() -> Self {
-        let events = Events::new().on("crowd", |(): &mut (), wanted: bool| {
+        let events = Events::new().on("crowd", |_: &mut Socket<'_, ()>, wanted: bool| {
             crowd::ask(wanted);
             Ok::<_, EventError>(())
         });
@@ -64,12 +64,7 @@ impl Handler for Live {
     }
 
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
-        let Some(text) = message.as_text() else {
-            return;
-        };
-        if let Some(reply) = self.events.dispatch(&mut (), text) {
-            socket.send(reply.as_str());
-        }
+        self.events.dispatch(socket, &message);
     }
 }
 
@@ -167,17 +162,17 @@ pub(crate) fn add(builder: Builder) -> Builder {
         .get("/monitor", common::page(include_str!("index.html")))
         .get("/monitor.css", common::style(include_str!("monitor.css")))
         .get("/monitor.js", common::script(include_str!("monitor.js")))
-        .get("/stats", |request| {
+        .get("/stats", |request: &Request<'_>| {
             fresh(HttpResponse::json(request.handle().stats().to_json()))
         })
-        .get("/metrics", |request| {
+        .get("/metrics", |request: &Request<'_>| {
             let mut response = HttpResponse::status(200)
                 .with_header("Content-Type", Stats::PROMETHEUS_CONTENT_TYPE);
             response.body = request.handle().stats().to_prometheus().into_bytes();
             fresh(response)
         })
         // A worker that answers is one that works.
-        .get("/health", |_| {
+        .get("/health", |_: &Request<'_>| {
             fresh(HttpResponse::json(r#"{"status":"ok"}"#))
         })
 }

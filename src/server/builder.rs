@@ -17,7 +17,7 @@ use mio::Poll;
 
 use super::build_error::{BuildError, RouteFault};
 use super::handler::Handler;
-use super::http::{HttpResponse, Methods, Reject, Request};
+use super::http::{Cors, HttpResponse, IntoResponse, Methods, Reject, Request};
 use super::id::Standings;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
 use super::listen::{Listener, bind_all};
@@ -49,6 +49,7 @@ pub struct Builder {
     workers: Option<NonZeroUsize>,
     options: Options,
     guards: ServerGuards,
+    cors: Option<Arc<Cors>>,
     routes: Vec<Route>,
     methods: BTreeMap<String, Methods>,
     max_body: usize,
@@ -73,6 +74,7 @@ impl Builder {
             workers: None,
             options: Options::default(),
             guards: ServerGuards::default(),
+            cors: None,
             routes: Vec::new(),
             methods: BTreeMap::new(),
             max_body: 1024 * 1024,
@@ -149,6 +151,13 @@ impl Builder {
         })
     }
 
+    /// Sets which pages of other origins may make plain requests and read the responses. Default
+    /// none. [`Methods::cors`] sets it for one path.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(Arc::new(cors));
+        self
+    }
+
     /// Hands WebSocket connections on `path` to `handler`; each connection's state begins as its
     /// type's default.
     ///
@@ -207,19 +216,21 @@ impl Builder {
     /// let server = Server::builder().get("/health", |_| HttpResponse::text("ok"));
     /// # let _ = server;
     /// ```
-    pub fn get<F>(self, path: &str, handler: F) -> Self
-    where
-        F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static,
-    {
+    pub fn get<R: IntoResponse>(
+        self,
+        path: &str,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.methods(path, |it| it.get(handler))
     }
 
     /// Handles plain POST requests on `path`; [`Request::body`](super::Request::body) is the posted
     /// body.
-    pub fn post<F>(self, path: &str, handler: F) -> Self
-    where
-        F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static,
-    {
+    pub fn post<R: IntoResponse>(
+        self,
+        path: &str,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.methods(path, |it| it.post(handler))
     }
 
@@ -244,7 +255,7 @@ impl Builder {
     /// Serves plain GET and HEAD requests on `path` with a fixed page. The same path may also be a
     /// WebSocket route.
     pub fn page(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        let page = HttpResponse::ok(content_type, body.into());
+        let page = HttpResponse::new(content_type, body);
         self.get(path, move |_| page.clone())
     }
 
@@ -425,6 +436,10 @@ impl Builder {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         let mut namespaces = Namespaces::new();
         for mut route in self.routes {
+            if let Err(fault) = route.reads.check(&route.path) {
+                let path = route.path.into();
+                return Err(BuildError::Route { path, fault });
+            }
             let topics = route.take_topics();
             let (path, endpoint) = route.into_endpoint(&self.options);
             let namespace = Arc::clone(&endpoint.options.namespace);
@@ -441,7 +456,18 @@ impl Builder {
             let (path, fault) = (path.into(), RouteFault::Unused);
             return Err(BuildError::Route { path, fault });
         }
+        if let Some(cors) = &self.cors {
+            cors.check().map_err(BuildError::Cors)?;
+        }
         for (path, entry) in &mut entries {
+            if let Err(fault) = entry.methods.reads.check(path) {
+                let path = path.as_str().into();
+                return Err(BuildError::Route { path, fault });
+            }
+            entry.methods.cors = entry.methods.cors.take().or_else(|| self.cors.clone());
+            if let Some(cors) = &entry.methods.cors {
+                cors.check().map_err(BuildError::Cors)?;
+            }
             self.guards.put_before(&mut entry.methods.guards, path);
             if let Some(endpoint) = &mut entry.endpoint {
                 self.guards.put_before(&mut endpoint.guards, path);
@@ -479,6 +505,7 @@ impl Builder {
         let endpoints = Endpoints {
             options: self.options,
             router,
+            cors: self.cors,
             max_body: self.max_body,
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,

@@ -25,7 +25,7 @@ pub(super) use self::guard::{Guards, ServerGuards};
 pub(super) use self::router::{Entry, Router};
 use super::handle::Handle;
 use super::handler::{Handler, instance};
-use super::http::{Reject, Request};
+use super::http::{Parameter, Reads, Reject, Request};
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
 use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
@@ -65,6 +65,7 @@ pub struct Route {
     pub(super) path: String,
     pub(super) decide: Box<Decide>,
     pub(super) guards: Guards,
+    pub(super) reads: Reads,
     namespace: Option<Arc<str>>,
     topics: Vec<(String, TopicOptions)>,
     overrides: Vec<Box<Override>>,
@@ -172,6 +173,7 @@ impl Route {
             path: path.into(),
             decide: Box::new(decide),
             guards: Guards::default(),
+            reads: Reads::default(),
             namespace: None,
             topics: Vec::new(),
             overrides: Vec::new(),
@@ -187,6 +189,13 @@ impl Route {
     /// Leaves the [server's guards](super::Builder::guard) out for this route; its own remain.
     pub fn public(mut self) -> Self {
         self.guards.set_public();
+        self
+    }
+
+    /// States that this route reads this parameter of its path: if the path doesn't have it,
+    /// [`listen`](super::Builder::listen) fails. See [`Param`](super::http::Param).
+    pub fn reads(mut self, param: impl Parameter) -> Self {
+        self.reads.add(&param);
         self
     }
 

@@ -22,6 +22,7 @@ mod panics;
 mod proxy;
 mod refused;
 mod replies;
+mod responses;
 mod spine;
 mod stats;
 mod topics;
