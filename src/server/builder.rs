@@ -16,6 +16,7 @@ use std::vec::Vec;
 use mio::Poll;
 
 use super::build_error::{BuildError, RouteFault};
+use super::handle::Handle;
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
@@ -28,12 +29,13 @@ use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
 use super::proxy::TrustedProxies;
 use super::route::{Endpoints, Entry, Guard, Route, Router, ServerGuards};
 use super::run::balance::Load;
+use super::run::chores::Chore;
 use super::run::inbox::{self, Inbox};
 use super::run::server::{Parts, Server};
 use super::run::worker::WAKER;
 use super::shards::Shards;
 use super::shared::Shared;
-use super::sync::Waker;
+use super::sync::{Mutex, Waker};
 use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
 use super::websocket::Overflow;
 use crate::error::Error;
@@ -57,6 +59,7 @@ pub struct Builder {
     max_connections: usize,
     max_per_address: usize,
     handshake_rates: (Option<Rate>, Option<Rate>),
+    chores: Vec<Chore>,
     by_address: Option<RateLimit>,
     trusted_proxies: TrustedProxies,
     proxy_protocol: TrustedProxies,
@@ -84,6 +87,7 @@ impl Builder {
             max_connections: usize::MAX,
             max_per_address: usize::MAX,
             handshake_rates: (None, None),
+            chores: Vec::new(),
             by_address: None,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: TrustedProxies::default(),
@@ -285,6 +289,29 @@ impl Builder {
         self
     }
 
+    /// Has a function called at regular times while the server runs, on the thread of its first
+    /// worker, for the first time when a period has passed.
+    ///
+    /// It is never called early, and up to a quarter of a second late; a shorter period counts as a
+    /// quarter of a second. Where the worker was busy for longer, the times that have passed are left
+    /// out, and the next is where it would have been. One that blocks delays the worker's
+    /// connections. A panic is counted as [`ErrorCause::Panic`](super::observe::ErrorCause) and ends
+    /// nothing: the function is called again. It is no longer called once the server stops.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sockeye::server::Server;
+    ///
+    /// let server = Server::builder().every(Duration::from_secs(1), |handle| {
+    ///     println!("{} connections", handle.connection_count());
+    /// });
+    /// # let _ = server;
+    /// ```
+    pub fn every(mut self, period: Duration, run: impl FnMut(&Handle) + Send + 'static) -> Self {
+        self.chores.push(Chore::new(period, Box::new(run)));
+        self
+    }
+
     /// Adds an observer of all connections.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Box::new(observer));
@@ -456,6 +483,7 @@ impl Builder {
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,
             handshake_rates: HandshakeRates::new(per_address, total, MAX_KEYS),
+            chores: Mutex::new(self.chores),
         };
         Ok(Parts {
             shared: Arc::new(shared),

@@ -1,10 +1,13 @@
 //! A connection with its state, as its handler uses it.
 
+mod deferring;
 mod forward;
+mod function;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+pub(super) use self::function::run;
 pub use super::sender::{Sender, SocketState};
 use super::websocket::SocketIo;
 pub use super::websocket::{Outgoing, Overflow, Sent};
@@ -34,7 +37,9 @@ pub use super::websocket::{Outgoing, Overflow, Sent};
 ///                 _ = socket.send_last_fragment("parts");
 ///             }
 ///             Some("ping") => _ = socket.ping(b"are you there?"),
-///             Some("bye") => _ = socket.close(CloseCode::NORMAL, "bye"),
+///             Some("bye") => {
+///                 socket.close(CloseCode::NORMAL, "bye");
+///             }
 ///             // In place: the message leaves in the buffer that it came in.
 ///             _ => match socket.send(message) {
 ///                 Sent::Sent => {}

@@ -5,12 +5,15 @@
 //! [`Shared`](crate::server::shared::Shared).
 
 use std::net::{IpAddr, SocketAddr};
+use std::vec::Vec;
 
 use super::router::Router;
 use crate::proto::http::Headers;
 use crate::server::limits::HandshakeRates;
 use crate::server::options::Options;
 use crate::server::proxy::TrustedProxies;
+use crate::server::run::chores::Chore;
+use crate::server::sync::Mutex;
 
 /// Doesn't change while the server runs, except for the counts of handshakes.
 pub(in crate::server) struct Endpoints {
@@ -23,6 +26,8 @@ pub(in crate::server) struct Endpoints {
     /// The proxies that begin their connections with a PROXY header.
     pub(in crate::server) proxy_protocol: TrustedProxies,
     pub(in crate::server) handshake_rates: HandshakeRates,
+    /// Taken by the first worker.
+    pub(in crate::server) chores: Mutex<Vec<Chore>>,
 }
 
 impl Endpoints {
