@@ -432,6 +432,19 @@ impl Builder {
 
     /// Builds what the workers with these wakers share; a waker is None if nobody polls.
     pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
+        self.parts_by(Clock::start(), wakers)
+    }
+
+    /// Like [`parts`](Self::parts), by a simulated clock and for workers that nobody polls: one,
+    /// unless [`workers`](Self::workers) set their number.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn simulated_parts(self) -> Result<Parts, BuildError> {
+        let count = self.workers.map_or(1, NonZeroUsize::get).min(MAX_WORKERS);
+        let wakers = (0..count).map(|_| None).collect();
+        self.parts_by(Clock::simulated(), wakers)
+    }
+
+    fn parts_by(self, clock: Clock, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for route in self.routes {
             let (path, endpoint) = route.into_endpoint(&self.options);
@@ -459,7 +472,7 @@ impl Builder {
         let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));
         let shared = Shared {
             config: Arc::clone(&self.options.config),
-            clock: Clock::start(),
+            clock,
             loads: workers.clone().map(|_| Load::default()).collect(),
             metrics: workers.clone().map(|_| Arc::default()).collect(),
             standings: workers.clone().map(|_| Standings::default()).collect(),

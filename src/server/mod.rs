@@ -92,6 +92,8 @@ mod shards;
 mod shared;
 pub mod socket;
 mod sync;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod timers;
