@@ -169,7 +169,7 @@ impl Job {
     }
 
     /// Does the work, and tells its connection's worker.
-    fn run(&self) {
+    pub(super) fn run(&self) {
         let Progress::Waiting(work) = mem::replace(&mut *self.lock(), Progress::Running) else {
             return;
         };

@@ -225,8 +225,9 @@ impl<'a> Sender<'a> {
     /// whether this call began it: false if it had begun, or the connection is over.
     ///
     /// A reason of over 123 bytes is cut behind the last character that fits; a code that may not be
-    /// sent (RFC 6455 section 7.4) is sent as 1000 without a reason.
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> bool {
+    /// sent (RFC 6455 section 7.4) is sent as 1000 without a reason. With `None` the Close has
+    /// neither.
+    pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> bool {
         self.io.sync();
         let now = self.io.worker.now;
         self.io.ws.close(code, reason, self.io.cork, now)

@@ -31,12 +31,16 @@ pub use super::websocket::{Outgoing, Overflow, Sent};
 ///     fn on_message(&self, socket: &mut Socket<'_, u64>, message: Message<'_>) {
 ///         *socket.state_mut() += 1;
 ///         match message.as_text() {
-///             Some("binary") => _ = socket.send(&[1, 2, 3][..]),
-///             Some("parts") => {
-///                 _ = socket.send_fragment("in ");
-///                 _ = socket.send_last_fragment("parts");
+///             Some("binary") => {
+///                 socket.send(&[1, 2, 3][..]);
 ///             }
-///             Some("ping") => _ = socket.ping(b"are you there?"),
+///             Some("parts") => {
+///                 let _ = socket.send_fragment("in ");
+///                 let _ = socket.send_last_fragment("parts");
+///             }
+///             Some("ping") => {
+///                 let _ = socket.ping(b"are you there?");
+///             }
 ///             Some("bye") => {
 ///                 socket.close(CloseCode::NORMAL, "bye");
 ///             }

@@ -328,17 +328,19 @@ impl WebSocket {
     }
 
     /// Begins the closing handshake; returns whether this call began it. A reason that is too long is
-    /// cut; a code that may not be sent is replaced by 1000 without a reason.
+    /// cut; a code that may not be sent is replaced by 1000 without a reason; without a code, nothing
+    /// is sent of the reason.
     pub(super) fn close(
         &mut self,
-        code: CloseCode,
+        code: impl Into<Option<CloseCode>>,
         reason: &str,
         out: &mut Vec<u8>,
         now: Duration,
     ) -> bool {
-        let (code, reason) = match code.is_sendable() {
-            true => (code, cut(reason)),
-            false => (CloseCode::NORMAL, ""),
+        let (code, reason) = match code.into() {
+            Some(code) if code.is_sendable() => (Some(code), cut(reason)),
+            Some(_) => (Some(CloseCode::NORMAL), ""),
+            None => (None, ""),
         };
         self.connection.close(code, reason, out, now).is_ok()
     }

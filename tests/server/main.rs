@@ -4,6 +4,7 @@ mod accepting;
 mod allocations;
 mod attack;
 mod backpressure;
+mod calls;
 mod close;
 #[cfg(target_os = "linux")]
 mod descriptors;
@@ -19,11 +20,15 @@ mod listen;
 mod listeners;
 mod messages;
 mod panics;
+#[cfg(unix)]
+mod pool;
 mod proxy;
 mod refused;
 mod replies;
 mod spine;
 mod stats;
+#[cfg(feature = "testing")]
+mod timers;
 mod topics;
 #[cfg(feature = "tracing")]
 mod tracing;

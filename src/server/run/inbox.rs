@@ -275,6 +275,11 @@ impl Inbox {
         }
     }
 
+    /// Whether no thread polls for its worker.
+    pub(in crate::server) fn is_simulated(&self) -> bool {
+        self.waker.is_none()
+    }
+
     /// Wakes the worker.
     pub(in crate::server) fn wake(&self) {
         if let Some(waker) = &self.waker {

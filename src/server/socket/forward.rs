@@ -35,7 +35,7 @@ forward! {
     fn send_fragment<'m>(fragment: impl Into<MessageRef<'m>>) -> Result<Sent, Misuse>;
     fn send_last_fragment<'m>(fragment: impl Into<MessageRef<'m>>) -> Result<Sent, Misuse>;
     fn ping(payload: &[u8]) -> Result<(), Misuse>;
-    fn close(code: CloseCode, reason: &str) -> bool;
+    fn close(code: impl Into<Option<CloseCode>>, reason: &str) -> bool;
     fn set_timer(key: u64, after: Duration);
     fn cancel_timer(key: u64) -> bool;
 }
