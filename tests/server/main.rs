@@ -25,6 +25,7 @@ mod pool;
 mod proxy;
 mod refused;
 mod replies;
+mod responses;
 mod spine;
 mod stats;
 #[cfg(feature = "testing")]

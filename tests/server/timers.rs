@@ -184,7 +184,7 @@ fn a_server_does_something_every_so_often_and_nothing_twice() {
         let often = tell.clone();
         it.workers(workers)
             .every(SECOND, move |handle| {
-                handle.publish("t", "each second").unwrap();
+                handle.topics("/").publish("t", "each second").unwrap();
                 tell.send("second").unwrap();
             })
             .every(100 * SECOND, move |_| {
