@@ -141,7 +141,7 @@ fn timers_run_while_reading_is_paused_while_something_waits_and_while_it_closes(
     cat.vanish();
     let close = |socket: &mut Socket<'_, u64>| _ = socket.close(CloseCode(4000), "");
     server.handle().run_on(cat.id(), close).unwrap();
-    server.advance(60 * SECOND);
+    server.advance(40 * SECOND);
     let told: Vec<_> = told.try_iter().collect();
     assert_eq!(told, ["1", "2", "3", "closed"]);
 }
