@@ -10,7 +10,9 @@ use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, HandleError};
 
 /// A function for the connections whose state is an `S`.
-struct Function<S>(Box<dyn FnOnce(&mut Socket<'_, S>) + Send>);
+struct Function<S>(Box<Call<S>>);
+
+type Call<S> = dyn FnOnce(&mut Socket<'_, S>) + Send;
 
 /// Returns a function without its type.
 pub(in crate::server) fn erase<S: 'static>(
