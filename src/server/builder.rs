@@ -6,8 +6,11 @@ use std::fmt;
 use std::mem;
 use std::net::ToSocketAddrs;
 use std::num::NonZeroUsize;
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::string::String;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 use std::vec;
@@ -22,9 +25,9 @@ use super::id::Standings;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
 use super::listen::{Listener, bind_all};
 #[cfg(feature = "tls")]
-use super::listen::{Tls, share_tls};
-use super::observe::Observer;
-use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
+use super::listen::{Tls, TlsFiles, share_tls};
+use super::observe::{CloseCounters, Observer};
+use super::options::{Lifetime, MAX_KEYS, MAX_REASON, Options, RateByKey, option_methods};
 use super::proxy::TrustedProxies;
 use super::route::{Endpoints, Entry, Guard, Route, Router};
 use super::run::balance::Load;
@@ -33,12 +36,17 @@ use super::run::server::{Parts, Server};
 use super::run::worker::WAKER;
 use super::shards::Shards;
 use super::shared::Shared;
+#[cfg(all(unix, feature = "signals"))]
+use super::signals::DrainOnTerm;
 use super::sync::Waker;
 use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
+use super::users::Users;
 use super::websocket::Overflow;
 use crate::error::Error;
 use crate::net::Clock;
-use crate::proto::{Config, Origins};
+#[cfg(feature = "deflate")]
+use crate::proto::Deflate;
+use crate::proto::{CloseCode, Config, Origins};
 
 /// Configures a [`Server`].
 #[must_use]
@@ -62,6 +70,12 @@ pub struct Builder {
     proxy_protocol: TrustedProxies,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
+    #[cfg(feature = "tls")]
+    tls_files: Option<TlsFiles>,
+    #[cfg(all(unix, feature = "signals"))]
+    signals: bool,
+    #[cfg(all(unix, feature = "signals"))]
+    drain_on_term: Option<DrainOnTerm>,
 }
 
 impl Builder {
@@ -89,6 +103,12 @@ impl Builder {
             proxy_protocol: TrustedProxies::default(),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            tls_files: None,
+            #[cfg(all(unix, feature = "signals"))]
+            signals: false,
+            #[cfg(all(unix, feature = "signals"))]
+            drain_on_term: None,
         }
     }
 
@@ -210,6 +230,26 @@ impl Builder {
         self
     }
 
+    /// Responds to GET requests on `path` with 200 while the server is
+    /// [ready](super::Handle::is_ready) for new clients, and with 503 once it drains or stops: what a
+    /// load balancer asks for to know where to send clients.
+    ///
+    /// A balancer that opens a connection for each check finds none once the listeners are closed,
+    /// which says the same.
+    ///
+    /// ```
+    /// use sockeye::server::Server;
+    ///
+    /// let server = Server::builder().readiness("/ready");
+    /// # let _ = server;
+    /// ```
+    pub fn readiness(self, path: &str) -> Self {
+        self.get(path, |request| match request.handle().is_ready() {
+            true => HttpResponse::text("ready"),
+            false => HttpResponse::text("not ready").with_status(503),
+        })
+    }
+
     /// Serves plain GET and HEAD requests on `path` with a fixed page. The same path may also be a
     /// WebSocket route.
     pub fn page(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
@@ -309,12 +349,86 @@ impl Builder {
 
     /// Serves only `wss://`, with this rustls configuration, on all listeners that have none
     /// themselves; to serve `ws://` as well, give it to [the listeners](Listener::tls) that speak
-    /// TLS instead. [`tls_from_pem`](super::listen::tls_from_pem) makes one from files, and
+    /// TLS instead. [`tls_from_pem`](Self::tls_from_pem) makes one from files, and
     /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY
     /// header is expected before the TLS handshake, in clear text. Early data is never accepted.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
         self.tls = Some(config);
+        self.tls_files = None;
+        self
+    }
+
+    /// Like [`tls`](Self::tls) with what [`listen::tls_from_pem`](super::listen::tls_from_pem) makes
+    /// of these files. They are read by [`listen`](Self::listen), and again by
+    /// [`Handle::reload_tls`](super::Handle::reload_tls), or on SIGHUP where the server heeds
+    /// `signals`: a renewed certificate needs no restart.
+    ///
+    /// ```no_run
+    /// use sockeye::server::Server;
+    ///
+    /// let server = Server::builder()
+    ///     .tls_from_pem("fullchain.pem", "privkey.pem")
+    ///     .listen("0.0.0.0:443")?;
+    /// server.run()?;
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls_from_pem(
+        mut self,
+        certificates: impl Into<PathBuf>,
+        private_key: impl Into<PathBuf>,
+    ) -> Self {
+        self.tls = None;
+        self.tls_files = Some(TlsFiles {
+            certificates: certificates.into(),
+            private_key: private_key.into(),
+        });
+        self
+    }
+
+    /// Heeds the signals of the operating system while the server runs, with the feature `signals`
+    /// on Unix:
+    ///
+    /// - SIGINT stops the server as [`Handle::shut_down`](super::Handle::shut_down) does, and a
+    ///   second one ends the process at once;
+    /// - SIGTERM stops it in the same way, or [drains](Self::drain_on_term) it;
+    /// - SIGHUP reads the files of `tls_from_pem` again; without them it isn't heeded.
+    ///
+    /// [`Server::run`] starts a thread for it, and fails if that can't be; when it returns, signals
+    /// do again what they do by default.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use sockeye::proto::CloseCode;
+    /// use sockeye::server::Server;
+    ///
+    /// let server = Server::builder()
+    ///     .signals()
+    ///     .drain_on_term(Duration::from_secs(20), CloseCode::SERVICE_RESTART, "a new version")
+    ///     .readiness("/ready")
+    ///     .listen("0.0.0.0:9001")?;
+    /// server.run()?;
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    #[cfg(all(unix, feature = "signals"))]
+    pub fn signals(mut self) -> Self {
+        self.signals = true;
+        self
+    }
+
+    /// Has SIGTERM, where the server heeds [`signals`](Self::signals), drain it as
+    /// [`Handle::drain`](super::Handle::drain) does. Default a stop with 1001.
+    ///
+    /// What runs the server has to leave it that much time, and ten seconds for the rest: systemd's
+    /// `TimeoutStopSec` (90 s by default), Kubernetes' `terminationGracePeriodSeconds` (30 s).
+    #[cfg(all(unix, feature = "signals"))]
+    pub fn drain_on_term(mut self, over: Duration, code: CloseCode, reason: &str) -> Self {
+        self.drain_on_term = Some(DrainOnTerm {
+            over,
+            code,
+            reason: reason.into(),
+        });
         self
     }
 
@@ -347,11 +461,15 @@ impl Builder {
     /// have one of its settings or there is none, for a path that can't be routed, a topic that is
     /// not a pattern, or a TLS configuration that can't be used: see [`BuildError`].
     pub fn listen_on(
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut self,
+        #[cfg_attr(not(any(feature = "tls", feature = "signals")), expect(unused_mut))] mut self,
         listeners: impl IntoIterator<Item = Listener>,
     ) -> Result<Server, Error> {
         #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
         let mut listeners: Vec<Listener> = listeners.into_iter().collect();
+        #[cfg(feature = "tls")]
+        if let Some(files) = &self.tls_files {
+            self.tls = Some(files.read()?);
+        }
         #[cfg(feature = "tls")]
         let config = share_tls(&mut listeners, self.tls.take());
         #[cfg(feature = "tls")]
@@ -366,22 +484,31 @@ impl Builder {
             wakers.push(Some(waker));
             polls.push(poll);
         }
+        #[cfg(all(unix, feature = "signals"))]
+        let signals = (self.signals, self.drain_on_term.take());
         let parts = self.parts(wakers)?;
         let bound = bind_all(
             listeners,
             #[cfg(feature = "tls")]
             config.as_ref().zip(parts.shared.tls.as_ref()),
         )?;
-        Ok(Server::new(polls, bound, parts)?)
+        let server = Server::new(polls, bound, parts)?;
+        #[cfg(all(unix, feature = "signals"))]
+        let server = match signals {
+            (true, drain) => server.heeding_signals(drain),
+            (false, _) => server,
+        };
+        Ok(server)
     }
 
     /// Builds what the workers with these wakers share; a waker is None if nobody polls.
-    pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
+    pub(super) fn parts(mut self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for route in self.routes {
             let (path, endpoint) = route.into_endpoint(&self.options);
             entries.entry(path).or_default().endpoint = Some(endpoint);
         }
+        self.options.complete();
         for (path, methods) in self.methods {
             entries.entry(path).or_default().methods = methods;
         }
@@ -395,13 +522,17 @@ impl Builder {
         let shared = Shared {
             config: Arc::clone(&self.options.config),
             clock: Clock::start(),
+            running: AtomicBool::new(false),
+            accepting: AtomicBool::new(true),
             loads: workers.clone().map(|_| Load::default()).collect(),
             metrics: workers.clone().map(|_| Arc::default()).collect(),
+            closes: CloseCounters::default(),
             standings: workers.clone().map(|_| Standings::default()).collect(),
             inboxes: inboxes.collect(),
             directory: Directory::new(self.topic_limits, topics, workers.len()),
             observers: self.observers,
             presence: self.presence,
+            users: Users::new(),
             presence_order: Shards::new(|| ()),
             connections: Arc::new(ConnectionCounts::new(
                 self.max_connections,
@@ -410,6 +541,8 @@ impl Builder {
             by_address: self.by_address.map(|limit| Keyed::new(limit, MAX_KEYS)),
             #[cfg(feature = "tls")]
             tls: self.tls.map(Tls::new).transpose()?.map(Arc::new),
+            #[cfg(feature = "tls")]
+            tls_files: self.tls_files,
         };
         let endpoints = Endpoints {
             options: self.options,

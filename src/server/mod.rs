@@ -87,11 +87,14 @@ mod run;
 mod session;
 mod shards;
 mod shared;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 pub mod socket;
 mod sync;
 #[cfg(test)]
 mod tests;
 pub mod topics;
+mod users;
 mod websocket;
 mod write_queue;
 
@@ -111,5 +114,6 @@ pub use listen::Listener;
 pub use route::Route;
 pub use run::inbox::HandleError;
 pub use run::server::Server;
+pub use users::UserError;
 #[doc(inline)]
 pub use socket::{Sent, Socket};

@@ -105,6 +105,8 @@ pub(super) struct ColdState {
     rate: RateState,
     /// The key of the route's limit by key.
     pub(super) rate_key: Option<Box<str>>,
+    /// The user of the application that it belongs to.
+    pub(super) user: Option<Arc<str>>,
     /// The topics in which it is present.
     pub(super) joined: BTreeSet<Box<str>>,
 }
@@ -126,6 +128,7 @@ impl ColdState {
             && self.resume_at.is_none()
             && !self.throttled
             && self.rate_key.is_none()
+            && self.user.is_none()
             && self.joined.is_empty()
     }
 }
@@ -336,7 +339,14 @@ impl WebSocket {
         self.close_for(EndKind::Panicked, "the server failed", out, now);
     }
 
-    /// Makes room for a message of `length` bytes behind `waiting`; returns false if it is dropped.
+    /// Returns whether a message of `length` bytes may wait behind this many that do: one of any
+    /// length where nothing waits.
+    #[inline]
+    fn fits(&self, waiting: usize, length: usize) -> bool {
+        waiting + length <= self.options.max_backpressure || waiting == 0
+    }
+
+    /// Makes room for a message of `length` bytes behind what waits and `corked` bytes; returns false if it is dropped.
     pub(super) fn make_room(
         &mut self,
         queue: &mut WriteQueue,
@@ -346,20 +356,16 @@ impl WebSocket {
         now: Duration,
     ) -> bool {
         let limit = self.options.max_backpressure;
-        let fits = |queue: &WriteQueue| queue.len() + corked + length <= limit;
-        if fits(queue) {
+        if self.fits(queue.len() + corked, length) {
             return true;
         }
-        // A message too long for an empty queue waits for nothing.
-        let waits = queue.len() + corked > 0;
-        let closes = self.options.overflow == Overflow::Close;
-        self.draining.set((self.draining.get() || waits) && !closes);
+        self.draining.set(self.options.overflow != Overflow::Close);
         match self.options.overflow {
             Overflow::DropNewest => false,
             Overflow::DropOldest => {
                 let dropped = queue.shrink_to(limit.saturating_sub(corked + length));
                 metrics.dropped.add(dropped as u64);
-                fits(queue)
+                self.fits(queue.len() + corked, length)
             }
             Overflow::Close => {
                 queue.clear_unwritten();

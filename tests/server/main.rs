@@ -5,8 +5,11 @@ mod allocations;
 mod attack;
 mod backpressure;
 mod close;
+#[cfg(feature = "deflate")]
+mod compression;
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod draining;
 mod ends;
 mod errors;
 mod flow;
@@ -21,6 +24,8 @@ mod panics;
 mod proxy;
 mod refused;
 mod replies;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 mod spine;
 mod stats;
 mod topics;

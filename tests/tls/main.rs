@@ -1,4 +1,5 @@
 //! TLS under the server and the client, with rustls itself at the other end.
 
 mod client;
+mod reload;
 mod server;

@@ -6,6 +6,7 @@
 mod burst;
 mod fan_out;
 mod pending;
+mod stopping;
 mod work;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use std::vec::Vec;
 use mio::Token;
 
 use self::fan_out::{Exchange, FanOut};
+use self::stopping::Draining;
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
 use crate::net::Transport;
@@ -53,6 +55,10 @@ pub(in crate::server) struct Sessions<T> {
     buffer: Vec<u8>,
     cork: Vec<u8>,
     scratch: Scratch,
+    /// Whether it accepts connections.
+    accepting: bool,
+    /// How far the server's drain is here, once it has begun.
+    draining: Option<Draining>,
     /// When a server that stops drops the sessions that are left.
     stop_at: Option<Duration>,
     /// Sessions that have yet to begin to close, as the server stops.
@@ -88,6 +94,8 @@ impl<T: Transport> Sessions<T> {
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
             scratch: Scratch::new(),
+            accepting: true,
+            draining: None,
             stop_at: None,
             stopping: Vec::new(),
             spent: Spent::default(),
@@ -147,11 +155,6 @@ impl<T: Transport> Sessions<T> {
         is_spent
     }
 
-    /// Returns whether the worker is to stop.
-    pub(in crate::server) fn stops(&self) -> bool {
-        self.stop_at.is_some()
-    }
-
     pub(in crate::server) fn is_empty(&self) -> bool {
         self.slab.len() == 0
     }
@@ -163,7 +166,7 @@ impl<T: Transport> Sessions<T> {
         }
         let now = self.worker.now;
         let wheel = self.wheel.next(now);
-        match (self.work_in(), self.stop_at) {
+        match (self.work_in(), self.stops_on()) {
             (None, None) => wheel,
             (work, stop) => {
                 let stop = stop.map(|at| at.saturating_sub(now));
@@ -253,6 +256,9 @@ impl<T: Transport> Sessions<T> {
                     }
                 }
             }
+        }
+        if self.draining.is_some() {
+            self.go_on_draining();
         }
         // Sessions begin to close before they are dropped, even if the deadline has already passed.
         if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {

@@ -55,7 +55,11 @@ impl SocketIo<'_> {
             Command::Unsubscribe(_, topic) => _ = self.unsubscribe(&topic),
             Command::Refuse(_, topic, error) => self.refuse(&topic, error),
             // None of these is for an open connection.
-            Command::Decided(_) | Command::Inspect(_) | Command::ShutDown(_) => {}
+            Command::Decided(_)
+            | Command::Inspect(_)
+            | Command::StopAccepting
+            | Command::Drain(_)
+            | Command::ShutDown(_) => {}
         }
     }
 }
