@@ -115,6 +115,7 @@
 //! | `tls` | `wss://`: TLS under server and client, on rustls | no |
 //! | `signals` | on Unix the server stops on SIGINT and SIGTERM, or drains, and reads its certificates again on SIGHUP | no |
 //! | `tracing` | events and spans of the server through `tracing`; those that peers cause are limited to ten a second, a hundred at once | no |
+//! | `testing` | `server::testing`: applications tested without sockets and real time | no |
 //! | `simd` | simdutf8 under the UTF-8 validator and AVX2 under masking, with the same results; recommended for servers | no |
 //!
 //! Without any, the crate is [`proto`] and [`error`], `no_std` with `alloc`, on sha1_smol and
@@ -143,6 +144,7 @@ pub mod error;
     feature = "client",
     feature = "json",
     feature = "deflate",
+    feature = "testing",
     feature = "tls",
 ))]
 pub mod guide;

@@ -12,15 +12,17 @@
 //! 8. [Testing an application](testing)
 //! 9. [Limits, and what an attacker can cost you](limits)
 //! 10. [Moving from other libraries](migrating)
+//! 11. [HTTP beside WebSocket](http)
+//! 12. [The browser client](browser)
 //!
 //! **The core**
 //!
-//! 11. [Embedding the core](embedding)
-//! 12. [Full duplex, and in an async runtime](full_duplex)
-//! 13. [Backpressure on `out`](output)
-//! 14. [Streaming a gigabyte](streaming)
-//! 15. [Writing an extension](extensions)
-//! 16. [What `no_std` needs](no_std)
+//! 13. [Embedding the core](embedding)
+//! 14. [Full duplex, and in an async runtime](full_duplex)
+//! 15. [Backpressure on `out`](output)
+//! 16. [Streaming a gigabyte](streaming)
+//! 17. [Writing an extension](extensions)
+//! 18. [What `no_std` needs](no_std)
 //!
 //! This module is part of the manual and of no program.
 
@@ -53,6 +55,12 @@ pub mod limits {}
 
 #[doc = include_str!("migrating.md")]
 pub mod migrating {}
+
+#[doc = include_str!("http.md")]
+pub mod http {}
+
+#[doc = include_str!("browser.md")]
+pub mod browser {}
 
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}

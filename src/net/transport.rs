@@ -6,6 +6,10 @@ use std::io;
 use std::io::IoSlice;
 #[cfg(feature = "server")]
 use std::io::IoSliceMut;
+#[cfg(all(feature = "server", any(test, feature = "testing")))]
+use std::sync::Arc;
+#[cfg(all(feature = "server", any(test, feature = "testing")))]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 #[cfg(feature = "server")]
 use std::vec::Vec;
@@ -157,22 +161,44 @@ pub(crate) struct Agreed<'a> {
 }
 
 /// The only place that reads the operating system's clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    origin: Instant,
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// The operating system's, since this start.
+    System(Instant),
+    /// A simulation's, in nanoseconds.
+    #[cfg(all(feature = "server", any(test, feature = "testing")))]
+    Simulated(Arc<AtomicU64>),
 }
 
 impl Clock {
     #[allow(clippy::disallowed_methods)]
     pub(crate) fn start() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self::System(Instant::now())
     }
 
     /// Returns the time since the start.
     #[allow(clippy::disallowed_methods)]
     pub(crate) fn now(&self) -> Duration {
-        self.origin.elapsed()
+        match self {
+            Self::System(start) => start.elapsed(),
+            #[cfg(all(feature = "server", any(test, feature = "testing")))]
+            Self::Simulated(time) => Duration::from_nanos(time.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+#[cfg(all(feature = "server", any(test, feature = "testing")))]
+impl Clock {
+    /// Returns a clock that stands still until it is [set](Self::set).
+    pub(crate) fn simulated() -> Self {
+        Self::Simulated(Arc::default())
+    }
+
+    /// Sets the time of a simulated clock; all its clones show it.
+    pub(crate) fn set(&self, now: Duration) {
+        if let Self::Simulated(time) = self {
+            let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+            time.store(now, Ordering::Relaxed);
+        }
     }
 }

@@ -99,6 +99,8 @@ pub enum RouteFault {
     CatchAll,
     /// This other path matches the same requests.
     Conflict(Box<str>),
+    /// A guard is for this path and those below it, and there is none.
+    Unused,
     /// A method of this name, which is not a token (RFC 9110 section 9.1), has a handler for it.
     Method(Box<str>),
 }
@@ -203,6 +205,7 @@ impl fmt::Display for RouteFault {
             Self::Parameter => "a parameter needs a name between braces, as in /rooms/{room}",
             Self::Segment => "a segment can have one parameter only, as in /rooms/{room}/{user}",
             Self::CatchAll => "only the last segment can be a catch-all, as in /files/{*rest}",
+            Self::Unused => "a guard is for this path, and nothing has it or one below it",
             Self::Conflict(other) => {
                 return write!(f, "it matches what {other:?} does; leave one of them out");
             }

@@ -1,13 +1,13 @@
 //! Configuring a server.
 
+mod operation;
+
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
 use std::net::ToSocketAddrs;
 use std::num::NonZeroUsize;
-#[cfg(feature = "tls")]
-use std::path::PathBuf;
 use std::string::String;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +18,7 @@ use std::vec::Vec;
 
 use mio::Poll;
 
-use super::build_error::BuildError;
+use super::build_error::{BuildError, RouteFault};
 use super::handler::Handler;
 use super::http::{HttpResponse, Methods, Reject, Request};
 use super::id::Standings;
@@ -29,7 +29,7 @@ use super::listen::{Tls, TlsFiles, share_tls};
 use super::observe::{CloseCounters, Observer};
 use super::options::{Lifetime, MAX_KEYS, MAX_REASON, Options, RateByKey, option_methods};
 use super::proxy::TrustedProxies;
-use super::route::{Endpoints, Entry, Guard, Route, Router};
+use super::route::{Endpoints, Entry, Guard, Route, Router, ServerGuards};
 use super::run::balance::Load;
 use super::run::inbox::{self, Inbox};
 use super::run::server::{Parts, Server};
@@ -53,7 +53,7 @@ use crate::proto::{CloseCode, Config, Origins};
 pub struct Builder {
     workers: Option<NonZeroUsize>,
     options: Options,
-    guards: Vec<Box<dyn Guard>>,
+    guards: ServerGuards,
     routes: Vec<Route>,
     methods: BTreeMap<String, Methods>,
     max_body: usize,
@@ -83,7 +83,7 @@ impl Builder {
         Self {
             workers: None,
             options: Options::default(),
-            guards: Vec::new(),
+            guards: ServerGuards::default(),
             routes: Vec::new(),
             methods: BTreeMap::new(),
             max_body: 1024 * 1024,
@@ -126,16 +126,44 @@ impl Builder {
         self
     }
 
-    /// Adds a guard in front of all WebSocket routes, which runs after those already added.
-    pub fn guard(mut self, guard: impl Guard) -> Self {
-        self.guards.push(Box::new(guard));
+    /// Adds a guard in front of all that has a path, WebSocket routes and plain requests, which
+    /// runs after those already added. [`Methods::public`] and [`Route::public`] leave it out for
+    /// one path, such as that of a health check.
+    pub fn guard(self, guard: impl Guard) -> Self {
+        self.guard_under("", guard)
+    }
+
+    /// Adds a guard in front of `path` and all paths below it: `/admin` is for what is routed as
+    /// `/admin`, `/admin/users` and `/admin/{page}`, and not for `/{any}`, whatever a request has
+    /// in its place. In all else the same as [`guard`](Self::guard).
+    ///
+    /// If there is no such path, [`listen`](Self::listen) fails.
+    ///
+    /// ```
+    /// use sockeye::server::{HttpResponse, Reject, Request, Server};
+    ///
+    /// let server = Server::builder()
+    ///     .guard_under("/admin", |request: &Request<'_>| match request.header("authorization") {
+    ///         Some("Bearer s3cret") => Ok(()),
+    ///         _ => Err(Reject::new(401, "for administrators")),
+    ///     })
+    ///     .get("/admin/users", |_| HttpResponse::json("[]"))
+    ///     .get("/", |_| HttpResponse::text("for all"));
+    /// # let _ = server;
+    /// ```
+    pub fn guard_under(mut self, path: &str, guard: impl Guard) -> Self {
+        self.guards.add(path, guard);
         self
     }
 
-    /// Sets the origins of web pages that may connect; others get a 403. Default any. The same as
-    /// [`guard`](Self::guard) with them.
+    /// Sets the origins of web pages that may connect by WebSocket; others get a 403. Default any.
+    /// The same as [`guard`](Self::guard) with them for upgrades alone: browsers send no origin
+    /// when they load a page.
     pub fn origins(self, origins: Origins) -> Self {
-        self.guard(origins)
+        self.guard(move |request: &Request<'_>| match request.is_upgrade() {
+            true => origins.check(request),
+            false => Ok(()),
+        })
     }
 
     /// Hands WebSocket connections on `path` to `handler`; each connection's state begins as its
@@ -228,26 +256,6 @@ impl Builder {
         let methods = self.methods.entry(path.into()).or_default();
         *methods = add(mem::take(methods));
         self
-    }
-
-    /// Responds to GET requests on `path` with 200 while the server is
-    /// [ready](super::Handle::is_ready) for new clients, and with 503 once it drains or stops: what a
-    /// load balancer asks for to know where to send clients.
-    ///
-    /// A balancer that opens a connection for each check finds none once the listeners are closed,
-    /// which says the same.
-    ///
-    /// ```
-    /// use sockeye::server::Server;
-    ///
-    /// let server = Server::builder().readiness("/ready");
-    /// # let _ = server;
-    /// ```
-    pub fn readiness(self, path: &str) -> Self {
-        self.get(path, |request| match request.handle().is_ready() {
-            true => HttpResponse::text("ready"),
-            false => HttpResponse::text("not ready").with_status(503),
-        })
     }
 
     /// Serves plain GET and HEAD requests on `path` with a fixed page. The same path may also be a
@@ -347,91 +355,6 @@ impl Builder {
         self
     }
 
-    /// Serves only `wss://`, with this rustls configuration, on all listeners that have none
-    /// themselves; to serve `ws://` as well, give it to [the listeners](Listener::tls) that speak
-    /// TLS instead. [`tls_from_pem`](Self::tls_from_pem) makes one from files, and
-    /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY
-    /// header is expected before the TLS handshake, in clear text. Early data is never accepted.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
-        self.tls = Some(config);
-        self.tls_files = None;
-        self
-    }
-
-    /// Like [`tls`](Self::tls) with what [`listen::tls_from_pem`](super::listen::tls_from_pem) makes
-    /// of these files. They are read by [`listen`](Self::listen), and again by
-    /// [`Handle::reload_tls`](super::Handle::reload_tls), or on SIGHUP where the server heeds
-    /// `signals`: a renewed certificate needs no restart.
-    ///
-    /// ```no_run
-    /// use sockeye::server::Server;
-    ///
-    /// let server = Server::builder()
-    ///     .tls_from_pem("fullchain.pem", "privkey.pem")
-    ///     .listen("0.0.0.0:443")?;
-    /// server.run()?;
-    /// # Ok::<(), sockeye::Error>(())
-    /// ```
-    #[cfg(feature = "tls")]
-    pub fn tls_from_pem(
-        mut self,
-        certificates: impl Into<PathBuf>,
-        private_key: impl Into<PathBuf>,
-    ) -> Self {
-        self.tls = None;
-        self.tls_files = Some(TlsFiles {
-            certificates: certificates.into(),
-            private_key: private_key.into(),
-        });
-        self
-    }
-
-    /// Heeds the signals of the operating system while the server runs, with the feature `signals`
-    /// on Unix:
-    ///
-    /// - SIGINT stops the server as [`Handle::shut_down`](super::Handle::shut_down) does, and a
-    ///   second one ends the process at once;
-    /// - SIGTERM stops it in the same way, or [drains](Self::drain_on_term) it;
-    /// - SIGHUP reads the files of `tls_from_pem` again; without them it isn't heeded.
-    ///
-    /// [`Server::run`] starts a thread for it, and fails if that can't be; when it returns, signals
-    /// do again what they do by default.
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    /// use sockeye::proto::CloseCode;
-    /// use sockeye::server::Server;
-    ///
-    /// let server = Server::builder()
-    ///     .signals()
-    ///     .drain_on_term(Duration::from_secs(20), CloseCode::SERVICE_RESTART, "a new version")
-    ///     .readiness("/ready")
-    ///     .listen("0.0.0.0:9001")?;
-    /// server.run()?;
-    /// # Ok::<(), sockeye::Error>(())
-    /// ```
-    #[cfg(all(unix, feature = "signals"))]
-    pub fn signals(mut self) -> Self {
-        self.signals = true;
-        self
-    }
-
-    /// Has SIGTERM, where the server heeds [`signals`](Self::signals), drain it as
-    /// [`Handle::drain`](super::Handle::drain) does. Default a stop with 1001.
-    ///
-    /// What runs the server has to leave it that much time, and ten seconds for the rest: systemd's
-    /// `TimeoutStopSec` (90 s by default), Kubernetes' `terminationGracePeriodSeconds` (30 s).
-    #[cfg(all(unix, feature = "signals"))]
-    pub fn drain_on_term(mut self, over: Duration, code: CloseCode, reason: &str) -> Self {
-        self.drain_on_term = Some(DrainOnTerm {
-            over,
-            code,
-            reason: reason.into(),
-        });
-        self
-    }
-
     /// Listens on a TCP address; port 0 takes a free one, which [`Server::local_addr`] returns. The
     /// same as [`listen_on`](Self::listen_on) with one [`Listener::tcp`].
     ///
@@ -502,7 +425,20 @@ impl Builder {
     }
 
     /// Builds what the workers with these wakers share; a waker is None if nobody polls.
-    pub(super) fn parts(mut self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
+    pub(super) fn parts(self, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
+        self.parts_by(Clock::start(), wakers)
+    }
+
+    /// Like [`parts`](Self::parts), by a simulated clock and for workers that nobody polls: one,
+    /// unless [`workers`](Self::workers) set their number.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn simulated_parts(self) -> Result<Parts, BuildError> {
+        let count = self.workers.map_or(1, NonZeroUsize::get).min(MAX_WORKERS);
+        let wakers = (0..count).map(|_| None).collect();
+        self.parts_by(Clock::simulated(), wakers)
+    }
+
+    fn parts_by(mut self, clock: Clock, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for route in self.routes {
             let (path, endpoint) = route.into_endpoint(&self.options);
@@ -512,17 +448,29 @@ impl Builder {
         for (path, methods) in self.methods {
             entries.entry(path).or_default().methods = methods;
         }
+        if let Some(path) = self.guards.without_path(entries.keys()) {
+            let (path, fault) = (path.into(), RouteFault::Unused);
+            return Err(BuildError::Route { path, fault });
+        }
+        for (path, entry) in &mut entries {
+            self.guards.put_before(&mut entry.methods.guards, path);
+            if let Some(endpoint) = &mut entry.endpoint {
+                self.guards.put_before(&mut endpoint.guards, path);
+            }
+        }
         let topics = self.topics.into_iter();
         let topics = topics.map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, options)));
         let (per_address, total) = self.handshake_rates;
         let topics = topics.collect::<Result<_, BuildError>>()?;
         let workers = 0..wakers.len();
+        let simulated = wakers.iter().all(Option::is_none);
         let inboxes = wakers.into_iter();
         let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));
         let shared = Shared {
             config: Arc::clone(&self.options.config),
-            clock: Clock::start(),
-            running: AtomicBool::new(false),
+            clock,
+            // A simulation runs without `run`.
+            running: AtomicBool::new(simulated),
             accepting: AtomicBool::new(true),
             loads: workers.clone().map(|_| Load::default()).collect(),
             metrics: workers.clone().map(|_| Arc::default()).collect(),
@@ -546,7 +494,6 @@ impl Builder {
         };
         let endpoints = Endpoints {
             options: self.options,
-            guards: self.guards,
             router: Router::new(entries)?,
             max_body: self.max_body,
             trusted_proxies: self.trusted_proxies,

@@ -79,6 +79,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+mod browser;
+
+pub use browser::{BROWSER_CLIENT, SubscribeTopic, TopicJoined, topic_event};
+
 /// The longest error message in bytes: it may quote what was received, and must not grow with it.
 const MAX_ERROR_MESSAGE: usize = 256;
 

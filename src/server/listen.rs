@@ -28,6 +28,8 @@ use crate::error::Error;
 use self::stream::Acceptor;
 #[cfg(any(unix, feature = "tls"))]
 pub(super) use self::stream::Stream;
+#[cfg(any(test, feature = "testing"))]
+pub(super) use self::stream::TOO_MANY_CONNECTIONS;
 pub(super) use self::stream::{AcceptedStream, LOCAL, Port, Socket, Tls};
 #[cfg(feature = "tls")]
 pub(super) use self::tls::TlsFiles;

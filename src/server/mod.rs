@@ -84,6 +84,7 @@ mod options;
 pub mod proxy;
 pub mod route;
 mod run;
+mod sender;
 mod session;
 mod shards;
 mod shared;
@@ -91,6 +92,8 @@ mod shared;
 mod signals;
 pub mod socket;
 mod sync;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod topics;
@@ -114,6 +117,6 @@ pub use listen::Listener;
 pub use route::Route;
 pub use run::inbox::HandleError;
 pub use run::server::Server;
-pub use users::UserError;
 #[doc(inline)]
-pub use socket::{Sent, Socket};
+pub use socket::{Sender, Sent, Socket};
+pub use users::UserError;

@@ -20,6 +20,7 @@ pub(super) use self::decision::{Decided, Decision};
 pub use self::deferred::Deferred;
 pub(super) use self::endpoints::Endpoints;
 pub use self::guard::Guard;
+pub(super) use self::guard::{Guards, ServerGuards};
 pub(super) use self::router::{Entry, Router};
 use super::handle::Handle;
 use super::handler::{Handler, instance};
@@ -63,7 +64,7 @@ use crate::proto::{CloseCode, Config};
 pub struct Route {
     pub(super) path: String,
     pub(super) decide: Box<Decide>,
-    pub(super) guards: Vec<Box<dyn Guard>>,
+    pub(super) guards: Guards,
     overrides: Vec<Box<Override>>,
 }
 
@@ -168,14 +169,20 @@ impl Route {
         Self {
             path: path.into(),
             decide: Box::new(decide),
-            guards: Vec::new(),
+            guards: Guards::default(),
             overrides: Vec::new(),
         }
     }
 
     /// Adds a guard, which runs after those already added.
     pub fn guard(mut self, guard: impl Guard) -> Self {
-        self.guards.push(Box::new(guard));
+        self.guards.add(guard);
+        self
+    }
+
+    /// Leaves the [server's guards](super::Builder::guard) out for this route; its own remain.
+    pub fn public(mut self) -> Self {
+        self.guards.set_public();
         self
     }
 
@@ -213,6 +220,6 @@ impl fmt::Debug for Route {
 /// A route as the server stores it.
 pub(super) struct Endpoint {
     pub(super) decide: Box<Decide>,
-    pub(super) guards: Vec<Box<dyn Guard>>,
+    pub(super) guards: Guards,
     pub(super) options: Arc<Options>,
 }

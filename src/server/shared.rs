@@ -13,7 +13,7 @@ use std::vec::Vec;
 
 use super::end::{End, ErrorCause, HandshakeFailure};
 use super::id::{ConnectionId, Standing, Standings};
-use super::limits::{ConnectionCounts, Keyed};
+use super::limits::{ConnectionCounts, Keyed, Permit};
 use super::observe::{CloseCounters, ConnectionStats, FailedHandshake, Metrics, Observer, Stats};
 use super::run::balance::Load;
 use super::run::inbox::Inbox;
@@ -123,6 +123,16 @@ impl Shared {
             self.notify(|it| it.failed(connection, cause, end));
         }
         self.notify(|it| it.disconnected(connection, end));
+    }
+
+    /// Admits a connection that this worker has accepted; None if the server has too many.
+    pub(super) fn admit(&self, worker: usize, peer: SocketAddr) -> Option<Permit> {
+        let permit = self.connections.admit().ok();
+        if permit.is_none() {
+            let cause = HandshakeFailure::TooManyConnections;
+            self.handshake_failed(worker, peer, cause, "max_connections is reached");
+        }
+        permit
     }
 
     /// Counts a connection that was accepted and then refused before a byte of it was read.

@@ -10,9 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-#[cfg(feature = "tls")]
-use signal_hook::consts::SIGHUP;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -35,20 +33,13 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn start(server: Handle, drain: Option<DrainOnTerm>) -> io::Result<Self> {
-        let watched = [
-            SIGINT,
-            SIGTERM,
-            // Without certificates to read again it keeps its meaning: the terminal is gone.
-            #[cfg(feature = "tls")]
-            SIGHUP,
-        ];
-        #[cfg(feature = "tls")]
-        let watched = match server.has_tls_files() {
-            true => &watched[..],
-            false => &watched[..2],
+        // Without certificates to read again SIGHUP keeps its meaning: the terminal is gone.
+        let watched: &[i32] = match server.has_tls_files() {
+            true => &[SIGINT, SIGTERM, SIGHUP],
+            false => &[SIGINT, SIGTERM],
         };
         let by_default = Arc::new(AtomicBool::new(false));
-        for signal in &watched[..] {
+        for signal in watched {
             flag::register_conditional_default(*signal, Arc::clone(&by_default))?;
         }
         // In this order the first one passes the line above, and the second one ends the process.

@@ -1,5 +1,4 @@
-//! What tests of several modules share, and what holds between threads.
+//! What holds between threads.
 
 #[cfg(shuttle)]
 pub(super) mod models;
-pub(super) mod wire;

@@ -339,11 +339,12 @@ impl WebSocket {
         self.close_for(EndKind::Panicked, "the server failed", out, now);
     }
 
-    /// Returns whether a message of `length` bytes may wait behind this many that do: one of any
-    /// length where nothing waits.
+    /// Returns whether a message of `length` bytes may wait behind the queue and `corked` bytes: one
+    /// of any length where nothing waits but some of what was sent in this turn.
     #[inline]
-    fn fits(&self, waiting: usize, length: usize) -> bool {
-        waiting + length <= self.options.max_backpressure || waiting == 0
+    fn fits(&self, queue: &WriteQueue, corked: usize, length: usize) -> bool {
+        let (waiting, limit) = (queue.len() + corked, self.options.max_backpressure);
+        waiting + length <= limit || !queue.is_blocked() && waiting <= limit / 2
     }
 
     /// Makes room for a message of `length` bytes behind what waits and `corked` bytes; returns false if it is dropped.
@@ -356,7 +357,7 @@ impl WebSocket {
         now: Duration,
     ) -> bool {
         let limit = self.options.max_backpressure;
-        if self.fits(queue.len() + corked, length) {
+        if self.fits(queue, corked, length) {
             return true;
         }
         self.draining.set(self.options.overflow != Overflow::Close);
@@ -365,7 +366,7 @@ impl WebSocket {
             Overflow::DropOldest => {
                 let dropped = queue.shrink_to(limit.saturating_sub(corked + length));
                 metrics.dropped.add(dropped as u64);
-                self.fits(queue.len() + corked, length)
+                self.fits(queue, corked, length)
             }
             Overflow::Close => {
                 queue.clear_unwritten();

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 #
 # Opens the examples' pages in Chromium and checks what people see; pictures of them are left in
-# target/browser/. Installs what it needs: Debian's chromium by apt-get where it may, and
-# playwright-core, which drives it, below target/. Without Chromium or Node it says so and passes.
+# target/browser/. Checks the browser client there, too, its size when minified, and its types. Installs
+# what it needs: Debian's chromium by apt-get where it may, and below target/ playwright-core, which
+# drives it, a minifier and TypeScript. Without Chromium or Node it says so and passes.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# It has no dependencies of its own.
-driver=playwright-core@1.65.1
+# None has dependencies but esbuild, which is a program for each platform.
+tools=(playwright-core@1.65.1 esbuild@0.28.2 typescript@5.9.3)
 home=target/browser
 
 install() { apt-get install -qq -y chromium >/dev/null 2>&1; }
@@ -23,13 +24,15 @@ for program in chromium node npm; do
 done
 
 mkdir -p "$home"
-if [ ! -e "$home/$driver" ]; then
-    npm install --silent --no-save --no-fund --no-audit --prefix "$home" "$driver"
-    touch "$home/$driver"
+if [ "$(cat "$home/tools" 2>/dev/null)" != "${tools[*]}" ]; then
+    npm install --silent --no-save --no-fund --no-audit --prefix "$home" "${tools[@]}"
+    echo "${tools[*]}" >"$home/tools"
 fi
 
 # As the tests build them.
-cargo build --quiet --all-features --example chat --example feed --example auth --example monitor
-export CHROMIUM NODE_PATH="$home/node_modules"
+cargo build --quiet --all-features --example chat --example feed --example auth --example monitor --example browser_peer
+export CHROMIUM NODE_PATH="$PWD/$home/node_modules"
 CHROMIUM=$(command -v chromium)
-exec node --test --test-timeout=60000 --test-reporter=spec tests/browser/pages.js
+tests=(tests/browser/client.js tests/browser/pages.js)
+[ $# = 0 ] || tests=("$@")
+exec node --test --test-timeout=60000 --test-reporter=spec "${tests[@]}"

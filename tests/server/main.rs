@@ -13,6 +13,7 @@ mod draining;
 mod ends;
 mod errors;
 mod flow;
+mod guards;
 mod http;
 mod idle_memory;
 mod limits;
@@ -31,6 +32,7 @@ mod stats;
 mod topics;
 #[cfg(feature = "tracing")]
 mod tracing;
+mod users;
 mod workers;
 
 #[global_allocator]

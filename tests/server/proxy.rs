@@ -34,8 +34,9 @@ fn serve(change: impl FnOnce(Builder) -> Builder) -> Running {
         };
     let builder = Server::builder().config(patient()).guard(guard);
     let builder = builder
-        .get("/ip", |request| {
-            HttpResponse::text(request.client_ip().to_string())
+        .methods("/ip", |it| {
+            it.public()
+                .get(|request| HttpResponse::text(request.client_ip().to_string()))
         })
         .route("/chat", probe);
     Running::start(change(builder))

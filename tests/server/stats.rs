@@ -313,7 +313,7 @@ fn each_end_is_counted_by_its_close_code_and_its_cause() {
         (1001, CloseCode::GOING_AWAY),
         (1003, CloseCode::UNSUPPORTED_DATA),
         (3999, CloseCode(3000)),
-        (4000, CloseCode(4999)),
+        (4000, CloseCode(4000)),
     ] {
         let before = site.stats();
         site.ends(|peer| peer.send(CLOSE, close_payload(code, b"")));

@@ -10,6 +10,7 @@ use super::answer::{Answer, Reply};
 use super::request::Request;
 use super::response::HttpResponse;
 use crate::server::id::ConnectionId;
+use crate::server::route::{Guard, Guards};
 
 /// A handler of plain requests: any function from a request to a response.
 ///
@@ -42,6 +43,7 @@ impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Syn
 pub struct Methods {
     /// In the order in which they were added; a path has few.
     handlers: Vec<(String, Box<Answers>)>,
+    pub(in crate::server) guards: Guards,
 }
 
 /// Responds to a request of the connection with this id, at once or later.
@@ -130,6 +132,20 @@ impl Methods {
     /// Handles DELETE.
     pub fn delete(self, handler: impl HttpHandler) -> Self {
         self.on("DELETE", handler)
+    }
+
+    /// Adds a guard of all requests to this path but upgrades, which runs after those already
+    /// added. A WebSocket route on the same path has [its own](crate::server::Route::guard).
+    pub fn guard(mut self, guard: impl Guard) -> Self {
+        self.guards.add(guard);
+        self
+    }
+
+    /// Leaves the [server's guards](crate::server::Builder::guard) out for this path; its own
+    /// remain.
+    pub fn public(mut self) -> Self {
+        self.guards.set_public();
+        self
     }
 
     /// Whether no method has a handler.

@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::server::topics::Position;
 use proptest::prelude::*;
 
 #[derive(Deserialize)]
@@ -149,6 +150,51 @@ fn a_later_handler_replaces_the_former() {
     assert_eq!(reply.unwrap(), r#"{"ack":1,"data":"new"}"#);
     assert_eq!(event("a\"", &1).unwrap(), r#"{"event":"a\"","data":1}"#);
     assert!(event("x", &BTreeMap::from([(Some(1), 2), (None, 3)])).is_err());
+}
+
+#[test]
+fn what_the_browser_client_asks_of_a_topic_is_read() {
+    let read = |text| serde_json::from_str::<SubscribeTopic>(text);
+    let position = Position {
+        epoch: 1,
+        offset: 7,
+    };
+    for (text, since) in [
+        (r#"{"topic":"blue"}"#, None),
+        (r#"{"topic":"blue","since":null,"name":"ann"}"#, None),
+        (
+            r#"{"topic":"blue","since":{"epoch":1,"offset":7}}"#,
+            Some(position),
+        ),
+    ] {
+        let asked = read(text).unwrap();
+        assert_eq!((&*asked.topic, asked.since), ("blue", since));
+    }
+    for text in [
+        "{}",
+        r#"{"topic":7}"#,
+        r#"{"topic":"blue","since":7}"#,
+        r#"{"topic":"blue","since":{"epoch":1}}"#,
+    ] {
+        assert!(read(text).is_err(), "{text}");
+    }
+    let joined = TopicJoined {
+        position,
+        complete: true,
+    };
+    assert_eq!(
+        serde_json::to_string(&joined).unwrap(),
+        r#"{"position":{"epoch":1,"offset":7},"complete":true}"#
+    );
+    assert!(
+        topic_event(
+            "blue",
+            position,
+            "x",
+            &BTreeMap::from([(Some(1), 2), (None, 3)])
+        )
+        .is_err()
+    );
 }
 
 proptest! {

@@ -136,12 +136,7 @@ impl TokenBucket {
     /// # Errors
     /// How long until there is as much; [`Duration::MAX`] for more than the burst. Nothing is taken
     /// then.
-    pub fn take(
-        &mut self,
-        rate: Rate,
-        count: u64,
-        now: Duration,
-    ) -> Result<(), Duration> {
+    pub fn take(&mut self, rate: Rate, count: u64, now: Duration) -> Result<(), Duration> {
         self.wait(rate, count, now)?;
         self.charge(rate, count, now);
         Ok(())

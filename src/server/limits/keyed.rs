@@ -118,7 +118,10 @@ mod tests {
     fn an_entry_is_40_bytes_and_unused_shards_take_none() {
         assert_eq!(size_of::<Entry<RateState>>(), 40);
         let keyed = Keyed::<str>::new(limit(1), 1 << 16);
-        assert_eq!(keyed.table.groups * WAYS * keyed.table.shards.len(), 1 << 16);
+        assert_eq!(
+            keyed.table.groups * WAYS * keyed.table.shards.len(),
+            1 << 16
+        );
         assert!(keyed.table.shards.iter().all(|shard| shard.is_empty()));
     }
 
@@ -132,7 +135,12 @@ mod tests {
             assert!(passes(&keyed, &*format!("flood {flood}"), 0));
         }
         assert!(!passes(&keyed, "greedy", 0));
-        let entries: usize = keyed.table.shards.iter().map(|shard| shard.len() * WAYS).sum();
+        let entries: usize = keyed
+            .table
+            .shards
+            .iter()
+            .map(|shard| shard.len() * WAYS)
+            .sum();
         assert_eq!(entries, 256);
     }
 

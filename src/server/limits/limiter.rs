@@ -117,7 +117,12 @@ mod tests {
             assert_eq!(limiter.take(&key, 1, ms(0)), Ok(()));
         }
         assert!(limiter.take("greedy", 1, ms(0)).is_err());
-        let groups = limiter.table.shards.iter().map(|it| it.len()).sum::<usize>();
+        let groups = limiter
+            .table
+            .shards
+            .iter()
+            .map(|it| it.len())
+            .sum::<usize>();
         assert_eq!(groups * super::super::table::WAYS, 1_024);
         assert_eq!(size_of::<super::super::table::Entry<TokenBucket>>(), 24);
     }

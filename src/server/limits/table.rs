@@ -20,7 +20,7 @@ pub(super) const WAYS: usize = 8;
 /// A key maps to one group of entries. An unused entry, whose buckets are full, can be replaced, so
 /// nothing has to be swept. If a group has none, as in a flood of addresses, the entry closest to
 /// it is replaced: it loses the least, and heavy users are remembered longest.
-pub(super) struct Table<S> {
+pub(in crate::server) struct Table<S> {
     pub(super) shards: Shards<Box<[Group<S>]>>,
     pub(super) groups: usize,
 }

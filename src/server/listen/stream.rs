@@ -30,6 +30,11 @@ pub(in crate::server) enum Tls {}
 pub(in crate::server) const LOCAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
+/// What a connection over the limit is sent.
+pub(in crate::server) const TOO_MANY_CONNECTIONS: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+      Retry-After: 5\r\nContent-Length: 0\r\n\r\n";
+
 /// A listener, as one worker has it: each worker has its own descriptor of the one socket.
 pub(in crate::server) struct Port {
     pub(in crate::server) acceptor: Acceptor,
@@ -97,12 +102,10 @@ pub(in crate::server) enum Socket {
 impl Socket {
     /// Sends a 503 to a connection over the limit, as far as its socket takes it at once.
     pub(in crate::server) fn refuse(self) {
-        let response = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
-            Retry-After: 5\r\nContent-Length: 0\r\n\r\n";
         let _ = match self {
-            Self::Tcp(mut socket) => Transport::write(&mut socket, response),
+            Self::Tcp(mut socket) => Transport::write(&mut socket, TOO_MANY_CONNECTIONS),
             #[cfg(unix)]
-            Self::Unix(mut socket) => Transport::write(&mut socket, response),
+            Self::Unix(mut socket) => Transport::write(&mut socket, TOO_MANY_CONNECTIONS),
         };
     }
 }

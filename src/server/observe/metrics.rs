@@ -212,8 +212,9 @@ pub struct Stats {
     pub conflated: u64,
     /// Messages that were over a rate limit, and pauses for it.
     pub rate_limited: u64,
-    /// Connections of returning clients, whose request names their earlier connection as
-    /// `previous-connection` in its query.
+    /// Connections of returning clients: those whose request has `previous-connection` in its
+    /// query, with any value, such as `/chat?previous-connection=1`. A client adds it when it comes
+    /// back after its connection broke; the server can't know by itself.
     pub reconnections: u64,
     /// Why connections failed.
     pub errors: Counts<ErrorCause>,

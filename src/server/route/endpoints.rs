@@ -1,14 +1,11 @@
-//! What opening a connection needs: the router, the guards, the default options, the proxies.
+//! What opening a connection needs: the router, the default options, the proxies.
 //!
 //! Only code that accepts connections, and sessions that aren't open yet, have access to it. An
 //! open connection has its route's [`Options`]; what else it reaches is in
 //! [`Shared`](crate::server::shared::Shared).
 
-use std::boxed::Box;
 use std::net::{IpAddr, SocketAddr};
-use std::vec::Vec;
 
-use super::guard::Guard;
 use super::router::Router;
 use crate::proto::http::Headers;
 use crate::server::limits::HandshakeRates;
@@ -19,7 +16,6 @@ use crate::server::proxy::TrustedProxies;
 pub(in crate::server) struct Endpoints {
     /// For routes that set none themselves, and for connections before they are open.
     pub(in crate::server) options: Options,
-    pub(in crate::server) guards: Vec<Box<dyn Guard>>,
     pub(in crate::server) router: Router,
     pub(in crate::server) max_body: usize,
     /// The proxies whose forwarding header is believed.

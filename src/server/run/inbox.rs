@@ -285,6 +285,11 @@ impl Inbox {
         }
     }
 
+    /// Returns whether its worker polls for itself, as in all but a simulation.
+    pub(in crate::server) fn is_polled(&self) -> bool {
+        self.waker.is_some()
+    }
+
     /// Wakes the worker.
     pub(in crate::server) fn wake(&self) {
         if let Some(waker) = &self.waker {

@@ -6,6 +6,8 @@
 mod burst;
 mod fan_out;
 mod pending;
+#[cfg(any(test, feature = "testing"))]
+mod stepping;
 mod stopping;
 mod work;
 

@@ -92,7 +92,7 @@ impl<T: AcceptedStream> Worker<T> {
             ports,
             ..
         } = self;
-        let clock = shared.clock;
+        let clock = shared.clock.clone();
         let mut worker = Loop::<T> {
             index,
             sessions: Sessions::new(Arc::clone(&shared), endpoints, index, clock.now()),
@@ -254,9 +254,7 @@ impl<T: AcceptedStream> Loop<T> {
 
     /// Adds a connection, unless the server has too many.
     fn admit(&mut self, socket: Socket, tls: Option<&Tls>, peer: SocketAddr, shared: &Shared) {
-        let Ok(permit) = shared.connections.admit() else {
-            let cause = HandshakeFailure::TooManyConnections;
-            shared.handshake_failed(self.index, peer, cause, "max_connections is reached");
+        let Some(permit) = shared.admit(self.index, peer) else {
             // A response needs the TLS handshake first, which costs too much for a refusal.
             if tls.is_none() {
                 socket.refuse();

@@ -28,6 +28,23 @@ pub(super) fn handles(request: &PlainRequest, endpoints: &Endpoints) -> bool {
     found.is_some_and(|(entry, _)| entry.methods.handles(request.method()))
 }
 
+/// Asks the guards of its path about a plain request, before its body is read.
+pub(super) fn screen(
+    plain: &PlainRequest,
+    remote: &Remote,
+    agreed: Agreed<'_>,
+    turn: &Turn<'_>,
+) -> Result<(), Reject> {
+    let (shared, endpoints) = (&turn.worker.shared, turn.endpoints);
+    let request = plain.request();
+    let Some((entry, params)) = endpoints.router.at(request.path()) else {
+        return Ok(());
+    };
+    let client_ip = endpoints.client_ip(remote.peer, request.headers());
+    let request = Request::new(request, params, remote.peer, client_ip, shared).with_agreed(agreed);
+    guarded(|| entry.methods.guards.check(&request)).and_then(|it| it)
+}
+
 /// Returns the response to a plain request.
 pub(super) fn answer(
     plain: &PlainRequest,
@@ -70,14 +87,10 @@ pub(super) fn decide(
             .map_err(|it| it.counted_as(HandshakeFailure::RateLimited))?;
         let request = Request::new(request, params, peer, client_ip, shared).with_agreed(agreed);
         guarded(|| {
-            let server = endpoints.guards.iter();
-            for guard in server.chain(&endpoint.guards) {
-                if let Err(reject) = guard.check(&request) {
-                    return Decision::Reject(reject);
-                }
-            }
-            (endpoint.decide)(&request, &Handle::new(shared), turn.id)
+            let checked = endpoint.guards.check(&request);
+            checked.map(|()| (endpoint.decide)(&request, &Handle::new(shared), turn.id))
         })
+        .and_then(|it| it)
     });
     decision.unwrap_or_else(Decision::Reject)
 }

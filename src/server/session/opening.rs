@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::answering::{accept, answer, decide, guarded, handles};
+use super::answering::{accept, answer, decide, guarded, handles, screen};
 use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::HandshakeError;
 use crate::net::Transport;
@@ -189,6 +189,7 @@ impl<T: Transport> Session<T> {
                 Ok(behind)
             }
             Err(error) => {
+                opening.begun = true;
                 self.failed(HandshakeFailure::Proxy, &error, turn);
                 Err(Gone)
             }
@@ -344,12 +345,22 @@ impl<T: Transport> Session<T> {
                         }
                         continue;
                     }
-                    // The body of a request that has no handler is not waited for.
-                    Ok(Received::Plain(request)) if !handles(&request, turn.endpoints) => {
-                        Ok(ReadBody::Complete(request))
-                    }
                     Ok(Received::Plain(request)) => {
-                        request.read_body(turn.endpoints.max_body, input, turn.cork, now)
+                        let agreed = self.transport.agreed();
+                        if let Err(reject) = screen(&request, &self.remote, agreed, turn) {
+                            self.reply(request, &reject.response, turn);
+                            if self.pauses(input, turn)? {
+                                return Ok(());
+                            }
+                            continue;
+                        }
+                        match handles(&request, turn.endpoints) {
+                            true => {
+                                request.read_body(turn.endpoints.max_body, input, turn.cork, now)
+                            }
+                            // The body of a request that has no handler is not waited for.
+                            false => Ok(ReadBody::Complete(request)),
+                        }
                     }
                     Err(refused) => Err(refused),
                 },

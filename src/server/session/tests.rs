@@ -20,7 +20,7 @@ use crate::server::run::inbox::{Command, Inbox};
 use crate::server::run::server::Parts;
 use crate::server::run::sessions::RECEIVE_BUFFER;
 use crate::server::socket::Socket;
-use crate::server::tests::wire::{Random, Sim, Wire};
+use crate::server::testing::wire::{Random, Sim, Wire};
 use crate::server::websocket::Published;
 
 mod calls;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 /// A client that comes back with the position of the last message that it saw gets what it missed
 /// from [`Handle::history_since`](crate::server::Handle::history_since).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "json", derive(serde::Deserialize, serde::Serialize))]
 pub struct Position {
     /// The epoch in which the offset counts: it changes when the server, or the store of the
     /// topic's history, starts anew.

@@ -83,7 +83,7 @@ impl WebSocket {
             let replaced = queue.drop_key(key);
             metrics.conflated.add(replaced as u64);
         }
-        if !self.fits(queue.len(), length)
+        if !self.fits(queue, 0, length)
             && delivery.waits
             && !self.lags
             && keeps_up(queue.blocked_since(), *now)

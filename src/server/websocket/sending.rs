@@ -117,7 +117,7 @@ impl SocketIo<'_> {
 
     #[inline]
     fn fits(&self, length: usize) -> bool {
-        self.ws.fits(self.buffered(), length)
+        self.ws.fits(self.queue, self.cork.len(), length)
     }
 
     #[inline]

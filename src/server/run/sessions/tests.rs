@@ -7,7 +7,6 @@
 use std::boxed::Box;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::resume_unwind;
-use std::rc::Rc;
 use std::string::{String, ToString as _};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -15,14 +14,15 @@ use std::{env, format, mem};
 
 use super::super::inbox::{Command, Inbox};
 use super::*;
-use crate::proto::{CloseCode, Config, Connection, Event, Input, Message};
+use crate::proto::{ClientRequest, CloseCode, Config, Connection, Event, Message, Url};
 use crate::server::Server;
 use crate::server::end::End;
 use crate::server::handler::Handler;
 use crate::server::observe::{ConnectionStats, Observer};
 use crate::server::run::server::Parts;
 use crate::server::socket::Socket;
-use crate::server::tests::wire::{Random, Sim, Wire};
+use crate::server::testing::peer::Peer;
+use crate::server::testing::wire::{Random, Sim, Wire};
 use crate::server::topics::SubscribeError;
 use crate::server::topics::TopicOptions;
 use crate::server::websocket::{Overflow, Published};
@@ -138,21 +138,7 @@ impl Observer for App {
     }
 }
 
-/// While it lives, this thread belongs to a worker.
-struct OnThread;
-
-impl Drop for OnThread {
-    fn drop(&mut self) {
-        Inbox::leave_thread();
-    }
-}
-
 impl<T: Transport> Sessions<T> {
-    fn on_its_thread(&self) -> OnThread {
-        self.worker.inbox.own_thread();
-        OnThread
-    }
-
     /// Gives the worker a command, and the time of a turn's share.
     fn tell(&mut self, command: Command) {
         self.worker.inbox.push(command);
@@ -176,9 +162,7 @@ impl<T: Transport> Sessions<T> {
             turns += 1;
             assert!(turns < 1_000_000, "it spins");
             let now = self.worker.now;
-            self.at(now).work();
-            self.drive_again();
-            self.expire();
+            self.at(now).end_turn();
         }
     }
 }

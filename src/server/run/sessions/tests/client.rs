@@ -2,14 +2,10 @@
 
 use super::*;
 
-/// One end of a simulated wire.
 pub(super) struct Client {
     number: usize,
-    pub(super) sim: Sim,
+    pub(super) peer: Peer,
     pub(super) token: Option<Token>,
-    connection: Connection,
-    /// The head of the server's response, as far as it has arrived.
-    head: Vec<u8>,
     /// The number of its next message.
     next: u64,
     /// The last number that it heard from each sender.
@@ -18,50 +14,51 @@ pub(super) struct Client {
     /// The sender and the number of each message.
     pub(super) heard: Vec<String>,
     closing: bool,
-    /// Whether the response was 101.
-    pub(super) accepted: bool,
-    /// Whether the server's Close came, after everything else.
-    pub(super) closed: bool,
     /// Whether the connection broke off, by either side: its end may be anything.
     pub(super) broken: bool,
     /// Whether it doesn't read.
     pub(super) deaf: bool,
 }
 
-const UPGRADE: &[u8] = b"GET /now HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Sec-WebSocket-Version: 13\r\n\r\n";
-
 impl Client {
     pub(super) fn new(number: usize, sim: Sim, seed: u64) -> Self {
-        let random = Box::new(Random(seed));
-        let config = Arc::new(Config::default());
-        sim.0.borrow_mut().input.extend_from_slice(UPGRADE);
+        let url = Url::parse("ws://a/now").unwrap();
+        let (request, config) = (ClientRequest::default(), Arc::new(Config::default()));
+        let random = Random(seed);
+        let peer = Peer::new(
+            sim,
+            &url,
+            &request,
+            Arc::clone(&config),
+            random.clone(),
+            Duration::ZERO,
+        );
         Self {
             number,
-            sim,
+            peer: peer.unwrap().impatient(config, random),
             token: None,
-            connection: Connection::client(config, random, Duration::ZERO),
-            head: Vec::new(),
             next: 0,
             last: HashMap::new(),
             messages: 0,
             heard: Vec::new(),
             closing: false,
-            accepted: false,
-            closed: false,
             broken: false,
             deaf: false,
         }
     }
 
     pub(super) fn wire<R>(&self, use_it: impl FnOnce(&mut Wire) -> R) -> R {
-        use_it(&mut self.sim.0.borrow_mut())
+        self.peer.wire(use_it)
     }
 
-    /// The server has dropped its end.
-    pub(super) fn is_dropped(&self) -> bool {
-        Rc::strong_count(&self.sim.0) == 1
+    /// Whether the response was 101.
+    pub(super) fn accepted(&self) -> bool {
+        self.peer.is_accepted()
+    }
+
+    /// Whether the server's Close came, after everything else.
+    pub(super) fn closed(&self) -> bool {
+        self.peer.closed().is_some()
     }
 
     /// Queues a message; the schedule decides when its bytes arrive.
@@ -69,16 +66,16 @@ impl Client {
         let filling = "x".repeat(filling);
         let text = format!("{what} t{topic} c{} {} {filling}", self.number, self.next);
         self.next += 1;
-        let mut out = Vec::new();
-        // Fails once the connection is over.
-        if !self.closing && self.connection.send(&*text, &mut out).is_ok() {
-            self.wire(|wire| wire.input.extend_from_slice(&out));
+        if !self.closing {
+            // Fails once the connection is over.
+            let _ = self.peer.write(|it, out| it.send(&*text, out));
         }
     }
 
     /// Begins the closing handshake without the core, which would receive nothing more.
     pub(super) fn close(&mut self) {
-        if !mem::replace(&mut self.closing, true) && self.connection.is_open() {
+        let open = self.peer.connection().is_some_and(Connection::is_open);
+        if open && !mem::replace(&mut self.closing, true) {
             let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8];
             self.wire(|wire| wire.input.extend_from_slice(&close));
         }
@@ -87,53 +84,30 @@ impl Client {
     /// Ends its stream, or resets it: it is due nothing after that.
     pub(super) fn break_off(&mut self, reset: bool) {
         self.broken = true;
-        self.wire(|wire| match reset {
-            true => wire.reset(),
-            false => end(wire),
-        });
+        match reset {
+            true => self.wire(Wire::reset),
+            false => self.peer.end(),
+        }
     }
 
     /// Reads what it was sent.
     pub(super) fn listen(&mut self) {
-        let mut bytes = self.wire(|wire| mem::take(&mut wire.output));
-        if !self.accepted {
-            self.head.append(&mut bytes);
-            let Some(at) = self.head.windows(4).position(|it| it == b"\r\n\r\n") else {
-                return;
-            };
-            bytes = self.head.split_off(at + 4);
-            self.accepted = self.head.starts_with(b"HTTP/1.1 101 ");
-            if !self.accepted {
-                let head = self.head.escape_ascii();
-                // Refused: too late, or because the server stops.
-                let refused = ["408", "503"].map(|it| format!("HTTP/1.1 {it} "));
-                let refused = refused
-                    .iter()
-                    .any(|it| self.head.starts_with(it.as_bytes()));
-                assert!(refused, "{head}");
-                return self.break_off(false);
-            }
-        }
-        let mut input = Input::new(&mut bytes);
-        let mut out = Vec::new();
-        loop {
-            let event = self.connection.recv(&mut input, &mut out, Duration::ZERO);
-            match event.expect("the server speaks the protocol") {
-                None => break,
-                Some(Event::Message(message)) => {
-                    let text = String::from(message.as_text().unwrap());
-                    self.hear(&text);
-                }
-                Some(Event::Closed(_)) => self.closed = true,
-                Some(_) => {}
-            }
-        }
-        self.wire(|wire| {
-            wire.input.extend_from_slice(&out);
-            if self.closed {
-                end(wire);
+        let mut heard = Vec::new();
+        self.peer.listen(Duration::ZERO, |event| {
+            if let Event::Message(message) = event {
+                heard.push(String::from(message.as_text().unwrap()));
             }
         });
+        for text in heard {
+            self.hear(&text);
+        }
+        if self.peer.is_refused() {
+            self.broken = true;
+            // Refused: too late, or because the server stops.
+            let head = self.peer.response().escape_ascii().to_string();
+            let refused = ["408", "503"].map(|it| format!("HTTP/1.1 {it} "));
+            assert!(refused.iter().any(|it| head.starts_with(it)), "{head}");
+        }
     }
 
     /// Asserts that no sender's messages come twice or out of order.
@@ -153,10 +127,4 @@ impl Client {
             "{text} after {before:?}"
         );
     }
-}
-
-fn end(wire: &mut Wire) {
-    let left = wire.input.len();
-    wire.arrive(left);
-    wire.end();
 }

@@ -1,6 +1,8 @@
 //! A server that drains: when each connection is closed, and what becomes of those that are not
 //! open. docs/cases.md E7.
 
+use std::rc::Rc;
+
 use super::single::{UPGRADE, ms};
 use super::*;
 use crate::server::HttpResponse;
@@ -289,9 +291,9 @@ fn nobody_is_accepted_and_everyone_stays() {
     let peer = site.connect(1, UPGRADE);
     site.peers[peer].output();
     let handle = Handle::new(&site.shared);
-    assert!(handle.is_accepting() && !handle.is_ready());
+    assert!(handle.is_accepting() && handle.is_ready());
     handle.stop_accepting();
-    assert!(!handle.is_accepting());
+    assert!(!handle.is_accepting() && !handle.is_ready());
     site.turn(ms(0));
     assert!(
         site.workers

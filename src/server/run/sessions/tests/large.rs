@@ -76,7 +76,7 @@ fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
     // Every other one replies.
     for client in crowd.clients.iter_mut().step_by(2) {
         client.listen();
-        assert!(client.closed);
+        assert!(client.closed());
     }
     crowd.read_all(second);
     assert_eq!(crowd.sessions.slab.len(), PEERS / 2);
@@ -92,7 +92,7 @@ fn e7_a_stop_says_1001_to_ten_thousand_and_ends_at_the_deadline() {
 
     for client in crowd.clients.iter_mut().skip(1).step_by(2) {
         client.listen();
-        assert!(client.closed, "was told as well");
+        assert!(client.closed(), "was told as well");
     }
     let lives = crowd.app.0.lock().unwrap();
     let ends = lives.values().map(|it| it.end.as_ref().unwrap());

@@ -9,7 +9,6 @@ use std::sync::MutexGuard;
 
 use super::super::super::inbox::HandleError;
 use super::*;
-use crate::proto::{ClientHandshake, ClientRequest, Url};
 use crate::server::handle::Handle;
 use crate::server::http::Reject;
 use crate::server::id::Standing;
@@ -27,7 +26,7 @@ mod seen;
 mod threads;
 
 use app::{Several, members_of};
-use ear::Peer;
+use ear::Ear;
 use ledger::{Ledger, SHORT, TopicLog};
 use seen::Seen;
 use threads::Thread;
@@ -41,7 +40,7 @@ struct World {
     shared: Arc<Shared>,
     app: Several,
     threads: Vec<Thread>,
-    local: Vec<Peer>,
+    local: Vec<Ear>,
     max_inbox: usize,
     /// The configurations of clients without an extension, and with one.
     configs: [Arc<Config>; 2],
@@ -169,7 +168,7 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.local.iter().filter(|it| !it.is_dropped()).count() > 12 {
+        if self.local.iter().filter(|it| !it.peer.is_dropped()).count() > 12 {
             return;
         }
         let sim = Sim::default();
@@ -182,7 +181,7 @@ impl World {
         }
         let path = if random.one_in(4) { "/later" } else { "/now" };
         let config = &self.configs[random.below(2)];
-        let mut peer = Peer::new(sim.clone(), path, config, random.next());
+        let mut peer = Ear::new(sim.clone(), path, config, random.next());
         peer.keen = keen;
         let worker = random.below(self.all_sessions.len());
         self.shared.take_in(worker);
@@ -203,7 +202,7 @@ impl World {
     fn act(&mut self) {
         let random = &mut self.random;
         let alive: Vec<usize> = (0..self.local.len())
-            .filter(|it| !self.local[*it].is_dropped())
+            .filter(|it| !self.local[*it].peer.is_dropped())
             .collect();
         if alive.is_empty() {
             return;
@@ -271,9 +270,7 @@ impl World {
             }
             sessions.ready(token, readable, ended);
         }
-        sessions.work();
-        sessions.drive_again();
-        sessions.expire();
+        sessions.end_turn();
         let seen = &mut self.app.0.lock().unwrap().seen;
         let exchange = &sessions.exchange;
         seen.throttled += exchange.throttled.len() as u64;
@@ -289,10 +286,8 @@ impl World {
                 continue;
             }
             peer.wire(|wire| {
-                let ended = wire.fin && wire.arrived == wire.input.len() || wire.broken.is_some();
-                let readable = mem::take(&mut wire.readable);
-                if mem::take(&mut wire.writable) || readable {
-                    events.push((peer.token(), readable, readable && ended));
+                if let Some((readable, ended)) = wire.take_event() {
+                    events.push((peer.token(), readable, ended));
                 }
             });
             if !peer.deaf && (all || self.random.one_in(2)) {
@@ -394,7 +389,7 @@ impl World {
                 if !stops {
                     peer.close();
                 }
-                if self.now > enough && !peer.over && !peer.broken {
+                if self.now > enough && !peer.is_over() && !peer.broken {
                     peer.break_off(false);
                 }
             }
@@ -461,7 +456,7 @@ impl World {
             assert!(once == (1, 1, 1) || once == (0, 0, 0), "{id:?}: {once:?}");
         }
         for (at, peer) in self.local.iter().enumerate() {
-            assert!(peer.is_dropped(), "client {at}");
+            assert!(peer.peer.is_dropped(), "client {at}");
             let standing = self.shared.standing(peer.id.unwrap());
             assert_eq!(standing, Standing::Gone, "client {at}");
         }

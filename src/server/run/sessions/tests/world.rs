@@ -188,9 +188,7 @@ impl World {
                 self.connect();
             }
         }
-        self.sessions.at(self.now).work();
-        self.sessions.drive_again();
-        self.sessions.expire();
+        self.sessions.at(self.now).end_turn();
         for client in &mut self.clients {
             if !client.deaf && !self.random.one_in(3) {
                 client.listen();
@@ -202,10 +200,8 @@ impl World {
         let mut events = Vec::new();
         for client in &self.clients {
             client.wire(|wire| {
-                let ended = wire.fin && wire.arrived == wire.input.len() || wire.broken.is_some();
-                let readable = mem::take(&mut wire.readable);
-                if mem::take(&mut wire.writable) || readable {
-                    events.push((client.token.unwrap(), readable, readable && ended));
+                if let Some((readable, ended)) = wire.take_event() {
+                    events.push((client.token.unwrap(), readable, ended));
                 }
             });
         }
@@ -235,7 +231,7 @@ impl World {
                     client.close();
                     // A session that has paused doesn't reply; a client that waits for it breaks
                     // off in the end.
-                    if self.now > enough && !client.closed && !client.broken {
+                    if self.now > enough && !client.closed() && !client.broken {
                         client.break_off(false);
                     }
                 }
@@ -246,9 +242,7 @@ impl World {
             for (token, readable, ended) in self.events() {
                 self.sessions.at(self.now).ready(token, readable, ended);
             }
-            self.sessions.at(self.now).work();
-            self.sessions.drive_again();
-            self.sessions.expire();
+            self.sessions.at(self.now).end_turn();
             self.now += Duration::from_millis(500);
         }
         for client in &mut self.clients {
@@ -296,7 +290,7 @@ impl World {
             assert!(life.end.is_some(), "{id:?}");
         }
         for (at, client) in self.clients.iter().enumerate() {
-            assert!(client.is_dropped(), "client {at}");
+            assert!(client.peer.is_dropped(), "client {at}");
             let token = client.token.unwrap();
             let life = lives.get(&ConnectionId::new(0, token));
             check_client(client, life, self.lossy, seen);
@@ -310,7 +304,7 @@ impl World {
 /// Asserts that a client that closed in order got all that it was due.
 fn check_client(client: &Client, life: Option<&Life>, lossy: bool, seen: &mut Seen) {
     let Some((stats, code, clean)) = life.and_then(|it| it.end.as_ref()) else {
-        assert!(!client.accepted, "it was told that it is open");
+        assert!(!client.accepted(), "it was told that it is open");
         return;
     };
     match clean {
@@ -318,7 +312,7 @@ fn check_client(client: &Client, life: Option<&Life>, lossy: bool, seen: &mut Se
         false => seen.unclean += 1,
     }
     // Nothing follows the server's Close, so everything before it has arrived.
-    if *clean && client.closed && !client.broken {
+    if *clean && client.closed() && !client.broken {
         let (heard, sent) = (client.messages, stats.messages_sent);
         let all = heard == sent;
         assert!(all || lossy && heard < sent, "{heard} of {sent}, {code:?}");

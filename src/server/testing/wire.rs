@@ -58,6 +58,7 @@ pub(in crate::server) struct Wire {
     pub(in crate::server) broken: Option<io::ErrorKind>,
     pub(in crate::server) output: Vec<u8>,
     /// Where the bytes of the last write were, so that it shows who shares them.
+    #[cfg(test)]
     pub(in crate::server) written_from: Vec<*const u8>,
     /// Bytes that are taken before writes block.
     pub(in crate::server) room: usize,
@@ -71,8 +72,10 @@ pub(in crate::server) struct Wire {
     /// The seed of faults; None for ideal input and output.
     pub(in crate::server) faults: Option<Random>,
     /// Reads and writes so far.
+    #[cfg(test)]
     pub(in crate::server) calls: usize,
     /// The number of calls after which the peer resets.
+    #[cfg(test)]
     pub(in crate::server) reset_after: Option<usize>,
 }
 
@@ -97,11 +100,28 @@ impl Wire {
         self.writable |= mem::take(&mut self.blocked);
     }
 
+    /// Takes what a poll would report now, if anything: whether the transport can be read, and
+    /// whether up to its end.
+    pub(in crate::server) fn take_event(&mut self) -> Option<(bool, bool)> {
+        let readable = mem::take(&mut self.readable);
+        let writable = mem::take(&mut self.writable);
+        let ended = self.fin && self.arrived == self.input.len() || self.broken.is_some();
+        (readable || writable).then_some((readable, readable && ended))
+    }
+
+    /// Delivers all that the peer has sent.
+    pub(in crate::server) fn arrive_all(&mut self) {
+        self.arrive(self.input.len() - self.arrived);
+    }
+
     /// What may happen before any call.
     fn fault(&mut self) -> io::Result<()> {
-        self.calls += 1;
-        if self.reset_after.is_some_and(|it| self.calls > it) {
-            self.reset();
+        #[cfg(test)]
+        {
+            self.calls += 1;
+            if self.reset_after.is_some_and(|it| self.calls > it) {
+                self.reset();
+            }
         }
         if let Some(kind) = self.broken {
             return Err(kind.into());
@@ -168,7 +188,10 @@ impl Transport for Sim {
             wire.blocked = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        wire.written_from = slices.iter().map(|it| it.as_ptr()).collect();
+        #[cfg(test)]
+        {
+            wire.written_from = slices.iter().map(|it| it.as_ptr()).collect();
+        }
         let mut count = 0;
         for slice in slices {
             let taken = slice.len().min(wire.room.min(most) - count);

@@ -1,0 +1,77 @@
+//! The methods of [`Sender`](super::Sender) that change the connection and have arguments.
+//!
+//! Through `DerefMut` alone their arguments couldn't read the socket, as in
+//! `socket.send(&socket.id().to_string())`: that borrow would begin before they are made. Each of
+//! these methods has its line here.
+
+use super::{Outgoing, Sent, Socket};
+use crate::error::Misuse;
+use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
+use crate::server::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed};
+use crate::server::users::UserError;
+use crate::server::websocket::Published;
+
+macro_rules! forward {
+    ($(
+        $(#[$attribute:meta])*
+        fn $method:ident$(<$lifetime:lifetime>)?($($argument:ident: $type:ty),*) $(-> $output:ty)?;
+    )*) => {
+        impl<S> Socket<'_, S> {$(
+            #[doc = concat!("See [`Sender::", stringify!($method), "`](super::Sender::", stringify!($method), ").")]
+            $(#[$attribute])*
+            pub fn $method$(<$lifetime>)?(&mut self, $($argument: $type),*) $(-> $output)? {
+                self.sender.$method($($argument),*)
+            }
+        )*}
+    };
+}
+
+// Always inlined: see `Sender::send`.
+forward! {
+    #[inline(always)]
+    fn send<'m>(message: impl Into<Outgoing<'m>>) -> Sent;
+    fn send_with<'m>(message: impl Into<MessageRef<'m>>, encoding: Encoding) -> Sent;
+    fn send_fragment<'m>(fragment: impl Into<MessageRef<'m>>) -> Result<Sent, Misuse>;
+    fn send_last_fragment<'m>(fragment: impl Into<MessageRef<'m>>) -> Result<Sent, Misuse>;
+    fn ping(payload: &[u8]) -> Result<(), Misuse>;
+    fn close(code: impl Into<Option<CloseCode>>, reason: &str) -> Result<(), Misuse>;
+}
+
+#[cfg(feature = "json")]
+forward! {
+    fn send_json(value: &(impl serde::Serialize + ?Sized)) -> Result<Sent, serde_json::Error>;
+}
+
+// The user.
+forward! {
+    fn set_user(user: &str) -> Result<(), UserError>;
+    fn replace_user(user: &str, code: CloseCode, reason: &str) -> Result<usize, UserError>;
+}
+
+// Topics.
+forward! {
+    fn subscribe(topic: &str) -> Result<Subscribed, SubscribeError>;
+    fn unsubscribe(topic: &str) -> bool;
+    fn publish<'m>(topic: &str, message: impl Into<MessageRef<'m>>) -> Published;
+    fn publish_to_all<'m>(topic: &str, message: impl Into<MessageRef<'m>>) -> Published;
+    fn publish_prepared(topic: &str, message: &PreparedMessage) -> Published;
+    fn publish_prepared_to_all(topic: &str, message: &PreparedMessage) -> Published;
+    fn publish_with(
+        topic: &str, make: impl FnOnce(Position) -> Message<'static>
+    ) -> Published;
+    fn join_presence(
+        topic: &str,
+        user: &str,
+        data: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+    ) -> Result<PresenceChange, PresenceError>;
+    fn update_presence(
+        topic: &str,
+        data: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+    ) -> PresenceChange;
+    fn leave_presence(
+        topic: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+    ) -> PresenceChange;
+}
