@@ -15,8 +15,8 @@ use core::fmt;
 
 pub use crate::proto::http::HttpError;
 pub use crate::proto::{
-    DecodeError, Fault, GrammarError, HandshakeError, LimitError, Misuse, ProtocolError, Refused,
-    RequestError, ResponseError, ResponseFault, Unanswered, UrlError, Utf8Error,
+    DecodeError, Fault, Foreign, GrammarError, HandshakeError, LimitError, Misuse, ProtocolError,
+    Refused, RequestError, ResponseError, ResponseFault, Unanswered, UrlError, Utf8Error,
 };
 #[cfg(feature = "server")]
 use crate::server::{BuildError, proxy::NetworkError, topics::PatternError};

@@ -48,7 +48,7 @@ use serde::{Deserialize, Serialize};
 use sockeye::proto::{CloseCode, Message};
 use sockeye::server::json::{self, EventError, Events};
 use sockeye::server::{
-    ConnectionId, End, Handle, HandleError, Handler, HttpResponse, Request, Server, Socket,
+    ConnectionId, End, Handle, HandleError, Handler, HttpResponse, Request, Route, Server, Socket,
 };
 
 /// The codes from 4000 on are the application's (RFC 6455 section 7.4.2).
@@ -428,13 +428,14 @@ fn run() -> Result<(), Box<dyn Error>> {
         sessions: Mutex::default(),
     });
     let issuer = Arc::clone(&desk);
+    // Both doors lead to the same posts.
+    let door = |path: &str, role| {
+        let accept = |request: &Request<'_>| Ok(Session::from(request));
+        Route::with(path, Door::new(&desk, role), accept).namespace("desk")
+    };
     let builder = Server::builder()
-        .route_with("/session", Door::new(&desk, Role::Reader), |request| {
-            Ok(Session::from(request))
-        })
-        .route_with("/admin", Door::new(&desk, Role::Admin), |request| {
-            Ok(Session::from(request))
-        })
+        .add_route(door("/session", Role::Reader))
+        .add_route(door("/admin", Role::Admin))
         .get("/", common::page(include_str!("index.html")))
         .post("/token", move |request| issue(&issuer.keys, request));
     common::serve(builder, options.text("--listen"), move |handle| {

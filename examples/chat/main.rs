@@ -100,6 +100,9 @@ fn messages(room: &str) -> String {
     format!("rooms/{room}")
 }
 
+/// The path, and so the namespace of the topics.
+const ROOMS: &str = "/rooms/{room}";
+
 const ROOM_RULE: &str = "a room's name has 1 to 32 letters, digits, - or _";
 
 /// Rooms are parts of paths and topics: nothing in them has a meaning there.
@@ -232,7 +235,7 @@ fn whisper(turn: &mut Turn, Whisper { to, text }: Whisper) -> Result<Receipt, Ev
         return Err(EventError::new("absent", "that is you"));
     }
     let topic = person.private(&to);
-    if turn.handle.subscriber_count(&topic) == 0 {
+    if turn.handle.topics(ROOMS).subscriber_count(&topic) == 0 {
         return Err(EventError::new("absent", format!("{to} is not here")));
     }
     let receipt = turn.receipt();
@@ -281,7 +284,7 @@ impl Chat {
         socket.join_presence(&live, &person.name, "", notices)?;
         // This sends the last messages, too. The welcome behind them says that they are all.
         socket.subscribe(&person.messages())?;
-        let members = socket.handle().presence_members(&live);
+        let members = socket.handle().topics(ROOMS).presence_members(&live);
         let welcome = Welcome {
             room: &person.room,
             name: &person.name,
@@ -306,7 +309,7 @@ impl Chat {
             };
             let notice = Notice {
                 name: &member.user,
-                count: handle.presence_members(&live).len(),
+                count: handle.topics(ROOMS).presence_members(&live).len(),
             };
             json::event(name, &notice).ok().map(Into::into)
         }
@@ -374,7 +377,10 @@ fn list(request: &Request<'_>) -> HttpResponse {
         let error = serde_json::json!({ "error": ROOM_RULE }).to_string();
         return HttpResponse::json(error).with_status(404);
     }
-    let entries = request.handle().history(&messages(&room), HISTORY);
+    let entries = request
+        .handle()
+        .topics(ROOMS)
+        .history(&messages(&room), HISTORY);
     // All of them are this program's own events.
     let events = entries
         .iter()
@@ -410,7 +416,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             "rooms/*",
             TopicOptions::new().history_in(Arc::new(history), HISTORY),
         )
-        .route_with("/rooms/{room}", Chat::new(), |request| {
+        .route_with(ROOMS, Chat::new(), |request| {
             Person::from(request).map(Arc::new)
         })
         .get("/api/messages/{room}", list)

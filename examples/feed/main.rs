@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sockeye::proto::Message;
 use sockeye::server::json::{self, EventError, Events};
-use sockeye::server::topics::TopicOptions;
+use sockeye::server::topics::{TopicOptions, Topics};
 use sockeye::server::{Handle, HandleError, Handler, HttpResponse, Request, Server, Socket};
 
 /// What is traded, and for how much at first.
@@ -47,6 +47,9 @@ const INSTRUMENTS: [(&str, f64); 6] = [
     ("SOCKEYE", 132.0),
     ("TUNA", 205.0),
 ];
+
+/// The path, and so the namespace of the topics.
+const FEED: &str = "/feed";
 
 /// The most topics of one request.
 const MAX_TOPICS: usize = 100;
@@ -96,8 +99,8 @@ enum Change {
 fn topics(turn: &mut Turn, (): ()) -> Result<Vec<Topic>, EventError> {
     let prices = INSTRUMENTS.map(|(name, _)| (format!("prices/{name}"), 0));
     let mut topics = BTreeMap::from(prices);
-    for (topic, subscribers) in turn.handle.topics() {
-        topics.insert(topic.to_string(), subscribers);
+    for (topic, subscribers) in turn.handle.topics(FEED).list() {
+        topics.insert(topic, subscribers);
     }
     let topics = topics.into_iter();
     Ok(topics
@@ -180,7 +183,7 @@ impl Handler for Feed {
 // ---- producers --------------------------------------------------------------------------------
 
 /// Publishes prices until the server stops.
-fn trade(handle: &Handle, interval: Duration) {
+fn trade(topics: &Topics, interval: Duration) {
     #[derive(Serialize)]
     struct Price {
         price: f64,
@@ -206,7 +209,7 @@ fn trade(handle: &Handle, interval: Duration) {
             let Ok(text) = update(&topic, &data) else {
                 continue;
             };
-            match handle.publish(&topic, text.as_str()) {
+            match topics.publish(&topic, text.as_str()) {
                 // A worker that is that busy gets the next one.
                 Ok(_) | Err(HandleError::Busy) => {}
                 Err(_) => return,
@@ -245,7 +248,11 @@ fn publish(request: &Request<'_>) -> HttpResponse {
     let Ok(text) = update(&post.topic, post.data) else {
         return error(500, "this can't be sent");
     };
-    match request.handle().publish(&post.topic, text.as_str()) {
+    match request
+        .handle()
+        .topics(FEED)
+        .publish(&post.topic, text.as_str())
+    {
         Ok(published) => {
             let subscribers = serde_json::json!({ "subscribers": published.waiting });
             HttpResponse::json(subscribers.to_string())
@@ -260,11 +267,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     let interval = Duration::from_millis(options.number("--interval")?.max(1));
     let builder = Server::builder()
         .topic("prices/*", TopicOptions::new().conflate().history(1))
-        .route("/feed", Feed::new())
+        .route(FEED, Feed::new())
         .get("/", common::page(include_str!("index.html")))
         .post("/publish", publish);
     common::serve(builder, options.text("--listen"), move |handle| {
-        thread::spawn(move || trade(&handle, interval));
+        thread::spawn(move || trade(&handle.topics(FEED), interval));
     })
 }
 

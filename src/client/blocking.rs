@@ -1,22 +1,29 @@
 //! A client that blocks its thread while it waits.
+//!
+//! Owns the waiting; what is done between two waits is [`Link`]'s.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
-use core::mem;
+use core::ops::ControlFlow;
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 
-use super::wire::{LOOK, Read, Received, Wire};
+use super::link::{Link, Turn};
 use crate::error::{Error, Misuse};
-use crate::proto::{CloseCode, Closed, Connection, Event, Input, Message, MessageRef};
+use crate::proto::{CloseCode, Closed, Message, MessageRef};
+
+/// How long dropping a client waits for the end of its transport: far longer than a server that is
+/// there takes for it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A connection whose methods block until they are done.
 ///
 /// [`recv`](Self::recv) and [`recv_timeout`](Self::recv_timeout) answer pings, send keep-alive
 /// pings and keep deadlines while they wait; a thread that doesn't receive for longer than the
 /// server waits is disconnected. While a large message is sent nothing is received: two endpoints
-/// that both only send are stuck, until [`send_timeout`](super::ConnectOptions::send_timeout). Dropping
-/// the value without [`close`](Self::close) ends the transport without the closing handshake.
+/// that both only send are stuck, until [`send_timeout`](super::ConnectOptions::send_timeout).
 ///
 /// A received message borrows the client, whose buffer it is in if that saves a copy. To send while
 /// it is in use, make it owned:
@@ -29,21 +36,49 @@ use crate::proto::{CloseCode, Closed, Connection, Event, Input, Message, Message
 /// }
 /// # Ok::<(), sockeye::Error>(())
 /// ```
+///
+/// # The end
+///
+/// It is told at once, by whichever call meets it, and once: [`recv`](Self::recv) returns None for a
+/// closing handshake, and an error for any other end, after which it returns None. From then on
+/// [`is_open`](Self::is_open) is false and [`closed`](Self::closed) says how it ended. What is left of
+/// the transport, the Close on its way and the server's end, is done with by the next call, or by
+/// dropping the client, which waits for it for at most a second and 4 MiB. Dropping a client that is
+/// open ends the transport without the closing handshake.
 pub struct Client {
-    wire: Wire,
-    received: Received,
-    connection: Connection,
-    closed: Option<Closed>,
+    link: Link,
+}
+
+/// What [`Client::recv_timeout`] and [`Client::recv_event`] return.
+#[derive(Debug)]
+pub enum Received<'c> {
+    /// A message.
+    Message(Message<'c>),
+    /// The payload of a ping, which is answered already (RFC 6455 section 5.5.2). By `recv_event`
+    /// alone.
+    Ping(Vec<u8>),
+    /// The payload of a pong, solicited or not (RFC 6455 section 5.5.3). By `recv_event` alone.
+    Pong(Vec<u8>),
+    /// Nothing came in that time. No part of an incomplete message is lost.
+    TimedOut,
+    /// The connection is over: see [`Client::closed`].
+    Closed,
+}
+
+impl<'c> Received<'c> {
+    /// The message, if it is one.
+    #[must_use]
+    pub fn message(self) -> Option<Message<'c>> {
+        match self {
+            Self::Message(message) => Some(message),
+            _ => None,
+        }
+    }
 }
 
 impl Client {
-    pub(super) fn new(wire: Wire, received: Received, connection: Connection) -> Self {
-        Self {
-            wire,
-            received,
-            connection,
-            closed: None,
-        }
+    pub(super) fn new(link: Link) -> Self {
+        Self { link }
     }
 
     /// Sends a message: text from `&str`, binary from byte slices, or a received `&Message`. Blocks
@@ -52,24 +87,26 @@ impl Client {
     /// # Errors
     /// [`Error::Misuse`] once the closing handshake began; [`Error::Io`] when the transport
     /// broke, or took nothing for [`send_timeout`](super::ConnectOptions::send_timeout)
-    /// ([`TimedOut`](io::ErrorKind::TimedOut)): the connection is then over.
+    /// ([`TimedOut`](io::ErrorKind::TimedOut)): the connection is then over. What the server had said
+    /// before that, a Close that says why among it, is received still.
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.connection.send(message, &mut self.wire.out)?;
-        self.write()
+        self.link.queue(|it, out, _| it.send(message, out))?;
+        self.flush()
     }
 
     /// Sends a fragment of a message, which more fragments follow; see
-    /// [`Connection::send_fragment`].
+    /// [`Connection::send_fragment`](crate::proto::Connection::send_fragment).
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_fragment<'m>(&mut self, fragment: impl Into<MessageRef<'m>>) -> Result<(), Error> {
-        self.connection
-            .send_fragment(fragment, &mut self.wire.out)?;
-        self.write()
+        self.link
+            .queue(|it, out, _| it.send_fragment(fragment, out))?;
+        self.flush()
     }
 
-    /// Sends the last fragment of a message; see [`Connection::send_last_fragment`].
+    /// Sends the last fragment of a message; see
+    /// [`Connection::send_last_fragment`](crate::proto::Connection::send_last_fragment).
     ///
     /// # Errors
     /// As [`send`](Self::send).
@@ -77,249 +114,299 @@ impl Client {
         &mut self,
         fragment: impl Into<MessageRef<'m>>,
     ) -> Result<(), Error> {
-        self.connection
-            .send_last_fragment(fragment, &mut self.wire.out)?;
-        self.write()
+        self.link
+            .queue(|it, out, _| it.send_last_fragment(fragment, out))?;
+        self.flush()
     }
 
-    /// Sends a ping of at most 125 bytes, to keep a proxy's connection alive, say: the pong is not
-    /// delivered. [`ping_interval`](crate::proto::Config::ping_interval) finds a dead server without it, and
+    /// Sends a ping of at most 125 bytes, whose pong [`recv_event`](Self::recv_event) returns.
+    /// [`ping_interval`](crate::proto::Config::ping_interval) finds a dead server without it, and
     /// [`round_trip`](Self::round_trip) measures the distance.
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.connection.send_ping(payload, &mut self.wire.out)?;
-        self.write()
+        self.link.queue(|it, out, _| it.send_ping(payload, out))?;
+        self.flush()
     }
 
-    /// Waits for the next message.
-    ///
-    /// None is the end, and [`closed`](Self::closed) says which: the closing handshake, with the
-    /// code and reason of whoever closed, or the end of the stream without one, which is
-    /// [1006](CloseCode::ABNORMAL) and not [clean](Closed::clean).
-    /// [`recv_timeout`](Self::recv_timeout) also returns None if nothing came in time: then the
-    /// connection [is open](Self::is_open).
+    /// Waits for the next message. None is the end by the closing handshake, with the code and reason
+    /// of [`closed`](Self::closed), and each call after the end was told.
     ///
     /// ```no_run
-    /// use std::time::Duration;
-    ///
     /// let mut client = sockeye::client::connect("ws://127.0.0.1:9001/chat")?;
-    /// loop {
-    ///     if let Some(message) = client.recv_timeout(Duration::from_secs(5))? {
-    ///         println!("{:?}", message.as_text());
-    ///     } else if client.is_open() {
-    ///         println!("nothing for five seconds");
-    ///     } else {
-    ///         break;
-    ///     }
+    /// while let Some(message) = client.recv()? {
+    ///     println!("{:?}", message.as_text());
     /// }
-    /// match client.closed() {
-    ///     Some(closed) if closed.clean => println!("closed: {} {}", closed.code, closed.reason),
-    ///     _ => println!("the server has gone"),
+    /// if let Some(closed) = client.closed() {
+    ///     println!("closed: {} {}", closed.code, closed.reason);
     /// }
     /// # Ok::<(), sockeye::Error>(())
     /// ```
     ///
     /// # Errors
     /// [`Error::Protocol`] and [`Error::Limit`] when the server broke the protocol or a limit; a
-    /// Close has told it so, and each later call returns the same. [`Error::Io`] when the transport
-    /// failed, or took nothing of what is owed to the server for
-    /// [`send_timeout`](super::ConnectOptions::send_timeout).
+    /// Close has told it so, and each later call returns the same. Once: [`Error::Io`] when the
+    /// transport failed, took nothing of what is owed to the server for
+    /// [`send_timeout`](super::ConnectOptions::send_timeout), or ended without a Close
+    /// ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)), which is
+    /// [1006](CloseCode::ABNORMAL). If this client had closed before, such an end is None, unless a
+    /// message was cut.
     pub fn recv(&mut self) -> Result<Option<Message<'_>>, Error> {
-        self.recv_until(None)
+        Ok(self.recv_until(None, false)?.message())
     }
 
-    /// Like [`recv`](Self::recv), for at most `timeout`; zero takes what is there. Also returns
-    /// None if no message came in that time: the connection then still [is open](Self::is_open),
-    /// and no part of an incomplete message is lost.
+    /// Like [`recv`](Self::recv), for at most `timeout`. With zero it doesn't wait: all that has come
+    /// is looked at.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use sockeye::client::Received;
+    ///
+    /// let mut client = sockeye::client::connect("ws://127.0.0.1:9001/chat")?;
+    /// loop {
+    ///     match client.recv_timeout(Duration::from_secs(5))? {
+    ///         Received::Message(message) => println!("{:?}", message.as_text()),
+    ///         Received::TimedOut => println!("nothing for five seconds"),
+    ///         _ => break,
+    ///     }
+    /// }
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`recv`](Self::recv).
-    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Message<'_>>, Error> {
-        let until = self.wire.clock.now().saturating_add(timeout);
-        self.recv_until(Some(until))
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Received<'_>, Error> {
+        let until = self.link.wire.clock.now().saturating_add(timeout);
+        self.recv_until(Some(until), false)
     }
 
-    fn recv_until(&mut self, until: Option<Duration>) -> Result<Option<Message<'_>>, Error> {
-        // What came while the caller was elsewhere counts before the deadlines that passed.
-        let mut away = true;
-        // A message that lies in the buffer is received behind the loop, which reads into that.
-        while !self.connection.is_message_next(self.received.bytes()) {
-            let now = self.wire.clock.now();
-            let Received { buffer, start, end } = &mut self.received;
-            let mut input = Input::new(&mut buffer[*start..*end]);
-            let event = self.connection.recv(&mut input, &mut self.wire.out, now);
-            *start += input.consumed();
-            match event {
-                Ok(Some(Event::Message(message))) => {
-                    // It was assembled, so it is not copied, or lies behind an empty fragment.
-                    let message = message.into_owned();
-                    self.write_until(until)?;
-                    return Ok(Some(message));
-                }
-                Ok(Some(Event::Closed(closed))) => {
-                    self.closed = Some(closed);
-                    // Neither side owes anything any more, so nothing can fail any more.
-                    let _ = self.tear_down();
-                    return Ok(None);
-                }
-                Ok(Some(_)) => {}
-                Ok(None) if self.connection.teardown().is_some() => return Ok(None),
-                Ok(None) => {
-                    let written = self.write_until(until)?;
-                    if !away && until.is_some_and(|until| now >= until) {
-                        return Ok(None);
-                    }
-                    away |= !written;
-                    self.wait(until, mem::take(&mut away))?;
-                }
-                Err(fault) => {
-                    // The fault says more than an error while its Close is sent.
-                    let _ = self.tear_down();
-                    return Err(fault.into());
-                }
-            }
+    /// Like [`recv_timeout`](Self::recv_timeout), or without a time limit, and returns pings and
+    /// pongs, too.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_event(&mut self, timeout: Option<Duration>) -> Result<Received<'_>, Error> {
+        let now = self.link.wire.clock.now();
+        self.recv_until(timeout.map(|it| now.saturating_add(it)), true)
+    }
+
+    /// The messages until the end, owned. It ends behind an error.
+    ///
+    /// ```no_run
+    /// let mut client = sockeye::client::connect("ws://127.0.0.1:9001/chat")?;
+    /// for message in client.messages() {
+    ///     println!("{:?}", message?.as_text());
+    /// }
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    pub fn messages(&mut self) -> Messages<'_> {
+        Messages {
+            client: self,
+            ended: false,
         }
-        self.write_until(until)?;
-        let now = self.wire.clock.now();
-        let Received { buffer, start, end } = &mut self.received;
-        let mut input = Input::new(&mut buffer[*start..*end]);
-        let event = self.connection.recv(&mut input, &mut self.wire.out, now);
-        *start += input.consumed();
-        match event {
-            Ok(Some(Event::Message(message))) => Ok(Some(message)),
-            Ok(_) => Ok(None),
-            Err(fault) => {
-                let _ = tear_down(&mut self.connection, &mut self.wire);
-                Err(fault.into())
-            }
+    }
+
+    fn recv_until(
+        &mut self,
+        until: Option<Duration>,
+        control: bool,
+    ) -> Result<Received<'_>, Error> {
+        if self.link.lingers() {
+            self.follow(until)?;
         }
+        self.link.begin();
+        let mut looked = false;
+        loop {
+            match self.link.turn(control)? {
+                Turn::Buffered => break,
+                Turn::Message(message) => return Ok(Received::Message(message)),
+                Turn::Ping(payload) => return Ok(Received::Ping(payload)),
+                Turn::Pong(payload) => return Ok(Received::Pong(payload)),
+                Turn::Over => return Ok(Received::Closed),
+                Turn::Wait => {}
+            }
+            if looked && until.is_some_and(|until| self.link.wire.clock.now() >= until) {
+                return Ok(Received::TimedOut);
+            }
+            self.link.wait(until)?;
+            looked = true;
+        }
+        Ok(match self.link.take()? {
+            Some(message) => Received::Message(message),
+            None => Received::Closed,
+        })
+    }
+
+    /// Follows the transport of a connection that is over to its end.
+    fn follow(&mut self, until: Option<Duration>) -> io::Result<()> {
+        loop {
+            self.link.settle();
+            let now = self.link.wire.clock.now();
+            if !self.link.lingers() || until.is_some_and(|until| now >= until) {
+                return Ok(());
+            }
+            self.link.wait(until)?;
+        }
+    }
+
+    /// Writes all that is queued.
+    fn flush(&mut self) -> Result<(), Error> {
+        while !self.link.flush()? {
+            let until = self.link.wire.poll_timeout();
+            self.link.wire.wait(false, until)?;
+        }
+        Ok(())
     }
 
     /// Closes: sends a Close with a code and reason, or with neither (`close(None, "")`), waits
-    /// for the server's, for at most [`close_timeout`](crate::proto::Config::close_timeout), and for the end of
-    /// the transport. Messages that come meanwhile are dropped. Closing a closed connection does
-    /// nothing.
+    /// for the server's, for at most [`close_timeout`](crate::proto::Config::close_timeout), and for
+    /// the end of the transport. Messages that come meanwhile are dropped: see
+    /// [`close_after_draining`](Self::close_after_draining). Closing a closed connection does nothing.
     ///
     /// # Errors
     /// [`Error::Misuse`] for a code that may not be sent or a reason of over 123 bytes;
     /// [`Error::Limit`] when the server didn't answer; [`Error::Io`] when the transport broke.
     pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> Result<(), Error> {
-        let now = self.wire.clock.now();
-        match self.connection.close(code, reason, &mut self.wire.out, now) {
-            Err(Misuse::Closed) => return Ok(()),
+        let closing = self
+            .link
+            .queue(|it, out, now| it.close(code, reason, out, now));
+        match closing {
+            Err(Error::Misuse(Misuse::Closed)) if self.link.closed().is_some() => return Ok(()),
+            Err(Error::Misuse(Misuse::Closed)) => {}
             result => result?,
         }
         while self.recv()?.is_some() {}
-        Ok(())
+        Ok(self.follow(None)?)
     }
 
-    /// How the connection was closed, once [`recv`](Self::recv) has returned None.
+    /// Waits for messages until none has come for `quiet`, or `each` breaks, and then
+    /// [closes](Self::close): for a program that sends, leaves, and still wants to see its answers.
+    /// A server that closes first ends it, too.
+    ///
+    /// ```no_run
+    /// use std::ops::ControlFlow;
+    /// use std::time::Duration;
+    /// use sockeye::proto::CloseCode;
+    ///
+    /// let mut client = sockeye::client::connect("ws://127.0.0.1:9001/rpc")?;
+    /// client.send("one")?;
+    /// client.send("two")?;
+    /// client.close_after_draining(CloseCode::NORMAL, "", Duration::from_secs(1), |message| {
+    ///     println!("{:?}", message.as_text());
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// # Ok::<(), sockeye::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv) and [`close`](Self::close).
+    pub fn close_after_draining(
+        &mut self,
+        code: impl Into<Option<CloseCode>>,
+        reason: &str,
+        quiet: Duration,
+        mut each: impl FnMut(Message<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        while let Received::Message(message) = self.recv_timeout(quiet)? {
+            if each(message).is_break() {
+                break;
+            }
+        }
+        self.close(code, reason)
+    }
+
+    /// How the connection ended; None while it hasn't.
     #[must_use]
     pub fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
+        self.link.closed()
     }
 
     /// This client's own Close, once it was sent, whatever the server replied: also if
-    /// [`recv`](Self::recv) or [`close`](Self::close) fails. See [`Connection::sent_close`].
+    /// [`recv`](Self::recv) or [`close`](Self::close) fails. See
+    /// [`Connection::sent_close`](crate::proto::Connection::sent_close).
     #[must_use]
     pub fn sent_close(&self) -> Option<(CloseCode, &str)> {
-        self.connection.sent_close()
+        self.link.connection.sent_close()
     }
 
     /// Whether messages may be sent: the closing handshake has not begun and nothing failed.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.connection.is_open()
+        self.link.is_open()
     }
 
     /// The round trip of the last keep-alive ping that was answered; see
-    /// [`Connection::round_trip`].
+    /// [`Connection::round_trip`](crate::proto::Connection::round_trip).
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
-        self.connection.round_trip()
+        self.link.connection.round_trip()
     }
 
     /// The agreed subprotocol.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.connection.subprotocol()
+        self.link.connection.subprotocol()
     }
 
-    /// The server's address.
+    /// The headers of the server's 101 response in their order, values as sent.
+    #[must_use]
+    pub fn headers(&self) -> &[(String, Vec<u8>)] {
+        self.link.headers()
+    }
+
+    /// The values of each header of this name, in any case, in the server's 101 response.
+    pub fn header(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let headers = self.link.headers().iter();
+        let named = headers.filter(move |(key, _)| key.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_slice())
+    }
+
+    /// The address that the client is connected to: the server's, or its proxy's.
     ///
     /// # Errors
-    /// The operating system's error.
+    /// The operating system's error; [`Unsupported`](io::ErrorKind::Unsupported) over a stream that is
+    /// not TCP.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.wire.stream.tcp().peer_addr()
+        self.link.wire.channel.stream().peer_addr()
     }
+}
 
-    /// Writes the output, until `deadline`; returns whether all is written.
-    fn write_before(&mut self, deadline: Option<Duration>) -> Result<bool, Error> {
-        self.wire.write(deadline).map_err(|error| {
-            // A frame may be cut: nothing can be sent behind it.
-            self.closed = self.connection.handle_eof();
-            error.into()
-        })
-    }
-
-    fn write(&mut self) -> Result<(), Error> {
-        self.write_before(None).map(drop)
-    }
-
-    /// Like `write_before`, but no longer than to the connection's next deadline.
-    fn write_until(&mut self, until: Option<Duration>) -> Result<bool, Error> {
-        self.write_before(earlier(self.connection.poll_timeout(), until))
-    }
-
-    /// Waits for bytes, the next deadline or `until`; after a time without reading (`away`), also
-    /// reads if that has passed.
-    fn wait(&mut self, until: Option<Duration>, away: bool) -> Result<(), Error> {
-        let deadline = earlier(self.connection.poll_timeout(), until);
-        let least = match away && self.connection.is_open() {
-            true => LOOK,
-            false => Duration::ZERO,
-        };
-        let received = &mut self.received;
-        match self.wire.read(&mut received.buffer, deadline, least)? {
-            Read::Bytes(count) => (received.start, received.end) = (0, count),
-            Read::Timeout => {
-                let now = self.wire.clock.now();
-                if let Err(fault) = self.connection.handle_timeout(now, &mut self.wire.out) {
-                    let _ = self.tear_down();
-                    return Err(fault.into());
-                }
-            }
-            Read::Eof => self.closed = self.connection.handle_eof(),
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.link.lingers() {
+            let until = self.link.wire.clock.now().saturating_add(FAREWELL);
+            let _ = self.follow(Some(until));
         }
-        Ok(())
     }
-
-    fn tear_down(&mut self) -> io::Result<()> {
-        tear_down(&mut self.connection, &mut self.wire)
-    }
-}
-
-/// Follows a connection that has ended to the end of its transport.
-fn tear_down(connection: &mut Connection, wire: &mut Wire) -> io::Result<()> {
-    let Some(linger) = connection.linger() else {
-        return Ok(());
-    };
-    let result = wire.follow(linger);
-    connection.handle_eof();
-    result
-}
-
-fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    one.into_iter().chain(other).min()
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("peer", &self.peer_addr().ok())
-            .field("connection", &self.connection)
-            .finish()
+            .field("connection", &self.link.connection)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The messages of a [`Client`]; see [`Client::messages`].
+#[derive(Debug)]
+pub struct Messages<'c> {
+    client: &'c mut Client,
+    ended: bool,
+}
+
+impl Iterator for Messages<'_> {
+    type Item = Result<Message<'static>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = self.client.recv();
+        let next = next.map(|it| it.map(Message::into_owned)).transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        next
     }
 }

@@ -10,11 +10,18 @@
 //! ```
 
 mod blocking;
+mod channel;
 mod connect;
+mod link;
+mod opening;
+mod options;
 mod random;
 mod stream;
+mod wait;
 mod wire;
 
-pub use blocking::Client;
-pub use connect::{ConnectOptions, connect};
+pub use blocking::{Client, Messages, Received};
+pub use connect::connect;
+pub use options::ConnectOptions;
 pub use random::OsRandom;
+pub use stream::Stream;

@@ -1,141 +1,205 @@
-//! The client's transport: TCP, with or without TLS.
+//! What a client's bytes come and go by: a socket or a stream of the application's, with or without
+//! TLS.
 //!
-//! Owns which of the two it is, and the default TLS configuration.
+//! Owns which it is, and how to wait for it. Nothing here waits but [`Stream::wait`]: sockets are
+//! non-blocking.
 
-use std::io;
-use std::net::TcpStream;
+use alloc::boxed::Box;
+use core::fmt;
+use core::time::Duration;
+use std::io::{self, IoSlice};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
 
+use rustix::fd::{AsFd as _, BorrowedFd};
+
+use super::wait::{Interest, wait};
 use crate::net::Transport;
 
-#[cfg(feature = "tls")]
-pub(super) use tls::connector;
+/// How long a stream that can't be waited for is left alone after it had nothing.
+const NAP: Duration = Duration::from_millis(1);
 
-/// Boxed by TLS itself.
-pub(super) enum Stream {
-    Plain(TcpStream),
-    #[cfg(feature = "tls")]
-    Tls(crate::net::ClientTls<TcpStream>),
+/// A stream that a client runs over, connected by the application: a TCP or Unix socket, or anything
+/// that reads and writes.
+///
+/// ```no_run
+/// use std::os::unix::net::UnixStream;
+/// use sockeye::client::ConnectOptions;
+///
+/// let socket = UnixStream::connect("/run/chat.sock")?;
+/// let client = ConnectOptions::default().connect_over("ws://localhost/chat", socket)?;
+/// # drop(client);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Stream {
+    kind: Kind,
+    /// The first bytes that were read, and how many of them there are.
+    begin: ([u8; BEGIN], usize),
 }
+
+/// Enough to tell protocols apart.
+const BEGIN: usize = 32;
+
+enum Kind {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+    Other(Box<dyn ReadWrite>),
+}
+
+trait ReadWrite: io::Read + io::Write + Send {}
+
+impl<S: io::Read + io::Write + Send> ReadWrite for S {}
 
 impl Stream {
-    pub(super) fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(tcp) => tcp,
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.socket(),
+    /// A stream of any kind: a tunnel, another protocol's channel. A `TcpStream` or, on Unix, a
+    /// `UnixStream` is a `Stream` by `into`, and better off so.
+    ///
+    /// The client can't wait for such a stream, so it keeps its time only as well as the stream's
+    /// `read` and `write` do: they return [`WouldBlock`](io::ErrorKind::WouldBlock) or
+    /// [`TimedOut`](io::ErrorKind::TimedOut) when they have waited for long enough, or at once, and
+    /// are then called again until the client's own time is over. One that waits without end makes
+    /// the client wait without end.
+    pub fn new(stream: impl io::Read + io::Write + Send + 'static) -> Self {
+        Self::of(Kind::Other(Box::new(stream)))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            begin: ([0; BEGIN], 0),
         }
     }
 
-    /// Whether only what it holds can be written yet.
-    pub(super) fn is_handshaking(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.state().is_handshaking(),
+    /// Makes a socket non-blocking, which all of them have to be.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        match &self.kind {
+            Kind::Tcp(tcp) => {
+                tcp.set_nodelay(true)?;
+                tcp.set_nonblocking(true)
+            }
+            #[cfg(unix)]
+            Kind::Unix(unix) => unix.set_nonblocking(true),
+            Kind::Other(_) => Ok(()),
         }
     }
 
-    /// Bytes that it has accepted, or that are its own, and that are to be flushed.
-    pub(super) fn held(&self) -> usize {
-        match self {
-            Self::Plain(_) => 0,
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.held(),
+    pub(super) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.kind {
+            Kind::Tcp(tcp) => tcp.peer_addr(),
+            _ => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the client's stream is no TCP socket",
+            )),
         }
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(_) => Ok(()),
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.flush(),
+    /// The first bytes that were read.
+    pub(super) fn begin(&self) -> &[u8] {
+        let (bytes, count) = &self.begin;
+        &bytes[..*count]
+    }
+
+    /// The socket, to be waited for.
+    pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.kind {
+            Kind::Tcp(tcp) => Some(tcp.as_fd()),
+            #[cfg(unix)]
+            Kind::Unix(unix) => Some(unix.as_fd()),
+            Kind::Other(_) => None,
         }
     }
 
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => Transport::read(tcp, buffer),
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.read_both(&mut [], buffer),
-        }
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(tcp) => io::Write::write(tcp, bytes),
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.write_vectored(&[io::IoSlice::new(bytes)]),
-        }
-    }
-
-    pub(super) fn shutdown_write(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(tcp) => tcp.shutdown_write(),
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.shutdown_write(),
-        }
-    }
-
-    /// Sends close_notify before the transport is dropped.
-    pub(super) fn farewell(&mut self) {
-        match self {
-            Self::Plain(_) => {}
-            // RFC 8446 section 6.1: each party sends close_notify before it closes.
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => _ = tls.shutdown_write(),
+    /// Waits; returns whether reading and writing are worth a try.
+    pub(super) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
+        match self.socket() {
+            Some(socket) => wait(socket, interest, timeout),
+            None => {
+                // What it has can't be known without asking it, which may wait by itself.
+                thread::sleep(timeout.map_or(NAP, |it| it.min(NAP)));
+                Ok(true)
+            }
         }
     }
 }
 
-#[cfg(feature = "tls")]
-mod tls {
-    use std::format;
-    use std::io;
-    use std::net::TcpStream;
-    use std::string::ToString;
-    use std::sync::{Arc, OnceLock};
-    use std::vec;
+impl From<TcpStream> for Stream {
+    fn from(tcp: TcpStream) -> Self {
+        Self::of(Kind::Tcp(tcp))
+    }
+}
 
-    use rustls::ClientConfig;
-    use rustls::client::UnbufferedClientConnection;
-    use rustls::pki_types::ServerName;
-    use rustls_platform_verifier::BuilderVerifierExt as _;
+#[cfg(unix)]
+impl From<std::os::unix::net::UnixStream> for Stream {
+    fn from(unix: std::os::unix::net::UnixStream) -> Self {
+        Self::of(Kind::Unix(unix))
+    }
+}
 
-    use super::Stream;
-    use crate::error::Error;
-    use crate::net::ClientTls;
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Tcp(tcp) => tcp.fmt(f),
+            #[cfg(unix)]
+            Kind::Unix(unix) => unix.fmt(f),
+            Kind::Other(_) => f.write_str("Stream"),
+        }
+    }
+}
 
-    /// Returns a function that runs TLS with `host` over a TCP connection. Fails before there is
-    /// one.
-    pub(in crate::client) fn connector(
-        config: Option<&Arc<ClientConfig>>,
-        host: &str,
-    ) -> Result<impl FnOnce(TcpStream) -> io::Result<Stream> + use<>, Error> {
-        let config = match config {
-            Some(config) => Arc::clone(config),
-            None => default()?,
-        };
-        let name = ServerName::try_from(host.to_string()).map_err(|_| {
-            let text = format!("{host:?} is not a valid server name for TLS");
-            io::Error::new(io::ErrorKind::InvalidInput, text)
-        })?;
-        let connection = UnbufferedClientConnection::new(config, name)?;
-        Ok(|socket| ClientTls::new(socket, connection, false).map(Stream::Tls))
+/// Whether a call had nothing to do for now.
+pub(super) fn is_later(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
+impl Transport for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = match &mut self.kind {
+            Kind::Tcp(tcp) => io::Read::read(tcp, buffer),
+            #[cfg(unix)]
+            Kind::Unix(unix) => io::Read::read(unix, buffer),
+            Kind::Other(other) => other.read(buffer),
+        }?;
+        let (bytes, known) = &mut self.begin;
+        if *known < BEGIN {
+            let more = count.min(BEGIN - *known);
+            bytes[*known..*known + more].copy_from_slice(&buffer[..more]);
+            *known += more;
+        }
+        Ok(count)
     }
 
-    /// Verifies certificates as the operating system does. Created once: reading the system's roots
-    /// takes time, and resumption needs a shared store.
-    fn default() -> Result<Arc<ClientConfig>, Error> {
-        static DEFAULT: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-        if let Some(config) = DEFAULT.get() {
-            return Ok(Arc::clone(config));
+    #[cfg(feature = "server")]
+    fn read_both(&mut self, _: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &mut self.kind {
+            Kind::Tcp(tcp) => io::Write::write_vectored(tcp, slices),
+            #[cfg(unix)]
+            Kind::Unix(unix) => io::Write::write_vectored(unix, slices),
+            Kind::Other(other) => {
+                let count = other.write_vectored(slices)?;
+                // It may have a buffer of its own, which nothing else would empty.
+                match other.flush() {
+                    Err(error) if !is_later(&error) => Err(error),
+                    _ => Ok(count),
+                }
+            }
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_platform_verifier()?
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::clone(DEFAULT.get_or_init(|| Arc::new(config))))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::Tcp(tcp) => tcp.shutdown(std::net::Shutdown::Write),
+            #[cfg(unix)]
+            Kind::Unix(unix) => unix.shutdown(std::net::Shutdown::Write),
+            // There is no such call: it ends when it is dropped.
+            Kind::Other(other) => other.flush(),
+        }
     }
 }

@@ -1,51 +1,70 @@
-//! The socket of a client, and the bytes on their way in and out.
+//! The bytes on their way in and out.
+//!
+//! Owns what was read and not consumed, what waits to be written, and for how long the server has
+//! taken nothing of that. Nothing here waits but [`Wire::wait`].
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::mem;
 use core::time::Duration;
 use std::io;
 
-use super::stream::Stream;
+use super::channel::Channel;
+use super::stream::is_later;
+use super::wait::Interest;
 use crate::net::Clock;
-use crate::proto::{Input, Linger, LingerStep};
+use crate::proto::Input;
 
 /// The bytes of one read: the most that loopback and common networks return at once.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
-/// How long the operating system gets to take or return what it can at once, if a deadline has
-/// passed already.
-pub(super) const LOOK: Duration = Duration::from_millis(1);
+/// The bytes that may wait to be written while reading goes on. What is owed to a server for what
+/// it sends then waits no longer in memory, but holds the server up.
+const MAX_BACKLOG: usize = 64 * 1024;
 
 /// The bytes that were read.
-pub(super) struct Received {
-    pub(super) buffer: Vec<u8>,
-    /// Received and not consumed: `buffer[start..end]`.
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    /// Received and not consumed: `bytes[start..end]`.
+    start: usize,
+    end: usize,
 }
 
-impl Received {
+impl Buffer {
     pub(super) fn new() -> Self {
         Self {
-            buffer: vec![0; RECEIVE_BUFFER],
+            bytes: vec![0; RECEIVE_BUFFER],
             start: 0,
             end: 0,
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
     }
 
-    pub(super) fn input(&mut self) -> Input<'_> {
-        Input::new(&mut self.buffer[self.start..self.end])
+    /// Returns the bytes as input, and where to note how many of them were consumed.
+    pub(super) fn input(&mut self) -> (Input<'_>, &mut usize) {
+        let input = Input::new(&mut self.bytes[self.start..self.end]);
+        (input, &mut self.start)
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
     }
 }
 
-/// The socket and the bytes on their way to it.
+/// What a read came to.
+pub(super) enum Read {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing is there now.
+    Nothing,
+    Eof,
+}
+
+/// The channel and the bytes on their way to it.
 pub(super) struct Wire {
-    pub(super) stream: Stream,
+    pub(super) channel: Channel,
     pub(super) clock: Clock,
     pub(super) out: Vec<u8>,
     /// How much of `out` is written.
@@ -53,130 +72,155 @@ pub(super) struct Wire {
     /// Since when the operating system has taken nothing of it.
     stalled: Option<Duration>,
     send_timeout: Duration,
-    /// The timeout that was last set on the socket.
-    write_timeout: Option<Duration>,
-}
-
-pub(super) enum Read {
-    /// This many bytes, at the front of the buffer.
-    Bytes(usize),
-    Eof,
-    Timeout,
-}
-
-/// Whether a blocking call timed out or was interrupted with nothing done.
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
+    /// Whether nothing can be written any more. What is to be written then is dropped.
+    broken: bool,
+    /// Whether the last read has emptied the socket.
+    drained: bool,
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream, clock: Clock, out: Vec<u8>, send_timeout: Duration) -> Self {
+    pub(super) fn new(
+        channel: Channel,
+        clock: Clock,
+        out: Vec<u8>,
+        send_timeout: Duration,
+    ) -> Self {
         Self {
-            stream,
+            channel,
             clock,
             out,
             written: 0,
             stalled: None,
             send_timeout,
-            write_timeout: None,
+            broken: false,
+            drained: false,
         }
     }
 
-    /// Whether there is something to write: what the stream holds, and once its own handshake is
-    /// over, `out`.
-    pub(super) fn has_output(&self) -> bool {
-        let waits = self.written < self.out.len() && !self.stream.is_handshaking();
-        waits || self.stream.held() > 0
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
     }
 
-    /// Writes `out` until `deadline`, as long as it makes progress; returns whether everything that
-    /// can be written is. Tries at least once.
-    pub(super) fn write(&mut self, deadline: Option<Duration>) -> io::Result<bool> {
-        let mut least = LOOK;
+    /// Gives up writing.
+    pub(super) fn broke(&mut self) {
+        self.broken = true;
+        self.out = Vec::new();
+        self.written = 0;
+        self.stalled = None;
+    }
+
+    /// Whether there is something to write: what the channel holds, and once its own handshake is
+    /// over, `out`.
+    pub(super) fn has_output(&self) -> bool {
+        let waits = self.written < self.out.len() && !self.channel.is_handshaking();
+        !self.broken && (waits || self.channel.held() > 0)
+    }
+
+    /// Whether so much waits to be written that nothing should be read.
+    pub(super) fn is_backlogged(&self) -> bool {
+        self.out.len() - self.written > MAX_BACKLOG
+    }
+
+    /// Writes what the operating system takes now; returns whether that is all that can be written.
+    ///
+    /// # Errors
+    /// Those of the transport; [`TimedOut`](io::ErrorKind::TimedOut) when nothing was taken for
+    /// `send_timeout`.
+    pub(super) fn write(&mut self) -> io::Result<bool> {
+        if self.broken {
+            self.out.clear();
+            return Ok(true);
+        }
         while self.has_output() {
-            let now = self.clock.now();
-            let stalled = *self.stalled.get_or_insert(now);
-            let stuck = stalled.saturating_add(self.send_timeout);
-            let until = deadline.map_or(stuck, |it| it.min(stuck));
-            let patience = until.saturating_sub(now).max(mem::take(&mut least));
-            if now >= stuck {
-                let text = "the server took nothing of what was sent within send_timeout";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-            }
-            if patience.is_zero() {
-                return Ok(false);
-            }
-            if self.write_timeout != Some(patience) {
-                self.stream.tcp().set_write_timeout(Some(patience))?;
-                self.write_timeout = Some(patience);
-            }
-            let written = match self.stream.held() {
-                0 => match self.stream.write(&self.out[self.written..]) {
+            let written = match self.channel.held() {
+                0 => match self.channel.write(&self.out[self.written..]) {
                     Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-                    count => count,
+                    result => result,
                 },
-                _ => self.stream.flush().map(|()| 0),
+                _ => self.channel.flush().map(|()| 0),
             };
             match written {
                 Ok(count) => {
                     self.written += count;
                     self.stalled = None;
+                    self.drop_written();
                 }
-                Err(error) if is_timeout(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_later(&error) => {
+                    let now = self.clock.now();
+                    let stalled = *self.stalled.get_or_insert(now);
+                    if now >= stalled.saturating_add(self.send_timeout) {
+                        let text = "the server took nothing of what was sent within send_timeout";
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+                    }
+                    return Ok(false);
+                }
                 Err(error) => return Err(error),
             }
-        }
-        if self.written == self.out.len() {
-            self.out.clear();
-            self.written = 0;
         }
         Ok(true)
     }
 
-    /// Follows the transport to its end.
-    pub(super) fn follow(&mut self, mut linger: Linger) -> io::Result<()> {
-        let mut dropped = vec![0; RECEIVE_BUFFER];
-        loop {
-            let deadline = Some(linger.poll_timeout());
-            match linger.step(!self.has_output()) {
-                LingerStep::Write => _ = self.write(deadline)?,
-                LingerStep::ShutDown => self.stream.shutdown_write()?,
-                LingerStep::Read => match self.read(&mut dropped, deadline, Duration::ZERO)? {
-                    Read::Bytes(count) => linger.discard(count),
-                    Read::Timeout => {}
-                    Read::Eof => linger.handle_eof(),
-                },
-                LingerStep::Drop => break,
-            }
-            linger.handle_timeout(self.clock.now());
+    /// Forgets what is written, once it is at least half: so each byte is moved once at most.
+    fn drop_written(&mut self) {
+        if self.written >= self.out.len() / 2 {
+            self.out.drain(..self.written);
+            self.written = 0;
         }
-        if !linger.is_shut_down() {
-            self.stream.farewell();
-        }
-        Ok(())
     }
 
-    /// Waits for bytes until `deadline`, but at least for `least`.
-    pub(super) fn read(
-        &mut self,
-        buffer: &mut [u8],
-        deadline: Option<Duration>,
-        least: Duration,
-    ) -> io::Result<Read> {
+    /// When [`write`](Self::write) gives up.
+    pub(super) fn poll_timeout(&self) -> Option<Duration> {
+        Some(self.stalled?.saturating_add(self.send_timeout))
+    }
+
+    /// Whether there is nothing more to read without waiting first.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// Reads once more before it is waited, whatever was known of the socket.
+    pub(super) fn look_again(&mut self) {
+        self.drained = false;
+    }
+
+    /// Reads what is there now. The buffer's bytes are consumed.
+    pub(super) fn read(&mut self, buffer: &mut Buffer) -> io::Result<Read> {
+        debug_assert!(buffer.as_slice().is_empty());
+        loop {
+            match self.channel.read(&mut buffer.bytes) {
+                Ok(0) => return Ok(Read::Eof),
+                Ok(count) => {
+                    (buffer.start, buffer.end) = (0, count);
+                    self.drained = self.channel.is_drained(count, buffer.bytes.len());
+                    return Ok(Read::Bytes(count));
+                }
+                // A signal, or over TLS bytes that were no message's.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_later(&error) => {
+                    self.drained = true;
+                    return Ok(Read::Nothing);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What is to be waited for; `read` is whether bytes are wanted.
+    pub(super) fn interest(&self, read: bool) -> Interest {
+        Interest {
+            read,
+            write: self.has_output(),
+        }
+    }
+
+    /// Waits for the socket until `deadline`.
+    pub(super) fn wait(&mut self, read: bool, deadline: Option<Duration>) -> io::Result<()> {
         let now = self.clock.now();
-        let patience = deadline.map(|at| at.saturating_sub(now).max(least));
-        if patience == Some(Duration::ZERO) {
-            return Ok(Read::Timeout);
-        }
-        self.stream.tcp().set_read_timeout(patience)?;
-        match self.stream.read(buffer) {
-            Ok(0) => Ok(Read::Eof),
-            Ok(count) => Ok(Read::Bytes(count)),
-            Err(error) if is_timeout(&error) => Ok(Read::Timeout),
-            Err(error) => Err(error),
-        }
+        let timeout = deadline.map(|it| it.saturating_sub(now));
+        let interest = self.interest(read);
+        let ready = self.channel.stream().wait(interest, timeout)?;
+        self.drained = !ready;
+        Ok(())
     }
 }

@@ -337,19 +337,24 @@ impl<C: Side> Tls<C> {
             }
             start += discard;
             if let Some(Err(_)) = self.end {
-                // rustls usually has an alert for the peer.
-                let rest = &mut buffer[start..end];
-                if let Ok(ConnectionState::EncodeTlsData(data)) =
-                    self.connection.process(rest).state
-                {
-                    encode(data, &mut self.held);
-                }
+                self.last_words(&mut buffer[start..end]);
             }
             if blocked || self.end.is_some() {
                 // What follows the end is ignored (RFC 8446 section 6.1).
                 let rest = if self.end.is_some() { end } else { start };
                 return (count, rest);
             }
+        }
+    }
+
+    /// Takes what rustls still has for the peer after an error: usually an alert, which comes behind
+    /// the records that were due before it, a server's ServerHello among them. No more of the peer's
+    /// bytes are decrypted: they could only be another error.
+    fn last_words(&mut self, rest: &mut [u8]) {
+        while self.connection.wants_write()
+            && let Ok(ConnectionState::EncodeTlsData(data)) = self.connection.process(rest).state
+        {
+            encode(data, &mut self.held);
         }
     }
 

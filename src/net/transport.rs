@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 use std::io;
-#[cfg(any(feature = "server", feature = "tls"))]
 use std::io::IoSlice;
 #[cfg(feature = "server")]
 use std::io::IoSliceMut;
@@ -37,7 +36,6 @@ pub(crate) trait Transport {
     }
 
     /// Writes as much of `slices` as it accepts, in order.
-    #[cfg(any(feature = "server", feature = "tls"))]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Bytes for the peer that it has accepted, or that are its own, and that are not written yet.
@@ -76,7 +74,8 @@ pub(crate) trait Transport {
     fn shutdown_write(&mut self) -> io::Result<()>;
 }
 
-/// Implements the transport for std's or mio's stream; `$read` and `$write` are its system calls.
+/// Implements the transport for a stream of mio's; `$read` and `$write` are its system calls.
+#[cfg(feature = "server")]
 macro_rules! socket_transport {
     ($stream:ty, $read:expr, $write:expr) => {
         impl Transport for $stream {
@@ -85,19 +84,16 @@ macro_rules! socket_transport {
                 $read(self, buffer)
             }
 
-            #[cfg(feature = "server")]
             fn read_both(&mut self, space: &mut [u8], buffer: &mut [u8]) -> io::Result<usize> {
                 let mut slices = [IoSliceMut::new(space), IoSliceMut::new(buffer)];
                 io::Read::read_vectored(self, &mut slices)
             }
 
-            #[cfg(any(feature = "server", feature = "tls"))]
             #[inline]
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 $write(self, bytes)
             }
 
-            #[cfg(any(feature = "server", feature = "tls"))]
             fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 io::Write::write_vectored(self, slices)
             }
@@ -117,8 +113,6 @@ socket_transport!(mio::net::UnixStream, linux::recv, linux::send);
 socket_transport!(mio::net::TcpStream, io::Read::read, io::Write::write);
 #[cfg(all(feature = "server", unix, not(target_os = "linux")))]
 socket_transport!(mio::net::UnixStream, io::Read::read, io::Write::write);
-#[cfg(feature = "client")]
-socket_transport!(std::net::TcpStream, io::Read::read, io::Write::write);
 
 /// The system calls of a server's messages, without the C library, which makes each a cancellation
 /// point: that costs more instructions than a short message.

@@ -8,6 +8,7 @@ use std::path::Path;
 #[cfg(feature = "tls")]
 use rustls::pki_types::pem;
 
+use super::http::CorsFault;
 use super::proxy::NetworkError;
 use super::topics::PatternError;
 
@@ -35,8 +36,14 @@ pub enum BuildError {
         /// What is wrong with it.
         fault: RouteFault,
     },
-    /// The argument of [`Builder::topic`](super::Builder::topic) is not a topic pattern.
+    /// The argument of [`Builder::topic`](super::Builder::topic) or
+    /// [`Route::topic`](super::Route::topic) is not a topic pattern.
     Topic(PatternError),
+    /// A [`Cors`](super::http::Cors) can't be used.
+    Cors(CorsFault),
+    /// The [namespace](super::Route::namespace) of a route is empty or has a space; without one of
+    /// its own, it is the path.
+    Namespace(Box<str>),
     /// The argument of [`TrustedProxies`](super::proxy::TrustedProxies) is not a network.
     Network(NetworkError),
     /// There is no listener, so that nobody could connect.
@@ -101,6 +108,10 @@ pub enum RouteFault {
     Conflict(Box<str>),
     /// A guard is for this path and those below it, and there is none.
     Unused,
+    /// The route reads a parameter of this name, which the path doesn't have.
+    Unknown(Box<str>),
+    /// The route reads a parameter of this name as if it were always there, and it may be absent.
+    Absent(Box<str>),
     /// A method of this name, which is not a token (RFC 9110 section 9.1), has a handler for it.
     Method(Box<str>),
 }
@@ -110,6 +121,13 @@ impl fmt::Display for BuildError {
         match self {
             Self::Route { path, fault } => write!(f, "route {path:?}: {fault}"),
             Self::Topic(error) => error.fmt(f),
+            Self::Cors(fault) => fault.fmt(f),
+            Self::Namespace(name) => {
+                write!(
+                    f,
+                    "the namespace {name:?} must not be empty or have a space"
+                )
+            }
             Self::Network(error) => error.fmt(f),
             Self::NoListener => f.write_str("the server has no listener"),
             Self::ListenerSetting(name) => write!(
@@ -206,6 +224,18 @@ impl fmt::Display for RouteFault {
             Self::Segment => "a segment can have one parameter only, as in /rooms/{room}/{user}",
             Self::CatchAll => "only the last segment can be a catch-all, as in /files/{*rest}",
             Self::Unused => "a guard is for this path, and nothing has it or one below it",
+            Self::Unknown(name) => {
+                return write!(
+                    f,
+                    "the route reads {name:?}, which is no parameter of the path"
+                );
+            }
+            Self::Absent(name) => {
+                return write!(
+                    f,
+                    "the parameter {name:?} may be absent: read it as an OptionalParam"
+                );
+            }
             Self::Conflict(other) => {
                 return write!(f, "it matches what {other:?} does; leave one of them out");
             }

@@ -20,7 +20,7 @@ use mio::Poll;
 
 use super::build_error::{BuildError, RouteFault};
 use super::handler::Handler;
-use super::http::{HttpResponse, Methods, Reject, Request};
+use super::http::{Cors, HttpResponse, IntoResponse, Methods, Reject, Request};
 use super::id::Standings;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
 use super::listen::{Listener, bind_all};
@@ -39,7 +39,10 @@ use super::shared::Shared;
 #[cfg(all(unix, feature = "signals"))]
 use super::signals::DrainOnTerm;
 use super::sync::Waker;
-use super::topics::{Directory, MemoryPresence, Presence, TopicLimits, TopicOptions, TopicPattern};
+use super::topics::{
+    Directory, MemoryPresence, Namespaces, PatternOptions, Presence, TopicLimits, TopicOptions,
+    TopicPattern, is_namespace,
+};
 use super::users::Users;
 use super::websocket::Overflow;
 use crate::error::Error;
@@ -54,6 +57,7 @@ pub struct Builder {
     workers: Option<NonZeroUsize>,
     options: Options,
     guards: ServerGuards,
+    cors: Option<Arc<Cors>>,
     routes: Vec<Route>,
     methods: BTreeMap<String, Methods>,
     max_body: usize,
@@ -84,6 +88,7 @@ impl Builder {
             workers: None,
             options: Options::default(),
             guards: ServerGuards::default(),
+            cors: None,
             routes: Vec::new(),
             methods: BTreeMap::new(),
             max_body: 1024 * 1024,
@@ -166,6 +171,13 @@ impl Builder {
         })
     }
 
+    /// Sets which pages of other origins may make plain requests and read the responses. Default
+    /// none. [`Methods::cors`] sets it for one path.
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(Arc::new(cors));
+        self
+    }
+
     /// Hands WebSocket connections on `path` to `handler`; each connection's state begins as its
     /// type's default.
     ///
@@ -224,19 +236,21 @@ impl Builder {
     /// let server = Server::builder().get("/health", |_| HttpResponse::text("ok"));
     /// # let _ = server;
     /// ```
-    pub fn get<F>(self, path: &str, handler: F) -> Self
-    where
-        F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static,
-    {
+    pub fn get<R: IntoResponse>(
+        self,
+        path: &str,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.methods(path, |it| it.get(handler))
     }
 
     /// Handles plain POST requests on `path`; [`Request::body`](super::Request::body) is the posted
     /// body.
-    pub fn post<F>(self, path: &str, handler: F) -> Self
-    where
-        F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static,
-    {
+    pub fn post<R: IntoResponse>(
+        self,
+        path: &str,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.methods(path, |it| it.post(handler))
     }
 
@@ -261,7 +275,7 @@ impl Builder {
     /// Serves plain GET and HEAD requests on `path` with a fixed page. The same path may also be a
     /// WebSocket route.
     pub fn page(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
-        let page = HttpResponse::ok(content_type, body.into());
+        let page = HttpResponse::new(content_type, body);
         self.get(path, move |_| page.clone())
     }
 
@@ -292,8 +306,9 @@ impl Builder {
         self
     }
 
-    /// Sets the options of the topics that match a pattern: `prices/*` (one more segment),
-    /// `rooms/**` (any rest), or a topic itself. The first call whose pattern matches applies.
+    /// Sets the options of the topics that match a pattern, in every namespace: `prices/*` (one
+    /// more segment), `rooms/**` (any rest), or a topic itself. The first call whose pattern
+    /// matches applies, those of [`Route::topic`] before these.
     pub fn topic(mut self, pattern: &str, options: TopicOptions) -> Self {
         self.topics.push((pattern.into(), options));
         self
@@ -440,8 +455,19 @@ impl Builder {
 
     fn parts_by(mut self, clock: Clock, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        for route in self.routes {
+        let mut namespaces = Namespaces::new();
+        for mut route in self.routes {
+            if let Err(fault) = route.reads.check(&route.path) {
+                let path = route.path.into();
+                return Err(BuildError::Route { path, fault });
+            }
+            let topics = route.take_topics();
             let (path, endpoint) = route.into_endpoint(&self.options);
+            let namespace = Arc::clone(&endpoint.options.namespace);
+            namespaces
+                .entry(namespace)
+                .or_default()
+                .extend(by_pattern(topics)?);
             entries.entry(path).or_default().endpoint = Some(endpoint);
         }
         self.options.complete();
@@ -452,16 +478,30 @@ impl Builder {
             let (path, fault) = (path.into(), RouteFault::Unused);
             return Err(BuildError::Route { path, fault });
         }
+        if let Some(cors) = &self.cors {
+            cors.check().map_err(BuildError::Cors)?;
+        }
         for (path, entry) in &mut entries {
+            if let Err(fault) = entry.methods.reads.check(path) {
+                let path = path.as_str().into();
+                return Err(BuildError::Route { path, fault });
+            }
+            entry.methods.cors = entry.methods.cors.take().or_else(|| self.cors.clone());
+            if let Some(cors) = &entry.methods.cors {
+                cors.check().map_err(BuildError::Cors)?;
+            }
             self.guards.put_before(&mut entry.methods.guards, path);
             if let Some(endpoint) = &mut entry.endpoint {
                 self.guards.put_before(&mut endpoint.guards, path);
             }
         }
-        let topics = self.topics.into_iter();
-        let topics = topics.map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, options)));
         let (per_address, total) = self.handshake_rates;
-        let topics = topics.collect::<Result<_, BuildError>>()?;
+        // A path that can't be routed is told as such, and not as a namespace.
+        let router = Router::new(entries)?;
+        if let Some(name) = namespaces.keys().find(|it| !is_namespace(it)) {
+            return Err(BuildError::Namespace(name.as_ref().into()));
+        }
+        let topics = by_pattern(self.topics)?;
         let workers = 0..wakers.len();
         let simulated = wakers.iter().all(Option::is_none);
         let inboxes = wakers.into_iter();
@@ -477,7 +517,7 @@ impl Builder {
             closes: CloseCounters::default(),
             standings: workers.clone().map(|_| Standings::default()).collect(),
             inboxes: inboxes.collect(),
-            directory: Directory::new(self.topic_limits, topics, workers.len()),
+            directory: Directory::new(self.topic_limits, namespaces, topics, workers.len()),
             observers: self.observers,
             presence: self.presence,
             users: Users::new(),
@@ -494,7 +534,8 @@ impl Builder {
         };
         let endpoints = Endpoints {
             options: self.options,
-            router: Router::new(entries)?,
+            router,
+            cors: self.cors,
             max_body: self.max_body,
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,
@@ -516,6 +557,14 @@ impl Server {
 
 /// A worker's number must fit into a [`ConnectionId`](super::ConnectionId).
 const MAX_WORKERS: usize = 128;
+
+/// Parses the patterns of topics.
+fn by_pattern(topics: Vec<(String, TopicOptions)>) -> Result<PatternOptions, BuildError> {
+    let topics = topics.into_iter();
+    topics
+        .map(|(pattern, options)| Ok((TopicPattern::new(&pattern)?, Arc::new(options))))
+        .collect()
+}
 
 fn processors() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)

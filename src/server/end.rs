@@ -351,7 +351,9 @@ impl From<&HandshakeError> for HandshakeFailure {
             HandshakeError::Timeout { .. } => Self::Timeout,
             HandshakeError::Eof => Self::Eof,
             // Only a client gets this error.
-            HandshakeError::Response(_) => Self::Other,
+            HandshakeError::Response(_)
+            | HandshakeError::ResponseHead(_)
+            | HandshakeError::Foreign(_) => Self::Other,
         }
     }
 }

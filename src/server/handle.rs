@@ -1,12 +1,13 @@
 //! Reaching a running server from any thread.
 //!
 //! A [`Handle`] puts commands into the workers' inboxes and reads what the workers share. None of
-//! its methods but one waits for a worker, so handlers may call them, too.
+//! its methods but one waits for a worker, so handlers may call them, too. Topics are reached through
+//! [`Topics`].
 
 mod stopping;
+mod topics;
 mod users;
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,15 +17,14 @@ use std::vec::Vec;
 
 use mio::Token;
 
+pub use self::topics::Topics;
 #[cfg(feature = "tls")]
 use super::build_error::BuildError;
 use super::id::{ConnectionId, Standing};
 use super::observe::{ConnectionStats, Stats};
 use super::run::inbox::{Command, HandleError, Inbox, Inspect};
 use super::shared::Shared;
-use super::topics::{HistoryEntry, Member, Position, Publisher, Replay, outside};
-use super::websocket::Published;
-use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
+use crate::proto::{CloseCode, MessageRef, PreparedMessage};
 
 /// A handle to a running server, for any thread. Clones reach the same server.
 ///
@@ -39,28 +39,25 @@ use crate::proto::{CloseCode, Message, MessageRef, PreparedMessage};
 /// use sockeye::proto::Message;
 /// use sockeye::server::{Handler, Server, Socket};
 ///
-/// struct Prices;
+/// struct Echo;
 ///
-/// impl Handler for Prices {
+/// impl Handler for Echo {
 ///     type State = ();
 ///
-///     fn on_open(&self, socket: &mut Socket<'_, ()>) {
-///         let _ = socket.subscribe("prices");
+///     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+///         let (handle, id, text) = (socket.handle(), socket.id(), format!("{message:?}"));
+///         thread::spawn(move || {
+///             thread::sleep(Duration::from_secs(1));
+///             let _ = handle.send(id, &text); // unless it has ended meanwhile
+///         });
 ///     }
-///
-///     fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {}
 /// }
 ///
-/// let server = Server::builder().route("/prices", Prices).listen("127.0.0.1:9001")?;
+/// let server = Server::builder().route("/echo", Echo).listen("127.0.0.1:9001")?;
 /// let handle = server.handle();
 /// thread::spawn(move || {
-///     for price in 100..200 {
-///         if handle.publish("prices", &price.to_string()).is_err() {
-///             break; // the server has stopped
-///         }
-///         thread::sleep(Duration::from_secs(1));
-///     }
-///     println!("{} listened to the last one", handle.subscriber_count("prices"));
+///     thread::sleep(Duration::from_secs(3600));
+///     println!("{} connections are open", handle.connection_count());
 ///     // 1001 for everybody, and down after ten seconds at the latest.
 ///     handle.shut_down_within(Duration::from_secs(10));
 /// });
@@ -137,140 +134,6 @@ impl Handle {
     #[must_use]
     pub fn is_open(&self, id: ConnectionId) -> bool {
         self.shared.standing(id) == Standing::Open
-    }
-
-    /// Publishes a message to all subscribers of a topic. It has one position in the topic's order,
-    /// for all of them and for its history.
-    ///
-    /// # Errors
-    /// [`HandleError::Busy`]; then nobody gets it, and the call may be repeated.
-    pub fn publish<'m>(
-        &self,
-        topic: &str,
-        message: impl Into<MessageRef<'m>>,
-    ) -> Result<Published, HandleError> {
-        self.publish_prepared(topic, &self.prepare(message))
-    }
-
-    /// Like [`publish`](Self::publish), with a prepared message.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub fn publish_prepared(
-        &self,
-        topic: &str,
-        message: &PreparedMessage,
-    ) -> Result<Published, HandleError> {
-        self.publish_made(topic, |_| message)
-    }
-
-    /// Like [`publish`](Self::publish), with a message that is made once its position is known, so
-    /// that it can contain the position.
-    ///
-    /// ```
-    /// # use sockeye::server::{Handle, HandleError};
-    /// # fn say(handle: &Handle) -> Result<(), HandleError> {
-    /// handle.publish_with("news", |at| format!(r#"{{"offset":{},"text":"hello"}}"#, at.offset).into())?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    ///
-    /// # Panics
-    /// If `make` publishes, subscribes or asks about topics: its own is locked meanwhile.
-    pub fn publish_with(
-        &self,
-        topic: &str,
-        make: impl FnOnce(Position) -> Message<'static>,
-    ) -> Result<Published, HandleError> {
-        self.publish_made(topic, |position| self.prepare(&outside(|| make(position))))
-    }
-
-    fn publish_made<M: Borrow<PreparedMessage>>(
-        &self,
-        topic: &str,
-        make: impl FnOnce(Position) -> M,
-    ) -> Result<Published, HandleError> {
-        let shared = &self.shared;
-        let (publisher, now) = (Publisher::default(), shared.clock.now());
-        let (outcome, _) =
-            shared
-                .directory
-                .publish(&shared.inboxes, topic, None, publisher, now, make)?;
-        Ok(Published {
-            waiting: outcome.waiting,
-            position: Some(outcome.position),
-            ..Published::default()
-        })
-    }
-
-    /// Subscribes a connection to a topic, like [`Socket::subscribe`](super::Socket::subscribe).
-    /// Returns where the subscription begins: each message published from now on arrives.
-    ///
-    /// # Errors
-    /// [`HandleError`]; whether the subscription was allowed is an argument of the connection's
-    /// [`on_subscribe`](super::Handler::on_subscribe).
-    pub fn subscribe(&self, id: ConnectionId, topic: &str) -> Result<Position, HandleError> {
-        self.check(id)?;
-        let shared = &self.shared;
-        let inbox = &shared.inboxes[id.worker()];
-        shared.directory.begin(topic, id, inbox, shared.clock.now())
-    }
-
-    /// Ends a subscription.
-    ///
-    /// # Errors
-    /// [`HandleError`].
-    pub fn unsubscribe(&self, id: ConnectionId, topic: &str) -> Result<(), HandleError> {
-        self.to(id, |token| Command::Unsubscribe(token, topic.into()))
-    }
-
-    /// Returns the number of subscribers of a topic, over all workers.
-    #[must_use]
-    pub fn subscriber_count(&self, topic: &str) -> usize {
-        self.shared.directory.count(topic)
-    }
-
-    /// Returns the subscribers of a topic, over all workers.
-    #[must_use]
-    pub fn subscribers(&self, topic: &str) -> Vec<ConnectionId> {
-        self.shared.directory.list(topic)
-    }
-
-    /// Returns all topics that have subscribers, with their counts, in no particular order.
-    #[must_use]
-    pub fn topics(&self) -> Vec<(Arc<str>, usize)> {
-        self.shared.directory.topics()
-    }
-
-    /// Returns the users who are present in a topic, in the order in which they came.
-    #[must_use]
-    pub fn presence_members(&self, topic: &str) -> Vec<Member> {
-        self.shared.presence.members(topic)
-    }
-
-    /// Returns the last messages of a topic that keeps a
-    /// [history](super::topics::TopicOptions::history), at most `limit`, the oldest first.
-    #[must_use]
-    pub fn history(&self, topic: &str, limit: usize) -> Vec<HistoryEntry> {
-        let now = self.shared.clock.now();
-        self.shared.directory.history(topic, limit, now)
-    }
-
-    /// Returns what was published to a topic behind a position, the oldest first, and whether that
-    /// is complete: for a client that reconnects with the position of the last message it saw.
-    #[must_use]
-    pub fn history_since(&self, topic: &str, position: Position) -> Replay {
-        let now = self.shared.clock.now();
-        self.shared.directory.history_since(topic, position, now)
-    }
-
-    /// Returns the current position of a topic: behind its last message.
-    #[must_use]
-    pub fn position(&self, topic: &str) -> Position {
-        self.shared.directory.position(topic)
     }
 
     /// Returns the server's statistics.
@@ -428,40 +291,5 @@ impl Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use super::*;
-    use crate::server::Server;
-
-    #[test]
-    fn a_message_that_asks_its_own_topic_while_it_is_made_panics_instead_of_waiting_for_itself() {
-        let shared = Server::builder().parts(Vec::from([None])).unwrap().shared;
-        let handle = Handle::new(&shared);
-        let asks: [fn(&Handle); 6] = [
-            |it| _ = it.publish("t", "inner"),
-            |it| _ = it.subscriber_count("t"),
-            |it| _ = it.subscribers("t"),
-            |it| _ = it.topics(),
-            |it| _ = it.history_since("t", Position::default()),
-            |it| _ = it.position("t"),
-        ];
-        for (at, ask) in asks.into_iter().enumerate() {
-            let asked = catch_unwind(AssertUnwindSafe(|| {
-                let _ = handle.publish_with("t", |_| {
-                    ask(&handle);
-                    std::string::String::from("made").into()
-                });
-            }));
-            assert!(asked.is_err(), "{at}");
-            // It took no offset, and the next one takes it.
-            let published = handle.publish("t", "after").unwrap();
-            let offset = published.position.map(|it| it.offset);
-            assert_eq!(offset, Some(at as u64 + 1));
-        }
     }
 }

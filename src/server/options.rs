@@ -16,6 +16,8 @@ use crate::proto::{CloseCode, Config};
 /// The settings of a route's connections.
 #[derive(Clone)]
 pub(super) struct Options {
+    /// That of the topics; empty before a connection has a route.
+    pub(super) namespace: Arc<str>,
     pub(super) config: Arc<Config>,
     pub(super) subprotocols: Vec<String>,
     pub(super) max_backpressure: usize,
@@ -50,6 +52,7 @@ type RateKey = dyn Fn(&Request<'_>) -> Option<String> + Send + Sync;
 impl Default for Options {
     fn default() -> Self {
         Self {
+            namespace: Arc::default(),
             config: Arc::new(Config::default()),
             subprotocols: Vec::new(),
             max_backpressure: 16 * 1024 * 1024,

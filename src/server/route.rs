@@ -9,6 +9,7 @@ mod router;
 
 use std::boxed::Box;
 use std::fmt;
+use std::mem;
 use std::string::String;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +25,11 @@ pub(super) use self::guard::{Guards, ServerGuards};
 pub(super) use self::router::{Entry, Router};
 use super::handle::Handle;
 use super::handler::{Handler, instance};
-use super::http::{Reject, Request};
+use super::http::{Parameter, Reads, Reject, Request};
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
 use super::options::{Lifetime, MAX_KEYS, MAX_REASON, Options, RateByKey, option_methods};
+use super::topics::TopicOptions;
 use super::websocket::Overflow;
 #[cfg(feature = "deflate")]
 use crate::proto::Deflate;
@@ -65,6 +67,9 @@ pub struct Route {
     pub(super) path: String,
     pub(super) decide: Box<Decide>,
     pub(super) guards: Guards,
+    pub(super) reads: Reads,
+    namespace: Option<Arc<str>>,
+    topics: Vec<(String, TopicOptions)>,
     overrides: Vec<Box<Override>>,
 }
 
@@ -170,6 +175,9 @@ impl Route {
             path: path.into(),
             decide: Box::new(decide),
             guards: Guards::default(),
+            reads: Reads::default(),
+            namespace: None,
+            topics: Vec::new(),
             overrides: Vec::new(),
         }
     }
@@ -186,6 +194,54 @@ impl Route {
         self
     }
 
+    /// States that this route reads this parameter of its path: if the path doesn't have it,
+    /// [`listen`](super::Builder::listen) fails. See [`Param`](super::http::Param).
+    pub fn reads(mut self, param: impl Parameter) -> Self {
+        self.reads.add(&param);
+        self
+    }
+
+    /// Sets the namespace of the topics that its connections subscribe and publish to. Routes with
+    /// the same namespace share topics; a connection reaches those of no other. Default the path,
+    /// as written in [`Builder::route`](super::Builder::route): each route has topics of its own.
+    ///
+    /// Other threads, and connections of other routes, reach the topics by
+    /// [`Handle::topics`](super::Handle::topics).
+    ///
+    /// A namespace isn't empty and has no space:
+    /// [`listen`](super::Builder::listen) returns
+    /// [`BuildError::Namespace`](super::BuildError::Namespace) if it is or has.
+    ///
+    /// ```
+    /// # use sockeye::{proto::Message, server::{Handler, Socket}};
+    /// # struct Chat;
+    /// # impl Handler for Chat {
+    /// #     type State = ();
+    /// #     fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {}
+    /// # }
+    /// use sockeye::server::{Route, Server};
+    ///
+    /// // Who watches reads what is said, in the same rooms.
+    /// let server = Server::builder()
+    ///     .add_route(Route::new("/chat", Chat).namespace("chat"))
+    ///     .add_route(Route::new("/watch", Chat).namespace("chat"))
+    ///     .listen("127.0.0.1:0")?;
+    /// server.handle().topics("chat").publish("lobby", "for both")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn namespace(mut self, name: &str) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// Sets the options of the topics of the route's namespace that match a pattern, as
+    /// [`Builder::topic`](super::Builder::topic) does for all namespaces. The first call whose
+    /// pattern matches applies: those of routes come before those of the builder.
+    pub fn topic(mut self, pattern: &str, options: TopicOptions) -> Self {
+        self.topics.push((pattern.into(), options));
+        self
+    }
+
     option_methods!();
 
     fn option(mut self, change: impl FnOnce(&mut Options) + 'static) -> Self {
@@ -193,9 +249,15 @@ impl Route {
         self
     }
 
+    /// Takes the options of its topics.
+    pub(super) fn take_topics(&mut self) -> Vec<(String, TopicOptions)> {
+        mem::take(&mut self.topics)
+    }
+
     /// Returns the path and its endpoint; settings that the route leaves unset are the server's.
     pub(super) fn into_endpoint(self, defaults: &Options) -> (String, Endpoint) {
         let mut options = defaults.clone();
+        options.namespace = self.namespace.unwrap_or_else(|| (&*self.path).into());
         for change in self.overrides {
             change(&mut options);
         }

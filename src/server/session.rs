@@ -30,7 +30,7 @@ use super::observe::ConnectionStats;
 use super::options::Options;
 use super::route::Endpoints;
 use super::run::timer_wheel::Tick;
-use super::topics::{SubscribeError, Subscribing};
+use super::topics::{SubscribeError, Subscribing, TopicName};
 use super::websocket::{
     Batch, FastPath, Given, LocalDelivery, LocalSessions, Notice, Remote, Sent, SocketIo,
     WorkerState,
@@ -279,7 +279,7 @@ impl<T: Transport> Session<T> {
     }
 
     pub(super) fn unsubscribe(&mut self, topic: &str, turn: &mut Turn<'_>) -> Next {
-        self.call(turn, |_, io| _ = io.unsubscribe(topic));
+        self.call(turn, |_, io| _ = io.end_subscription(topic));
         self.notify_subscriptions(turn);
         self.advance(false, turn)
     }
@@ -473,9 +473,11 @@ impl<T: Transport> Session<T> {
             }
             for it in notices {
                 self.call(turn, |application, io| match it {
-                    Notice::Subscribed(topic, count) => application.on_subscribe(io, &topic, count),
+                    Notice::Subscribed(topic, count) => {
+                        application.on_subscribe(io, TopicName::split(&topic).name, count)
+                    }
                     Notice::Unsubscribed(topic, left) => {
-                        application.on_unsubscribe(io, &topic, left)
+                        application.on_unsubscribe(io, TopicName::split(&topic).name, left)
                     }
                 });
             }

@@ -7,6 +7,7 @@
 mod directory;
 mod history;
 mod local;
+mod name;
 mod options;
 mod pattern;
 mod presence;
@@ -14,13 +15,15 @@ mod subscribing;
 mod subscription;
 mod topic;
 
-pub(super) use self::directory::{Directory, Publisher};
+pub(super) use self::directory::{Directory, Namespaces, PatternOptions, Publisher};
 pub use self::history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Replay};
 pub(super) use self::local::Local;
+pub(super) use self::name::{TopicName, is_namespace};
 pub use self::options::TopicOptions;
 pub use self::pattern::{PatternError, TopicPattern};
 pub use self::presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
 pub(super) use self::subscribing::Subscribing;
 pub use self::subscription::{Position, SubscribeError, Subscribed, TopicLimits};
 pub(super) use self::topic::{Topic, outside};
+pub use super::handle::Topics;
 pub use super::websocket::Published;

@@ -38,10 +38,13 @@ impl Peer {
             }
             "say" => {
                 let topic = data["topic"].as_str().unwrap_or_default();
-                let published = socket.handle().publish_with(topic, |position| {
-                    let text = json::topic_event(topic, position, "said", &data["text"]);
-                    text.unwrap_or_default().into()
-                });
+                let published = socket
+                    .handle()
+                    .topics("/peer")
+                    .publish_with(topic, |position| {
+                        let text = json::topic_event(topic, position, "said", &data["text"]);
+                        text.unwrap_or_default().into()
+                    });
                 published.map_err(bad)?;
             }
             // Sends any text, and what the page sends back comes back as the event `sent`.
@@ -64,7 +67,8 @@ impl Peer {
         if topic == "secret" {
             return Err(EventError::new("forbidden", "not for you"));
         }
-        let missed = since.map(|since| socket.handle().history_since(&topic, since));
+        let missed =
+            since.map(|since| socket.handle().topics("/peer").history_since(&topic, since));
         let position = socket.subscribe(&topic).map_err(bad)?.position;
         let complete = missed.is_none_or(|it| it.complete);
         let joined = TopicJoined { position, complete };

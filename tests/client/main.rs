@@ -1,4 +1,6 @@
 //! The blocking client, over real sockets.
 
+mod ends;
 mod exchange;
+mod refused;
 mod time;

@@ -9,7 +9,7 @@ use harness::net::config;
 use harness::net::script::{Script, next_frame, served};
 use harness::sansio::{PING, PONG, TEXT};
 use sockeye::Error;
-use sockeye::client::ConnectOptions;
+use sockeye::client::{ConnectOptions, Received};
 use sockeye::error::{LimitError, Misuse};
 use sockeye::proto::CloseCode;
 
@@ -23,6 +23,10 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let result = work();
     (result, start.elapsed())
+}
+
+fn timed_out(received: Received<'_>) -> bool {
+    matches!(received, Received::TimedOut)
 }
 
 /// A server that pings without end and reads nothing.
@@ -87,7 +91,7 @@ fn pongs_that_are_not_taken_hold_up_neither_recv_timeout_nor_close() {
     let server = flooding();
     let quick = config(|it| it.close_timeout = SHORT);
     let mut client = server.connect_with(quick).unwrap();
-    let (result, time) = timed(|| client.recv_timeout(3 * SHORT).map(|it| it.is_none()));
+    let (result, time) = timed(|| client.recv_timeout(3 * SHORT).map(timed_out));
     assert!(matches!(result, Ok(true)), "{result:?}");
     assert!(3 * SHORT <= time && time < LONG, "{time:?}");
     assert!(client.is_open());
@@ -128,18 +132,24 @@ fn recv_timeout_waits_for_so_long_and_loses_nothing() {
         assert_eq!(next_frame(&mut peer).payload, b"end");
     });
     let mut client = server.connect();
-    let (none, time) = timed(|| client.recv_timeout(SHORT).unwrap().is_none());
+    let (none, time) = timed(|| timed_out(client.recv_timeout(SHORT).unwrap()));
     assert!(none && client.is_open());
     assert!(SHORT <= time && time < LONG, "{time:?}");
-    let (none, time) = timed(|| client.recv_timeout(Duration::ZERO).unwrap().is_none());
+    let (none, time) = timed(|| timed_out(client.recv_timeout(Duration::ZERO).unwrap()));
     assert!(none && time < LONG, "{time:?}");
     client.send("go on").unwrap();
-    let message = client.recv_timeout(LONG).unwrap().map(|it| it.into_text());
+    let message = client.recv_timeout(LONG).unwrap().message();
+    let message = message.map(|it| it.into_text());
     assert_eq!(message, Some(Ok("Hello".into())));
     client.send("end").unwrap();
     // The end is told at once, and is no timeout.
-    let (none, time) = timed(|| client.recv_timeout(2 * LONG).unwrap().is_none());
-    assert!(none && !client.is_open() && client.closed().is_some());
+    let (result, time) = timed(|| client.recv_timeout(2 * LONG).map(drop));
+    let eof = |error: &std::io::Error| error.kind() == ErrorKind::UnexpectedEof;
+    assert!(
+        matches!(&result, Err(Error::Io(it)) if eof(it)),
+        "{result:?}"
+    );
+    assert!(!client.is_open() && client.closed().is_some());
     assert!(time < LONG, "{time:?}");
     server.end();
 }
@@ -152,7 +162,7 @@ fn recv_timeout_of_zero_takes_what_is_there() {
     let mut client = server.connect();
     std::thread::sleep(SHORT);
     let message = client.recv_timeout(Duration::ZERO).unwrap();
-    assert_eq!(message.unwrap().as_text(), Some("Hello"));
+    assert_eq!(message.message().unwrap().as_text(), Some("Hello"));
     drop(client);
     server.end();
 }
@@ -171,14 +181,14 @@ fn a_pong_that_came_while_nobody_received_counts_and_measures_the_round_trip() {
     });
     let mut client = server.connect_with(keep_alive).unwrap();
     assert_eq!(client.round_trip(), None);
-    assert!(client.recv_timeout(SHORT).unwrap().is_none());
+    assert!(timed_out(client.recv_timeout(SHORT).unwrap()));
     for _ in 0..50 {
         // The ping is sent by the first call that finds it due; its pong is there long since.
         if client.round_trip().is_some() {
             break;
         }
         std::thread::sleep(4 * SHORT);
-        assert!(client.recv_timeout(Duration::ZERO).unwrap().is_none());
+        assert!(timed_out(client.recv_timeout(Duration::ZERO).unwrap()));
     }
     assert!(client.round_trip().is_some());
     assert!(client.is_open());

@@ -280,7 +280,7 @@ cases! {
 #[track_caller]
 fn head(bytes: impl AsRef<[u8]>, error: HttpError) {
     let failed = failed(asking_nothing, bytes.as_ref());
-    assert_eq!(failed, HandshakeError::Head(error));
+    assert_eq!(failed, HandshakeError::ResponseHead(error));
 }
 
 fn endless() -> Vec<u8> {
@@ -458,7 +458,7 @@ fn interim_responses_are_read_over() {
 fn interim_responses_without_end_are_over_the_limit_of_the_head_and_the_deadline() {
     let bytes = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000);
     let error = failed(asking_nothing, &bytes);
-    assert_eq!(error, HandshakeError::Head(HttpError::HeadTooLarge));
+    assert_eq!(error, HandshakeError::ResponseHead(HttpError::HeadTooLarge));
     let mut judged = judge(asking_nothing(), &[bytes[..1000].to_vec()]);
     let deadline = judged.handshake.poll_timeout().unwrap();
     let late = judged.handshake.handle_timeout(deadline);

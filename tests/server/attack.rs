@@ -179,7 +179,7 @@ fn slow_readers_hold_what_their_limit_allows_and_others_are_served() {
     // Until each of them is over its limit, whatever the kernel holds.
     while !full(READERS as u64 * 10) {
         // Refused as long as they are waited for: they might still read.
-        let published = server.handle.publish("all", &message[..]);
+        let published = server.handle.topics("/chat").publish("all", &message[..]);
         assert!(matches!(published, Ok(_) | Err(HandleError::Busy)));
         assert_eq!(honest.ask("still here"), "still here");
     }
@@ -256,7 +256,11 @@ fn a_message_to_many_is_one_allocation_and_pings_are_answered_meanwhile() {
     }
     let message = vec![b'x'; SIZE];
     for _ in 0..5 {
-        let published = server.handle.publish("all", &message[..]).unwrap();
+        let published = server
+            .handle
+            .topics("/chat")
+            .publish("all", &message[..])
+            .unwrap();
         assert_eq!(published.waiting, MANY);
         honest.settle();
     }

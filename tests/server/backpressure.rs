@@ -164,7 +164,7 @@ fn a_slow_subscriber_is_closed_with_1013_and_the_others_get_everything() {
     let part = vec![7; 1 << 20];
     for _ in 0..(LARGE >> 20) * 3 {
         // Its worker may have no room for more while the slow one is waited for.
-        while let Err(error) = server.handle().publish("all", &part) {
+        while let Err(error) = server.handle().topics("/chat").publish("all", &part) {
             assert_eq!(error, HandleError::Busy);
             thread::yield_now();
         }
@@ -299,7 +299,11 @@ fn a_paused_connection_is_told_nothing_until_it_resumes_and_then_all_in_order() 
     // It can still be sent to.
     rig.server.handle().send(id, "hello").unwrap();
     assert_eq!(peer.hear(), "hello");
-    rig.server.handle().subscribe(id, "resume").unwrap();
+    rig.server
+        .handle()
+        .topics("/chat")
+        .subscribe(id, "resume")
+        .unwrap();
     for text in ["one", "two", "three"] {
         assert_eq!(rig.next(), text);
     }
@@ -313,7 +317,11 @@ fn a_connection_that_pauses_as_it_opens_is_told_nothing_until_it_resumes() {
     let behind = masked_frame(true, TEXT, b"behind the upgrade");
     let (_peer, id) = rig.open("/chat?pause", &behind);
     assert_eq!(rig.told(), [""; 0]);
-    rig.server.handle().subscribe(id, "resume").unwrap();
+    rig.server
+        .handle()
+        .topics("/chat")
+        .subscribe(id, "resume")
+        .unwrap();
     assert_eq!(rig.next(), "behind the upgrade");
 }
 
@@ -351,10 +359,14 @@ fn a_handler_terminates_and_neither_sends_nor_is_told_anything_more() {
 fn a_handler_terminates_at_a_subscription_that_a_handle_asked_for() {
     let rig = Paused::start();
     let (mut peer, id) = rig.open("/chat", b"");
-    rig.server.handle().subscribe(id, "terminate").unwrap();
+    rig.server
+        .handle()
+        .topics("/chat")
+        .subscribe(id, "terminate")
+        .unwrap();
     assert_eq!(rig.next(), "closed 1006");
     peer.expect_end();
-    assert_eq!(rig.server.handle().topics(), []);
+    assert_eq!(rig.server.handle().topics("/chat").list(), []);
 }
 
 // ---- fragments ------------------------------------------------------------------------------
@@ -397,6 +409,7 @@ fn what_others_send_waits_for_the_end_of_a_fragmented_message() {
     server.handle().send(id, "sent").unwrap();
     server
         .handle()
+        .topics("/chat")
         .publish("all", "published by a handle")
         .unwrap();
     // A ping is answered between the fragments.

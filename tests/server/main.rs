@@ -25,6 +25,7 @@ mod panics;
 mod proxy;
 mod refused;
 mod replies;
+mod responses;
 #[cfg(all(unix, feature = "signals"))]
 mod signals;
 mod spine;

@@ -148,7 +148,7 @@ fn serve() -> (Running, Receiver<(&'static str, By, u16)>) {
         .config(patient());
     for method in METHODS.into_iter().chain(["echo"]) {
         let ends = tell.clone();
-        let mut route = Route::new(&format!("/{method}"), Panics { method, ends });
+        let mut route = Route::new(&format!("/{method}"), Panics { method, ends }).namespace("all");
         if method == "on_piece" {
             let mut config = patient();
             config.delivery = Delivery::Streamed;
@@ -202,8 +202,14 @@ fn a_panic_in_a_method_closes_its_connection_with_1011_and_no_other() {
         assert_eq!(other.ask(method), method);
     }
     // Subscriptions and presence of the panicked are freed.
-    assert_eq!(server.handle().topics(), []);
-    assert!(server.handle().presence_members("topic").is_empty());
+    assert_eq!(server.handle().topics("all").list(), []);
+    assert!(
+        server
+            .handle()
+            .topics("all")
+            .presence_members("topic")
+            .is_empty()
+    );
     other.close();
     assert_eq!(ends.recv_timeout(GUARD), Ok(("echo", By::Peer, 1000)));
     drop(server);
@@ -422,7 +428,7 @@ fn a_panic_in_a_topics_guard_an_observer_or_a_list_of_connections_ends_no_worker
     };
     handle.connections(list).unwrap();
     let id = told.recv_timeout(GUARD).unwrap().unwrap();
-    handle.subscribe(id, "topic").unwrap();
+    handle.topics("/chat").subscribe(id, "topic").unwrap();
     assert_eq!(other.ask("still here"), "still here");
     let mut failed = server.connect();
     failed.write(upgrade().target("/nowhere").bytes());

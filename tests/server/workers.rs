@@ -134,11 +134,14 @@ fn a_handle_closes_and_terminates_and_tells_what_is_gone() {
         assert_eq!(handle.send(gone, "too late"), over);
         assert_eq!(handle.close(gone, CloseCode(4001), ""), over);
         assert_eq!(handle.terminate(gone), over);
-        assert_eq!(handle.subscribe(gone, "topic").map(drop), over);
+        assert_eq!(
+            handle.topics("/chat").subscribe(gone, "topic").map(drop),
+            over
+        );
     }
     // Their workers live.
     assert_eq!(connections(handle, 2).concat(), []);
-    assert_eq!(handle.topics(), []);
+    assert_eq!(handle.topics("/chat").list(), []);
 }
 
 /// None of the queries blocks a worker, also when its own handler asks.
@@ -150,11 +153,11 @@ fn a_handler_asks_the_handle_everything_and_goes_on() {
         let id = socket.id();
         socket.subscribe("topic").unwrap();
         socket.join_presence("topic", "ann", "", |_| None).unwrap();
-        assert_eq!(handle.subscriber_count("topic"), 1);
-        assert_eq!(handle.subscribers("topic"), [id]);
-        assert_eq!(handle.topics(), [("topic".into(), 1)]);
-        assert_eq!(handle.presence_members("topic").len(), 1);
-        assert!(handle.history("topic", 10).is_empty());
+        assert_eq!(handle.topics("/chat").subscriber_count("topic"), 1);
+        assert_eq!(handle.topics("/chat").subscribers("topic"), [id]);
+        assert_eq!(handle.topics("/chat").list(), [("topic".into(), 1)]);
+        assert_eq!(handle.topics("/chat").presence_members("topic").len(), 1);
+        assert!(handle.topics("/chat").history("topic", 10).is_empty());
         assert_eq!(handle.stats().connections, 1);
         assert_eq!(handle.connection_count(), 1);
         let tell = tell.clone();
@@ -164,7 +167,14 @@ fn a_handler_asks_the_handle_everything_and_goes_on() {
             })
             .unwrap();
         handle.send(id, "from the handle").unwrap();
-        assert_eq!(handle.publish("topic", "published").unwrap().waiting, 1);
+        assert_eq!(
+            handle
+                .topics("/chat")
+                .publish("topic", "published")
+                .unwrap()
+                .waiting,
+            1
+        );
         let _ = socket.send("asked");
     });
     let (server, _) = serve_with(|it| it.config(patient()).workers(many(2)), probe);
@@ -234,11 +244,21 @@ fn a_handle_of_a_stopped_server_answers_stopped() {
     assert_eq!(handle.send(id, "too late"), stopped);
     assert_eq!(handle.close(id, CloseCode::NORMAL, ""), stopped);
     assert_eq!(handle.terminate(id), stopped);
-    assert_eq!(handle.subscribe(id, "topic").map(drop), stopped);
-    assert_eq!(handle.unsubscribe(id, "topic"), stopped);
+    assert_eq!(
+        handle.topics("/chat").subscribe(id, "topic").map(drop),
+        stopped
+    );
+    assert_eq!(handle.topics("/chat").unsubscribe(id, "topic"), stopped);
     assert_eq!(handle.connections(|_| {}), stopped);
     // Nobody is subscribed.
-    assert_eq!(handle.publish("topic", "too late").unwrap().waiting, 0);
+    assert_eq!(
+        handle
+            .topics("/chat")
+            .publish("topic", "too late")
+            .unwrap()
+            .waiting,
+        0
+    );
     assert_eq!(handle.stats().closes.sum(), 1);
     assert_eq!(handle.connection_count(), 0);
     handle.shut_down();

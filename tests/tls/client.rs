@@ -269,6 +269,12 @@ fn an_end_of_tcp_without_close_notify_is_an_error_behind_what_came() {
     };
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     assert!(error.to_string().contains("close_notify"));
+    // C14: once, and everything knows of it.
+    assert!(!client.is_open());
+    assert_eq!(client.closed().unwrap().code, CloseCode::ABNORMAL);
+    for _ in 0..3 {
+        assert!(client.recv().unwrap().is_none());
+    }
 }
 
 #[test]
@@ -300,7 +306,11 @@ fn a_server_without_tls_is_an_error_of_tls() {
     });
     let authority = Authority::default();
     let result = with(authority.client()).connect(&secure(&script));
-    assert!(matches!(result, Err(Error::Tls(_))), "{result:?}");
+    // C18.
+    let Err(Error::Tls(rustls::Error::General(text))) = result else {
+        panic!("{result:?}");
+    };
+    assert!(text.contains("ws://"), "{text}");
     script.end();
 }
 

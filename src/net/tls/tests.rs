@@ -104,7 +104,14 @@ const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 impl Pair {
     fn new(version: &'static SupportedProtocolVersion, step: usize, clear: bool) -> Self {
-        let (server, client) = configs(version);
+        Self::of(configs(version), step, clear)
+    }
+
+    fn of(
+        (server, client): (Arc<ServerConfig>, Arc<ClientConfig>),
+        step: usize,
+        clear: bool,
+    ) -> Self {
         let (up, down) = (Rc::new(Way::default()), Rc::new(Way::default()));
         for way in [&up, &down] {
             way.room.set(usize::MAX);
@@ -290,6 +297,26 @@ fn a_byte_that_was_changed_is_an_error_behind_what_came_before_and_the_peer_is_t
         let (_, end) = read(&mut pair.client).unwrap_err();
         let text = end.unwrap_err().to_string();
         assert!(text.contains("BadRecordMac"), "{text}");
+    }
+}
+
+/// In TLS 1.3 the alert comes behind the server's own ServerHello, as records of their own.
+#[test]
+fn an_alert_reaches_the_peer_behind_what_the_handshake_still_had_to_send() {
+    for version in VERSIONS {
+        let (server, client) = configs(version);
+        let (mut server, mut client) = (ServerConfig::clone(&server), ClientConfig::clone(&client));
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        client.alpn_protocols = vec![b"h2".to_vec()];
+        let configs = (Arc::new(server), Arc::new(client));
+        let mut pair = Pair::of(configs, usize::MAX, false);
+        flush(&mut pair.client);
+        let (_, end) = read(&mut pair.server).unwrap_err();
+        let error = end.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let (_, end) = read(&mut pair.client).unwrap_err();
+        let text = end.unwrap_err().to_string();
+        assert!(text.contains("NoApplicationProtocol"), "{text}");
     }
 }
 

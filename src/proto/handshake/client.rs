@@ -14,6 +14,7 @@ use super::confirm::{Offer, ResponseError, confirm};
 use super::error::HandshakeError;
 use super::head::HeadReader;
 use super::header::{KEY_LENGTH, VERSION, accept_key, header_names, write_header};
+use super::refusal::Refusal;
 use super::response::check_headers;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
@@ -62,6 +63,8 @@ pub struct ClientHandshake {
     limits: HeadLimits,
     deadline: Duration,
     error: Option<HandshakeError>,
+    /// The body of a response that refused.
+    refusal: Option<Refusal>,
 }
 
 impl ClientHandshake {
@@ -130,6 +133,7 @@ impl ClientHandshake {
             limits: config.head,
             deadline: now.saturating_add(config.handshake_timeout),
             error: None,
+            refusal: None,
             offer: Offer {
                 accept: accept_key(key.as_bytes()),
                 subprotocols: request.subprotocols.clone(),
@@ -148,7 +152,8 @@ impl ClientHandshake {
     ///
     /// # Errors
     /// [`HandshakeError`] when the server refused or broke RFC 6455 section 4.1, with its status
-    /// and headers. Drop the transport. The error sticks.
+    /// and headers. Drop the transport, at once or once [`recv_body`](Self::recv_body) has the body.
+    /// The error sticks.
     pub fn recv(
         &mut self,
         input: &mut Input<'_>,
@@ -168,7 +173,7 @@ impl ClientHandshake {
                 Ok(true) if matches!(self.status(), Some(100 | 102..=199)) => self.read_over(),
                 Ok(true) => break self.judge(),
                 Ok(false) => return Ok(None),
-                Err(error) => break Err(error.into()),
+                Err(error) => break Err(HandshakeError::ResponseHead(error)),
             }
         };
         match judged {
@@ -179,6 +184,24 @@ impl ClientHandshake {
             }
             Err(error) => Err(self.fail(error)),
         }
+    }
+
+    /// Reads the body of a response for which [`recv`](Self::recv) returned
+    /// [`HandshakeError::Response`]; returns whether there is nothing more to read. The rest of the
+    /// input of that `recv` is its beginning. 64 KiB of it are kept, and it may be given up at any
+    /// time: [`into_error`](Self::into_error) has what came.
+    pub fn recv_body(&mut self, input: &mut Input<'_>) -> bool {
+        self.refusal.as_mut().is_none_or(|it| it.recv(input))
+    }
+
+    /// The error of a handshake that failed, with the body that was read.
+    #[must_use]
+    pub fn into_error(self) -> Option<HandshakeError> {
+        let mut error = self.error?;
+        if let (HandshakeError::Response(response), Some(refusal)) = (&mut error, self.refusal) {
+            response.body = refusal.into_body();
+        }
+        Some(error)
     }
 
     /// The server's response, once [`recv`](Self::recv) has returned the connection.
@@ -223,11 +246,12 @@ impl ClientHandshake {
     }
 
     /// Checks a complete head; returns what was agreed on, or what is wrong.
-    fn judge(&self) -> Result<Negotiated, HandshakeError> {
+    fn judge(&mut self) -> Result<Negotiated, HandshakeError> {
         let Some(head) = self.head.response() else {
             return Err(HandshakeError::Eof);
         };
         confirm(&head, &self.offer).map_err(|fault| {
+            self.refusal = Some(Refusal::new(&head));
             HandshakeError::Response(Box::new(ResponseError {
                 fault,
                 status: head.status,
@@ -236,6 +260,7 @@ impl ClientHandshake {
                     .iter()
                     .map(|(name, value)| (name.to_owned(), value.to_owned()))
                     .collect(),
+                body: Vec::new(),
             }))
         })
     }

@@ -96,6 +96,10 @@ pub struct ResponseError {
     pub status: u16,
     /// The response's headers in order, values as sent.
     pub headers: Vec<(String, Vec<u8>)>,
+    /// What came of the response's body, decoded from chunks: 64 KiB at most. The reason is usually
+    /// in it. Empty in what [`ClientHandshake::recv`](super::ClientHandshake::recv) returns:
+    /// [`recv_body`](super::ClientHandshake::recv_body) reads it.
+    pub body: Vec<u8>,
 }
 
 impl ResponseError {
@@ -130,6 +134,7 @@ impl fmt::Debug for ResponseError {
             .field("fault", &self.fault)
             .field("status", &self.status)
             .field("headers", &names)
+            .field("body", &format_args!("{} bytes", self.body.len()))
             .finish()
     }
 }

@@ -6,14 +6,19 @@ use core::time::Duration;
 
 use super::check::RequestError;
 use super::confirm::ResponseError;
+use super::foreign::Foreign;
 use crate::proto::http::HttpError;
 
 /// The opening handshake failed; there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer's head is not an HTTP/1.1 head, or exceeds a limit.
+    /// Server: the request's head is not an HTTP/1.1 head, or exceeds a limit.
     Head(HttpError),
+    /// Client: the response's head is not an HTTP/1.1 head, or exceeds a limit.
+    ResponseHead(HttpError),
+    /// Client: what answered speaks another protocol.
+    Foreign(Foreign),
     /// Server: the body of a plain request is malformed, over the limit, or announced in a way
     /// that is not supported.
     Body(HttpError),
@@ -40,7 +45,7 @@ impl HandshakeError {
             Self::Head(error) | Self::Body(error) => Some(error.status()),
             Self::Request(error) => Some(error.status()),
             Self::Timeout { .. } => Some(408),
-            Self::Response(_) | Self::Eof => None,
+            Self::ResponseHead(_) | Self::Foreign(_) | Self::Response(_) | Self::Eof => None,
         }
     }
 }
@@ -49,6 +54,11 @@ impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Head(error) | Self::Body(error) => error.fmt(f),
+            Self::ResponseHead(error) => f.write_str(error.response_text()),
+            Self::Foreign(foreign) => write!(
+                f,
+                "what answered is no HTTP/1.1 server (RFC 6455 section 4.1): {foreign}"
+            ),
             Self::Request(error) => error.fmt(f),
             Self::Response(error) => error.fmt(f),
             Self::Timeout { timeout } => write!(
@@ -66,10 +76,10 @@ impl fmt::Display for HandshakeError {
 impl core::error::Error for HandshakeError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
-            Self::Head(error) | Self::Body(error) => error.source(),
+            Self::Head(error) | Self::Body(error) | Self::ResponseHead(error) => error.source(),
             Self::Request(error) => error.source(),
             Self::Response(error) => error.source(),
-            Self::Timeout { .. } | Self::Eof => None,
+            Self::Foreign(_) | Self::Timeout { .. } | Self::Eof => None,
         }
     }
 }

@@ -95,6 +95,41 @@ impl HttpError {
             _ => 400,
         }
     }
+
+    /// The text for a client, whose server sent the head: what that did, and what helps here.
+    pub(in crate::proto) const fn response_text(self) -> &'static str {
+        match self {
+            Self::Version | Self::StatusLine => {
+                "the server's response doesn't begin with `HTTP/1.1 status reason` (RFC 9112 \
+                 section 4): check that the port is the WebSocket server's"
+            }
+            Self::UnsupportedVersion => {
+                "the server answered in another major version of HTTP than 1 (RFC 9110 section \
+                 2.5): check that the port speaks HTTP/1.1"
+            }
+            Self::BareLf | Self::BareCr => {
+                "the server ended a line of its response in another way than CR LF (RFC 9112 \
+                 section 2.2)"
+            }
+            Self::ObsFold => {
+                "the server folded a header of its response over several lines, which is obsolete \
+                 (RFC 9112 section 5.2)"
+            }
+            Self::MissingColon | Self::HeaderName | Self::SpaceBeforeColon | Self::HeaderValue => {
+                "the server's response has a malformed header (RFC 9112 section 5)"
+            }
+            Self::HeadTooLarge => {
+                "the head of the server's response is larger than the limit: raise max_head if that \
+                 is right"
+            }
+            Self::TooManyLines => {
+                "the server's response has more header lines than the limit: raise max_lines if \
+                 that is right"
+            }
+            // What only a request or a body has.
+            _ => "the server's response is malformed (RFC 9112)",
+        }
+    }
 }
 
 impl fmt::Display for HttpError {

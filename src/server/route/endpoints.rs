@@ -5,9 +5,11 @@
 //! [`Shared`](crate::server::shared::Shared).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::router::Router;
 use crate::proto::http::Headers;
+use crate::server::http::Cors;
 use crate::server::limits::HandshakeRates;
 use crate::server::options::Options;
 use crate::server::proxy::TrustedProxies;
@@ -17,6 +19,8 @@ pub(in crate::server) struct Endpoints {
     /// For routes that set none themselves, and for connections before they are open.
     pub(in crate::server) options: Options,
     pub(in crate::server) router: Router,
+    /// For requests of paths that nothing has.
+    pub(in crate::server) cors: Option<Arc<Cors>>,
     pub(in crate::server) max_body: usize,
     /// The proxies whose forwarding header is believed.
     pub(in crate::server) trusted_proxies: TrustedProxies,

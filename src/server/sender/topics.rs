@@ -1,4 +1,4 @@
-//! The topics of a connection, and its presence in them.
+//! The topics of a connection, which are those of its namespace, and its presence in them.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use crate::server::topics::{
 use crate::server::websocket::{Publish, Published};
 
 impl Sender<'_> {
-    /// Subscribes to a topic. Messages published behind the position where the subscription begins
-    /// arrive, each once; earlier ones that the topic's history keeps are sent first. Subscribing
-    /// again changes nothing.
+    /// Subscribes to a topic of the route's [namespace](crate::server::Route::namespace), in which
+    /// all topics of this type's methods are. Messages published behind the position where the
+    /// subscription begins arrive, each once; earlier ones that the topic's history keeps are sent
+    /// first. Subscribing again changes nothing.
     ///
     /// # Errors
     /// [`SubscribeError`], for a limit or a guard of the topic.
@@ -47,12 +48,7 @@ impl Sender<'_> {
         data: &str,
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
     ) -> Result<PresenceChange, PresenceError> {
-        let (id, worker) = (self.io.id, self.io.worker);
-        let change = worker.shared.join(topic, id, user, data, |change| {
-            self.io.announce(topic, announce(change));
-        })?;
-        self.io.ws.cold().joined.insert(topic.into());
-        Ok(change)
+        self.io.join_presence(topic, user, data, announce)
     }
 
     /// Changes the data of the user as whom this connection is in the topic; announced like
@@ -63,10 +59,7 @@ impl Sender<'_> {
         data: &str,
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
     ) -> PresenceChange {
-        let (id, worker) = (self.io.id, self.io.worker);
-        worker.shared.update(topic, id, data, |change| {
-            self.io.announce(topic, announce(change));
-        })
+        self.io.update_presence(topic, data, announce)
     }
 
     /// Leaves the presence of a topic; announced like [`join_presence`](Self::join_presence).
@@ -75,22 +68,12 @@ impl Sender<'_> {
         topic: &str,
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
     ) -> PresenceChange {
-        if let Some(cold) = &mut self.io.ws.cold {
-            cold.joined.remove(topic);
-        }
-        self.io.ws.free_unused();
-        let (id, worker) = (self.io.id, self.io.worker);
-        worker.shared.leave(topic, id, |change| {
-            self.io.announce(topic, announce(change));
-        })
+        self.io.leave_presence(topic, announce)
     }
 
     /// Returns the topics that the connection is subscribed to.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
-        let cold = self.io.ws.cold.as_deref();
-        cold.into_iter()
-            .flat_map(|it| it.subscriptions.iter())
-            .map(|it| &**it)
+        self.io.subscriptions()
     }
 
     /// Publishes a message to the other subscribers of a topic, whether or not this connection is

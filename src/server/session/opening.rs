@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::answering::{accept, answer, decide, guarded, handles, screen};
+use super::answering::{accept, answer, complete, decide, guarded, handles, screen};
 use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::HandshakeError;
 use crate::net::Transport;
@@ -133,7 +133,7 @@ impl<T: Transport> Session<T> {
                 None => opening.stage = Stage::Upgrade(upgrade, later),
             },
             Stage::Reply(request, later) => match later.slot.take() {
-                Some(response) => self.reply(request, &response, turn),
+                Some(response) => self.reply(request, response, turn),
                 None => opening.stage = Stage::Reply(request, later),
             },
             stage => opening.stage = stage,
@@ -142,10 +142,11 @@ impl<T: Transport> Session<T> {
     }
 
     /// Answers a plain request.
-    fn reply(&mut self, request: PlainRequest, response: &HttpResponse, turn: &mut Turn<'_>) {
+    fn reply(&mut self, request: PlainRequest, mut response: HttpResponse, turn: &mut Turn<'_>) {
         let Phase::Opening(opening) = &mut self.phase else {
             return;
         };
+        complete(&mut response, &request, &self.remote, turn);
         opening.served = true;
         let now = turn.worker.now;
         let last = opening.stopping || turn.worker.draining;
@@ -347,8 +348,8 @@ impl<T: Transport> Session<T> {
                     }
                     Ok(Received::Plain(request)) => {
                         let agreed = self.transport.agreed();
-                        if let Err(reject) = screen(&request, &self.remote, agreed, turn) {
-                            self.reply(request, &reject.response, turn);
+                        if let Some(response) = screen(&request, &self.remote, agreed, turn) {
+                            self.reply(request, response, turn);
                             if self.pauses(input, turn)? {
                                 return Ok(());
                             }
@@ -380,7 +381,7 @@ impl<T: Transport> Session<T> {
                 Ok(ReadBody::Complete(request)) => {
                     match answer(&request, &self.remote, self.transport.agreed(), turn) {
                         Answer::Now(response) => {
-                            self.reply(request, &response, turn);
+                            self.reply(request, response, turn);
                             if self.pauses(input, turn)? {
                                 return Ok(());
                             }

@@ -10,7 +10,7 @@ use std::vec;
 use mio::Token;
 
 use super::super::shared::Shared;
-use super::super::topics::{SubscribeError, Topic};
+use super::super::topics::{SubscribeError, Topic, TopicName};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 use crate::server::builder::Builder;
@@ -131,7 +131,7 @@ fn parts(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Parts {
 struct Alone;
 
 impl LocalSessions for Alone {
-    fn known(&self, _: &str) -> Option<Arc<Topic>> {
+    fn known(&self, _: TopicName<'_>) -> Option<Arc<Topic>> {
         None
     }
 

@@ -158,7 +158,7 @@ fn a_plain_request_is_answered_at_once_or_when_the_application_does() {
     let server = Server::builder()
         .methods("/echo", |methods| {
             methods
-                .post(|request| HttpResponse::ok("x/y", request.body().to_vec()))
+                .post(|request| HttpResponse::new("x/y", request.body().to_vec()))
                 .on("DELETE", |request| match request.header("X-Sure") {
                     Some("yes") => HttpResponse::status(204),
                     _ => HttpResponse::status(409),
@@ -228,7 +228,7 @@ fn a_handle_works_from_this_thread_and_from_others() {
     for server in rooms() {
         let (mut ann, mut bob) = ann_and_bob(&server);
         let (handle, id) = (server.handle(), bob.id());
-        handle.publish("room", "from here").unwrap();
+        handle.topics("/room").publish("room", "from here").unwrap();
         let thread = std::thread::spawn(move || handle.send(id, "from there").unwrap());
         thread.join().unwrap();
         ann.expect("from here");

@@ -127,7 +127,8 @@ impl Server {
         Arc::new(Self {
             directory: Directory::new(
                 TopicLimits::default(),
-                Vec::from([(pattern, options)]),
+                Namespaces::new(),
+                Vec::from([(pattern, Arc::new(options))]),
                 capacities.len(),
             ),
             inboxes: capacities.iter().zip(&bells).map(inbox).collect(),
@@ -151,7 +152,7 @@ impl Server {
         let message = prepared(text);
         let publish = self.directory.publish(
             &self.inboxes,
-            TOPIC,
+            TopicName::split(TOPIC),
             None,
             Publisher::default(),
             NOW,

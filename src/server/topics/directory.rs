@@ -1,10 +1,12 @@
 //! The records of all topics: the one place that orders the messages of a topic.
+//!
+//! Topics are known by their full names here ([`TopicName`]).
 
 mod asking;
 
 use std::borrow::Borrow;
 use std::boxed::Box;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::history::HistoryEntry;
+use super::name::TopicName;
 use super::options::TopicOptions;
 use super::pattern::TopicPattern;
 use super::subscribing::Subscribing;
@@ -47,11 +50,13 @@ pub(in crate::server) struct Outcome {
     pub(in crate::server) filling: bool,
 }
 
-/// The records, found by name.
+/// The records, found by their full names.
 pub(in crate::server) struct Directory {
     limits: TopicLimits,
-    /// The first one whose pattern matches applies.
-    options: Vec<(TopicPattern, Arc<TopicOptions>)>,
+    /// The options of a namespace's topics alone, by its name; every namespace is here.
+    namespaces: Namespaces,
+    /// The options of the topics of all namespaces, behind those of their own.
+    options: PatternOptions,
     shards: Shards<Shard>,
     epoch: u64,
     workers: usize,
@@ -59,6 +64,11 @@ pub(in crate::server) struct Directory {
     topics: AtomicUsize,
     subscriptions: AtomicUsize,
 }
+
+/// The first one whose pattern matches applies.
+pub(in crate::server) type PatternOptions = Vec<(TopicPattern, Arc<TopicOptions>)>;
+
+pub(in crate::server) type Namespaces = BTreeMap<Arc<str>, PatternOptions>;
 
 #[derive(Default)]
 struct Shard {
@@ -70,13 +80,14 @@ struct Shard {
 impl Directory {
     pub(in crate::server) fn new(
         limits: TopicLimits,
-        options: Vec<(TopicPattern, TopicOptions)>,
+        namespaces: Namespaces,
+        options: PatternOptions,
         workers: usize,
     ) -> Self {
-        let shared = |(pattern, options)| (pattern, Arc::new(options));
         Self {
             limits,
-            options: options.into_iter().map(shared).collect(),
+            namespaces,
+            options,
             shards: Shards::new(Shard::default),
             // A random number, from the standard library's random keys.
             epoch: RandomState::new().build_hasher().finish() >> 11,
@@ -86,9 +97,17 @@ impl Directory {
         }
     }
 
+    /// Returns a namespace's name, if there is one of this name.
+    pub(in crate::server) fn namespace(&self, name: &str) -> Option<Arc<str>> {
+        let (found, _) = self.namespaces.get_key_value(name)?;
+        Some(Arc::clone(found))
+    }
+
     fn options(&self, topic: &str) -> Option<&Arc<TopicOptions>> {
-        let mut options = self.options.iter();
-        let (_, found) = options.find(|(pattern, _)| pattern.matches(topic))?;
+        let TopicName { namespace, name } = TopicName::split(topic);
+        let own = self.namespaces.get(namespace).into_iter().flatten();
+        let mut options = own.chain(&self.options);
+        let (_, found) = options.find(|(pattern, _)| pattern.matches(name))?;
         Some(found)
     }
 
@@ -186,7 +205,8 @@ impl Directory {
     // ---- subscribing --------------------------------------------------------------------------
 
     fn check_name(&self, topic: &str) -> Result<(), SubscribeError> {
-        match topic.is_empty() || topic.len() > self.limits.max_name {
+        let name = TopicName::split(topic).name;
+        match name.is_empty() || name.len() > self.limits.max_name {
             true => Err(SubscribeError::Name),
             false => Ok(()),
         }
@@ -205,7 +225,7 @@ impl Directory {
             return Err(SubscribeError::ConnectionFull);
         }
         match self.options(topic).and_then(|it| it.guard.as_ref()) {
-            Some(guard) => guard(id, topic).map_err(SubscribeError::Refused),
+            Some(guard) => guard(id, TopicName::split(topic).name).map_err(SubscribeError::Refused),
             None => Ok(()),
         }
     }
@@ -331,7 +351,7 @@ impl Directory {
     pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
         &self,
         inboxes: &[Arc<Inbox>],
-        topic: &str,
+        topic: TopicName<'_>,
         known: Option<&Arc<Topic>>,
         publisher: Publisher,
         now: Duration,
@@ -347,7 +367,7 @@ impl Directory {
             }
         }
         let mut make = Some(make);
-        self.enter(topic, |topic, state| match make.take() {
+        self.enter(&topic.full(), |topic, state| match make.take() {
             Some(make) => self.publish_to(inboxes, topic, state, publisher, now, make),
             // `make` is taken once.
             None => Err(HandleError::Stopped),

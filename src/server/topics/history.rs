@@ -21,6 +21,7 @@ use crate::proto::MessageKind;
 /// whether that is everything. (Centrifugo does the same; Socket.IO's connection state recovery
 /// also works with an offset.)
 ///
+/// `topic` is its full name: the [namespace](crate::server::Route::namespace), a space, and the name.
 /// `now` is the time since any fixed origin.
 ///
 /// [`MemoryHistory`] is for one server. The methods are called while the topic is locked, on a

@@ -18,6 +18,8 @@ use crate::server::shards::Shards;
 /// connection's [`join`](Self::join) adds the user, the last one's [`leave`](Self::leave) removes
 /// the user. Pusher's and Ably's presence channels do the same.
 ///
+/// `topic` is its full name: the [namespace](crate::server::Route::namespace), a space, and the name.
+///
 /// [`MemoryPresence`] is for one server. The methods are called on a worker's thread and must not
 /// wait for a network. An implementation over a network therefore reads from a local copy, and
 /// sends its changes from another thread. It has to tell connections of several servers apart,

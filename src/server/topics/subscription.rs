@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// lost. Both numbers are below 2^53, so that JavaScript can hold them.
 ///
 /// A client that comes back with the position of the last message that it saw gets what it missed
-/// from [`Handle::history_since`](crate::server::Handle::history_since).
+/// from [`Topics::history_since`](super::Topics::history_since).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "json", derive(serde::Deserialize, serde::Serialize))]
 pub struct Position {
@@ -70,6 +70,9 @@ pub enum SubscribeError {
     TopicFull,
     /// The topic's guard refused, for this reason.
     Refused(Arc<str>),
+    /// The connection's route has another [namespace](crate::server::Route::namespace) than the
+    /// topic.
+    Namespace,
     /// The connection is closing.
     Closed,
 }
@@ -82,6 +85,7 @@ impl fmt::Display for SubscribeError {
             Self::TooManyTopics => "there are max_topics topics already",
             Self::TopicFull => "the topic has max_subscribers subscribers already",
             Self::Refused(reason) => reason,
+            Self::Namespace => "the connection's route has another namespace",
             Self::Closed => "the connection is closing",
         })
     }

@@ -15,6 +15,7 @@ use crate::server::sync::{Mutex, thread_local};
 
 /// One topic. Its record exists as long as there is a subscriber, or a subscription on its way.
 pub(in crate::server) struct Topic {
+    /// Its full name.
     pub(in crate::server) name: Arc<str>,
     pub(super) options: Option<Arc<TopicOptions>>,
     pub(super) state: Mutex<State>,

@@ -52,7 +52,7 @@ impl SocketIo<'_> {
             }
             Command::Terminate(_) => self.ws.cold().end = Some(EndKind::Terminated),
             Command::Subscribe(_, subscribing) => self.subscribe_at(&subscribing),
-            Command::Unsubscribe(_, topic) => _ = self.unsubscribe(&topic),
+            Command::Unsubscribe(_, topic) => _ = self.end_subscription(&topic),
             Command::Refuse(_, topic, error) => self.refuse(&topic, error),
             // None of these is for an open connection.
             Command::Decided(_)

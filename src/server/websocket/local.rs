@@ -7,12 +7,12 @@ use mio::Token;
 use super::delivery::LocalDelivery;
 use super::outcome::Published;
 use crate::server::run::inbox::{Command, Inbox};
-use crate::server::topics::Topic;
+use crate::server::topics::{Topic, TopicName};
 
 /// The other sessions of the worker, while one of them is driven.
 pub(in crate::server) trait LocalSessions {
     /// Returns the record of a topic, if this worker has subscribers of it.
-    fn known(&self, topic: &str) -> Option<Arc<Topic>>;
+    fn known(&self, topic: TopicName<'_>) -> Option<Arc<Topic>>;
 
     /// Returns whether the turn has deliveries left.
     fn may_deliver(&self) -> bool;

@@ -2,13 +2,15 @@
 
 use std::borrow::Borrow;
 use std::mem;
+use std::string::String;
 use std::sync::Arc;
 
 use super::outcome::Published;
 use super::{LocalDelivery, Notice, SocketIo};
 use crate::proto::{Encoding, Message, MessageKind, MessageRef, PreparedMessage};
 use crate::server::topics::{
-    HistoryEntry, Position, Publisher, SubscribeError, Subscribed, Subscribing,
+    HistoryEntry, Position, PresenceChange, PresenceError, Publisher, SubscribeError, Subscribed,
+    Subscribing, TopicName,
 };
 use crate::server::write_queue::Keep;
 
@@ -24,10 +26,16 @@ pub(in crate::server) enum Publish {
 }
 
 impl SocketIo<'_> {
+    /// Returns the full name of a topic of the connection's namespace.
+    fn full_name(&self, topic: &str) -> String {
+        TopicName::new(&self.ws.options.namespace, topic).full()
+    }
+
     pub(in crate::server) fn subscribe(
         &mut self,
         topic: &str,
     ) -> Result<Subscribed, SubscribeError> {
+        let topic = &self.full_name(topic);
         let (id, directory) = (self.id, &self.worker.shared.directory);
         if self.ws.is_subscribed(topic) {
             let begun = self.local.begun(topic, id.token()).unwrap_or_default();
@@ -51,6 +59,9 @@ impl SocketIo<'_> {
         let name = &subscribing.topic.name;
         if self.ws.is_subscribed(name) {
             return;
+        }
+        if TopicName::split(name).namespace != &*self.ws.options.namespace {
+            return self.refuse(name, SubscribeError::Namespace);
         }
         let directory = &self.worker.shared.directory;
         let begins = self
@@ -104,6 +115,11 @@ impl SocketIo<'_> {
     }
 
     pub(in crate::server) fn unsubscribe(&mut self, topic: &str) -> bool {
+        self.end_subscription(&self.full_name(topic))
+    }
+
+    /// Ends a subscription to a topic of this full name.
+    pub(in crate::server) fn end_subscription(&mut self, topic: &str) -> bool {
         let (id, shared) = (self.id, &self.worker.shared);
         let Some(cold) = &mut self.ws.cold else {
             return false;
@@ -117,8 +133,57 @@ impl SocketIo<'_> {
         true
     }
 
+    /// Returns the names of the topics that it is subscribed to.
+    pub(in crate::server) fn subscriptions(&self) -> impl Iterator<Item = &str> {
+        let subscriptions = self.ws.cold.iter().flat_map(|it| &it.subscriptions);
+        subscriptions.map(|it| TopicName::split(it).name)
+    }
+
+    pub(in crate::server) fn join_presence(
+        &mut self,
+        topic: &str,
+        user: &str,
+        data: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+    ) -> Result<PresenceChange, PresenceError> {
+        let (id, shared, full) = (self.id, &self.worker.shared, self.full_name(topic));
+        let change = shared.join(&full, id, user, data, |change| {
+            self.announce(topic, announce(change));
+        })?;
+        self.ws.cold().joined.insert(full.into());
+        Ok(change)
+    }
+
+    pub(in crate::server) fn update_presence(
+        &mut self,
+        topic: &str,
+        data: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+    ) -> PresenceChange {
+        let (id, shared, full) = (self.id, &self.worker.shared, self.full_name(topic));
+        shared.update(&full, id, data, |change| {
+            self.announce(topic, announce(change));
+        })
+    }
+
+    pub(in crate::server) fn leave_presence(
+        &mut self,
+        topic: &str,
+        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+    ) -> PresenceChange {
+        let full = self.full_name(topic);
+        if let Some(cold) = &mut self.ws.cold {
+            cold.joined.remove(&*full);
+        }
+        self.ws.free_unused();
+        let (id, shared) = (self.id, &self.worker.shared);
+        shared.leave(&full, id, |change| {
+            self.announce(topic, announce(change));
+        })
+    }
+
     /// Announces a change of the presence in a topic to the other subscribers.
-    pub(in crate::server) fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
+    fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
         if let Some(message) = message {
             let message = PreparedMessage::new(&message, &self.ws.options.config);
             self.publish(topic, Publish::Announcement, |_| &message);
@@ -134,6 +199,7 @@ impl SocketIo<'_> {
     ) -> Published {
         let (id, shared) = (self.id, &self.worker.shared);
         let to_self = publish == Publish::ToAll;
+        let topic = TopicName::new(&self.ws.options.namespace, topic);
         let known = self.local.known(topic);
         let publisher = Publisher {
             except: (!to_self).then_some(id),
@@ -160,7 +226,7 @@ impl SocketIo<'_> {
                 let (offset, except) = (outcome.position.offset, Some(id.token()));
                 published = self.local.deliver(topic, offset, except, delivery);
             }
-            if to_self && self.ws.is_subscribed(topic) {
+            if to_self && known.is_some_and(|it| self.ws.is_subscribed(&it.name)) {
                 published.count(self.send_between(message, Keep::Always));
             }
         } else if to_self {

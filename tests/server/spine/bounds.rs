@@ -204,7 +204,7 @@ fn a_thread_that_publishes_to_a_blocked_worker_is_refused_and_nothing_of_that_ha
         // The one that is refused is tried again, and again.
         let (mut number, mut refused) = (0, 0);
         while number < AT_MOST && refused < 20 {
-            match handle.publish("room", &*large(number)) {
+            match handle.topics("/chat").publish("room", &*large(number)) {
                 Ok(_) => number += 1,
                 Err(error) => {
                     assert_ne!(error, HandleError::Stopped);
@@ -225,7 +225,7 @@ fn a_thread_that_publishes_to_a_blocked_worker_is_refused_and_nothing_of_that_ha
     {
         assert_same(who, heard, &accepted);
     }
-    let history = handle.history("room", 2 * AT_MOST);
+    let history = handle.topics("/chat").history("room", 2 * AT_MOST);
     let number = |bytes: &[u8]| {
         let text = core::str::from_utf8(bytes).unwrap();
         text.split(' ').next().unwrap().parse().unwrap()

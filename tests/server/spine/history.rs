@@ -120,7 +120,10 @@ fn subscribe_amid_publishes(
         });
         heard.iter().for_each(|it| faults.judge(it, each));
         for client in &clients {
-            handle.unsubscribe(client.id, topic).unwrap();
+            handle
+                .topics("/chat")
+                .unsubscribe(client.id, topic)
+                .unwrap();
         }
     }
     faults
@@ -136,7 +139,7 @@ fn subscribe(
 ) -> Vec<String> {
     match by_handle {
         true => {
-            handle.subscribe(client.id, topic).unwrap();
+            handle.topics("/chat").subscribe(client.id, topic).unwrap();
             handle.send(client.id, "subscribed").unwrap();
         }
         false => client.peer.say(&format!("subscribe {topic}")),
@@ -190,7 +193,7 @@ fn wrong_while_blocked(workers: usize) -> [usize; 2] {
         }
         say(0..EACH);
         if by_handle {
-            handle.subscribe(bob.id, topic).unwrap();
+            handle.topics("/chat").subscribe(bob.id, topic).unwrap();
         }
         say(EACH..2 * EACH);
         keeper.open.send(()).unwrap();
@@ -205,7 +208,7 @@ fn wrong_while_blocked(workers: usize) -> [usize; 2] {
         let expected = (0..3 * EACH).map(|it| it.to_string());
         wrong[usize::from(by_handle)] += usize::from(!heard.into_iter().eq(expected));
         for id in [ann.id, bob.id] {
-            handle.unsubscribe(id, topic).unwrap();
+            handle.topics("/chat").unsubscribe(id, topic).unwrap();
         }
     }
     wrong

@@ -28,9 +28,9 @@ fn a_thread_subscribes_a_connection_which_then_gets_what_it_publishes() {
         let missed = (0..ROUNDS).filter(|round| {
             let bob = &mut clients[round % workers];
             let topic = format!("room {round}");
-            handle.subscribe(bob.id, &topic).unwrap();
-            handle.publish(&topic, "hello").unwrap();
-            handle.unsubscribe(bob.id, &topic).unwrap();
+            handle.topics("/chat").subscribe(bob.id, &topic).unwrap();
+            handle.topics("/chat").publish(&topic, "hello").unwrap();
+            handle.topics("/chat").unsubscribe(bob.id, &topic).unwrap();
             handle.send(bob.id, "end").unwrap();
             bob.hear_until("end") != ["hello"]
         });
@@ -60,7 +60,11 @@ fn wrong(calls: Calls, expected: &[&str]) -> [usize; 3] {
         let wrong = (0..ROUNDS).filter(|_| {
             bob.subscribe("room");
             assert_eq!(ann.peer.ask(&bob.id.to_u64().to_string()), "done");
-            server.handle().unsubscribe(bob.id, "room").unwrap();
+            server
+                .handle()
+                .topics("/chat")
+                .unsubscribe(bob.id, "room")
+                .unwrap();
             server.handle().send(bob.id, "end").unwrap();
             bob.hear_until("end") != expected
         });
@@ -79,7 +83,11 @@ fn assert_right(calls: Calls, expected: &[&str]) {
 #[test]
 fn who_a_handler_unsubscribes_does_not_hear_what_it_publishes_then() {
     let calls: Calls = |socket, bob| {
-        socket.handle().unsubscribe(bob, "room").unwrap();
+        socket
+            .handle()
+            .topics("/chat")
+            .unsubscribe(bob, "room")
+            .unwrap();
         socket.publish("room", "too late");
     };
     assert_right(calls, &[]);
@@ -89,9 +97,17 @@ fn who_a_handler_unsubscribes_does_not_hear_what_it_publishes_then() {
 #[test]
 fn who_a_handler_subscribes_hears_what_it_publishes_then() {
     let calls: Calls = |socket, bob| {
-        socket.handle().subscribe(bob, "other").unwrap();
+        socket
+            .handle()
+            .topics("/chat")
+            .subscribe(bob, "other")
+            .unwrap();
         socket.publish("other", "in time");
-        socket.handle().unsubscribe(bob, "other").unwrap();
+        socket
+            .handle()
+            .topics("/chat")
+            .unsubscribe(bob, "other")
+            .unwrap();
     };
     assert_right(calls, &["in time"]);
 }
@@ -120,11 +136,11 @@ fn a_handler_mixes_calls_and_another_connection_hears_them_in_their_order() {
             // What bob must not hear has no number of its own, and would be one too many.
             match rng.below(5) {
                 0 => {
-                    handle.subscribe(bob, "room").unwrap();
+                    handle.topics("/chat").subscribe(bob, "room").unwrap();
                     subscribed = true;
                 }
                 1 => {
-                    handle.unsubscribe(bob, "room").unwrap();
+                    handle.topics("/chat").unsubscribe(bob, "room").unwrap();
                     subscribed = false;
                 }
                 2 => {
@@ -132,7 +148,7 @@ fn a_handler_mixes_calls_and_another_connection_hears_them_in_their_order() {
                     heard += 1;
                 }
                 3 => {
-                    handle.publish("room", &*text).unwrap();
+                    handle.topics("/chat").publish("room", &*text).unwrap();
                     heard += usize::from(subscribed);
                 }
                 _ => {
@@ -197,7 +213,11 @@ fn what_a_handler_sends_to_its_own_connection_by_the_handle_comes_before_what_it
 #[test]
 fn publishes_by_the_handle_and_by_the_socket_and_a_send_come_in_their_order() {
     let server = serve(builder(2), |socket, _| {
-        socket.handle().publish("room", "a").unwrap();
+        socket
+            .handle()
+            .topics("/chat")
+            .publish("room", "a")
+            .unwrap();
         socket.publish_to_all("room", "b");
         let _ = socket.send("c");
     });
@@ -256,7 +276,7 @@ fn differing(workers: usize) -> [usize; 2] {
                 });
             }
         });
-        let history = server.handle().history(&topic, 2 * EACH);
+        let history = server.handle().topics("/chat").history(&topic, 2 * EACH);
         let history = history
             .iter()
             .map(|it| String::from_utf8(it.payload.to_vec()));

@@ -23,7 +23,7 @@ fn messages_tell_their_offsets_which_are_the_same_for_all_and_without_a_gap() {
         }
     });
     let handle = server.handle();
-    let begun = handle.position("room");
+    let begun = handle.topics("/chat").position("room");
     let mut clients = open_in_turn(&server, 2, 4);
     for client in &mut clients[..2] {
         client.subscribe("room");
@@ -32,7 +32,7 @@ fn messages_tell_their_offsets_which_are_the_same_for_all_and_without_a_gap() {
     let mut last = begun;
     for _ in 0..EACH {
         let made = |at: Position| at.offset.to_string().into();
-        let published = handle.publish_with("room", made).unwrap();
+        let published = handle.topics("/chat").publish_with("room", made).unwrap();
         let position = published.position.unwrap();
         assert_eq!(position.epoch, begun.epoch);
         assert!(position.offset > last.offset, "one thread's, in its order");
@@ -43,7 +43,10 @@ fn messages_tell_their_offsets_which_are_the_same_for_all_and_without_a_gap() {
         let heard = client.hear(2 * EACH as usize);
         assert!(heard.iter().map(|it| offset(it)).eq(all.iter().copied()));
     }
-    assert_eq!(handle.position("room").offset, *all.last().unwrap());
+    assert_eq!(
+        handle.topics("/chat").position("room").offset,
+        *all.last().unwrap()
+    );
 
     // Who comes back with any of them gets the rest.
     for seen in [begun.offset, begun.offset + 7, *all.last().unwrap()] {
@@ -51,7 +54,7 @@ fn messages_tell_their_offsets_which_are_the_same_for_all_and_without_a_gap() {
             offset: seen,
             ..begun
         };
-        let missed = handle.history_since("room", position);
+        let missed = handle.topics("/chat").history_since("room", position);
         let behind = all.iter().copied().filter(|it| *it > seen);
         assert!(missed.complete);
         assert!(missed.entries.iter().map(|it| it.offset).eq(behind));
@@ -60,7 +63,7 @@ fn messages_tell_their_offsets_which_are_the_same_for_all_and_without_a_gap() {
         epoch: begun.epoch + 1,
         ..begun
     };
-    assert!(!handle.history_since("room", other).complete);
+    assert!(!handle.topics("/chat").history_since("room", other).complete);
 }
 
 #[test]
@@ -73,7 +76,14 @@ fn a_subscription_begins_behind_the_position_that_it_returns() {
         tell.send(subscribed).unwrap();
     });
     let handle = server.handle();
-    let published = |text: &str| handle.publish("room", text).unwrap().position.unwrap();
+    let published = |text: &str| {
+        handle
+            .topics("/chat")
+            .publish("room", text)
+            .unwrap()
+            .position
+            .unwrap()
+    };
     let mut first = Client::open(&server);
     first.peer.say("room");
     let by_socket = begun.recv_timeout(DEADLINE).unwrap();
@@ -82,7 +92,7 @@ fn a_subscription_begins_behind_the_position_that_it_returns() {
     assert_eq!(one.offset, by_socket.position.offset + 1);
 
     let mut second = Client::open(&server);
-    let by_handle = handle.subscribe(second.id, "room").unwrap();
+    let by_handle = handle.topics("/chat").subscribe(second.id, "room").unwrap();
     assert_eq!(by_handle, one);
     published("two");
     assert_eq!(second.hear(1), ["two"]);
@@ -101,13 +111,13 @@ fn a_topic_that_comes_back_goes_on_above_what_its_clients_saw() {
     for _ in 0..3 {
         client.subscribe("room");
         for _ in 0..5 {
-            let published = handle.publish("room", "text").unwrap();
+            let published = handle.topics("/chat").publish("room", "text").unwrap();
             let position = published.position.unwrap();
             assert!(position.offset > last);
             last = position.offset;
         }
         client.hear(5);
         assert_eq!(client.peer.ask("room"), "unsubscribed");
-        assert_eq!(handle.topics(), []);
+        assert_eq!(handle.topics("/chat").list(), []);
     }
 }

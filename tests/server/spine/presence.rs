@@ -109,6 +109,7 @@ fn wrong(workers: usize) -> [usize; 2] {
         old = new;
         publish(handle, ROOM, "end");
         let is_there = handle
+            .topics("/chat")
             .presence_members(ROOM)
             .iter()
             .any(|it| &*it.user == "bob");

@@ -7,7 +7,7 @@ use mio::Token;
 use crate::net::Transport;
 use crate::server::run::slab;
 use crate::server::session::Session;
-use crate::server::topics::{Local, Topic};
+use crate::server::topics::{Local, Topic, TopicName};
 use crate::server::websocket::Batch;
 use crate::server::write_queue::Pool;
 
@@ -54,10 +54,10 @@ impl Burst {
 
     /// Returns the topic of the burst, if it has this name.
     #[inline]
-    pub(super) fn topic(&self, name: &str) -> Option<&Arc<Topic>> {
+    pub(super) fn topic(&self, name: TopicName<'_>) -> Option<&Arc<Topic>> {
         self.topic
             .as_ref()
-            .filter(|it| self.goes_on() && *it.name == *name)
+            .filter(|it| self.goes_on() && name.is(&it.name))
     }
 
     /// Adds the next message, if every subscriber has room for it.

@@ -13,7 +13,7 @@ use crate::server::observe::Metrics;
 use crate::server::run::inbox::{Command, Inbox, Publication};
 use crate::server::run::slab;
 use crate::server::session::Session;
-use crate::server::topics::{Local, Topic};
+use crate::server::topics::{Local, Topic, TopicName};
 use crate::server::websocket::{Given, LocalDelivery, LocalSessions, Published};
 use crate::server::write_queue::Pool;
 
@@ -214,11 +214,11 @@ impl Tally {
 }
 
 impl<T: Transport> LocalSessions for FanOut<'_, T> {
-    fn known(&self, topic: &str) -> Option<Arc<Topic>> {
+    fn known(&self, topic: TopicName<'_>) -> Option<Arc<Topic>> {
         let Exchange { topics, burst, .. } = &*self.exchange;
         let found = burst.topic(topic);
         found
-            .or_else(|| topics.of(topic).map(|it| &it.topic))
+            .or_else(|| topics.of(&topic.full()).map(|it| &it.topic))
             .cloned()
     }
 

@@ -91,13 +91,14 @@ fn a_pause_of_the_applications_as_the_connection_opens_ends_as_well() {
     assert_eq!(rig.told(), [closed("4001")]);
 }
 
+/// The full name of a topic.
+const RESUME: &str = "/chat resume";
+
 /// A subscription that another thread asked for.
 fn resume(session: &mut Session<Sim>, turn: &mut Turn<'_>) -> Next {
     let (directory, other) = (&turn.worker.shared.directory, ConnectionId::from_u64(99));
-    let (_, subscribing) = directory
-        .subscribe("resume", other, turn.worker.now)
-        .unwrap();
-    directory.unsubscribe("resume", other);
+    let (_, subscribing) = directory.subscribe(RESUME, other, turn.worker.now).unwrap();
+    directory.unsubscribe(RESUME, other);
     session.subscribe(&subscribing, turn)
 }
 
@@ -125,7 +126,7 @@ fn one_that_is_read_message_by_message_has_its_time_for_each() {
         rig.settle();
         assert_eq!(rig.told(), [text("pause")], "{at}");
         assert_eq!(rig.deadline(), Some(rig.now + 10 * SECOND));
-        rig.turn(|session, turn| session.unsubscribe("resume", turn));
+        rig.turn(|session, turn| session.unsubscribe(RESUME, turn));
     }
     assert_eq!(rig.expire(), Next::Drop);
     assert_eq!(rig.told(), [closed("4001")]);

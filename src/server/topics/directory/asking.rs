@@ -22,7 +22,8 @@ impl Directory {
         all.unwrap_or_default()
     }
 
-    /// Returns all topics that have subscribers, with their numbers, in any order.
+    /// Returns all topics that have subscribers, by their full names, with their numbers, in any
+    /// order.
     pub(in crate::server) fn topics(&self) -> Vec<(Arc<str>, usize)> {
         assert_inside();
         let mut all: Vec<Arc<Topic>> = Vec::new();

@@ -14,7 +14,7 @@ impl Crowd {
 
     fn publish_to(&mut self, topic: &str, number: u64) {
         let text = format!("told t0 handle {number} ");
-        self.handle().publish(topic, &*text).unwrap();
+        self.handle().topics("/now").publish(topic, &*text).unwrap();
     }
 
     fn handle(&self) -> Handle {
@@ -99,11 +99,14 @@ fn a_burst_goes_to_those_who_were_subscribed_when_it_was_published() {
     for number in 0..3 {
         room.publish(number);
     }
-    room.handle().unsubscribe(first, "t0").unwrap();
+    room.handle()
+        .topics("/now")
+        .unsubscribe(first, "t0")
+        .unwrap();
     for number in 3..6 {
         room.publish(number);
     }
-    room.handle().subscribe(first, "t0").unwrap();
+    room.handle().topics("/now").subscribe(first, "t0").unwrap();
     for number in 6..8 {
         room.publish(number);
     }
@@ -191,7 +194,7 @@ fn one_that_has_half_its_room_and_none_for_a_long_message_is_waited_for_without_
     room.clients[1].wire(|wire| wire.room = 0);
     for number in 0..4 {
         let text = format!("told t0 handle {number} {}", "y".repeat(380 + 200 * number));
-        room.handle().publish("t0", &*text).unwrap();
+        room.handle().topics("/now").publish("t0", &*text).unwrap();
     }
     room.sessions.settle();
     assert_eq!(counts(&room), (5, 0), "only one has room for the third");

@@ -37,7 +37,7 @@ impl Crowd {
         for client in &mut crowd.clients {
             client.listen();
         }
-        assert_eq!(shared.directory.count("t0"), count);
+        assert_eq!(shared.directory.count("/now t0"), count);
         crowd
     }
 

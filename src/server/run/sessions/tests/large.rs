@@ -17,7 +17,7 @@ fn d14_a_publish_to_ten_thousand_is_encoded_once_and_keeps_no_ping_waiting() {
     let mut crowd = Crowd::new(PEERS, Server::builder());
     let text = format!("told t0 handle 0 {}", "y".repeat(4_000));
     let handle = Handle::new(crowd.sessions.shared());
-    handle.publish("t0", &*text).unwrap();
+    handle.topics("/now").publish("t0", &*text).unwrap();
     crowd.sessions.work_now();
 
     let mut written = 0;

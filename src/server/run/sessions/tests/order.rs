@@ -75,12 +75,12 @@ fn what_was_kept_waits_for_the_end_of_a_fragmented_message() {
     let handle = crate::server::handle::Handle::new(crowd.sessions.shared());
     for number in 0..3 {
         let text = format!("told kept handle {number} ");
-        handle.publish("kept", &*text).unwrap();
+        handle.topics("/now").publish("kept", &*text).unwrap();
     }
     crowd.clients[0].say("begin", 0, 0);
     turn(&mut crowd, usize::MAX, &[0]);
     let id = ConnectionId::new(0, crowd.clients[0].token.unwrap());
-    handle.subscribe(id, "kept").unwrap();
+    handle.topics("/now").subscribe(id, "kept").unwrap();
     assert_eq!(heard(&mut crowd, 0), [""; 0]);
     crowd.clients[0].say("finish", 0, 0);
     turn(&mut crowd, usize::MAX, &[0]);

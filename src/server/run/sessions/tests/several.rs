@@ -111,7 +111,8 @@ impl World {
         let app = Several(Arc::new(Mutex::new(ledger)), Arc::clone(&decisions));
         let deferred = Route::deferred("/later", app.clone(), move |_, it: Deferred<()>| {
             decisions.lock().unwrap().push(it);
-        });
+        })
+        .namespace("/now");
         let mut builder = Server::builder()
             .config(config)
             .overflow(overflow[random.below(3)])
@@ -333,7 +334,7 @@ impl World {
         // Clients that have paused continue to read.
         let ids: Vec<_> = self.ledger().connections.keys().copied().collect();
         for id in ids {
-            while handle.subscribe(id, "wake") == Err(HandleError::Busy) {
+            while handle.topics("/now").subscribe(id, "wake") == Err(HandleError::Busy) {
                 self.settle();
             }
         }

@@ -154,9 +154,9 @@ impl World {
         // Some of these calls find the connection over.
         let _ = match random.below(12) {
             0..3 => handle.send(id, &*text),
-            3..7 => handle.publish(&topic, &*text).map(drop),
-            7..9 => handle.subscribe(id, &topic).map(drop),
-            9 => handle.unsubscribe(id, &topic),
+            3..7 => handle.topics("/now").publish(&topic, &*text).map(drop),
+            7..9 => handle.topics("/now").subscribe(id, &topic).map(drop),
+            9 => handle.topics("/now").unsubscribe(id, &topic),
             10 if random.one_in(2) => handle.close(id, CloseCode(4001), "told to"),
             11 if random.one_in(3) => handle.terminate(id),
             _ => handle.connections(drop),

@@ -50,12 +50,16 @@ impl Caller<'_> {
         filling: usize,
     ) -> Result<(), HandleError> {
         let (name, message) = (self.name(topic), self.ledger().message(self.thread));
-        let before = self.handle.subscriber_count(&name);
+        let before = self.handle.topics("/now").subscriber_count(&name);
         let published = match placed {
             true => self
                 .handle
+                .topics("/now")
                 .publish_with(&name, |at| text(message, at.offset, filling).into())?,
-            false => self.handle.publish(&name, &*text(message, 0, filling))?,
+            false => self
+                .handle
+                .topics("/now")
+                .publish(&name, &*text(message, 0, filling))?,
         };
         let mut ledger = self.ledger();
         assert_eq!((published.waiting, published.sent), (before, 0));
@@ -88,10 +92,10 @@ impl Caller<'_> {
         }
         let name = self.name(topic);
         if begin {
-            let position = self.handle.subscribe(id, &name)?;
+            let position = self.handle.topics("/now").subscribe(id, &name)?;
             self.ledger().subscribed(id, topic, position.offset);
         } else {
-            self.handle.unsubscribe(id, &name)?;
+            self.handle.topics("/now").unsubscribe(id, &name)?;
             self.ledger().unsubscribed(id, topic, true);
         }
         Ok(())
@@ -142,7 +146,7 @@ impl Several {
         let caller = self.caller(socket);
         let (name, filling) = (caller.name(topic), caller.filling(random));
         let message = self.ledger().message(thread);
-        let count = socket.handle().subscriber_count(&name);
+        let count = socket.handle().topics("/now").subscriber_count(&name);
         let own = usize::from(socket.topics().any(|it| it == name));
         let (published, to_self) = match random.below(3) {
             0 => (socket.publish(&name, &*text(message, 0, filling)), false),
@@ -210,7 +214,7 @@ impl Several {
         let Some(change) = told else {
             return;
         };
-        let offset = socket.handle().position(&name).offset;
+        let offset = socket.handle().topics("/now").position(&name).offset;
         let mut ledger = self.ledger();
         ledger.forced += 2 * 300 * ledger.workers;
         ledger.seen.announced += 1;
@@ -292,7 +296,7 @@ impl Several {
 }
 
 pub(super) fn members_of(handle: &Handle, topic: &str) -> BTreeMap<String, String> {
-    let members = handle.presence_members(topic).into_iter();
+    let members = handle.topics("/now").presence_members(topic).into_iter();
     members
         .map(|it| (it.user.as_ref().into(), it.data.as_ref().into()))
         .collect()

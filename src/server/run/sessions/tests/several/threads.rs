@@ -107,13 +107,13 @@ impl Thread {
     fn since(&self, topic: usize, back: usize, app: &Several, handle: &Handle) {
         let mut ledger = app.0.lock().unwrap();
         let log = &ledger.topics[topic];
-        let mut position = handle.position(&log.name);
+        let mut position = handle.topics("/now").position(&log.name);
         let offsets = log.offsets_behind(0);
         position.offset = match offsets.len().checked_sub(back + 1) {
             Some(at) => offsets[at],
             None => return,
         };
-        let missed = handle.history_since(&log.name, position);
+        let missed = handle.topics("/now").history_since(&log.name, position);
         let told: Vec<u64> = missed.entries.iter().map(|it| it.offset).collect();
         let behind = log.offsets_behind(position.offset);
         assert!(behind.ends_with(&told), "{told:?} of {behind:?}");

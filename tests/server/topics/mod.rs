@@ -1,5 +1,7 @@
 //! Topics, presence and history over several workers and real sockets: docs/cases.md D7, D13, E3.
 
+mod namespaces;
+
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::thread;
@@ -68,7 +70,7 @@ impl Handler for Verbs {
 
 /// How many a message of the handle's is on its way to.
 fn published(server: &Running, topic: &str, text: &str) -> Result<usize, HandleError> {
-    let published = server.handle().publish(topic, text);
+    let published = server.handle().topics("/chat").publish(topic, text);
     published.map(|it| it.waiting)
 }
 
@@ -129,10 +131,14 @@ fn subscriptions_are_counted_over_all_workers_and_empty_topics_vanish() {
     assert_eq!(peers[0].ask("unsub none"), "false");
     let ids: BTreeSet<_> = peers.iter_mut().map(id).collect();
     assert_eq!(
-        handle.subscribers("a").into_iter().collect::<BTreeSet<_>>(),
+        handle
+            .topics("/chat")
+            .subscribers("a")
+            .into_iter()
+            .collect::<BTreeSet<_>>(),
         ids
     );
-    let mut topics = handle.topics();
+    let mut topics = handle.topics("/chat").list();
     topics.sort();
     assert_eq!(topics, [("a".into(), 4), ("b".into(), 1)]);
     let stats = handle.stats();
@@ -142,7 +148,10 @@ fn subscriptions_are_counted_over_all_workers_and_empty_topics_vanish() {
         unsubscribe(peer, "a", left);
     }
     assert_eq!(
-        (handle.topics(), handle.subscriber_count("a")),
+        (
+            handle.topics("/chat").list(),
+            handle.topics("/chat").subscriber_count("a")
+        ),
         (Vec::new(), 0)
     );
     assert_eq!(peers[0].ask("all a nobody"), "0/0/0");
@@ -221,7 +230,14 @@ fn across_workers_each_publishers_messages_arrive_in_its_order() {
         let handle = server.handle();
         scope.spawn(move || {
             for at in 0..COUNT {
-                assert_eq!(handle.publish("a", &*format!("3 {at}")).unwrap().waiting, 3);
+                assert_eq!(
+                    handle
+                        .topics("/chat")
+                        .publish("a", &*format!("3 {at}"))
+                        .unwrap()
+                        .waiting,
+                    3
+                );
             }
         });
         for peer in &mut subscribers {
@@ -247,18 +263,18 @@ fn a_handle_subscribes_and_unsubscribes_and_the_handler_is_told() {
     let mut peers: [Peer; 2] = open(&server);
     for (peer, count) in peers.iter_mut().zip(1..) {
         let id = id(peer);
-        handle.subscribe(id, "a").unwrap();
+        handle.topics("/chat").subscribe(id, "a").unwrap();
         assert_eq!(peer.hear(), format!("+a Ok({count})"));
-        handle.subscribe(id, "closed").unwrap();
+        handle.topics("/chat").subscribe(id, "closed").unwrap();
         assert_eq!(peer.hear(), "+closed Err(Refused(\"not for you\"))");
     }
     assert_eq!(published(&server, "a", "hello"), Ok(2));
     for (peer, left) in peers.iter_mut().zip([1, 0]) {
         assert_eq!(peer.hear(), "hello");
-        handle.unsubscribe(id(peer), "a").unwrap();
+        handle.topics("/chat").unsubscribe(id(peer), "a").unwrap();
         assert_eq!(peer.hear(), format!("-a {left}"));
     }
-    assert_eq!(handle.topics(), []);
+    assert_eq!(handle.topics("/chat").list(), []);
 }
 
 /// D13.
@@ -307,7 +323,10 @@ fn a_guard_refuses_what_its_pattern_names() {
     subscribe(&mut peer, "rooms/open", 1);
     subscribe(&mut peer, "elsewhere", 1);
     assert_eq!(peer.ask("sub rooms/x"), "Err(Refused(\"no rooms/x\"))");
-    assert_eq!(server.handle().subscriber_count("rooms/x"), 0);
+    assert_eq!(
+        server.handle().topics("/chat").subscriber_count("rooms/x"),
+        0
+    );
 }
 
 #[test]
@@ -321,7 +340,7 @@ fn a_new_subscriber_is_sent_the_topics_history_oldest_first() {
     // Nobody is there, and it is kept.
     assert_eq!(published(&server, "log/a", "four"), Ok(0));
     assert_eq!(published(&server, "log/b", "other"), Ok(0));
-    let kept = handle.history("log/a", 2);
+    let kept = handle.topics("/chat").history("log/a", 2);
     assert!(
         kept.iter()
             .map(|it| &*it.payload)
@@ -331,7 +350,10 @@ fn a_new_subscriber_is_sent_the_topics_history_oldest_first() {
     for text in ["two", "three", "four", "Ok(1)", "+log/a Ok(1)"] {
         assert_eq!(reader.hear(), text);
     }
-    handle.subscribe(id(&mut writer), "log/b").unwrap();
+    handle
+        .topics("/chat")
+        .subscribe(id(&mut writer), "log/b")
+        .unwrap();
     assert_eq!(writer.hear(), "other");
     assert_eq!(writer.hear(), "+log/b Ok(1)");
     assert_eq!(writer.ask("others log/a five"), "1/0/0");
@@ -351,11 +373,14 @@ fn a_reader_that_is_behind_gets_the_latest_of_each_conflated_topic_only() {
     subscribe(&mut other, "chat", 2);
     // More than the sockets take: what comes now waits.
     let large = vec![0; 15 << 20];
-    handle.publish("chat", &large).unwrap();
+    handle.topics("/chat").publish("chat", &large).unwrap();
     other.expect(harness::sansio::BINARY, &large);
     for at in 0..COUNT {
         for topic in ["price/a", "price/b", "chat"] {
-            handle.publish(topic, &*format!("{topic} {at}")).unwrap();
+            handle
+                .topics("/chat")
+                .publish(topic, &*format!("{topic} {at}"))
+                .unwrap();
         }
         assert_eq!(other.hear(), format!("chat {at}"));
     }
@@ -390,7 +415,7 @@ fn a_user_is_present_from_the_first_join_to_the_last_leave() {
     assert_eq!(bob.ask("join room bob"), "joined");
     assert_eq!(bob.ask("join room eve"), "OtherUser");
     let users = || -> Vec<String> {
-        let members = handle.presence_members("room").into_iter();
+        let members = handle.topics("/chat").presence_members("room").into_iter();
         members.map(|it| it.user.to_string()).collect()
     };
     assert_eq!(users(), ["ann", "bob"]);
@@ -416,7 +441,13 @@ fn a_handler_announces_in_on_close_that_a_user_left() {
     phone.close();
     assert_eq!(bob.hear(), "ann left");
     bob.settle();
-    assert!(server.handle().presence_members("announced").is_empty());
+    assert!(
+        server
+            .handle()
+            .topics("/chat")
+            .presence_members("announced")
+            .is_empty()
+    );
 }
 
 /// D13: what a disconnect leaves behind is nothing.
@@ -438,8 +469,11 @@ fn the_subscriptions_of_a_thousand_connections_are_freed_when_they_end() {
             let last = core::iter::repeat_with(|| peer.hear()).take(5).last();
             assert!(matches!(last.as_deref(), Some("joined" | "none")));
         }
-        assert_eq!(server.handle().topics().len(), 101);
-        assert_eq!(server.handle().subscriber_count("shared"), 100);
+        assert_eq!(server.handle().topics("/chat").list().len(), 101);
+        assert_eq!(
+            server.handle().topics("/chat").subscriber_count("shared"),
+            100
+        );
         // Some close, the others' transports end.
         for (at, peer) in peers.into_iter().enumerate() {
             if at % 4 == round % 4 {
@@ -447,13 +481,19 @@ fn the_subscriptions_of_a_thousand_connections_are_freed_when_they_end() {
             }
         }
         wait_for_ends(&observed, 100);
-        assert_eq!(server.handle().topics(), []);
+        assert_eq!(server.handle().topics("/chat").list(), []);
         let stats = server.handle().stats();
         assert_eq!(
             (stats.topics, stats.subscriptions, stats.connections),
             (0, 0, 0)
         );
-        assert!(server.handle().presence_members("room").is_empty());
+        assert!(
+            server
+                .handle()
+                .topics("/chat")
+                .presence_members("room")
+                .is_empty()
+        );
     }
     assert_eq!(
         server.handle().stats().connections_opened,
