@@ -13,13 +13,16 @@ use harness::handshake::{plain, upgrade};
 use harness::net::{GUARD, Peer, Probe, Running, patient};
 use harness::sansio::{CLOSE, close_payload};
 use sockeye::proto::CloseCode;
-use sockeye::server::{Builder, Server};
+use sockeye::server::{Builder, Reject, Request, Server};
 
 fn builder(probe: Probe) -> Builder {
     Server::builder()
         .config(patient())
         .workers(NonZeroUsize::new(2).unwrap())
         .readiness("/ready")
+        .guard_under("/ready", |_: &Request<'_>| {
+            Err(Reject::new(401, "for nobody"))
+        })
         .route("/chat", probe)
 }
 

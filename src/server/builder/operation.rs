@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Builder;
 #[cfg(all(unix, feature = "signals"))]
 use crate::proto::CloseCode;
-use crate::server::http::HttpResponse;
+use crate::server::http::{HttpResponse, Request};
 #[cfg(feature = "tls")]
 use crate::server::listen::TlsFiles;
 #[cfg(all(unix, feature = "signals"))]
@@ -104,7 +104,8 @@ impl Builder {
 
     /// Responds to GET requests on `path` with 200 while the server is
     /// [ready](crate::server::Handle::is_ready) for new clients, and with 503 once it drains or stops: what a
-    /// load balancer asks for to know where to send clients.
+    /// load balancer asks for to know where to send clients. No [guard](Self::guard) is in front of
+    /// it.
     ///
     /// A balancer that opens a connection for each check finds none once the listeners are closed,
     /// which says the same.
@@ -116,9 +117,10 @@ impl Builder {
     /// # let _ = server;
     /// ```
     pub fn readiness(self, path: &str) -> Self {
-        self.get(path, |request| match request.handle().is_ready() {
+        let answer = |request: &Request<'_>| match request.handle().is_ready() {
             true => HttpResponse::text("ready"),
             false => HttpResponse::text("not ready").with_status(503),
-        })
+        };
+        self.methods(path, |it| it.public().get(answer))
     }
 }

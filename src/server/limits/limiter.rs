@@ -92,6 +92,9 @@ impl fmt::Debug for KeyedLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::Message;
+    use crate::server::{Handler, Server, Socket};
+    use std::string::ToString as _;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -125,6 +128,50 @@ mod tests {
             .sum::<usize>();
         assert_eq!(groups * super::super::table::WAYS, 1_024);
         assert_eq!(size_of::<super::super::table::Entry<TokenBucket>>(), 24);
+    }
+
+    /// One kind by connection, the others by name over all connections.
+    struct Chat(KeyedLimiter);
+
+    impl Handler for Chat {
+        type State = TokenBucket;
+
+        fn on_message(&self, socket: &mut Socket<'_, TokenBucket>, message: Message<'_>) {
+            let (typing, sender) = socket.split();
+            let taken = match message.as_text() {
+                Some("typing") => typing.take(Rate::per_second(1), 1, sender.now()),
+                kind => self.0.take(&kind, 1, sender.now()),
+            };
+            match taken {
+                Ok(()) => sender.send("done"),
+                Err(wait) => sender.send(&*wait.as_millis().to_string()),
+            };
+        }
+    }
+
+    #[test]
+    fn a_handler_limits_each_kind_of_message_by_a_rate_of_its_own() {
+        let chat = Chat(KeyedLimiter::new(Rate::per_minute(1), 1_000));
+        let server = Server::builder().route("/", chat).simulate().unwrap();
+        let mut clients = [server.connect("/").unwrap(), server.connect("/").unwrap()];
+        for client in &mut clients {
+            for answer in ["done", "1000"] {
+                client.send("typing");
+                client.expect(answer);
+            }
+        }
+        let [ann, bob] = &mut clients;
+        ann.send("invite");
+        ann.expect("done");
+        bob.send("invite");
+        bob.expect("60000");
+        bob.send("leave");
+        bob.expect("done");
+        server.advance(Duration::from_secs(1));
+        bob.send("typing");
+        bob.expect("done");
+        bob.send("invite");
+        bob.expect("59000");
     }
 
     #[test]
