@@ -75,3 +75,15 @@ forward! {
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
     ) -> PresenceChange;
 }
+
+// Events.
+#[cfg(feature = "json")]
+forward! {
+    fn emit(name: &str, data: &(impl serde::Serialize + ?Sized)) -> Sent;
+    fn publish_json(topic: &str, value: &(impl serde::Serialize + ?Sized)) -> Published;
+    fn publish_event(
+        topic: &str,
+        name: &str,
+        data: &(impl serde::Serialize + ?Sized)
+    ) -> Published;
+}
