@@ -90,6 +90,8 @@ mod sender;
 mod session;
 mod shards;
 mod shared;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 pub mod socket;
 mod sync;
 #[cfg(any(test, feature = "testing"))]
@@ -98,6 +100,7 @@ pub mod testing;
 mod tests;
 mod timers;
 pub mod topics;
+mod users;
 mod websocket;
 mod write_queue;
 
@@ -120,3 +123,4 @@ pub use run::inbox::HandleError;
 pub use run::server::Server;
 #[doc(inline)]
 pub use socket::{Sender, Sent, Socket};
+pub use users::UserError;

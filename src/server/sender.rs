@@ -3,6 +3,7 @@
 //! Its topics and presence are in `topics.rs`.
 
 mod topics;
+mod users;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -100,6 +101,13 @@ impl<'a> Sender<'a> {
     #[must_use]
     pub fn request(&self) -> Option<&StoredRequest> {
         self.io.ws.cold.as_ref()?.request.as_ref()
+    }
+
+    /// The time of this turn of the worker, by the server's clock: what [`limits`](super::limits)
+    /// take as `now`. [`Handle::now`] is the same clock.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.io.worker.now
     }
 
     /// The agreed subprotocol.

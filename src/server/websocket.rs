@@ -108,6 +108,8 @@ pub(super) struct ColdState {
     rate: RateState,
     /// The key of the route's limit by key.
     pub(super) rate_key: Option<Box<str>>,
+    /// The user of the application that it belongs to.
+    pub(super) user: Option<Arc<str>>,
     /// The topics in which it is present.
     pub(super) joined: BTreeSet<Box<str>>,
     timers: Option<Box<Timers>>,
@@ -131,6 +133,7 @@ impl ColdState {
             && self.resume_at.is_none()
             && !self.throttled
             && self.rate_key.is_none()
+            && self.user.is_none()
             && self.joined.is_empty()
             && self.timers.is_none()
             && self.deferred.is_none()
@@ -351,7 +354,15 @@ impl WebSocket {
         self.close_for(EndKind::Panicked, "the server failed", out, now);
     }
 
-    /// Makes room for a message of `length` bytes behind `waiting`; returns false if it is dropped.
+    /// Returns whether a message of `length` bytes may wait behind the queue and `corked` bytes: one
+    /// of any length where nothing waits but some of what was sent in this turn.
+    #[inline]
+    fn fits(&self, queue: &WriteQueue, corked: usize, length: usize) -> bool {
+        let (waiting, limit) = (queue.len() + corked, self.options.max_backpressure);
+        waiting + length <= limit || !queue.is_blocked() && waiting <= limit / 2
+    }
+
+    /// Makes room for a message of `length` bytes behind what waits and `corked` bytes; returns false if it is dropped.
     pub(super) fn make_room(
         &mut self,
         queue: &mut WriteQueue,
@@ -361,20 +372,16 @@ impl WebSocket {
         now: Duration,
     ) -> bool {
         let limit = self.options.max_backpressure;
-        let fits = |queue: &WriteQueue| queue.len() + corked + length <= limit;
-        if fits(queue) {
+        if self.fits(queue, corked, length) {
             return true;
         }
-        // A message too long for an empty queue waits for nothing.
-        let waits = queue.len() + corked > 0;
-        let closes = self.options.overflow == Overflow::Close;
-        self.draining.set((self.draining.get() || waits) && !closes);
+        self.draining.set(self.options.overflow != Overflow::Close);
         match self.options.overflow {
             Overflow::DropNewest => false,
             Overflow::DropOldest => {
                 let dropped = queue.shrink_to(limit.saturating_sub(corked + length));
                 metrics.dropped.add(dropped as u64);
-                fits(queue)
+                self.fits(queue, corked, length)
             }
             Overflow::Close => {
                 queue.clear_unwritten();

@@ -6,8 +6,11 @@ mod attack;
 mod backpressure;
 mod calls;
 mod close;
+#[cfg(feature = "deflate")]
+mod compression;
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod draining;
 mod ends;
 mod errors;
 mod flow;
@@ -26,6 +29,8 @@ mod proxy;
 mod refused;
 mod replies;
 mod responses;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 mod spine;
 mod stats;
 #[cfg(feature = "testing")]
@@ -33,6 +38,7 @@ mod timers;
 mod topics;
 #[cfg(feature = "tracing")]
 mod tracing;
+mod users;
 mod workers;
 
 #[global_allocator]

@@ -8,6 +8,7 @@ mod fan_out;
 mod pending;
 #[cfg(any(test, feature = "testing"))]
 mod stepping;
+mod stopping;
 mod work;
 
 use std::mem;
@@ -20,6 +21,7 @@ use std::vec::Vec;
 use mio::Token;
 
 use self::fan_out::{Exchange, FanOut};
+use self::stopping::Draining;
 use super::chores::Chores;
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
@@ -61,6 +63,10 @@ pub(in crate::server) struct Sessions<T> {
     buffer: Vec<u8>,
     cork: Vec<u8>,
     scratch: Scratch,
+    /// Whether it accepts connections.
+    accepting: bool,
+    /// How far the server's drain is here, once it has begun.
+    draining: Option<Draining>,
     /// When a server that stops drops the sessions that are left.
     stop_at: Option<Duration>,
     /// Sessions that have yet to begin to close, as the server stops.
@@ -105,6 +111,8 @@ impl<T: Transport> Sessions<T> {
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
             scratch: Scratch::new(),
+            accepting: true,
+            draining: None,
             stop_at: None,
             stopping: Vec::new(),
             spent: Spent::default(),
@@ -164,11 +172,6 @@ impl<T: Transport> Sessions<T> {
         is_spent
     }
 
-    /// Returns whether the worker is to stop.
-    pub(in crate::server) fn stops(&self) -> bool {
-        self.stop_at.is_some()
-    }
-
     pub(in crate::server) fn is_empty(&self) -> bool {
         self.slab.len() == 0
     }
@@ -180,7 +183,7 @@ impl<T: Transport> Sessions<T> {
         }
         let now = self.worker.now;
         let wheel = self.wheel.next(now);
-        match (self.work_in(), self.stop_at) {
+        match (self.work_in(), self.stops_on()) {
             (None, None) => wheel,
             (work, stop) => {
                 let stop = stop.map(|at| at.saturating_sub(now));
@@ -271,6 +274,9 @@ impl<T: Transport> Sessions<T> {
                     }
                 }
             }
+        }
+        if self.draining.is_some() {
+            self.go_on_draining();
         }
         // Sessions begin to close before they are dropped, even if the deadline has already passed.
         if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {

@@ -1,12 +1,13 @@
 //! The deadlines of a session, and what is due when they pass.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::CloseCode;
 use crate::server::end::EndKind;
-use crate::server::options::Options;
+use crate::server::options::{Lifetime, Options};
 use crate::server::websocket::WebSocket;
 
 impl<T: Transport> Session<T> {
@@ -79,7 +80,7 @@ impl<T: Transport> Session<T> {
 
     /// When an open connection's lifetime ends.
     fn expires_at(&self, ws: &WebSocket) -> Option<Duration> {
-        let lifetime = ws.options.max_lifetime?;
+        let lifetime = ws.options.max_lifetime.as_ref()?.time;
         // A tenth more or less, derived from its peer and the nanosecond of its opening: spread as
         // well as by chance, and always the same.
         let opened = ws.opened();
@@ -130,8 +131,11 @@ impl<T: Transport> Session<T> {
                 open.ws.cold().resume_at = None;
             }
             Phase::Open(open) if expired => {
-                let (reason, now) = ("the connection's time is over", turn.worker.now);
-                open.ws.close_for(EndKind::Lifetime, reason, turn.cork, now);
+                let options = Arc::clone(&open.ws.options);
+                if let Some(Lifetime { code, reason, .. }) = &options.max_lifetime {
+                    let (end, now) = (EndKind::Lifetime(*code), turn.worker.now);
+                    open.ws.close_for(end, reason, turn.cork, now);
+                }
             }
             Phase::Open(open) => {
                 if let Err(fault) = open

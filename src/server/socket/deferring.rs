@@ -65,10 +65,10 @@ impl<S: 'static> Socket<'_, S> {
         };
         let io = self.io();
         let job = Job::new(Box::new(work), io.id.token(), &io.worker.inbox);
-        match io.worker.inbox.is_simulated() {
-            false => pool.add(&job),
+        match io.worker.inbox.is_polled() {
+            true => pool.add(&job),
             // A simulation is whole without other threads.
-            true => job.run(),
+            false => job.run(),
         }
         io.ws.defer(job);
     }

@@ -10,6 +10,7 @@ use super::{Outgoing, Sent, Socket};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 use crate::server::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed};
+use crate::server::users::UserError;
 use crate::server::websocket::Published;
 
 macro_rules! forward {
@@ -43,6 +44,12 @@ forward! {
 #[cfg(feature = "json")]
 forward! {
     fn send_json(value: &(impl serde::Serialize + ?Sized)) -> Sent;
+}
+
+// The user.
+forward! {
+    fn set_user(user: &str) -> Result<(), UserError>;
+    fn replace_user(user: &str, code: CloseCode, reason: &str) -> Result<usize, UserError>;
 }
 
 // Topics.

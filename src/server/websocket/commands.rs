@@ -64,7 +64,11 @@ impl SocketIo<'_> {
             }
             Command::Worked(_) => self.ws.cold().notices.push(Notice::Worked),
             // None of these is for an open connection.
-            Command::Decided(_) | Command::Inspect(_) | Command::ShutDown(_) => {}
+            Command::Decided(_)
+            | Command::Inspect(_)
+            | Command::StopAccepting
+            | Command::Drain(_)
+            | Command::ShutDown(_) => {}
         }
     }
 }
