@@ -97,9 +97,9 @@ pub(crate) fn serve(
     listen: &str,
     start: impl FnOnce(&Server),
 ) -> Result<(), Box<dyn Error>> {
+    #[cfg(unix)]
+    let builder = builder.signals();
     let server = builder.listen(listen)?;
-    let handle = server.handle();
-    ctrlc::set_handler(move || handle.shut_down())?;
     println!("listening on {}", server.local_addr());
     start(&server);
     server.run()?;
