@@ -185,7 +185,10 @@ impl Handler for Echo {
                 Ok(())
             }
             Some("?ping") => socket.ping(b"interop"),
-            Some("?close") => socket.close(AS_TOLD.0, AS_TOLD.1),
+            Some("?close") => {
+                socket.close(AS_TOLD.0, AS_TOLD.1);
+                Ok(())
+            }
             _ => echo(socket, &message),
         };
         // It closes the connection with 1011, which the peer tells.

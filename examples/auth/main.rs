@@ -356,8 +356,7 @@ impl Door {
 }
 
 fn close(socket: &mut Socket<'_, Session>, code: CloseCode, reason: &str) {
-    // Open, and with a short reason: it can be closed.
-    let _ = socket.close(code, reason);
+    socket.close(code, reason);
 }
 
 impl Handler for Door {

@@ -325,8 +325,7 @@ impl Handler for Chat {
                 Some(_) => "too many topics",
                 None => "too many people",
             };
-            // Open, and with a short reason: it can be closed.
-            let _ = socket.close(CloseCode::TRY_AGAIN_LATER, reason);
+            socket.close(CloseCode::TRY_AGAIN_LATER, reason);
         }
     }
 

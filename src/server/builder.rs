@@ -19,6 +19,7 @@ use std::vec::Vec;
 use mio::Poll;
 
 use super::build_error::{BuildError, RouteFault};
+use super::handle::Handle;
 use super::handler::Handler;
 use super::http::{Cors, HttpResponse, IntoResponse, Methods, Reject, Request};
 use super::id::Standings;
@@ -31,6 +32,7 @@ use super::options::{Lifetime, MAX_KEYS, MAX_REASON, Options, RateByKey, option_
 use super::proxy::TrustedProxies;
 use super::route::{Endpoints, Entry, Guard, Route, Router, ServerGuards};
 use super::run::balance::Load;
+use super::run::chores::Chore;
 use super::run::inbox::{self, Inbox};
 use super::run::server::{Parts, Server};
 use super::run::worker::WAKER;
@@ -38,7 +40,7 @@ use super::shards::Shards;
 use super::shared::Shared;
 #[cfg(all(unix, feature = "signals"))]
 use super::signals::DrainOnTerm;
-use super::sync::Waker;
+use super::sync::{Mutex, Waker};
 use super::topics::{
     Directory, MemoryPresence, Namespaces, PatternOptions, Presence, TopicLimits, TopicOptions,
     TopicPattern, is_namespace,
@@ -69,6 +71,7 @@ pub struct Builder {
     max_connections: usize,
     max_per_address: usize,
     handshake_rates: (Option<Rate>, Option<Rate>),
+    chores: Vec<Chore>,
     by_address: Option<RateLimit>,
     trusted_proxies: TrustedProxies,
     proxy_protocol: TrustedProxies,
@@ -103,6 +106,7 @@ impl Builder {
             max_connections: usize::MAX,
             max_per_address: usize::MAX,
             handshake_rates: (None, None),
+            chores: Vec::new(),
             by_address: None,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: TrustedProxies::default(),
@@ -317,6 +321,29 @@ impl Builder {
     /// Sets the store of who is present in which topic. Default in memory, [`MemoryPresence`].
     pub fn presence(mut self, store: Arc<dyn Presence>) -> Self {
         self.presence = store;
+        self
+    }
+
+    /// Has a function called at regular times while the server runs, on the thread of its first
+    /// worker, for the first time when a period has passed.
+    ///
+    /// It is never called early, and up to a quarter of a second late; a shorter period counts as a
+    /// quarter of a second. Where the worker was busy for longer, the times that have passed are left
+    /// out, and the next is where it would have been. One that blocks delays the worker's
+    /// connections. A panic is counted as [`ErrorCause::Panic`](super::observe::ErrorCause) and ends
+    /// nothing: the function is called again. It is no longer called once the server stops.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sockeye::server::Server;
+    ///
+    /// let server = Server::builder().every(Duration::from_secs(1), |handle| {
+    ///     println!("{} connections", handle.connection_count());
+    /// });
+    /// # let _ = server;
+    /// ```
+    pub fn every(mut self, period: Duration, run: impl FnMut(&Handle) + Send + 'static) -> Self {
+        self.chores.push(Chore::new(period, Box::new(run)));
         self
     }
 
@@ -540,6 +567,7 @@ impl Builder {
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,
             handshake_rates: HandshakeRates::new(per_address, total, MAX_KEYS),
+            chores: Mutex::new(self.chores),
         };
         Ok(Parts {
             shared: Arc::new(shared),

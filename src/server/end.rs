@@ -236,7 +236,7 @@ labels! {
     Stalled = "stalled",
     /// The backlog went over its limit, and the policy was to close.
     Backpressure = "backpressure",
-    /// A handler panicked.
+    /// A handler panicked, or a function of [`Builder::every`](crate::server::Builder::every).
     Panic = "panic",
     /// Accepting a connection failed.
     Accept = "accept",

@@ -8,6 +8,8 @@ mod stopping;
 mod topics;
 mod users;
 
+use std::any::Any;
+use std::boxed::Box;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +22,7 @@ use mio::Token;
 pub use self::topics::Topics;
 #[cfg(feature = "tls")]
 use super::build_error::BuildError;
+use super::call::Parcel;
 use super::id::{ConnectionId, Standing};
 use super::observe::{ConnectionStats, Stats};
 use super::run::inbox::{Command, HandleError, Inbox, Inspect};
@@ -107,8 +110,8 @@ impl Handle {
         PreparedMessage::new(message, &self.shared.config)
     }
 
-    /// Begins the closing handshake of a connection. A code or reason that may not be sent
-    /// (RFC 6455 section 7.4) is sent as 1000 without a reason.
+    /// Begins the closing handshake of a connection. The code and the reason are sent as
+    /// [`Sender::close`](super::Sender::close) sends them.
     ///
     /// # Errors
     /// [`HandleError`]; nothing happens then.
@@ -127,6 +130,40 @@ impl Handle {
     /// As [`close`](Self::close).
     pub fn terminate(&self, id: ConnectionId) -> Result<(), HandleError> {
         self.to(id, Command::Terminate)
+    }
+
+    /// Has [`Handler::on_notify`](super::Handler::on_notify) called for a connection with this value,
+    /// on its worker's thread, with its socket and its state.
+    ///
+    /// It is called after what this thread has asked before, also where the connection's reading is
+    /// paused. A handler that notifies its own connection is called again once it has returned. What
+    /// is sent to a connection that ends before is dropped.
+    ///
+    /// The value counts against [`max_inbox`](super::Builder::max_inbox) with its own size, without
+    /// what it refers to.
+    ///
+    /// # Errors
+    /// [`HandleError`]; the handler isn't called then.
+    pub fn notify(&self, id: ConnectionId, notice: impl Any + Send) -> Result<(), HandleError> {
+        self.to(id, |token| {
+            Command::Call(token, Parcel::notice(Box::new(notice)))
+        })
+    }
+
+    /// Stops reading from a connection, as [`Sender::pause`](super::Sender::pause) does.
+    ///
+    /// # Errors
+    /// [`HandleError`]; nothing happens then.
+    pub fn pause(&self, id: ConnectionId) -> Result<(), HandleError> {
+        self.to(id, |token| Command::Pause(token, true))
+    }
+
+    /// Resumes reading from a connection, whoever has paused it.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub fn resume(&self, id: ConnectionId) -> Result<(), HandleError> {
+        self.to(id, |token| Command::Pause(token, false))
     }
 
     /// Whether a connection is open: it has opened, and `on_close` has not been called. It may end

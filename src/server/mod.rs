@@ -70,6 +70,7 @@
 
 mod build_error;
 mod builder;
+mod call;
 pub mod end;
 mod handle;
 pub mod handler;
@@ -81,6 +82,7 @@ pub mod limits;
 pub mod listen;
 pub mod observe;
 mod options;
+mod pool;
 pub mod proxy;
 pub mod route;
 mod run;
@@ -96,6 +98,7 @@ mod sync;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod timers;
 pub mod topics;
 mod users;
 mod websocket;
@@ -107,12 +110,13 @@ pub use builder::Builder;
 pub use end::End;
 pub use handle::Handle;
 #[doc(inline)]
-pub use handler::Handler;
+pub use handler::{Handler, Layer};
 #[doc(inline)]
 pub use http::{HttpResponse, Reject, Request};
 pub use id::{ConnectionId, ConnectionIdError};
 #[doc(inline)]
 pub use listen::Listener;
+pub use pool::Pool;
 #[doc(inline)]
 pub use route::Route;
 pub use run::inbox::HandleError;

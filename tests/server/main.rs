@@ -4,6 +4,7 @@ mod accepting;
 mod allocations;
 mod attack;
 mod backpressure;
+mod calls;
 mod close;
 #[cfg(feature = "deflate")]
 mod compression;
@@ -22,6 +23,8 @@ mod listen;
 mod listeners;
 mod messages;
 mod panics;
+#[cfg(unix)]
+mod pool;
 mod proxy;
 mod refused;
 mod replies;
@@ -30,6 +33,8 @@ mod responses;
 mod signals;
 mod spine;
 mod stats;
+#[cfg(feature = "testing")]
+mod timers;
 mod topics;
 #[cfg(feature = "tracing")]
 mod tracing;

@@ -306,7 +306,7 @@ fn a_slow_reader_gets_no_more_than_the_limit_and_that_in_order() {
 fn a_close_that_is_never_answered_ends_in_time() {
     let probe = Probe::new(|socket, _, _| {
         let code = sockeye::proto::CloseCode(4000);
-        socket.close(code, "done").unwrap();
+        assert!(socket.close(code, "done"));
     });
     let world = World::with(probe, |it| it.config(config(|it| it.close_timeout = SHORT)));
     let mut peer = world.open();

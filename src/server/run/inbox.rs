@@ -16,6 +16,7 @@ use std::vec::Vec;
 use mio::Token;
 
 use crate::proto::{CloseCode, PreparedMessage};
+use crate::server::call::Parcel;
 use crate::server::observe::ConnectionStats;
 use crate::server::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::server::sync::{Mutex, MutexGuard, Waker, lock, thread_local};
@@ -72,6 +73,12 @@ pub(in crate::server) enum Command {
     Unsubscribe(Token, Arc<str>),
     /// A subscription that is impossible, reported to the connection's handler.
     Refuse(Token, Arc<str>, SubscribeError),
+    /// A call of the connection's application.
+    Call(Token, Parcel),
+    /// Pauses or resumes reading.
+    Pause(Token, bool),
+    /// Some of the work is done that the connection has deferred.
+    Worked(Token),
     /// The application has decided what the session waits for.
     Decided(Token),
     Inspect(Arc<Inspect>),
@@ -113,7 +120,10 @@ impl Command {
             Self::Close(_, _, reason) => reason.len(),
             Self::Subscribe(_, subscribing) => subscribing.bytes(),
             Self::Unsubscribe(_, topic) | Self::Refuse(_, topic, _) => topic.len(),
+            Self::Call(_, parcel) => parcel.bytes(),
             Self::Terminate(_)
+            | Self::Pause(..)
+            | Self::Worked(_)
             | Self::Decided(_)
             | Self::Inspect(_)
             | Self::StopAccepting
@@ -132,6 +142,9 @@ impl Command {
             | Self::Subscribe(token, _)
             | Self::Unsubscribe(token, _)
             | Self::Refuse(token, ..)
+            | Self::Call(token, _)
+            | Self::Pause(token, _)
+            | Self::Worked(token)
             | Self::Decided(token) => Some(*token),
             Self::Publish(_)
             | Self::Inspect(_)

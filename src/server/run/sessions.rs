@@ -11,6 +11,7 @@ mod stepping;
 mod stopping;
 mod work;
 
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +22,19 @@ use mio::Token;
 
 use self::fan_out::{Exchange, FanOut};
 use self::stopping::Draining;
+use super::chores::Chores;
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
 use crate::net::Transport;
 use crate::proto::Scratch;
-use crate::server::end::EndKind;
+use crate::server::end::{EndKind, ErrorCause};
+use crate::server::handle::Handle;
 use crate::server::id::{ConnectionId, Standing};
 use crate::server::limits::Permit;
 use crate::server::route::Endpoints;
 use crate::server::session::{Next, Session, Turn};
 use crate::server::shared::Shared;
+use crate::server::sync::lock;
 use crate::server::websocket::WorkerState;
 
 /// The size of the receive buffer. A worker has one, so that its size is no cost per connection. A
@@ -53,6 +57,8 @@ pub(in crate::server) struct Sessions<T> {
     index: usize,
     slab: Slab<Session<T>>,
     wheel: TimerWheel,
+    /// Those of the server, on its first worker.
+    chores: Chores,
     exchange: Exchange,
     buffer: Vec<u8>,
     cork: Vec<u8>,
@@ -86,12 +92,21 @@ impl<T: Transport> Sessions<T> {
         index: usize,
         now: Duration,
     ) -> Self {
+        let chores = match index {
+            0 => mem::take(&mut *lock(&endpoints.chores)),
+            _ => Vec::new(),
+        };
+        let (chores, mut wheel) = (Chores::new(chores, now), TimerWheel::new(now));
+        for (place, due) in chores.places() {
+            wheel.schedule(place, Some(due), None);
+        }
         Self {
             worker: WorkerState::new(shared, index, now),
             endpoints,
             index,
             slab: Slab::new(),
-            wheel: TimerWheel::new(now),
+            wheel,
+            chores,
             exchange: Exchange::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
@@ -246,6 +261,7 @@ impl<T: Transport> Sessions<T> {
         while let Some((tick, places)) = self.wheel.expire(now) {
             for place in places {
                 let Some(token) = self.slab.token_at(place) else {
+                    self.run_chore(place);
                     continue;
                 };
                 if let Some(session) = self.slab.get_mut(token)
@@ -270,6 +286,21 @@ impl<T: Transport> Sessions<T> {
                 });
             }
         }
+    }
+
+    /// Does a chore of the server that may be due, if this place is one's.
+    fn run_chore(&mut self, place: u32) {
+        if self.stops() {
+            return;
+        }
+        let handle = Handle::new(&self.worker.shared);
+        let Some((due, panicked)) = self.chores.run(place, self.worker.now, &handle) else {
+            return;
+        };
+        if panicked {
+            self.worker.metrics.errors.add(ErrorCause::Panic, 1);
+        }
+        self.wheel.schedule(place, Some(due), None);
     }
 
     /// Drives the sessions that wait for their turn without an event.

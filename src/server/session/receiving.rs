@@ -219,7 +219,7 @@ impl<T: Transport> Session<T> {
                 Ok(Stop::News) => {}
                 Err(_) => self.panicked(turn),
             }
-            self.notify_subscriptions(turn);
+            self.take_notices(turn);
             self.end_if_asked(turn)?;
             if self.pauses(input, turn)? {
                 return Ok(());

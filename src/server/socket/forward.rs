@@ -4,6 +4,8 @@
 //! `socket.send(&socket.id().to_string())`: that borrow would begin before they are made. Each of
 //! these methods has its line here.
 
+use std::time::Duration;
+
 use super::{Outgoing, Sent, Socket};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
@@ -34,12 +36,14 @@ forward! {
     fn send_fragment<'m>(fragment: impl Into<MessageRef<'m>>) -> Result<Sent, Misuse>;
     fn send_last_fragment<'m>(fragment: impl Into<MessageRef<'m>>) -> Result<Sent, Misuse>;
     fn ping(payload: &[u8]) -> Result<(), Misuse>;
-    fn close(code: impl Into<Option<CloseCode>>, reason: &str) -> Result<(), Misuse>;
+    fn close(code: impl Into<Option<CloseCode>>, reason: &str) -> bool;
+    fn set_timer(key: u64, after: Duration);
+    fn cancel_timer(key: u64) -> bool;
 }
 
 #[cfg(feature = "json")]
 forward! {
-    fn send_json(value: &(impl serde::Serialize + ?Sized)) -> Result<Sent, serde_json::Error>;
+    fn send_json(value: &(impl serde::Serialize + ?Sized)) -> Sent;
 }
 
 // The user.

@@ -232,6 +232,15 @@ impl<T: Transport> Sessions<T> {
             Command::Refuse(token, topic, error) => {
                 self.drive_by(token, |session, turn| session.refuse(&topic, error, turn))
             }
+            Command::Call(token, parcel) => {
+                if let Some(call) = parcel.open() {
+                    self.drive_by(token, |session, turn| session.told(call, turn));
+                }
+            }
+            Command::Pause(token, paused) => {
+                self.drive_by(token, |session, turn| session.set_paused(paused, turn))
+            }
+            Command::Worked(token) => self.drive_by(token, Session::worked),
             Command::Decided(token) => self.drive_by(token, Session::decided),
             Command::Inspect(receive) => {
                 self.end_burst();
