@@ -9,6 +9,7 @@
 //! # Ok::<(), sockeye::Error>(())
 //! ```
 
+mod addresses;
 mod blocking;
 mod channel;
 mod connect;
@@ -16,12 +17,15 @@ mod link;
 mod opening;
 mod options;
 mod random;
+mod reach;
 mod stream;
 mod wait;
 mod wire;
 
+pub use addresses::Unreachable;
 pub use blocking::{Client, Messages, Received};
 pub use connect::connect;
 pub use options::ConnectOptions;
 pub use random::OsRandom;
+pub use reach::Resolver;
 pub use stream::Stream;

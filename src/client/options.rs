@@ -3,7 +3,9 @@
 #[cfg(feature = "tls")]
 use alloc::sync::Arc;
 use core::time::Duration;
+use std::net::IpAddr;
 
+use super::reach::Resolver;
 use crate::proto::{ClientRequest, Config};
 
 /// How to connect.
@@ -36,6 +38,14 @@ pub struct ConnectOptions {
     ///
     /// Default 60 s, as the server's: far over a network's gaps and a busy peer's pauses.
     pub send_timeout: Duration,
+    /// How the host's name becomes addresses.
+    ///
+    /// Default none: as the operating system does.
+    pub resolver: Option<Resolver>,
+    /// The local address to connect from, of the same family as the server's.
+    ///
+    /// Default none: the operating system chooses.
+    pub source: Option<IpAddr>,
     /// The TLS configuration for `wss://`: custom roots, a client's certificate.
     ///
     /// Default none: the server's certificate is verified as the operating system does, with its
@@ -70,6 +80,8 @@ impl Default for ConnectOptions {
             config: Config::default(),
             request: ClientRequest::default(),
             send_timeout: Duration::from_secs(60),
+            resolver: None,
+            source: None,
             #[cfg(feature = "tls")]
             tls: None,
         }

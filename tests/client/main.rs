@@ -1,5 +1,7 @@
 //! The blocking client, over real sockets.
 
+#[cfg(unix)]
+mod addresses;
 mod ends;
 mod exchange;
 mod refused;
