@@ -10,15 +10,19 @@
 //! ```
 
 mod addresses;
+mod authorization;
 mod blocking;
 mod channel;
 mod connect;
 mod link;
 mod opening;
 mod options;
+mod proxy;
 mod random;
 mod reach;
+mod redirect;
 mod stream;
+mod tunnel;
 mod wait;
 mod wire;
 
@@ -26,6 +30,7 @@ pub use addresses::Unreachable;
 pub use blocking::{Client, Messages, Received};
 pub use connect::connect;
 pub use options::ConnectOptions;
+pub use proxy::{Proxy, ProxyError};
 pub use random::OsRandom;
 pub use reach::Resolver;
 pub use stream::Stream;

@@ -6,3 +6,4 @@ mod ends;
 mod exchange;
 mod refused;
 mod time;
+mod ways;
