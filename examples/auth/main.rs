@@ -253,24 +253,13 @@ impl Desk {
     }
 }
 
-/// One message of who is signed in, in the hands of its event's handler.
-struct Turn {
-    desk: Arc<Desk>,
-    claims: Claims,
-    /// What to publish to everyone.
-    publish: Option<String>,
-}
-
-impl Turn {
-    fn needs(&self, role: Role) -> Result<(), EventError> {
-        match self.claims.role >= role {
-            true => Ok(()),
-            false => {
-                let message = format!("this needs the role {}", role.name());
-                Err(EventError::new("forbidden", message))
-            }
-        }
-    }
+/// Fails if who is signed in has a lower role.
+fn needs<'s>(socket: &'s Socket<'_, Session>, role: Role) -> Result<&'s Claims, EventError> {
+    let claims = socket.state().claims.as_ref();
+    claims.filter(|it| it.role >= role).ok_or_else(|| {
+        let message = format!("this needs the role {}", role.name());
+        EventError::new("forbidden", message)
+    })
 }
 
 #[derive(Deserialize)]
@@ -278,39 +267,39 @@ struct Post {
     text: String,
 }
 
-fn post(turn: &mut Turn, Post { text }: Post) -> Result<(), EventError> {
+fn post(socket: &mut Socket<'_, Session>, Post { text }: Post) -> Result<(), EventError> {
     #[derive(Serialize)]
     struct Posted<'a> {
         user: &'a str,
         text: &'a str,
     }
 
-    turn.needs(Role::Writer)?;
     let posted = Posted {
-        user: &turn.claims.sub,
+        user: &needs(socket, Role::Writer)?.sub,
         text: &text,
     };
-    turn.publish = Some(json::event("posted", &posted)?);
+    let text = json::event("posted", &posted)?;
+    socket.publish_to_all(POSTS, text.as_str());
     Ok(())
-}
-
-/// Who is signed in.
-fn sessions(turn: &mut Turn, (): ()) -> Result<Vec<String>, EventError> {
-    turn.needs(Role::Admin)?;
-    let mut users: Vec<_> = turn.desk.sessions().by_user.keys().cloned().collect();
-    users.sort_unstable();
-    Ok(users)
 }
 
 /// A path, and the lowest role that may come in.
 struct Door {
     desk: Arc<Desk>,
     lowest: Role,
-    events: Events<Turn>,
+    events: Events<Session>,
 }
 
 impl Door {
     fn new(desk: &Arc<Desk>, lowest: Role) -> Self {
+        let admin = Arc::clone(desk);
+        // Who is signed in.
+        let sessions = move |socket: &mut Socket<'_, Session>, (): ()| {
+            needs(socket, Role::Admin)?;
+            let mut users: Vec<_> = admin.sessions().by_user.keys().cloned().collect();
+            users.sort_unstable();
+            Ok(users)
+        };
         Self {
             desk: Arc::clone(desk),
             lowest,
@@ -347,9 +336,7 @@ impl Door {
             role: claims.role,
             expires: claims.exp,
         };
-        // Strings and a number can be written.
-        let text = json::event("signed_in", &signed_in).unwrap_or_default();
-        socket.send(text.as_str());
+        socket.emit("signed_in", &signed_in);
         socket.state_mut().claims = Some(claims);
     }
 
@@ -369,8 +356,7 @@ impl Door {
 }
 
 fn close(socket: &mut Socket<'_, Session>, code: CloseCode, reason: &str) {
-    // Open, and with a short reason: it can be closed.
-    let _ = socket.close(code, reason);
+    socket.close(code, reason);
 }
 
 impl Handler for Door {
@@ -387,20 +373,9 @@ impl Handler for Door {
         let Some(text) = message.as_text() else {
             return close(socket, CloseCode::UNSUPPORTED_DATA, "send text, not binary");
         };
-        let Some(claims) = socket.state().claims.clone() else {
-            return self.first(socket, text);
-        };
-        let mut turn = Turn {
-            desk: Arc::clone(&self.desk),
-            claims,
-            publish: None,
-        };
-        let reply = self.events.dispatch(&mut turn, text);
-        if let Some(text) = turn.publish {
-            socket.publish_to_all(POSTS, text.as_str());
-        }
-        if let Some(reply) = reply {
-            socket.send(reply.as_str());
+        match socket.state().claims {
+            Some(_) => self.events.dispatch(socket, &message),
+            None => self.first(socket, text),
         }
     }
 

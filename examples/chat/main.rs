@@ -172,33 +172,6 @@ struct IsTyping {
     typing: bool,
 }
 
-/// One message in the hands of its event's handler.
-struct Turn {
-    person: Arc<Person>,
-    handle: Handle,
-    ids: Arc<AtomicU64>,
-    /// What to publish to the others, by topic.
-    publish: Option<(String, String)>,
-}
-
-impl Turn {
-    fn receipt(&self) -> Receipt {
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let at = common::unix_millis();
-        Receipt { id, at }
-    }
-
-    fn publish<T: Serialize>(
-        &mut self,
-        topic: String,
-        name: &str,
-        data: &T,
-    ) -> Result<(), EventError> {
-        self.publish = Some((topic, json::event(name, data)?));
-        Ok(())
-    }
-}
-
 fn check_text(text: &str) -> Result<(), EventError> {
     if text.trim().is_empty() {
         return Err(EventError::new("empty", "a message needs a text"));
@@ -210,13 +183,33 @@ fn check_text(text: &str) -> Result<(), EventError> {
     Ok(())
 }
 
-fn say(turn: &mut Turn, Say { text, key }: Say) -> Result<Receipt, EventError> {
+/// Numbers messages, from the time on, so that a page that outlives a server sees no id twice.
+struct Receipts(AtomicU64);
+
+impl Receipts {
+    fn new() -> Self {
+        Self(AtomicU64::new(common::unix_millis()))
+    }
+
+    fn next(&self) -> Receipt {
+        let id = self.0.fetch_add(1, Ordering::Relaxed);
+        let at = common::unix_millis();
+        Receipt { id, at }
+    }
+}
+
+fn say(
+    socket: &mut Socket<'_, Person>,
+    receipts: &Receipts,
+    Say { text, key }: Say,
+) -> Result<Receipt, EventError> {
     check_text(&text)?;
     if key.as_ref().is_some_and(|key| key.len() > MAX_KEY) {
         let message = format!("a key has at most {MAX_KEY} bytes");
         return Err(EventError::new("too_long", message));
     }
-    let (receipt, person) = (turn.receipt(), Arc::clone(&turn.person));
+    let (person, sender) = socket.split();
+    let receipt = receipts.next();
     let said = Said {
         id: receipt.id,
         at: receipt.at,
@@ -224,21 +217,25 @@ fn say(turn: &mut Turn, Say { text, key }: Say) -> Result<Receipt, EventError> {
         text: &text,
         key: key.as_deref(),
     };
-    turn.publish(person.messages(), "message", &said)?;
+    sender.publish_event(&person.messages(), "message", &said);
     Ok(receipt)
 }
 
-fn whisper(turn: &mut Turn, Whisper { to, text }: Whisper) -> Result<Receipt, EventError> {
+fn whisper(
+    socket: &mut Socket<'_, Person>,
+    receipts: &Receipts,
+    Whisper { to, text }: Whisper,
+) -> Result<Receipt, EventError> {
     check_text(&text)?;
-    let person = Arc::clone(&turn.person);
+    let (person, sender) = socket.split();
     if to == person.name {
         return Err(EventError::new("absent", "that is you"));
     }
     let topic = person.private(&to);
-    if turn.handle.topics(ROOMS).subscriber_count(&topic) == 0 {
+    if sender.handle().topics(ROOMS).subscriber_count(&topic) == 0 {
         return Err(EventError::new("absent", format!("{to} is not here")));
     }
-    let receipt = turn.receipt();
+    let receipt = receipts.next();
     let said = Said {
         id: receipt.id,
         at: receipt.at,
@@ -246,52 +243,55 @@ fn whisper(turn: &mut Turn, Whisper { to, text }: Whisper) -> Result<Receipt, Ev
         text: &text,
         key: None,
     };
-    turn.publish(topic, "private", &said)?;
+    sender.publish_event(&topic, "private", &said);
     Ok(receipt)
 }
 
-fn typing(turn: &mut Turn, IsTyping { typing }: IsTyping) -> Result<(), EventError> {
-    let person = Arc::clone(&turn.person);
+fn typing(
+    socket: &mut Socket<'_, Person>,
+    IsTyping { typing }: IsTyping,
+) -> Result<(), EventError> {
+    let (person, sender) = socket.split();
     let name = &person.name;
-    turn.publish(person.live(), "typing", &Typing { name, typing })
+    sender.publish_event(&person.live(), "typing", &Typing { name, typing });
+    Ok(())
 }
 
 // ---- the chat ---------------------------------------------------------------------------------
 
 struct Chat {
-    events: Events<Turn>,
-    ids: Arc<AtomicU64>,
+    events: Events<Person>,
 }
 
 impl Chat {
     fn new() -> Self {
+        let receipts = Arc::new(Receipts::new());
+        let whispers = Arc::clone(&receipts);
         let events = Events::new()
-            .on("message", say)
-            .on("private", whisper)
+            .on("message", move |socket, it| say(socket, &receipts, it))
+            .on("private", move |socket, it| whisper(socket, &whispers, it))
             .on("typing", typing);
-        // From the time on, so that a page that outlives a server sees no id twice.
-        let ids = Arc::new(AtomicU64::new(common::unix_millis()));
-        Self { events, ids }
+        Self { events }
     }
 
-    fn enter(socket: &mut Socket<'_, Arc<Person>>) -> Result<(), Box<dyn Error>> {
-        let person = Arc::clone(socket.state());
+    fn enter(socket: &mut Socket<'_, Person>) -> Result<(), Box<dyn Error>> {
+        let (person, sender) = socket.split();
         let live = person.live();
         // First what comes and goes, then who is there: no one is missed in between.
-        socket.subscribe(&live)?;
-        socket.subscribe(&person.private(&person.name))?;
-        let notices = Self::notices(socket.handle(), &person);
-        socket.join_presence(&live, &person.name, "", notices)?;
+        sender.subscribe(&live)?;
+        sender.subscribe(&person.private(&person.name))?;
+        let notices = Self::notices(sender.handle(), person);
+        sender.join_presence(&live, &person.name, "", notices)?;
         // This sends the last messages, too. The welcome behind them says that they are all.
-        socket.subscribe(&person.messages())?;
-        let members = socket.handle().topics(ROOMS).presence_members(&live);
+        sender.subscribe(&person.messages())?;
+        let members = sender.handle().topics(ROOMS).presence_members(&live);
         let welcome = Welcome {
             room: &person.room,
             name: &person.name,
             members: members.iter().map(|it| &*it.user).collect(),
             count: members.len(),
         };
-        socket.send(json::event("welcome", &welcome)?.as_str());
+        sender.emit("welcome", &welcome);
         Ok(())
     }
 
@@ -317,44 +317,26 @@ impl Chat {
 }
 
 impl Handler for Chat {
-    type State = Arc<Person>;
+    type State = Person;
 
-    fn on_open(&self, socket: &mut Socket<'_, Arc<Person>>) {
+    fn on_open(&self, socket: &mut Socket<'_, Person>) {
         if let Err(error) = Self::enter(socket) {
             let reason = match error.downcast_ref::<SubscribeError>() {
                 Some(_) => "too many topics",
                 None => "too many people",
             };
-            // Open, and with a short reason: it can be closed.
-            let _ = socket.close(CloseCode::TRY_AGAIN_LATER, reason);
+            socket.close(CloseCode::TRY_AGAIN_LATER, reason);
         }
     }
 
-    fn on_message(&self, socket: &mut Socket<'_, Arc<Person>>, message: Message<'_>) {
-        let Some(text) = message.as_text() else {
-            socket.send(r#"{"error":{"code":"malformed","message":"send text, not binary"}}"#);
-            return;
-        };
-        let mut turn = Turn {
-            person: Arc::clone(socket.state()),
-            handle: socket.handle(),
-            ids: Arc::clone(&self.ids),
-            publish: None,
-        };
-        let reply = self.events.dispatch(&mut turn, text);
-        if let Some((topic, text)) = turn.publish {
-            socket.publish(&topic, text.as_str());
-        }
-        // Behind the publication: what is acknowledged is in the history.
-        if let Some(reply) = reply {
-            socket.send(reply.as_str());
-        }
+    fn on_message(&self, socket: &mut Socket<'_, Person>, message: Message<'_>) {
+        self.events.dispatch(socket, &message);
     }
 
-    fn on_close(&self, socket: &mut Socket<'_, Arc<Person>>, _: &End) {
-        let person = Arc::clone(socket.state());
-        let notices = Self::notices(socket.handle(), &person);
-        socket.leave_presence(&person.live(), notices);
+    fn on_close(&self, socket: &mut Socket<'_, Person>, _: &End) {
+        let (person, sender) = socket.split();
+        let notices = Self::notices(sender.handle(), person);
+        sender.leave_presence(&person.live(), notices);
     }
 }
 
@@ -416,9 +398,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             "rooms/*",
             TopicOptions::new().history_in(Arc::new(history), HISTORY),
         )
-        .route_with(ROOMS, Chat::new(), |request| {
-            Person::from(request).map(Arc::new)
-        })
+        .route_with(ROOMS, Chat::new(), |request| Person::from(request))
         .get("/api/messages/{room}", list)
         .get("/", page())
         .get("/chat/{room}", page());

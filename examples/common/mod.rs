@@ -5,8 +5,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sockeye::server::http::HttpHandler;
-use sockeye::server::{Builder, Handle, HttpResponse};
+use sockeye::server::{Builder, Handle, HttpResponse, Request};
 
 /// Options and their values, as given or by default.
 pub(crate) struct Options(Vec<(&'static str, String)>);
@@ -51,7 +50,9 @@ impl Options {
 
 /// Answers with a page. Its policy lets it load nothing from elsewhere, so that an injected
 /// element could send nothing there either.
-pub(crate) fn page(html: &'static str) -> impl HttpHandler {
+pub(crate) fn page(
+    html: &'static str,
+) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
     const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src \
         'unsafe-inline'; img-src data:; connect-src 'self' ws: wss:; form-action 'self'; base-uri \
         'none'; frame-ancestors 'none'";
@@ -69,9 +70,9 @@ pub(crate) fn serve(
     listen: &str,
     start: impl FnOnce(Handle),
 ) -> Result<(), Box<dyn Error>> {
+    #[cfg(unix)]
+    let builder = builder.signals();
     let server = builder.listen(listen)?;
-    let handle = server.handle();
-    ctrlc::set_handler(move || handle.shut_down())?;
     println!("listening on {}", server.local_addr());
     start(server.handle());
     server.run()?;

@@ -24,7 +24,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::hash::{BuildHasher as _, RandomState};
 use std::process::ExitCode;
@@ -36,7 +36,7 @@ use serde_json::value::RawValue;
 use sockeye::proto::Message;
 use sockeye::server::json::{self, EventError, Events};
 use sockeye::server::topics::{TopicOptions, Topics};
-use sockeye::server::{Handle, HandleError, Handler, HttpResponse, Request, Server, Socket};
+use sockeye::server::{HandleError, Handler, HttpResponse, Request, Server, Socket};
 
 /// What is traded, and for how much at first.
 const INSTRUMENTS: [(&str, f64); 6] = [
@@ -83,23 +83,11 @@ struct Topic {
     subscribers: usize,
 }
 
-/// One message in the hands of its event's handler, and what it decided.
-struct Turn {
-    handle: Handle,
-    subscribed: Vec<String>,
-    change: Option<Change>,
-}
-
-enum Change {
-    Subscribe(Vec<String>),
-    Unsubscribe(Vec<String>),
-}
-
 /// The prices, and whatever else has subscribers.
-fn topics(turn: &mut Turn, (): ()) -> Result<Vec<Topic>, EventError> {
+fn topics(socket: &mut Socket<'_, ()>, (): ()) -> Result<Vec<Topic>, EventError> {
     let prices = INSTRUMENTS.map(|(name, _)| (format!("prices/{name}"), 0));
     let mut topics = BTreeMap::from(prices);
-    for (topic, subscribers) in turn.handle.topics(FEED).list() {
+    for (topic, subscribers) in socket.handle().topics(FEED).list() {
         topics.insert(topic, subscribers);
     }
     let topics = topics.into_iter();
@@ -108,7 +96,7 @@ fn topics(turn: &mut Turn, (): ()) -> Result<Vec<Topic>, EventError> {
         .collect())
 }
 
-fn subscribe(turn: &mut Turn, topics: Vec<String>) -> Result<Vec<String>, EventError> {
+fn subscribe(socket: &mut Socket<'_, ()>, topics: Vec<String>) -> Result<Vec<String>, EventError> {
     if topics.len() > MAX_TOPICS {
         let message = format!("at most {MAX_TOPICS} topics at once");
         return Err(EventError::new("too_many", message));
@@ -117,27 +105,35 @@ fn subscribe(turn: &mut Turn, topics: Vec<String>) -> Result<Vec<String>, EventE
         let message = format!("{wrong:?}: {TOPIC_RULE}");
         return Err(EventError::new("no_topic", message));
     }
-    for topic in &topics {
-        if !turn.subscribed.contains(topic) {
-            turn.subscribed.push(topic.clone());
-        }
-    }
-    if turn.subscribed.len() > MAX_TOPICS {
+    let mut all: BTreeSet<&str> = socket.topics().collect();
+    all.extend(topics.iter().map(String::as_str));
+    if all.len() > MAX_TOPICS {
         let message = format!("a connection follows at most {MAX_TOPICS} topics");
         return Err(EventError::new("too_many", message));
     }
-    turn.change = Some(Change::Subscribe(topics));
-    Ok(turn.subscribed.clone())
+    for topic in &topics {
+        // The topics and their number were checked: it is within all limits.
+        let _ = socket.subscribe(topic);
+    }
+    Ok(subscribed(socket))
 }
 
-fn unsubscribe(turn: &mut Turn, topics: Vec<String>) -> Result<Vec<String>, EventError> {
-    turn.subscribed.retain(|topic| !topics.contains(topic));
-    turn.change = Some(Change::Unsubscribe(topics));
-    Ok(turn.subscribed.clone())
+fn unsubscribe(
+    socket: &mut Socket<'_, ()>,
+    topics: Vec<String>,
+) -> Result<Vec<String>, EventError> {
+    for topic in &topics {
+        socket.unsubscribe(topic);
+    }
+    Ok(subscribed(socket))
+}
+
+fn subscribed(socket: &Socket<'_, ()>) -> Vec<String> {
+    socket.topics().map(str::to_owned).collect()
 }
 
 struct Feed {
-    events: Events<Turn>,
+    events: Events<()>,
 }
 
 impl Feed {
@@ -154,29 +150,7 @@ impl Handler for Feed {
     type State = ();
 
     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
-        let Some(text) = message.as_text() else {
-            socket.send(r#"{"error":{"code":"malformed","message":"send text, not binary"}}"#);
-            return;
-        };
-        let mut turn = Turn {
-            handle: socket.handle(),
-            subscribed: socket.topics().map(str::to_owned).collect(),
-            change: None,
-        };
-        let reply = self.events.dispatch(&mut turn, text);
-        match turn.change {
-            // The topics and their number were checked: it is within all limits.
-            Some(Change::Subscribe(topics)) => topics.iter().for_each(|topic| {
-                let _ = socket.subscribe(topic);
-            }),
-            Some(Change::Unsubscribe(topics)) => topics.iter().for_each(|topic| {
-                socket.unsubscribe(topic);
-            }),
-            None => {}
-        }
-        if let Some(reply) = reply {
-            socket.send(reply.as_str());
-        }
+        self.events.dispatch(socket, &message);
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 #[cfg(feature = "tls")]
 use rustls::pki_types::pem;
 
+use super::http::CorsFault;
 use super::proxy::NetworkError;
 use super::topics::PatternError;
 
@@ -38,6 +39,8 @@ pub enum BuildError {
     /// The argument of [`Builder::topic`](super::Builder::topic) or
     /// [`Route::topic`](super::Route::topic) is not a topic pattern.
     Topic(PatternError),
+    /// A [`Cors`](super::http::Cors) can't be used.
+    Cors(CorsFault),
     /// The [namespace](super::Route::namespace) of a route is empty or has a space; without one of
     /// its own, it is the path.
     Namespace(Box<str>),
@@ -54,6 +57,10 @@ pub enum BuildError {
     /// several and none of [`Builder::tls`](super::Builder::tls).
     #[cfg(feature = "tls")]
     NoTls,
+    /// [`Handle::reload_tls`](super::Handle::reload_tls) on a server without
+    /// [`Builder::tls_from_pem`](super::Builder::tls_from_pem).
+    #[cfg(feature = "tls")]
+    NoTlsFiles,
     /// The file of a certificate chain can't be read, is not PEM or contains no certificate.
     #[cfg(feature = "tls")]
     CertificateFile {
@@ -101,6 +108,10 @@ pub enum RouteFault {
     Conflict(Box<str>),
     /// A guard is for this path and those below it, and there is none.
     Unused,
+    /// The route reads a parameter of this name, which the path doesn't have.
+    Unknown(Box<str>),
+    /// The route reads a parameter of this name as if it were always there, and it may be absent.
+    Absent(Box<str>),
     /// A method of this name, which is not a token (RFC 9110 section 9.1), has a handler for it.
     Method(Box<str>),
 }
@@ -110,6 +121,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::Route { path, fault } => write!(f, "route {path:?}: {fault}"),
             Self::Topic(error) => error.fmt(f),
+            Self::Cors(fault) => fault.fmt(f),
             Self::Namespace(name) => {
                 write!(
                     f,
@@ -128,6 +140,10 @@ impl fmt::Display for BuildError {
             #[cfg(feature = "tls")]
             Self::NoTls => {
                 f.write_str("the server has no TLS configuration of Builder::tls to replace")
+            }
+            #[cfg(feature = "tls")]
+            Self::NoTlsFiles => {
+                f.write_str("the server has no files of Builder::tls_from_pem to read again")
             }
             #[cfg(feature = "tls")]
             Self::CertificateFile { path, error } => bad_file(f, path, error, "certificate"),
@@ -208,6 +224,18 @@ impl fmt::Display for RouteFault {
             Self::Segment => "a segment can have one parameter only, as in /rooms/{room}/{user}",
             Self::CatchAll => "only the last segment can be a catch-all, as in /files/{*rest}",
             Self::Unused => "a guard is for this path, and nothing has it or one below it",
+            Self::Unknown(name) => {
+                return write!(
+                    f,
+                    "the route reads {name:?}, which is no parameter of the path"
+                );
+            }
+            Self::Absent(name) => {
+                return write!(
+                    f,
+                    "the parameter {name:?} may be absent: read it as an OptionalParam"
+                );
+            }
             Self::Conflict(other) => {
                 return write!(f, "it matches what {other:?} does; leave one of them out");
             }

@@ -4,7 +4,13 @@
 //! keep-alive to the core, and the choice of a path to the [router](super::route).
 
 mod answer;
+mod cookie;
+mod cors;
+mod into_response;
+#[cfg(feature = "json")]
+mod json;
 mod methods;
+mod param;
 mod reject;
 mod request;
 mod response;
@@ -12,7 +18,14 @@ mod stored_request;
 
 pub use self::answer::Reply;
 pub(super) use self::answer::{Answer, Giver, Slot};
-pub use self::methods::{HttpHandler, Methods};
+pub use self::cookie::{Cookie, CookieError, SameSite};
+pub use self::cors::{Cors, CorsFault};
+pub use self::into_response::IntoResponse;
+#[cfg(feature = "json")]
+pub use self::json::Json;
+pub use self::methods::Methods;
+pub(super) use self::param::Reads;
+pub use self::param::{OptionalParam, Param, Parameter};
 pub use self::reject::Reject;
 pub use self::request::Request;
 pub use self::response::HttpResponse;

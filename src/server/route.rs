@@ -25,13 +25,15 @@ pub(super) use self::guard::{Guards, ServerGuards};
 pub(super) use self::router::{Entry, Router};
 use super::handle::Handle;
 use super::handler::{Handler, instance};
-use super::http::{Reject, Request};
+use super::http::{Parameter, Reads, Reject, Request};
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
-use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
+use super::options::{Lifetime, MAX_KEYS, MAX_REASON, Options, RateByKey, option_methods};
 use super::topics::TopicOptions;
 use super::websocket::Overflow;
-use crate::proto::Config;
+#[cfg(feature = "deflate")]
+use crate::proto::Deflate;
+use crate::proto::{CloseCode, Config};
 
 /// A WebSocket route with settings of its own, for
 /// [`Builder::add_route`](super::Builder::add_route).
@@ -65,6 +67,7 @@ pub struct Route {
     pub(super) path: String,
     pub(super) decide: Box<Decide>,
     pub(super) guards: Guards,
+    pub(super) reads: Reads,
     namespace: Option<Arc<str>>,
     topics: Vec<(String, TopicOptions)>,
     overrides: Vec<Box<Override>>,
@@ -172,6 +175,7 @@ impl Route {
             path: path.into(),
             decide: Box::new(decide),
             guards: Guards::default(),
+            reads: Reads::default(),
             namespace: None,
             topics: Vec::new(),
             overrides: Vec::new(),
@@ -187,6 +191,13 @@ impl Route {
     /// Leaves the [server's guards](super::Builder::guard) out for this route; its own remain.
     pub fn public(mut self) -> Self {
         self.guards.set_public();
+        self
+    }
+
+    /// States that this route reads this parameter of its path: if the path doesn't have it,
+    /// [`listen`](super::Builder::listen) fails. See [`Param`](super::http::Param).
+    pub fn reads(mut self, param: impl Parameter) -> Self {
+        self.reads.add(&param);
         self
     }
 
@@ -250,6 +261,7 @@ impl Route {
         for change in self.overrides {
             change(&mut options);
         }
+        options.complete();
         let endpoint = Endpoint {
             decide: self.decide,
             guards: self.guards,

@@ -70,14 +70,7 @@ impl<'a> Request<'a> {
     /// The query's parameters in order, decoded as forms are: `%20` and `+` are spaces. One
     /// without `=` has an empty value; bytes that are not UTF-8 once decoded become U+FFFD.
     pub fn query_params(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
-        self.query()
-            .unwrap_or("")
-            .split('&')
-            .filter(|param| !param.is_empty())
-            .map(|param| {
-                let (name, value) = param.split_once('=').unwrap_or((param, ""));
-                (form_decode(name), form_decode(value))
-            })
+        query_params(self.query().unwrap_or(""))
     }
 
     /// The first query parameter of this name, decoded.
@@ -131,6 +124,17 @@ impl<'a> Request<'a> {
     pub fn extensions(&self) -> impl Iterator<Item = ExtensionOffer<'a>> + use<'a> {
         parse_extensions(self.headers().get_all("sec-websocket-extensions")).map_while(Result::ok)
     }
+}
+
+/// The parameters of a query in order, decoded.
+pub(crate) fn query_params(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query
+        .split('&')
+        .filter(|param| !param.is_empty())
+        .map(|param| {
+            let (name, value) = param.split_once('=').unwrap_or((param, ""));
+            (form_decode(name), form_decode(value))
+        })
 }
 
 /// Decodes `application/x-www-form-urlencoded`.

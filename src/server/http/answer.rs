@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::into_response::IntoResponse;
 use super::response::HttpResponse;
 use crate::server::handle::Handle;
 use crate::server::id::ConnectionId;
@@ -77,8 +78,8 @@ impl Reply {
     }
 
     /// Sends the response. Does nothing if the client has disconnected or has already got a 503.
-    pub fn send(mut self, response: HttpResponse) {
-        self.give(response);
+    pub fn send(mut self, response: impl IntoResponse) {
+        self.give(response.into_response());
     }
 
     fn give(&mut self, response: HttpResponse) {

@@ -2,25 +2,25 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::answer::{Answer, Reply};
+use super::cors::Cors;
+use super::into_response::IntoResponse;
+use super::param::{Parameter, Reads};
 use super::request::Request;
 use super::response::HttpResponse;
 use crate::server::id::ConnectionId;
 use crate::server::route::{Guard, Guards};
 
-/// A handler of plain requests: any function from a request to a response.
-///
-/// It runs on the worker's thread, so one that blocks delays the worker's other connections.
-/// [Defer](Methods::defer) what takes long.
-pub trait HttpHandler: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {}
-
-impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {}
-
 /// The handlers of one path, by method.
+///
+/// A handler is a function from a request to whatever [is a response](IntoResponse). It runs on the
+/// worker's thread, so one that blocks delays the worker's other connections: [defer](Methods::defer)
+/// what takes long.
 ///
 /// HEAD is handled by the handler of GET, and its response has no body; OPTIONS gets 204 with
 /// `Allow`; a method without a handler gets 405 with `Allow`. Handlers for HEAD and OPTIONS take
@@ -33,8 +33,8 @@ impl<F> HttpHandler for F where F: Fn(&Request<'_>) -> HttpResponse + Send + Syn
 /// let rooms = Methods::new()
 ///     .get(|_| HttpResponse::json("[]"))
 ///     .post(|request| match request.body() {
-///         b"" => HttpResponse::status(400),
-///         _ => HttpResponse::status(201),
+///         b"" => 400,
+///         _ => 201,
 ///     });
 /// assert_eq!(rooms.allow(), "GET, HEAD, POST, OPTIONS");
 /// ```
@@ -44,6 +44,8 @@ pub struct Methods {
     /// In the order in which they were added; a path has few.
     handlers: Vec<(String, Box<Answers>)>,
     pub(in crate::server) guards: Guards,
+    pub(in crate::server) cors: Option<Arc<Cors>>,
+    pub(in crate::server) reads: Reads,
 }
 
 /// Responds to a request of the connection with this id, at once or later.
@@ -59,9 +61,13 @@ impl Methods {
     /// replaces an earlier handler of the same method.
     ///
     /// A method that is not a token fails [`listen`](crate::server::Builder::listen).
-    pub fn on(self, method: impl Into<String>, handler: impl HttpHandler) -> Self {
+    pub fn on<R: IntoResponse>(
+        self,
+        method: impl Into<String>,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.add(method.into(), move |request, _| {
-            Answer::Now(handler(request))
+            Answer::Now(handler(request).into_response())
         })
     }
 
@@ -110,27 +116,42 @@ impl Methods {
     }
 
     /// Handles GET, and HEAD.
-    pub fn get(self, handler: impl HttpHandler) -> Self {
+    pub fn get<R: IntoResponse>(
+        self,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.on("GET", handler)
     }
 
     /// Handles POST.
-    pub fn post(self, handler: impl HttpHandler) -> Self {
+    pub fn post<R: IntoResponse>(
+        self,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.on("POST", handler)
     }
 
     /// Handles PUT.
-    pub fn put(self, handler: impl HttpHandler) -> Self {
+    pub fn put<R: IntoResponse>(
+        self,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.on("PUT", handler)
     }
 
     /// Handles PATCH.
-    pub fn patch(self, handler: impl HttpHandler) -> Self {
+    pub fn patch<R: IntoResponse>(
+        self,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.on("PATCH", handler)
     }
 
     /// Handles DELETE.
-    pub fn delete(self, handler: impl HttpHandler) -> Self {
+    pub fn delete<R: IntoResponse>(
+        self,
+        handler: impl Fn(&Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Self {
         self.on("DELETE", handler)
     }
 
@@ -145,6 +166,22 @@ impl Methods {
     /// remain.
     pub fn public(mut self) -> Self {
         self.guards.set_public();
+        self
+    }
+
+    /// Sets which pages of other origins may use this path, in place of
+    /// [the server's](crate::server::Builder::cors).
+    pub fn cors(self, cors: Cors) -> Self {
+        Self {
+            cors: Some(Arc::new(cors)),
+            ..self
+        }
+    }
+
+    /// States that the handlers read this parameter of the path: if it doesn't have it,
+    /// [`listen`](crate::server::Builder::listen) fails.
+    pub fn reads(mut self, param: impl Parameter) -> Self {
+        self.reads.add(&param);
         self
     }
 

@@ -204,6 +204,14 @@ impl<'a> Request<'a> {
             })
     }
 
+    /// The media type of the body, such as `application/json`: `Content-Type` without its
+    /// parameters, in the case it was sent in.
+    #[must_use]
+    pub fn media_type(&self) -> Option<&'a str> {
+        let value = self.header("content-type")?;
+        Some(value.split(';').next().unwrap_or(value).trim())
+    }
+
     /// The body of a plain request, whole; empty if there is none.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {

@@ -1,8 +1,9 @@
 //! The response of an application to a plain request, or to an opening handshake that it refuses.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use super::cookie::Cookie;
 use crate::proto::Response;
 
 /// The response to a plain request, or to an opening handshake that is refused.
@@ -40,25 +41,26 @@ impl HttpResponse {
     /// 200 with plain text in UTF-8.
     #[must_use]
     pub fn text(body: impl Into<String>) -> Self {
-        Self::ok("text/plain; charset=utf-8", body.into().into_bytes())
+        Self::new("text/plain; charset=utf-8", body.into())
     }
 
     /// 200 with HTML in UTF-8.
     #[must_use]
     pub fn html(body: impl Into<String>) -> Self {
-        Self::ok("text/html; charset=utf-8", body.into().into_bytes())
+        Self::new("text/html; charset=utf-8", body.into())
     }
 
     /// 200 with a text that is JSON already.
     #[must_use]
     pub fn json(body: impl Into<String>) -> Self {
-        Self::ok("application/json", body.into().into_bytes())
+        Self::new("application/json", body.into())
     }
 
-    /// 200 with a body of this media type.
-    pub(in crate::server) fn ok(content_type: &str, body: Vec<u8>) -> Self {
+    /// 200 with a body of this media type, such as `image/png`.
+    #[must_use]
+    pub fn new(content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         Self {
-            body,
+            body: body.into(),
             ..Self::status(200).with_header("Content-Type", content_type)
         }
     }
@@ -74,6 +76,12 @@ impl HttpResponse {
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Adds a cookie.
+    #[must_use]
+    pub fn with_cookie(self, cookie: &Cookie) -> Self {
+        self.with_header("Set-Cookie", cookie.to_string())
     }
 
     /// Passes this to `send` as the core's response, and returns what that returns.

@@ -1,7 +1,9 @@
 //! What the application adds to the response when it accepts an upgrade.
 
-use std::string::String;
+use std::string::{String, ToString as _};
 use std::vec::Vec;
+
+use crate::server::http::Cookie;
 
 /// A connection's state, with the headers and the subprotocol of its 101 response. A state converts
 /// into one without either.
@@ -29,6 +31,12 @@ impl<S> Accepted<S> {
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Adds a cookie to the 101 response.
+    #[must_use]
+    pub fn with_cookie(self, cookie: &Cookie) -> Self {
+        self.with_header("Set-Cookie", cookie.to_string())
     }
 
     /// Sets the subprotocol, which must be one of those offered. It replaces the choice among the

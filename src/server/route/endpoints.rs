@@ -5,24 +5,33 @@
 //! [`Shared`](crate::server::shared::Shared).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::vec::Vec;
 
 use super::router::Router;
 use crate::proto::http::Headers;
+use crate::server::http::Cors;
 use crate::server::limits::HandshakeRates;
 use crate::server::options::Options;
 use crate::server::proxy::TrustedProxies;
+use crate::server::run::chores::Chore;
+use crate::server::sync::Mutex;
 
 /// Doesn't change while the server runs, except for the counts of handshakes.
 pub(in crate::server) struct Endpoints {
     /// For routes that set none themselves, and for connections before they are open.
     pub(in crate::server) options: Options,
     pub(in crate::server) router: Router,
+    /// For requests of paths that nothing has.
+    pub(in crate::server) cors: Option<Arc<Cors>>,
     pub(in crate::server) max_body: usize,
     /// The proxies whose forwarding header is believed.
     pub(in crate::server) trusted_proxies: TrustedProxies,
     /// The proxies that begin their connections with a PROXY header.
     pub(in crate::server) proxy_protocol: TrustedProxies,
     pub(in crate::server) handshake_rates: HandshakeRates,
+    /// Taken by the first worker.
+    pub(in crate::server) chores: Mutex<Vec<Chore>>,
 }
 
 impl Endpoints {

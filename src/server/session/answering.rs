@@ -2,8 +2,10 @@
 
 use std::boxed::Box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::string::ToString;
+use std::string::{String, ToString};
 use std::vec::Vec;
+
+use matchit::Params;
 
 use super::Turn;
 use crate::net::Agreed;
@@ -11,8 +13,8 @@ use crate::proto::{self, Accept, PlainRequest, Upgrade};
 use crate::server::end::HandshakeFailure;
 use crate::server::handle::Handle;
 use crate::server::handler::{Application, OpenSession};
-use crate::server::http::{Answer, HttpResponse, Reject, Request, StoredRequest};
-use crate::server::route::{Accepted, Decision, Endpoint, Endpoints};
+use crate::server::http::{Answer, Cors, HttpResponse, Reject, Request, StoredRequest};
+use crate::server::route::{Accepted, Decision, Endpoint, Endpoints, Entry};
 use crate::server::websocket::{Remote, WebSocket};
 
 /// Catches a panic in the application's code that looks at a request, and refuses with a 500.
@@ -28,21 +30,65 @@ pub(super) fn handles(request: &PlainRequest, endpoints: &Endpoints) -> bool {
     found.is_some_and(|(entry, _)| entry.methods.handles(request.method()))
 }
 
-/// Asks the guards of its path about a plain request, before its body is read.
+/// Returns the response to a plain request that its handler isn't to see: a preflight request, or one
+/// that a guard refuses. It is asked before the body is read.
 pub(super) fn screen(
     plain: &PlainRequest,
     remote: &Remote,
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
-) -> Result<(), Reject> {
+) -> Option<HttpResponse> {
+    let (entry, request) = asked(plain, remote, agreed, turn);
+    let methods = || entry.map_or_else(String::new, |it| it.methods.allow());
+    if let Some(cors) = cors(entry, turn.endpoints)
+        && let Some(response) = cors.preflight(&request, methods)
+    {
+        return Some(response);
+    }
+    let guards = &entry?.methods.guards;
+    let checked = guarded(|| guards.check(&request)).and_then(|it| it);
+    checked.err().map(|it| *it.response)
+}
+
+/// Adds to the response of a plain request what all of its path have.
+pub(super) fn complete(
+    response: &mut HttpResponse,
+    plain: &PlainRequest,
+    remote: &Remote,
+    turn: &Turn<'_>,
+) {
+    let (entry, request) = asked(plain, remote, Agreed::default(), turn);
+    if let Some(cors) = cors(entry, turn.endpoints) {
+        cors.add_to(response, &request);
+    }
+}
+
+fn cors<'e>(entry: Option<&'e Entry>, endpoints: &'e Endpoints) -> Option<&'e Cors> {
+    let cors = match entry {
+        Some(entry) => &entry.methods.cors,
+        None => &endpoints.cors,
+    };
+    cors.as_deref()
+}
+
+/// Returns a plain request as the application sees it, and what its path has.
+fn asked<'a>(
+    plain: &'a PlainRequest,
+    remote: &Remote,
+    agreed: Agreed<'a>,
+    turn: &'a Turn<'_>,
+) -> (Option<&'a Entry>, Request<'a>) {
     let (shared, endpoints) = (&turn.worker.shared, turn.endpoints);
     let request = plain.request();
-    let Some((entry, params)) = endpoints.router.at(request.path()) else {
-        return Ok(());
+    let (entry, params) = match endpoints.router.at(request.path()) {
+        Some((entry, params)) => (Some(entry), params),
+        None => (None, Params::new()),
     };
     let client_ip = endpoints.client_ip(remote.peer, request.headers());
-    let request = Request::new(request, params, remote.peer, client_ip, shared).with_agreed(agreed);
-    guarded(|| entry.methods.guards.check(&request)).and_then(|it| it)
+    let request = Request::new(request, params, remote.peer, client_ip, shared)
+        .with_agreed(agreed)
+        .with_body(plain.body());
+    (entry, request)
 }
 
 /// Returns the response to a plain request.
@@ -52,16 +98,11 @@ pub(super) fn answer(
     agreed: Agreed<'_>,
     turn: &Turn<'_>,
 ) -> Answer<HttpResponse> {
-    let (shared, endpoints) = (&turn.worker.shared, turn.endpoints);
-    let request = plain.request();
-    let Some((entry, params)) = endpoints.router.at(request.path()) else {
+    let (entry, request) = asked(plain, remote, agreed, turn);
+    let Some(entry) = entry else {
         let none = HttpResponse::text("there is nothing at this path");
         return Answer::Now(none.with_status(404));
     };
-    let client_ip = endpoints.client_ip(remote.peer, request.headers());
-    let request = Request::new(request, params, remote.peer, client_ip, shared)
-        .with_agreed(agreed)
-        .with_body(plain.body());
     guarded(|| entry.answer(&request, turn.id)).unwrap_or_else(|it| Answer::Now(*it.response))
 }
 
@@ -95,7 +136,7 @@ pub(super) fn decide(
     decision.unwrap_or_else(Decision::Reject)
 }
 
-type Found<'r, 'e> = (proto::Request<'r>, matchit::Params<'e, 'r>, &'e Endpoint);
+type Found<'r, 'e> = (proto::Request<'r>, Params<'e, 'r>, &'e Endpoint);
 
 fn endpoint<'r, 'e>(
     upgrade: &'r Upgrade,
@@ -123,19 +164,21 @@ pub(super) fn accept(
     let route = guarded(|| {
         let (request, params, endpoint) = endpoint(&upgrade, turn.endpoints)?;
         let options = &endpoint.options;
+        let stored = options
+            .keep_request
+            .then(|| StoredRequest::new(&request, &params));
         let rate_key = options.rate_by_key.as_ref().and_then(|limit| {
             let (shared, client_ip) = (&turn.worker.shared, remote.client_ip());
             let request = Request::new(request, params, remote.peer, client_ip, shared);
             (limit.key)(&request.with_agreed(agreed))
         });
-        Ok((options, rate_key))
+        Ok((options, rate_key, stored))
     });
-    let (options, rate_key) = match route.and_then(|it| it) {
+    let (options, rate_key, stored) = match route.and_then(|it| it) {
         Ok(route) => route,
         Err(reject) => return Err(Box::new((upgrade, dropped(accepted, reject)))),
     };
     let request = upgrade.request();
-    let stored = options.keep_request.then(|| StoredRequest::new(&request));
     let headers: Vec<_> = accepted
         .headers
         .iter()

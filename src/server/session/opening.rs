@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
-use super::answering::{accept, answer, decide, guarded, handles, screen};
+use super::answering::{accept, answer, complete, decide, guarded, handles, screen};
 use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::HandshakeError;
 use crate::net::Transport;
@@ -18,7 +18,7 @@ use crate::proto::{
     Input, Linger, PartialRequest, PlainRequest, ReadBody, Received, Refused, Responded, Response,
     ServerHandshake, Upgrade,
 };
-use crate::server::end::HandshakeFailure;
+use crate::server::end::{HandshakeFailure, STOPS};
 use crate::server::handler::OpenSession;
 use crate::server::http::{Answer, HttpResponse, Reject, Slot};
 use crate::server::observe::FailedHandshake;
@@ -84,6 +84,11 @@ impl Opening {
         matches!(self.stage, Stage::Upgrade(..) | Stage::Reply(..))
     }
 
+    /// Whether no byte of a request has arrived since the last one.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(&self.stage, Stage::Head(handshake) if handshake.is_idle())
+    }
+
     /// When waiting for it ends.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match &self.stage {
@@ -128,7 +133,7 @@ impl<T: Transport> Session<T> {
                 None => opening.stage = Stage::Upgrade(upgrade, later),
             },
             Stage::Reply(request, later) => match later.slot.take() {
-                Some(response) => self.reply(request, &response, turn),
+                Some(response) => self.reply(request, response, turn),
                 None => opening.stage = Stage::Reply(request, later),
             },
             stage => opening.stage = stage,
@@ -137,13 +142,15 @@ impl<T: Transport> Session<T> {
     }
 
     /// Answers a plain request.
-    fn reply(&mut self, request: PlainRequest, response: &HttpResponse, turn: &mut Turn<'_>) {
+    fn reply(&mut self, request: PlainRequest, mut response: HttpResponse, turn: &mut Turn<'_>) {
         let Phase::Opening(opening) = &mut self.phase else {
             return;
         };
+        complete(&mut response, &request, &self.remote, turn);
         opening.served = true;
         let now = turn.worker.now;
-        let mut respond = |request: PlainRequest, response: &Response<'_>| match opening.stopping {
+        let last = opening.stopping || turn.worker.draining;
+        let mut respond = |request: PlainRequest, response: &Response<'_>| match last {
             true => request
                 .reject(response, turn.cork, now)
                 .map(Responded::Close),
@@ -183,6 +190,7 @@ impl<T: Transport> Session<T> {
                 Ok(behind)
             }
             Err(error) => {
+                opening.begun = true;
                 self.failed(HandshakeFailure::Proxy, &error, turn);
                 Err(Gone)
             }
@@ -201,7 +209,8 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Counts a connection that failed to open, and notifies the observers.
+    /// Counts a connection that failed to open, and notifies the observers. One that has sent nothing,
+    /// as those that browsers open in advance and health checks of the port, is only unused.
     pub(super) fn failed(
         &self,
         cause: HandshakeFailure,
@@ -224,6 +233,9 @@ impl<T: Transport> Session<T> {
         reason: &dyn fmt::Display,
         turn: &Turn<'_>,
     ) {
+        if !self.has_begun() {
+            return turn.worker.metrics.unused.add(1);
+        }
         let (shared, peer) = (&turn.worker.shared, self.remote.peer);
         shared.count_failed(turn.id.worker(), cause, || {
             let complete = request.filter(PartialRequest::is_complete);
@@ -317,6 +329,12 @@ impl<T: Transport> Session<T> {
                         opening.stage = Stage::Head(handshake);
                         return Ok(());
                     }
+                    Ok(Received::Upgrade(upgrade)) if turn.worker.draining => {
+                        let reject = Reject::new(503, STOPS).with_header("Retry-After", "5");
+                        let reject = reject.counted_as(HandshakeFailure::Stopping);
+                        self.settle(upgrade, Decision::Reject(reject), turn)?;
+                        continue;
+                    }
                     Ok(Received::Upgrade(upgrade)) => {
                         let agreed = self.transport.agreed();
                         match decide(&upgrade, &mut self.remote, agreed, turn) {
@@ -330,8 +348,8 @@ impl<T: Transport> Session<T> {
                     }
                     Ok(Received::Plain(request)) => {
                         let agreed = self.transport.agreed();
-                        if let Err(reject) = screen(&request, &self.remote, agreed, turn) {
-                            self.reply(request, &reject.response, turn);
+                        if let Some(response) = screen(&request, &self.remote, agreed, turn) {
+                            self.reply(request, response, turn);
                             if self.pauses(input, turn)? {
                                 return Ok(());
                             }
@@ -363,7 +381,7 @@ impl<T: Transport> Session<T> {
                 Ok(ReadBody::Complete(request)) => {
                     match answer(&request, &self.remote, self.transport.agreed(), turn) {
                         Answer::Now(response) => {
-                            self.reply(request, &response, turn);
+                            self.reply(request, response, turn);
                             if self.pauses(input, turn)? {
                                 return Ok(());
                             }

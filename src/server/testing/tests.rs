@@ -158,7 +158,7 @@ fn a_plain_request_is_answered_at_once_or_when_the_application_does() {
     let server = Server::builder()
         .methods("/echo", |methods| {
             methods
-                .post(|request| HttpResponse::ok("x/y", request.body().to_vec()))
+                .post(|request| HttpResponse::new("x/y", request.body().to_vec()))
                 .on("DELETE", |request| match request.header("X-Sure") {
                     Some("yes") => HttpResponse::status(204),
                     _ => HttpResponse::status(409),

@@ -204,7 +204,7 @@ impl Handler for Probe {
             EndKind::ShutDown => How::Unclean,
             EndKind::Backpressure => How::Backpressure,
             EndKind::RateLimit(_) => How::RateLimit,
-            EndKind::Lifetime => How::Lifetime,
+            EndKind::Lifetime(_) => How::Lifetime,
             EndKind::Terminated => How::Terminated,
             EndKind::Panicked => How::Panicked,
             other => panic!("unknown end {other:?}"),
@@ -396,8 +396,11 @@ impl<S: Read + Write> Peer<S> {
     #[track_caller]
     pub fn response(&mut self) -> Answer {
         let mut answer = Answer::read(&self.head());
-        let length = answer.header("Content-Length").expect("Content-Length");
-        answer.body = self.read(length.parse().unwrap());
+        // RFC 9112 section 6.3: these have no content, whatever their headers say.
+        if !matches!(answer.status, 204 | 304) {
+            let length = answer.header("Content-Length").expect("Content-Length");
+            answer.body = self.read(length.parse().unwrap());
+        }
         answer
     }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::proto::{Config, Input, Received, ServerHandshake};
 use crate::server::builder::Builder;
 use crate::server::http::answer::Answer;
-use crate::server::http::methods::{HttpHandler, Methods};
+use crate::server::http::methods::Methods;
 use crate::server::http::response::HttpResponse;
 use crate::server::id::ConnectionId;
 
@@ -158,7 +158,7 @@ fn answered(methods: &Methods, start: &str) -> (u16, Option<String>, Vec<u8>) {
     (response.status, allow.map(|it| it.1), response.body)
 }
 
-fn named(name: &'static str) -> impl HttpHandler {
+fn named(name: &'static str) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync {
     move |_| HttpResponse {
         body: name.into(),
         ..HttpResponse::status(200)
