@@ -7,6 +7,8 @@ mod demo;
 mod echo_server;
 mod feed;
 mod monitor;
+#[cfg(feature = "testing")]
+mod ports;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
