@@ -12,8 +12,8 @@ fn a_publication_leaves_out_the_connection_that_it_names() {
         subscribe(peer, "a", count);
     }
     let topics = server.handle().topics("/chat");
-    for left_out in 0..4 {
-        let except = Publication::new("by a handle").except(ConnectionId::from_u64(ids[left_out]));
+    for (left_out, out) in ids.iter().enumerate() {
+        let except = Publication::new("by a handle").except(ConnectionId::from_u64(*out));
         assert_eq!(topics.publish("a", except).unwrap().waiting, 3);
         for (at, peer) in peers.iter_mut().enumerate() {
             if at != left_out {
@@ -23,7 +23,7 @@ fn a_publication_leaves_out_the_connection_that_it_names() {
         }
         // By a subscriber: in place of itself, both for `publish` and for `publish_to_all`.
         for verb in ["others_but", "all_but"] {
-            peers[0].say(&format!("{verb} a {} {verb}", ids[left_out]));
+            peers[0].say(&format!("{verb} a {out} {verb}"));
             if left_out != 0 {
                 // The own copy comes in the order of the calls: before the answer.
                 assert_eq!(peers[0].hear(), verb);
