@@ -17,6 +17,8 @@ use mio::Poll;
 
 use super::build_error::{BuildError, RouteFault};
 use super::handler::Handler;
+#[cfg(feature = "files")]
+use super::http::Files;
 use super::http::{Cors, HttpResponse, IntoResponse, Methods, Reject, Request};
 use super::id::Standings;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
@@ -52,6 +54,8 @@ pub struct Builder {
     cors: Option<Arc<Cors>>,
     routes: Vec<Route>,
     methods: BTreeMap<String, Methods>,
+    #[cfg(feature = "files")]
+    files: Vec<(String, Files)>,
     max_body: usize,
     max_inbox: usize,
     topic_limits: TopicLimits,
@@ -77,6 +81,8 @@ impl Builder {
             cors: None,
             routes: Vec::new(),
             methods: BTreeMap::new(),
+            #[cfg(feature = "files")]
+            files: Vec::new(),
             max_body: 1024 * 1024,
             max_inbox: inbox::DEFAULT_CAPACITY,
             topic_limits: TopicLimits::default(),
@@ -257,6 +263,14 @@ impl Builder {
     pub fn page(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let page = HttpResponse::new(content_type, body);
         self.get(path, move |_| page.clone())
+    }
+
+    /// Serves plain GET and HEAD requests of `path` and all below it with the files of a folder: see
+    /// [`Files`]. A path below it that has handlers of its own keeps these.
+    #[cfg(feature = "files")]
+    pub fn files(mut self, path: &str, files: Files) -> Self {
+        self.files.push((path.into(), files));
+        self
     }
 
     /// Sets the longest body of a plain request in bytes; a longer one gets a 413.
@@ -448,6 +462,12 @@ impl Builder {
                 .or_default()
                 .extend(by_pattern(topics)?);
             entries.entry(path).or_default().endpoint = Some(endpoint);
+        }
+        #[cfg(feature = "files")]
+        for (path, files) in self.files {
+            for (path, methods) in files.into_methods(&path)? {
+                entries.entry(path).or_default().methods = methods;
+            }
         }
         for (path, methods) in self.methods {
             entries.entry(path).or_default().methods = methods;

@@ -7,7 +7,7 @@ mod trace;
 
 pub use self::metrics::{Counts, Stats};
 pub(super) use self::metrics::{Label, Metrics, labels};
-pub use self::observer::{ConnectionStats, FailedHandshake, Observer};
+pub use self::observer::{ConnectionStats, FailedHandshake, Observer, RequestLog};
 #[cfg(feature = "tracing")]
 pub(super) use self::trace::{Trace, connection_span};
 #[doc(inline)]

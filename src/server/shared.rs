@@ -14,7 +14,7 @@ use std::vec::Vec;
 use super::end::{End, ErrorCause, HandshakeFailure};
 use super::id::{ConnectionId, Standing, Standings};
 use super::limits::{ConnectionCounts, Keyed, Permit};
-use super::observe::{ConnectionStats, FailedHandshake, Metrics, Observer, Stats};
+use super::observe::{ConnectionStats, FailedHandshake, Metrics, Observer, RequestLog, Stats};
 use super::run::balance::Load;
 use super::run::inbox::Inbox;
 use super::shards::Shards;
@@ -153,6 +153,11 @@ impl Shared {
     pub(super) fn accept_failed(&self, worker: usize, error: &io::Error) {
         self.metrics[worker].errors.add(ErrorCause::Accept, 1);
         self.notify(|it| it.accept_failed(error));
+    }
+
+    /// Reports a request that was answered.
+    pub(super) fn requested(&self, request: &RequestLog<'_>) {
+        self.notify(|it| it.on_request(request));
     }
 
     /// A panic of one observer neither ends the worker nor keeps the others from being called.

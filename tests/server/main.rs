@@ -1,6 +1,7 @@
 //! The server, over real sockets.
 
 mod accepting;
+mod access_log;
 mod allocations;
 mod attack;
 mod backpressure;
@@ -9,6 +10,8 @@ mod close;
 mod descriptors;
 mod ends;
 mod errors;
+#[cfg(feature = "files")]
+mod files;
 mod flow;
 mod guards;
 mod http;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::Timestamp;
+use crate::server::http::Date;
 use crate::server::observe::Metrics;
 use crate::server::run::inbox::Inbox;
 use crate::server::shared::Shared;
@@ -18,6 +19,7 @@ pub(in crate::server) struct WorkerState {
     /// Buffers for large messages, and what is published in this turn.
     pub(in crate::server) pool: Pool,
     pub(in crate::server) now: Duration,
+    pub(in crate::server) date: Date,
     /// The same time as the connection counts it, which each message needs.
     pub(in crate::server) instant: Timestamp,
 }
@@ -30,6 +32,7 @@ impl WorkerState {
             shared,
             pool: Pool::default(),
             now,
+            date: Date::default(),
             instant: now.into(),
         }
     }
