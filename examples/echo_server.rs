@@ -125,16 +125,12 @@ fn add_deflate(_: &mut Config, _: Takeover) -> Result<(), String> {
 }
 
 #[cfg(feature = "tls")]
-fn add_tls(
-    builder: Builder,
-    [certificates, key]: &[String; 2],
-) -> Result<Builder, Box<dyn std::error::Error>> {
-    let config = sockeye::server::listen::tls_from_pem(certificates, key)?;
-    Ok(builder.tls(config))
+fn add_tls(builder: Builder, [certificates, key]: &[String; 2]) -> Result<Builder, String> {
+    Ok(builder.tls_from_pem(certificates, key))
 }
 
 #[cfg(not(feature = "tls"))]
-fn add_tls(_: Builder, _: &[String; 2]) -> Result<Builder, Box<dyn std::error::Error>> {
+fn add_tls(_: Builder, _: &[String; 2]) -> Result<Builder, String> {
     Err("--tls: this was built without it; build with --features tls".into())
 }
 
@@ -166,10 +162,9 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         Some(files) => add_tls(builder, files)?,
         None => builder,
     };
+    #[cfg(unix)]
+    let builder = builder.signals();
     let server = builder.listen(&options.listen)?;
-    let handle = server.handle();
-    // SIGINT and SIGTERM.
-    ctrlc::set_handler(move || handle.shut_down())?;
     println!("listening on {}", server.local_addr());
     server.run()?;
     Ok(())

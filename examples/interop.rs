@@ -185,7 +185,10 @@ impl Handler for Echo {
                 Ok(())
             }
             Some("?ping") => socket.ping(b"interop"),
-            Some("?close") => socket.close(AS_TOLD.0, AS_TOLD.1),
+            Some("?close") => {
+                socket.close(AS_TOLD.0, AS_TOLD.1);
+                Ok(())
+            }
             _ => echo(socket, &message),
         };
         // It closes the connection with 1011, which the peer tells.
@@ -220,9 +223,9 @@ fn serve(sets: &[String]) -> Result<(), Failure> {
         let route = Route::new(&format!("/{set}"), Echo { set, watched });
         builder = builder.add_route(route.config(config));
     }
+    #[cfg(unix)]
+    let builder = builder.signals();
     let server = builder.listen("127.0.0.1:0")?;
-    let handle = server.handle();
-    ctrlc::set_handler(move || handle.shut_down())?;
     println!("listening on {}", server.local_addr());
     Ok(server.run()?)
 }

@@ -14,15 +14,16 @@
 //! 10. [Moving from other libraries](migrating)
 //! 11. [HTTP beside WebSocket](http)
 //! 12. [The browser client](browser)
+//! 13. [Slow work, timers, layers](work)
 //!
 //! **The core**
 //!
-//! 13. [Embedding the core](embedding)
-//! 14. [Full duplex, and in an async runtime](full_duplex)
-//! 15. [Backpressure on `out`](output)
-//! 16. [Streaming a gigabyte](streaming)
-//! 17. [Writing an extension](extensions)
-//! 18. [What `no_std` needs](no_std)
+//! 14. [Embedding the core](embedding)
+//! 15. [Full duplex, and in an async runtime](full_duplex)
+//! 16. [Backpressure on `out`](output)
+//! 17. [Streaming a gigabyte](streaming)
+//! 18. [Writing an extension](extensions)
+//! 19. [What `no_std` needs](no_std)
 //!
 //! This module is part of the manual and of no program.
 
@@ -61,6 +62,9 @@ pub mod http {}
 
 #[doc = include_str!("browser.md")]
 pub mod browser {}
+
+#[doc = include_str!("work.md")]
+pub mod work {}
 
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}

@@ -65,6 +65,10 @@ pub enum BuildError {
     /// several and none of [`Builder::tls`](super::Builder::tls).
     #[cfg(feature = "tls")]
     NoTls,
+    /// [`Handle::reload_tls`](super::Handle::reload_tls) on a server without
+    /// [`Builder::tls_from_pem`](super::Builder::tls_from_pem).
+    #[cfg(feature = "tls")]
+    NoTlsFiles,
     /// The file of a certificate chain can't be read, is not PEM or contains no certificate.
     #[cfg(feature = "tls")]
     CertificateFile {
@@ -148,6 +152,10 @@ impl fmt::Display for BuildError {
             #[cfg(feature = "tls")]
             Self::NoTls => {
                 f.write_str("the server has no TLS configuration of Builder::tls to replace")
+            }
+            #[cfg(feature = "tls")]
+            Self::NoTlsFiles => {
+                f.write_str("the server has no files of Builder::tls_from_pem to read again")
             }
             #[cfg(feature = "tls")]
             Self::CertificateFile { path, error } => bad_file(f, path, error, "certificate"),

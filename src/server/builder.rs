@@ -1,5 +1,7 @@
 //! Configuring a server.
 
+mod operation;
+
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +10,7 @@ use std::net::ToSocketAddrs;
 use std::num::NonZeroUsize;
 use std::string::String;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 use std::vec;
@@ -16,6 +19,7 @@ use std::vec::Vec;
 use mio::Poll;
 
 use super::build_error::{BuildError, RouteFault};
+use super::handle::Handle;
 use super::handler::Handler;
 #[cfg(feature = "files")]
 use super::http::Files;
@@ -24,26 +28,32 @@ use super::id::Standings;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
 use super::listen::{Listener, bind_all};
 #[cfg(feature = "tls")]
-use super::listen::{Tls, share_tls};
-use super::observe::Observer;
-use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
+use super::listen::{Tls, TlsFiles, share_tls};
+use super::observe::{CloseCounters, Observer};
+use super::options::{Lifetime, MAX_KEYS, MAX_REASON, Options, RateByKey, option_methods};
 use super::proxy::TrustedProxies;
 use super::route::{Endpoints, Entry, Guard, Route, Router, ServerGuards};
 use super::run::balance::Load;
+use super::run::chores::Chore;
 use super::run::inbox::{self, Inbox};
 use super::run::server::{Parts, Server};
 use super::run::worker::WAKER;
 use super::shards::Shards;
 use super::shared::Shared;
-use super::sync::Waker;
+#[cfg(all(unix, feature = "signals"))]
+use super::signals::DrainOnTerm;
+use super::sync::{Mutex, Waker};
 use super::topics::{
     Directory, MemoryPresence, Namespaces, PatternOptions, Presence, TopicLimits, TopicOptions,
     TopicPattern, is_namespace,
 };
+use super::users::Users;
 use super::websocket::Overflow;
 use crate::error::Error;
 use crate::net::Clock;
-use crate::proto::{Config, Origins};
+#[cfg(feature = "deflate")]
+use crate::proto::Deflate;
+use crate::proto::{CloseCode, Config, Origins};
 
 /// Configures a [`Server`].
 #[must_use]
@@ -65,11 +75,18 @@ pub struct Builder {
     max_connections: usize,
     max_per_address: usize,
     handshake_rates: (Option<Rate>, Option<Rate>),
+    chores: Vec<Chore>,
     by_address: Option<RateLimit>,
     trusted_proxies: TrustedProxies,
     proxy_protocol: TrustedProxies,
     #[cfg(feature = "tls")]
     tls: Option<Arc<rustls::ServerConfig>>,
+    #[cfg(feature = "tls")]
+    tls_files: Option<TlsFiles>,
+    #[cfg(all(unix, feature = "signals"))]
+    signals: bool,
+    #[cfg(all(unix, feature = "signals"))]
+    drain_on_term: Option<DrainOnTerm>,
 }
 
 impl Builder {
@@ -95,11 +112,18 @@ impl Builder {
             max_connections: usize::MAX,
             max_per_address: usize::MAX,
             handshake_rates: (None, None),
+            chores: Vec::new(),
             by_address: None,
             trusted_proxies: TrustedProxies::default(),
             proxy_protocol: TrustedProxies::default(),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "tls")]
+            tls_files: None,
+            #[cfg(all(unix, feature = "signals"))]
+            signals: false,
+            #[cfg(all(unix, feature = "signals"))]
+            drain_on_term: None,
         }
     }
 
@@ -314,6 +338,29 @@ impl Builder {
         self
     }
 
+    /// Has a function called at regular times while the server runs, on the thread of its first
+    /// worker, for the first time when a period has passed.
+    ///
+    /// It is never called early, and up to a quarter of a second late; a shorter period counts as a
+    /// quarter of a second. Where the worker was busy for longer, the times that have passed are left
+    /// out, and the next is where it would have been. One that blocks delays the worker's
+    /// connections. A panic is counted as [`ErrorCause::Panic`](super::observe::ErrorCause) and ends
+    /// nothing: the function is called again. It is no longer called once the server stops.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sockeye::server::Server;
+    ///
+    /// let server = Server::builder().every(Duration::from_secs(1), |handle| {
+    ///     println!("{} connections", handle.connection_count());
+    /// });
+    /// # let _ = server;
+    /// ```
+    pub fn every(mut self, period: Duration, run: impl FnMut(&Handle) + Send + 'static) -> Self {
+        self.chores.push(Chore::new(period, Box::new(run)));
+        self
+    }
+
     /// Adds an observer of all connections.
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observers.push(Box::new(observer));
@@ -364,17 +411,6 @@ impl Builder {
         self
     }
 
-    /// Serves only `wss://`, with this rustls configuration, on all listeners that have none
-    /// themselves; to serve `ws://` as well, give it to [the listeners](Listener::tls) that speak
-    /// TLS instead. [`tls_from_pem`](super::listen::tls_from_pem) makes one from files, and
-    /// [`Handle::set_tls`](super::Handle::set_tls) replaces it while the server runs. A PROXY
-    /// header is expected before the TLS handshake, in clear text. Early data is never accepted.
-    #[cfg(feature = "tls")]
-    pub fn tls(mut self, config: Arc<rustls::ServerConfig>) -> Self {
-        self.tls = Some(config);
-        self
-    }
-
     /// Listens on a TCP address; port 0 takes a free one, which [`Server::local_addr`] returns. The
     /// same as [`listen_on`](Self::listen_on) with one [`Listener::tcp`].
     ///
@@ -404,11 +440,15 @@ impl Builder {
     /// have one of its settings or there is none, for a path that can't be routed, a topic that is
     /// not a pattern, or a TLS configuration that can't be used: see [`BuildError`].
     pub fn listen_on(
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut))] mut self,
+        #[cfg_attr(not(any(feature = "tls", feature = "signals")), expect(unused_mut))] mut self,
         listeners: impl IntoIterator<Item = Listener>,
     ) -> Result<Server, Error> {
         #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
         let mut listeners: Vec<Listener> = listeners.into_iter().collect();
+        #[cfg(feature = "tls")]
+        if let Some(files) = &self.tls_files {
+            self.tls = Some(files.read()?);
+        }
         #[cfg(feature = "tls")]
         let config = share_tls(&mut listeners, self.tls.take());
         #[cfg(feature = "tls")]
@@ -423,13 +463,21 @@ impl Builder {
             wakers.push(Some(waker));
             polls.push(poll);
         }
+        #[cfg(all(unix, feature = "signals"))]
+        let signals = (self.signals, self.drain_on_term.take());
         let parts = self.parts(wakers)?;
         let bound = bind_all(
             listeners,
             #[cfg(feature = "tls")]
             config.as_ref().zip(parts.shared.tls.as_ref()),
         )?;
-        Ok(Server::new(polls, bound, parts)?)
+        let server = Server::new(polls, bound, parts)?;
+        #[cfg(all(unix, feature = "signals"))]
+        let server = match signals {
+            (true, drain) => server.heeding_signals(drain),
+            (false, _) => server,
+        };
+        Ok(server)
     }
 
     /// Builds what the workers with these wakers share; a waker is None if nobody polls.
@@ -446,7 +494,7 @@ impl Builder {
         self.parts_by(Clock::simulated(), wakers)
     }
 
-    fn parts_by(self, clock: Clock, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
+    fn parts_by(mut self, clock: Clock, wakers: Vec<Option<Waker>>) -> Result<Parts, BuildError> {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         let mut namespaces = Namespaces::new();
         for mut route in self.routes {
@@ -463,6 +511,7 @@ impl Builder {
                 .extend(by_pattern(topics)?);
             entries.entry(path).or_default().endpoint = Some(endpoint);
         }
+        self.options.complete();
         #[cfg(feature = "files")]
         for (path, files) in self.files {
             for (path, methods) in files.into_methods(&path)? {
@@ -501,18 +550,24 @@ impl Builder {
         }
         let topics = by_pattern(self.topics)?;
         let workers = 0..wakers.len();
+        let simulated = wakers.iter().all(Option::is_none);
         let inboxes = wakers.into_iter();
         let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));
         let shared = Shared {
             config: Arc::clone(&self.options.config),
             clock,
+            // A simulation runs without `run`.
+            running: AtomicBool::new(simulated),
+            accepting: AtomicBool::new(true),
             loads: workers.clone().map(|_| Load::default()).collect(),
             metrics: workers.clone().map(|_| Arc::default()).collect(),
+            closes: CloseCounters::default(),
             standings: workers.clone().map(|_| Standings::default()).collect(),
             inboxes: inboxes.collect(),
             directory: Directory::new(self.topic_limits, namespaces, topics, workers.len()),
             observers: self.observers,
             presence: self.presence,
+            users: Users::new(),
             presence_order: Shards::new(|| ()),
             connections: Arc::new(ConnectionCounts::new(
                 self.max_connections,
@@ -521,6 +576,8 @@ impl Builder {
             by_address: self.by_address.map(|limit| Keyed::new(limit, MAX_KEYS)),
             #[cfg(feature = "tls")]
             tls: self.tls.map(Tls::new).transpose()?.map(Arc::new),
+            #[cfg(feature = "tls")]
+            tls_files: self.tls_files,
         };
         let endpoints = Endpoints {
             options: self.options,
@@ -530,6 +587,7 @@ impl Builder {
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,
             handshake_rates: HandshakeRates::new(per_address, total, MAX_KEYS),
+            chores: Mutex::new(self.chores),
         };
         Ok(Parts {
             shared: Arc::new(shared),

@@ -10,6 +10,9 @@ use super::observe::{Label, labels};
 use crate::error::{Fault, HandshakeError, HttpError, LimitError, ProtocolError, RequestError};
 use crate::proto::{CloseCode, CloseFrame, Closed, Connection};
 
+/// The text of a server that stops: of its logs, its responses, and its Close without another reason.
+pub(super) const STOPS: &str = "the server stops";
+
 /// How a connection ended: the [kind](Self::kind) of its end, and this server's own Close. Displayed
 /// as a text for logs.
 ///
@@ -56,8 +59,8 @@ pub enum EndKind {
     /// It sent more than its [rate limit](super::limits::RateLimit) allows, whose action was to
     /// close.
     RateLimit(CloseCode),
-    /// Its [maximum lifetime](super::Route::max_lifetime) ended.
-    Lifetime,
+    /// Its [maximum lifetime](super::Route::max_lifetime) ended, and it was closed with this code.
+    Lifetime(CloseCode),
     /// [`Socket::terminate`](super::Socket::terminate) or
     /// [`Handle::terminate`](super::Handle::terminate).
     Terminated,
@@ -77,8 +80,7 @@ impl EndKind {
             Self::Broken(_) => (CloseCode::ABNORMAL, Some(ErrorCause::Transport)),
             Self::Stalled => (CloseCode::ABNORMAL, Some(ErrorCause::Stalled)),
             Self::Backpressure => (CloseCode::TRY_AGAIN_LATER, Some(ErrorCause::Backpressure)),
-            Self::RateLimit(code) => (*code, None),
-            Self::Lifetime => (CloseCode::GOING_AWAY, None),
+            Self::RateLimit(code) | Self::Lifetime(code) => (*code, None),
             Self::Terminated | Self::ShutDown => (CloseCode::ABNORMAL, None),
             Self::Panicked => (CloseCode::INTERNAL_ERROR, Some(ErrorCause::Panic)),
         }
@@ -123,9 +125,9 @@ impl fmt::Display for EndKind {
             Self::Stalled => "the peer took none of what was sent within send_timeout",
             Self::Backpressure => "what waited for the peer exceeded max_backpressure",
             Self::RateLimit(_) => "the peer exceeded its rate limit",
-            Self::Lifetime => "its max_lifetime ended",
+            Self::Lifetime(_) => "its max_lifetime ended",
             Self::Terminated => "dropped by the application",
-            Self::ShutDown => "the server stops",
+            Self::ShutDown => STOPS,
             Self::Panicked => "the handler panicked",
         })
     }
@@ -234,7 +236,7 @@ labels! {
     Stalled = "stalled",
     /// The backlog went over its limit, and the policy was to close.
     Backpressure = "backpressure",
-    /// A handler panicked.
+    /// A handler panicked, or a function of [`Builder::every`](crate::server::Builder::every).
     Panic = "panic",
     /// Accepting a connection failed.
     Accept = "accept",
@@ -300,10 +302,10 @@ labels! {
     Version = "version",
     /// `Sec-WebSocket-Key` is missing or invalid.
     Key = "key",
-    /// The head was not complete in time.
+    /// The head was not complete in time, of which a part had arrived.
     Timeout = "timeout",
     /// The peer left before the head was complete, or before it got a response. One that has sent
-    /// nothing, such as a health check, is not counted.
+    /// nothing is counted in [`Stats::connections_unused`](super::observe::Stats) instead.
     Eof = "eof",
     /// No route matches.
     NotFound = "not_found",

@@ -1,13 +1,19 @@
 //! Reaching a running server from any thread.
 //!
 //! A [`Handle`] puts commands into the workers' inboxes and reads what the workers share. None of
-//! its methods waits for a worker, so handlers may call them, too. Topics are reached through
+//! its methods but one waits for a worker, so handlers may call them, too. Topics are reached through
 //! [`Topics`].
 
+mod stopping;
 mod topics;
+mod users;
 
+use std::any::Any;
+use std::boxed::Box;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 use std::vec::Vec;
 
@@ -16,9 +22,10 @@ use mio::Token;
 pub use self::topics::Topics;
 #[cfg(feature = "tls")]
 use super::build_error::BuildError;
+use super::call::Parcel;
 use super::id::{ConnectionId, Standing};
 use super::observe::{ConnectionStats, Stats};
-use super::run::inbox::{Command, HandleError, Inspect};
+use super::run::inbox::{Command, HandleError, Inbox, Inspect};
 use super::shared::Shared;
 use crate::proto::{CloseCode, MessageRef, PreparedMessage};
 
@@ -103,8 +110,8 @@ impl Handle {
         PreparedMessage::new(message, &self.shared.config)
     }
 
-    /// Begins the closing handshake of a connection. A code or reason that may not be sent
-    /// (RFC 6455 section 7.4) is sent as 1000 without a reason.
+    /// Begins the closing handshake of a connection. The code and the reason are sent as
+    /// [`Sender::close`](super::Sender::close) sends them.
     ///
     /// # Errors
     /// [`HandleError`]; nothing happens then.
@@ -125,6 +132,40 @@ impl Handle {
         self.to(id, Command::Terminate)
     }
 
+    /// Has [`Handler::on_notify`](super::Handler::on_notify) called for a connection with this value,
+    /// on its worker's thread, with its socket and its state.
+    ///
+    /// It is called after what this thread has asked before, also where the connection's reading is
+    /// paused. A handler that notifies its own connection is called again once it has returned. What
+    /// is sent to a connection that ends before is dropped.
+    ///
+    /// The value counts against [`max_inbox`](super::Builder::max_inbox) with its own size, without
+    /// what it refers to.
+    ///
+    /// # Errors
+    /// [`HandleError`]; the handler isn't called then.
+    pub fn notify(&self, id: ConnectionId, notice: impl Any + Send) -> Result<(), HandleError> {
+        self.to(id, |token| {
+            Command::Call(token, Parcel::notice(Box::new(notice)))
+        })
+    }
+
+    /// Stops reading from a connection, as [`Sender::pause`](super::Sender::pause) does.
+    ///
+    /// # Errors
+    /// [`HandleError`]; nothing happens then.
+    pub fn pause(&self, id: ConnectionId) -> Result<(), HandleError> {
+        self.to(id, |token| Command::Pause(token, true))
+    }
+
+    /// Resumes reading from a connection, whoever has paused it.
+    ///
+    /// # Errors
+    /// As [`pause`](Self::pause).
+    pub fn resume(&self, id: ConnectionId) -> Result<(), HandleError> {
+        self.to(id, |token| Command::Pause(token, false))
+    }
+
     /// Whether a connection is open: it has opened, and `on_close` has not been called. It may end
     /// at any moment.
     #[must_use]
@@ -142,6 +183,56 @@ impl Handle {
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.shared.stats().connections as usize
+    }
+
+    /// Returns the time since the server was built, by its clock: what
+    /// [`limits`](super::limits) take as `now`.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.shared.clock.now()
+    }
+
+    /// Lists the open connections, in no particular order. Waits until each worker has told its own,
+    /// as long as its handlers take; none are open before the server runs.
+    ///
+    /// ```
+    /// use sockeye::server::{Handle, HandleError};
+    ///
+    /// fn slow(handle: &Handle) -> Result<usize, HandleError> {
+    ///     let all = handle.list_connections()?;
+    ///     Ok(all.iter().filter(|it| it.buffered > 64 * 1024).count())
+    /// }
+    /// # let _ = slow;
+    /// ```
+    ///
+    /// # Errors
+    /// [`HandleError::OnWorker`] on the thread of a worker, such as in a handler or of a simulation,
+    /// which would wait for itself: [`connections`](Self::connections) waits for nobody. [`HandleError::Stopped`]
+    /// also when the server stops meanwhile.
+    pub fn list_connections(&self) -> Result<Vec<ConnectionStats>, HandleError> {
+        let mut inboxes = self.shared.inboxes.iter();
+        if Inbox::is_on_worker() || inboxes.any(|it| !it.is_polled()) {
+            return Err(HandleError::OnWorker);
+        }
+        if !self.shared.running.load(Ordering::Acquire) {
+            let stopped = self.shared.inboxes.iter().any(|it| it.is_stopped());
+            return if stopped {
+                Err(HandleError::Stopped)
+            } else {
+                Ok(Vec::new())
+            };
+        }
+        let (tell, told) = channel();
+        self.connections(move |own| {
+            // Who asked may have given up.
+            let _ = tell.send(own);
+        })?;
+        // It ends when the last worker has dropped the function.
+        let lists: Vec<_> = told.iter().collect();
+        match lists.len() == self.shared.inboxes.len() {
+            true => Ok(lists.concat()),
+            false => Err(HandleError::Stopped),
+        }
     }
 
     /// Lists the open connections: each worker calls `receive` once, on its thread, with its own.
@@ -183,24 +274,30 @@ impl Handle {
         tls.replace(config)
     }
 
-    /// Stops the server like [`shut_down_within`](Self::shut_down_within), with the configuration's
-    /// [`close_timeout`](crate::proto::Config::close_timeout).
-    pub fn shut_down(&self) {
-        self.shut_down_within(self.shared.config.close_timeout);
+    /// Reads the files of [`Builder::tls_from_pem`](super::Builder::tls_from_pem) again, as SIGHUP does
+    /// where the server heeds signals, and gives new connections what they contain. Observers are
+    /// told, too ([`tls_reloaded`](super::observe::Observer::tls_reloaded)).
+    ///
+    /// # Errors
+    /// [`BuildError::NoTlsFiles`] without such files; as
+    /// [`tls_from_pem`](super::listen::tls_from_pem) for what is wrong with them. Nothing changes
+    /// then.
+    #[cfg(feature = "tls")]
+    pub fn reload_tls(&self) -> Result<(), BuildError> {
+        let files = self.shared.tls_files.as_ref();
+        let files = files.ok_or(BuildError::NoTlsFiles)?;
+        let result = files.read().and_then(|it| self.set_tls(it));
+        self.shared.tls_reloaded(result.as_ref().copied());
+        result
     }
 
-    /// Stops the server: it accepts no more connections, sends Close 1001 to those it has and 503
-    /// to requests under way, drops at the deadline what is left, and returns from
-    /// [`Server::run`](super::Server::run).
-    ///
-    /// The deadline counts from this call, even if a worker is busy in a handler and begins to stop
-    /// later. A second call with an earlier deadline shortens it; one with a later deadline does
-    /// nothing.
-    pub fn shut_down_within(&self, deadline: Duration) {
-        let at = self.shared.clock.now().saturating_add(deadline);
-        for inbox in &self.shared.inboxes {
-            inbox.push(Command::ShutDown(at));
-        }
+    /// Whether there are files of a TLS configuration to be read again.
+    #[cfg(all(unix, feature = "signals"))]
+    pub(super) fn has_tls_files(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.shared.tls_files.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
     }
 
     /// Gives a connection's worker a command that ends something, however many wait. If the server

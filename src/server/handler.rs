@@ -2,9 +2,14 @@
 
 mod application;
 mod dispatch;
+mod layer;
 
 pub(super) use self::application::{Application, Memory, OpenSession, Over, Stop};
 pub(super) use self::dispatch::instance;
+pub use self::layer::{Layer, Layered};
+use std::any::Any;
+use std::boxed::Box;
+
 use super::end::{End, ErrorCause};
 use super::socket::Socket;
 use super::topics::SubscribeError;
@@ -68,7 +73,8 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (socket, payload);
     }
 
-    /// All that waited is written. Follows whenever something had to wait: a write was accepted in
+    /// All that waited is written. The connection is open, and everything may be called, also what
+    /// makes it wait again. Follows whenever something had to wait: a write was accepted in
     /// part, a [`send`](Socket::send) returned [`Sent::Queued`](super::Sent::Queued) or
     /// [`Sent::Dropped`](super::Sent::Dropped), or [`Socket::buffered`] was above 0. Called at most
     /// once a turn, so that a handler that fills the queue again doesn't delay the other
@@ -93,15 +99,57 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (socket, topic, count);
     }
 
+    /// A [timer](super::Sender::set_timer) of this key is due.
+    ///
+    /// It may be called while reading is paused, and during the closing handshake, in which nothing
+    /// can be sent any more.
+    fn on_timer(&self, socket: &mut Socket<'_, Self::State>, key: u64) {
+        let _ = (socket, key);
+    }
+
+    /// Another thread, or another connection, has [notified](super::Handle::notify) this one.
+    ///
+    /// ```
+    /// use std::any::Any;
+    /// use sockeye::proto::Message;
+    /// use sockeye::server::{Handler, Socket};
+    ///
+    /// struct Game;
+    /// struct Points(u64);
+    ///
+    /// impl Handler for Game {
+    ///     type State = u64;
+    ///
+    ///     fn on_message(&self, _: &mut Socket<'_, u64>, _: Message<'_>) {}
+    ///
+    ///     // For `handle.notify(id, Points(10))`.
+    ///     fn on_notify(&self, socket: &mut Socket<'_, u64>, notice: Box<dyn Any + Send>) {
+    ///         if let Ok(points) = notice.downcast::<Points>() {
+    ///             *socket.state_mut() += points.0;
+    ///             socket.send(format!("{} points", socket.state()));
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn on_notify(&self, socket: &mut Socket<'_, Self::State>, notice: Box<dyn Any + Send>) {
+        let _ = (socket, notice);
+    }
+
     /// The connection ends with an error, which `end` holds in full: a fault of the peer, a failed
-    /// transport, a deadline, a panic. Called once, right before [`on_close`](Self::on_close);
-    /// nothing can be sent any more.
+    /// transport, a deadline, a panic. Called once, right before [`on_close`](Self::on_close), and
+    /// the same may be called in it.
     fn on_error(&self, socket: &mut Socket<'_, Self::State>, cause: ErrorCause, end: &End) {
         let _ = (socket, cause, end);
     }
 
-    /// The connection has ended: called once for each connection that opened. Nothing can be sent
-    /// any more; its subscriptions end after this.
+    /// The connection has ended: called once for each connection that opened.
+    ///
+    /// Nothing can be sent to it any more: `send` returns [`Sent::Dropped`](super::Sent::Dropped),
+    /// `close` false. It can publish, to all others; leave and announce presence; read its state, its
+    /// statistics, topics and request; and ask anything of the server through
+    /// [`Socket::handle`](super::Sender::handle). Its subscriptions and what is left of its presence
+    /// end after this, and its timers, deferred work and notices are dropped; setting one here, or
+    /// subscribing, does nothing.
     fn on_close(&self, socket: &mut Socket<'_, Self::State>, end: &End) {
         let _ = (socket, end);
     }

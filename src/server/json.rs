@@ -1,7 +1,7 @@
 //! Named events in JSON, typed by serde.
 //!
-//! Owns the shape of the messages and the handlers by name. It takes a message's text and returns
-//! the text to send; receiving and sending are the handler's.
+//! Owns the shape of the messages, the handlers by name, and what is awaited of the peer. Which
+//! messages are events is the application's: it hands them to [`Events::dispatch`].
 //!
 //! A message is an object with the event's name, its data, and, if a reply is wanted, an id of the
 //! sender's choice; the reply has the same id. Other members are ignored.
@@ -15,94 +15,123 @@
 //! ```
 //!
 //! Socket.IO has the same three (event, data, acknowledgement), as arrays with a prefix; plain
-//! objects can be sent by anything that speaks WebSocket.
+//! objects can be sent by anything that speaks WebSocket, and [`BROWSER_CLIENT`] does.
+//!
+//! A handler gets the socket, so that it can send, join, publish and close. What it returns is the
+//! acknowledgement.
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
 //! use sockeye::proto::Message;
 //! use sockeye::server::json::{EventError, Events};
+//! use sockeye::server::topics::Position;
 //! use sockeye::server::{Handler, Socket};
 //!
 //! #[derive(Deserialize)]
-//! struct Chat {
+//! struct Say {
 //!     text: String,
 //! }
 //!
 //! #[derive(Serialize)]
-//! struct Position {
-//!     position: usize,
+//! struct Said<'a> {
+//!     from: &'a str,
+//!     text: &'a str,
 //! }
 //!
 //! struct Room {
-//!     events: Events<Vec<String>>,
+//!     events: Events<String>, // a connection's state is a name
 //! }
 //!
 //! impl Room {
 //!     fn new() -> Self {
-//!         let events = Events::new().on("chat", |texts: &mut Vec<String>, chat: Chat| {
-//!             if chat.text.is_empty() {
-//!                 return Err(EventError::new("empty", "a message needs a text"));
-//!             }
-//!             texts.push(chat.text);
-//!             Ok(Position { position: texts.len() })
-//!         });
-//!         Self { events }
+//!         Self { events: Events::new().on("say", Self::say) }
+//!     }
+//!
+//!     fn say(
+//!         socket: &mut Socket<'_, String>,
+//!         Say { text }: Say,
+//!     ) -> Result<Option<Position>, EventError> {
+//!         if text.is_empty() {
+//!             return Err(EventError::new("empty", "a message needs a text"));
+//!         }
+//!         let (name, sender) = socket.split();
+//!         let said = sender.publish_event("room", "said", &Said { from: name, text: &text });
+//!         Ok(said.position)
 //!     }
 //! }
 //!
 //! impl Handler for Room {
-//!     type State = Vec<String>;
+//!     type State = String;
 //!
-//!     fn on_message(&self, socket: &mut Socket<'_, Self::State>, message: Message<'_>) {
-//!         let Some(text) = message.as_text() else { return };
-//!         if let Some(reply) = self.events.dispatch(socket.state_mut(), text) {
-//!             socket.send(reply.as_str());
-//!         }
+//!     fn on_open(&self, socket: &mut Socket<'_, String>) {
+//!         _ = socket.subscribe("room");
+//!     }
+//!
+//!     fn on_message(&self, socket: &mut Socket<'_, String>, message: Message<'_>) {
+//!         self.events.dispatch(socket, &message);
 //!     }
 //! }
-//!
-//! let room = Room::new();
-//! let mut texts = Vec::new();
-//! let reply = room.events.dispatch(&mut texts, r#"{"event":"chat","data":{"text":"Hi"},"id":7}"#);
-//! assert_eq!(reply.unwrap(), r#"{"ack":7,"data":{"position":1}}"#);
-//! assert_eq!(texts, ["Hi"]);
 //! ```
 
-use alloc::borrow::Cow;
+mod ack;
+mod ask;
+mod browser;
+mod emit;
+mod message;
+
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
 use core::fmt;
 use std::collections::HashMap;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-mod browser;
+pub use self::ack::Ack;
+use self::ack::written;
+use self::ask::take_reply;
+pub use self::browser::{BROWSER_CLIENT, SubscribeTopic, TopicJoined, topic_event};
+pub use self::emit::JsonMessage;
+pub use self::message::{EventError, event};
+use self::message::{Received, reply};
+use super::socket::Socket;
+use crate::proto::Message;
 
-pub use browser::{BROWSER_CLIENT, SubscribeTopic, TopicJoined, topic_event};
+type EventHandler<S> = Box<dyn Fn(&mut Socket<'_, S>, Incoming<'_>) -> Outcome + Send + Sync>;
+type Guard<S> = Box<dyn Fn(&mut Socket<'_, S>, &str) -> Result<(), EventError> + Send + Sync>;
 
-/// The longest error message in bytes: it may quote what was received, and must not grow with it.
-const MAX_ERROR_MESSAGE: usize = 256;
+/// What a handler has come to: what it returned, as JSON; None where nothing is to be sent.
+type Outcome = Result<Option<Box<RawValue>>, EventError>;
 
-type EventHandler<C> = Box<dyn Fn(&mut C, &str, bool) -> Result<Data, EventError> + Send + Sync>;
-
-/// What a handler returned, as JSON; None where the message had no id.
-type Data = Option<Box<RawValue>>;
-
-/// Handlers of named events, with a context `C` that is passed to each: a connection's state, or
-/// whatever else they need.
-pub struct Events<C> {
-    handlers: HashMap<Box<str>, EventHandler<C>>,
+/// An event as its handler gets it.
+struct Incoming<'a> {
+    data: &'a str,
+    id: Option<u64>,
 }
 
-impl<C> Events<C> {
+impl Incoming<'_> {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, EventError> {
+        serde_json::from_str(self.data)
+            .map_err(|error| EventError::new("bad_data", error.to_string()))
+    }
+}
+
+/// Handlers of named events, for connections with the state `S`.
+pub struct Events<S> {
+    handlers: HashMap<Box<str>, EventHandler<S>>,
+    guards: Vec<Guard<S>>,
+}
+
+impl<S: 'static> Events<S> {
     /// Returns a set without handlers.
     #[must_use]
     pub fn new() -> Self {
         Self {
             handlers: HashMap::new(),
+            guards: Vec::new(),
         }
     }
 
@@ -110,189 +139,159 @@ impl<C> Events<C> {
     ///
     /// Its data is read as a `T`; a message without `data` is read as one with `null`, which `()`
     /// and `Option` accept. What it returns is sent if the message had an id; an error is sent in
-    /// any case.
+    /// any case. Both are sent behind what the handler itself has sent and published.
     #[must_use]
-    pub fn on<T, R, F>(mut self, name: &str, handler: F) -> Self
+    pub fn on<T, R, F>(self, name: &str, handler: F) -> Self
     where
         T: DeserializeOwned,
         R: Serialize,
-        F: Fn(&mut C, T) -> Result<R, EventError> + Send + Sync + 'static,
+        F: Fn(&mut Socket<'_, S>, T) -> Result<R, EventError> + Send + Sync + 'static,
     {
-        let handler = move |worker: &mut C, data: &str, wanted: bool| {
-            let data = serde_json::from_str(data)
-                .map_err(|error| EventError::new("bad_data", error.to_string()))?;
-            let returned = handler(worker, data)?;
-            if !wanted {
-                return Ok(None);
+        self.add(name, move |socket, event| {
+            let returned = handler(socket, event.read()?)?;
+            match event.id {
+                Some(_) => written(&returned).map(Some),
+                None => Ok(None),
             }
-            serde_json::value::to_raw_value(&returned)
-                .map(Some)
-                .map_err(|error| EventError::new("internal", error.to_string()))
-        };
+        })
+    }
+
+    /// Like [`on`](Self::on), for an event that is acknowledged later, from whatever thread knows
+    /// what with.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use sockeye::server::json::{Ack, Events};
+    /// use sockeye::server::Socket;
+    ///
+    /// let events = Events::new().on_deferred("sum", |_: &mut Socket<'_, ()>, numbers: Vec<u64>, ack: Ack| {
+    ///     thread::spawn(move || ack.reply(Ok(numbers.iter().sum::<u64>())));
+    /// });
+    /// # let _: Events<()> = events;
+    /// ```
+    #[must_use]
+    pub fn on_deferred<T, F>(self, name: &str, handler: F) -> Self
+    where
+        T: DeserializeOwned,
+        F: Fn(&mut Socket<'_, S>, T, Ack) + Send + Sync + 'static,
+    {
+        self.add(name, move |socket, event| {
+            let data = event.read()?;
+            let ack = Ack::new(socket.handle(), socket.id(), event.id);
+            handler(socket, data, ack);
+            Ok(None)
+        })
+    }
+
+    fn add(
+        mut self,
+        name: &str,
+        handler: impl Fn(&mut Socket<'_, S>, Incoming<'_>) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
         self.handlers.insert(name.into(), Box::new(handler));
         self
     }
 
-    /// Handles one message; returns the reply, if there is one.
+    /// Adds a guard in front of all handlers: it gets the name of each event that has one, and what
+    /// it refuses gets its error. Guards run in the order in which they were added. For limits by
+    /// event, and for what only those who are signed in may do:
+    ///
+    /// ```
+    /// use sockeye::server::Socket;
+    /// use sockeye::server::json::{EventError, Events};
+    ///
+    /// let events = Events::new().guard(|socket: &mut Socket<'_, Option<String>>, event| {
+    ///     match socket.state() {
+    ///         None if event != "sign_in" => Err(EventError::new("unauthorized", "sign in first")),
+    ///         _ => Ok(()),
+    ///     }
+    /// });
+    /// # let _: Events<Option<String>> = events;
+    /// ```
+    #[must_use]
+    pub fn guard<F>(mut self, guard: F) -> Self
+    where
+        F: Fn(&mut Socket<'_, S>, &str) -> Result<(), EventError> + Send + Sync + 'static,
+    {
+        self.guards.push(Box::new(guard));
+        self
+    }
+
+    /// Handles one message, and sends the reply if there is one.
     ///
     /// Errors that are sent besides the handlers' own:
     ///
     /// | code | |
     /// |---|---|
-    /// | `malformed` | the text is not JSON, or not an object of the right shape |
+    /// | `malformed` | the message is not text, not JSON, or not an object of the right shape |
     /// | `unknown_event` | no handler has this name |
     /// | `bad_data` | the data is not what the handler takes |
     /// | `internal` | what the handler returned can't be written as JSON |
+    /// | `dropped` | an [`Ack`] was dropped without a reply |
     ///
-    /// A received acknowledgement or error gets no reply: two endpoints that both dispatch would
-    /// otherwise reply to each other forever. serde_json limits nesting to 128;
-    /// [`max_message_size`](crate::proto::Config::max_message_size) limits the length.
-    pub fn dispatch(&self, worker: &mut C, text: &str) -> Option<String> {
-        let message: Received<'_> = match serde_json::from_str(text) {
-            Ok(message) => message,
-            Err(error) => {
-                let error = EventError::new("malformed", error.to_string());
-                return Some(reply(None, Err(&error)));
+    /// A received acknowledgement goes to whom it is for
+    /// ([`emit_with_ack`](Socket::emit_with_ack)). Neither it nor a received error gets a reply: two
+    /// endpoints that both dispatch would otherwise reply to each other forever. serde_json limits
+    /// nesting to 128; [`max_message_size`](crate::proto::Config::max_message_size) limits the
+    /// length.
+    pub fn dispatch(&self, socket: &mut Socket<'_, S>, message: &Message<'_>) {
+        let read = match message.as_text() {
+            Some(text) => serde_json::from_str(text).map_err(|error| error.to_string()),
+            None => Err("events are text, not binary".into()),
+        };
+        let received: Received<'_> = match read {
+            Ok(received) => received,
+            Err(wrong) => return answer(socket, None, Err(EventError::new("malformed", wrong))),
+        };
+        let (result, id) = match &received.event {
+            Some(name) => (self.handle(socket, name, &received), received.id),
+            None if received.ack.is_some() || received.error.is_some() => {
+                return take_reply(socket, &received);
+            }
+            None => {
+                let error = EventError::new("malformed", "an event's name is missing");
+                (Err(error), received.id)
             }
         };
-        let Some(name) = message.event else {
-            if message.ack.is_some() || message.error.is_some() {
-                return None;
-            }
-            let error = EventError::new("malformed", "an event's name is missing");
-            return Some(reply(message.id, Err(&error)));
+        answer(socket, id, result);
+    }
+
+    fn handle(&self, socket: &mut Socket<'_, S>, name: &str, received: &Received<'_>) -> Outcome {
+        let Some(handler) = self.handlers.get(name) else {
+            let message = format!("no event {name:?}");
+            return Err(EventError::new("unknown_event", message));
         };
-        let data = message.data.map_or("null", RawValue::get);
-        let result = match self.handlers.get(&*name) {
-            Some(handler) => handler(worker, data, message.id.is_some()),
-            None => Err(EventError::new(
-                "unknown_event",
-                format!("no event {name:?}"),
-            )),
-        };
-        match (&result, message.id) {
-            (Ok(_), None) => None,
-            (Ok(data), id) => Some(reply(id, Ok(data.as_deref()))),
-            (Err(error), id) => Some(reply(id, Err(error))),
+        for guard in &self.guards {
+            guard(socket, name)?;
         }
+        let event = Incoming {
+            data: received.data.map_or("null", RawValue::get),
+            id: received.id,
+        };
+        handler(socket, event)
     }
 }
 
-impl<C> Default for Events<C> {
+fn answer<S>(socket: &mut Socket<'_, S>, id: Option<u64>, result: Outcome) {
+    let text = match &result {
+        Ok(None) => return,
+        Ok(Some(data)) => reply(id, Ok(data)),
+        Err(error) => reply(id, Err(error)),
+    };
+    socket.send(text.as_str());
+}
+
+impl<S: 'static> Default for Events<S> {
     fn default() -> Self {
         Self::new()
     }
 }
 
 /// Shows the names.
-impl<C> fmt::Debug for Events<C> {
+impl<S> fmt::Debug for Events<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.handlers.keys()).finish()
     }
-}
-
-/// Returns the text of an event: `{"event":name,"data":data}`.
-///
-/// ```
-/// use sockeye::server::json;
-///
-/// assert_eq!(json::event("joined", &["ann", "bob"])?, r#"{"event":"joined","data":["ann","bob"]}"#);
-/// # Ok::<(), json::EventError>(())
-/// ```
-///
-/// # Errors
-/// `internal`, if the data can't be written as JSON: a map whose keys aren't strings, or a type
-/// that refuses.
-pub fn event<T: Serialize + ?Sized>(name: &str, data: &T) -> Result<String, EventError> {
-    #[derive(Serialize)]
-    struct Event<'a, T: ?Sized> {
-        event: &'a str,
-        data: &'a T,
-    }
-    serde_json::to_string(&Event { event: name, data })
-        .map_err(|error| EventError::new("internal", error.to_string()))
-}
-
-/// Why an event was not handled; it is sent to the peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventError {
-    /// For programs: a short word that doesn't change.
-    pub code: Cow<'static, str>,
-    /// For people. It is cut to 256 bytes when it is sent.
-    pub message: Cow<'static, str>,
-}
-
-impl EventError {
-    /// An error with a code for programs and a message for people.
-    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-        }
-    }
-}
-
-impl fmt::Display for EventError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
-    }
-}
-
-impl core::error::Error for EventError {}
-
-/// An event, or a reply to one that this endpoint sent.
-#[derive(Deserialize)]
-struct Received<'a> {
-    #[serde(borrow, default)]
-    event: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-    #[serde(default)]
-    id: Option<u64>,
-    #[serde(borrow, default)]
-    ack: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
-
-/// An acknowledgement, or an error.
-#[derive(Serialize)]
-struct Reply<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ack: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ReplyError<'a>>,
-}
-
-#[derive(Serialize)]
-struct ReplyError<'a> {
-    code: &'a str,
-    message: &'a str,
-}
-
-fn reply(ack: Option<u64>, result: Result<Option<&RawValue>, &EventError>) -> String {
-    let error = result.err().map(|error| ReplyError {
-        code: &error.code,
-        message: cut(&error.message),
-    });
-    let reply = Reply {
-        ack,
-        data: result.ok().flatten(),
-        error,
-    };
-    // Numbers, strings and what already is JSON can be written.
-    serde_json::to_string(&reply).unwrap_or_default()
-}
-
-/// Cuts to at most [`MAX_ERROR_MESSAGE`] bytes, at a character boundary.
-fn cut(message: &str) -> &str {
-    let mut end = message.len().min(MAX_ERROR_MESSAGE);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    &message[..end]
 }
 
 #[cfg(test)]

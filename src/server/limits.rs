@@ -3,19 +3,24 @@
 //! Owns the rules and the counts, per connection, per address and by the application's own key.
 //! Acting on a verdict (dropping, pausing, closing, refusing) is the session's. Time is an
 //! argument.
+//!
+//! [`RateLimit`] limits what a peer sends, whatever it is, before a handler sees it. For what one
+//! kind of message costs, a handler has [`TokenBucket`], in its connection's state, and
+//! [`KeyedLimiter`], by user or by whatever else.
 
 mod bucket;
 mod connections;
 mod handshakes;
 mod keyed;
+mod limiter;
 mod rate_limit;
+mod table;
 
-pub use bucket::Rate;
-#[cfg(feature = "tracing")]
-pub(super) use bucket::TokenBucket;
+pub use bucket::{Rate, TokenBucket};
 pub(super) use connections::{ConnectionCounts, Permit};
 pub(super) use handshakes::HandshakeRates;
 pub(super) use keyed::Keyed;
+pub use limiter::KeyedLimiter;
 pub use rate_limit::{RateLimit, RateLimitAction};
 pub(super) use rate_limit::{RateState, Verdict};
 

@@ -32,6 +32,8 @@ pub(super) use self::stream::Stream;
 pub(super) use self::stream::TOO_MANY_CONNECTIONS;
 pub(super) use self::stream::{AcceptedStream, LOCAL, Port, Socket, Tls};
 #[cfg(feature = "tls")]
+pub(super) use self::tls::TlsFiles;
+#[cfg(feature = "tls")]
 pub use self::tls::tls_from_pem;
 #[cfg(unix)]
 pub(super) use self::unix::SocketFile;
@@ -39,7 +41,7 @@ pub(super) use self::unix::SocketFile;
 /// With a shorter queue, clients of a burst wait a second or more: the kernel drops what doesn't
 /// fit, and TCP retransmits then. This is Linux's default cap (net.core.somaxconn); unused entries
 /// cost nothing.
-const BACKLOG: u32 = 4096;
+pub(super) const BACKLOG: u32 = 4096;
 
 /// A place to listen, for [`Builder::listen_on`](super::Builder::listen_on): an address, a path,
 /// or a socket that is there already.

@@ -70,6 +70,7 @@
 
 mod build_error;
 mod builder;
+mod call;
 pub mod end;
 mod handle;
 pub mod handler;
@@ -81,6 +82,7 @@ pub mod limits;
 pub mod listen;
 pub mod observe;
 mod options;
+mod pool;
 pub mod proxy;
 pub mod route;
 mod run;
@@ -88,13 +90,17 @@ mod sender;
 mod session;
 mod shards;
 mod shared;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 pub mod socket;
 mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod timers;
 pub mod topics;
+mod users;
 mod websocket;
 mod write_queue;
 
@@ -104,15 +110,17 @@ pub use builder::Builder;
 pub use end::End;
 pub use handle::Handle;
 #[doc(inline)]
-pub use handler::Handler;
+pub use handler::{Handler, Layer};
 #[doc(inline)]
 pub use http::{HttpResponse, Reject, Request};
 pub use id::{ConnectionId, ConnectionIdError};
 #[doc(inline)]
 pub use listen::Listener;
+pub use pool::Pool;
 #[doc(inline)]
 pub use route::Route;
 pub use run::inbox::HandleError;
 pub use run::server::Server;
 #[doc(inline)]
 pub use socket::{Sender, Sent, Socket};
+pub use users::UserError;

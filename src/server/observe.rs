@@ -5,8 +5,8 @@ mod observer;
 #[cfg(feature = "tracing")]
 mod trace;
 
-pub use self::metrics::{Counts, Stats};
-pub(super) use self::metrics::{Label, Metrics, labels};
+pub(super) use self::metrics::{CloseCounters, Label, Metrics, labels};
+pub use self::metrics::{CloseCounts, Counts, Stats};
 pub use self::observer::{ConnectionStats, FailedHandshake, Observer, RequestLog};
 #[cfg(feature = "tracing")]
 pub(super) use self::trace::{Trace, connection_span};

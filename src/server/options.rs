@@ -9,7 +9,9 @@ use std::vec::Vec;
 use super::http::Request;
 use super::limits::{Keyed, RateLimit};
 use super::websocket::Overflow;
-use crate::proto::Config;
+#[cfg(feature = "deflate")]
+use crate::proto::Deflate;
+use crate::proto::{CloseCode, Config};
 
 /// The settings of a route's connections.
 #[derive(Clone)]
@@ -22,10 +24,21 @@ pub(super) struct Options {
     pub(super) overflow: Overflow,
     pub(super) pause_reading_at: usize,
     pub(super) send_timeout: Duration,
-    pub(super) max_lifetime: Option<Duration>,
+    pub(super) max_lifetime: Option<Lifetime>,
+    /// What [`config`](Self::config) is still to get as its first extension.
+    #[cfg(feature = "deflate")]
+    pub(super) compression: Option<Arc<Deflate>>,
     pub(super) keep_request: bool,
     pub(super) rate_limit: RateLimit,
     pub(super) rate_by_key: Option<Arc<RateByKey>>,
+}
+
+/// How long connections stay open, and the Close that they get then.
+#[derive(Clone)]
+pub(super) struct Lifetime {
+    pub(super) time: Duration,
+    pub(super) code: CloseCode,
+    pub(super) reason: Arc<str>,
 }
 
 /// A limit that is shared by connections with the same key, which the application chooses.
@@ -47,12 +60,29 @@ impl Default for Options {
             pause_reading_at: 1024 * 1024,
             send_timeout: Duration::from_secs(60),
             max_lifetime: None,
+            #[cfg(feature = "deflate")]
+            compression: None,
             keep_request: false,
             rate_limit: RateLimit::default(),
             rate_by_key: None,
         }
     }
 }
+
+impl Options {
+    /// Puts together what was set apart from each other, once nothing more is set.
+    pub(super) fn complete(&mut self) {
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = self.compression.take() {
+            Arc::make_mut(&mut self.config)
+                .extensions
+                .insert(0, deflate);
+        }
+    }
+}
+
+/// Bytes of a Close's reason (RFC 6455 section 5.5).
+pub(super) const MAX_REASON: usize = 123;
 
 /// How many keys or addresses are told apart: 4 MB once they are used.
 pub(super) const MAX_KEYS: usize = 100_000;
@@ -75,7 +105,9 @@ macro_rules! option_methods {
         }
 
         /// Sets the most bytes that may wait to be written to one connection.
-        /// [`overflow`](Self::overflow) says what happens to a message that would exceed it.
+        /// [`overflow`](Self::overflow) says what happens to a message that would exceed it. One
+        /// longer message is always accepted when nothing waits, so that a limit below the longest
+        /// message drops only what is behind others.
         ///
         /// Default 16 MiB: sixteen of the longest messages that are received by default.
         /// uWebSockets has 64 KiB and drops, Bun 16 MiB; `ws` and Socket.IO have no limit.
@@ -109,7 +141,45 @@ macro_rules! option_methods {
         ///
         /// Default none, as in uWebSockets; most servers have no such setting.
         pub fn max_lifetime(self, lifetime: Duration) -> Self {
+            let reason = "the connection's time is over";
+            self.max_lifetime_with(lifetime, CloseCode::GOING_AWAY, reason)
+        }
+
+        /// Like [`max_lifetime`](Self::max_lifetime), with a code and a reason for the Close: to have
+        /// clients sign in again, say. A code or reason that may not be sent (RFC 6455 section 7.4)
+        /// is sent as 1000 without a reason.
+        pub fn max_lifetime_with(self, time: Duration, code: CloseCode, reason: &str) -> Self {
+            let may_be_sent = code.is_sendable() && reason.len() <= MAX_REASON;
+            let (code, reason) = match may_be_sent {
+                true => (code, reason),
+                false => (CloseCode::NORMAL, ""),
+            };
+            let reason = reason.into();
+            let lifetime = Lifetime { time, code, reason };
             self.option(move |it| it.max_lifetime = Some(lifetime))
+        }
+
+        /// Compresses messages with permessage-deflate (RFC 7692) where the client offers it, with
+        /// the memory for it bounded: connections have no contexts of their own, and those of a
+        /// worker share a few ([`Deflate::shared`](crate::proto::Deflate::shared)).
+        ///
+        /// Default none: it costs time for each message, and what a message's length tells of a
+        /// secret in it.
+        #[cfg(feature = "deflate")]
+        pub fn compression(self) -> Self {
+            self.compression_with(Deflate::shared())
+        }
+
+        /// Like [`compression`](Self::compression), with these settings. With context takeover,
+        /// [`Deflate::default`](crate::proto::Deflate), short messages become a third instead of
+        /// four fifths, and each connection may take 0.5 MB.
+        ///
+        /// They come before the extensions of [`config`](Self::config), in whatever order the two
+        /// are called.
+        #[cfg(feature = "deflate")]
+        pub fn compression_with(self, deflate: Deflate) -> Self {
+            let deflate = Arc::new(deflate);
+            self.option(move |it| it.compression = Some(deflate))
         }
 
         /// Keeps the request of the opening handshake, for [`Socket::request`] and the statistics.

@@ -28,10 +28,12 @@ use super::handler::{Handler, instance};
 use super::http::{Parameter, Reads, Reject, Request};
 use super::id::ConnectionId;
 use super::limits::{Keyed, RateLimit};
-use super::options::{MAX_KEYS, Options, RateByKey, option_methods};
+use super::options::{Lifetime, MAX_KEYS, MAX_REASON, Options, RateByKey, option_methods};
 use super::topics::TopicOptions;
 use super::websocket::Overflow;
-use crate::proto::Config;
+#[cfg(feature = "deflate")]
+use crate::proto::Deflate;
+use crate::proto::{CloseCode, Config};
 
 /// A WebSocket route with settings of its own, for
 /// [`Builder::add_route`](super::Builder::add_route).
@@ -259,6 +261,7 @@ impl Route {
         for change in self.overrides {
             change(&mut options);
         }
+        options.complete();
         let endpoint = Endpoint {
             decide: self.decide,
             guards: self.guards,

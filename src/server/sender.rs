@@ -3,6 +3,7 @@
 //! Its topics and presence are in `topics.rs`.
 
 mod topics;
+mod users;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -41,7 +42,7 @@ pub enum SocketState {
 /// /// For any handler.
 /// fn refuse(sender: &mut Sender<'_>, reason: &str) {
 ///     sender.send(reason);
-///     _ = sender.close(CloseCode::POLICY_VIOLATION, reason);
+///     sender.close(CloseCode::POLICY_VIOLATION, reason);
 /// }
 ///
 /// struct Room;
@@ -100,6 +101,13 @@ impl<'a> Sender<'a> {
     #[must_use]
     pub fn request(&self) -> Option<&StoredRequest> {
         self.io.ws.cold.as_ref()?.request.as_ref()
+    }
+
+    /// The time of this turn of the worker, by the server's clock: what [`limits`](super::limits)
+    /// take as `now`. [`Handle::now`] is the same clock.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.io.worker.now
     }
 
     /// The agreed subprotocol.
@@ -168,15 +176,16 @@ impl<'a> Sender<'a> {
 
     /// Sends a value as JSON, in a text message.
     ///
-    /// # Errors
-    /// The value's own, if it can't be written as JSON: nothing is sent then.
+    /// # Panics
+    /// If the value can't be written as JSON: a map whose keys aren't text or numbers, or a
+    /// `Serialize` of its own that fails. What its type's `derive` writes always can.
     #[cfg(feature = "json")]
-    pub fn send_json<T>(&mut self, value: &T) -> Result<Sent, serde_json::Error>
+    pub fn send_json<T>(&mut self, value: &T) -> Sent
     where
         T: serde::Serialize + ?Sized,
     {
-        let text = serde_json::to_string(value)?;
-        Ok(self.send(text.as_str()))
+        let text = serde_json::to_string(value).expect("the value can be written as JSON");
+        self.send(text.as_str())
     }
 
     /// Sends a fragment of a message, which more fragments follow (RFC 6455 section 5.4). Until
@@ -220,18 +229,16 @@ impl<'a> Sender<'a> {
         self.io.ws.connection.send_ping(payload, self.io.cork)
     }
 
-    /// Begins the closing handshake; [`Handler::on_close`](super::Handler::on_close) follows.
+    /// Begins the closing handshake; [`Handler::on_close`](super::Handler::on_close) follows. Returns
+    /// whether this call began it: false if it had begun, or the connection is over.
     ///
-    /// # Errors
-    /// As [`Connection::close`](crate::proto::Connection::close).
-    pub fn close(
-        &mut self,
-        code: impl Into<Option<CloseCode>>,
-        reason: &str,
-    ) -> Result<(), Misuse> {
+    /// A reason of over 123 bytes is cut behind the last character that fits; a code that may not be
+    /// sent (RFC 6455 section 7.4) is sent as 1000 without a reason. With `None` the Close has
+    /// neither.
+    pub fn close(&mut self, code: impl Into<Option<CloseCode>>, reason: &str) -> bool {
         self.io.sync();
         let now = self.io.worker.now;
-        self.io.ws.connection.close(code, reason, self.io.cork, now)
+        self.io.ws.close(code, reason, self.io.cork, now)
     }
 
     /// Drops the transport once the handler has returned, without a closing handshake and without
@@ -248,12 +255,65 @@ impl<'a> Sender<'a> {
     /// has sent is not delivered then; the end has the code of the peer's Close if there was one,
     /// and 1006 if not.
     pub fn pause(&mut self) {
-        self.io.ws.paused = true;
+        self.io.sync();
+        self.io.ws.set_paused(true);
     }
 
-    /// Resumes reading.
+    /// Resumes reading, after [`pause`](Self::pause) and not before deferred work is
+    /// [done](super::Socket::defer).
     pub fn resume(&mut self) {
-        self.io.ws.paused = false;
+        self.io.sync();
+        self.io.ws.set_paused(false);
+    }
+
+    /// Sets a timer: [`Handler::on_timer`](super::Handler::on_timer) is called with its key, once
+    /// this time has passed. One of the same key that is set is replaced, so that each key is a
+    /// timer of its own.
+    ///
+    /// It is never early, and up to a quarter of a second late: the worker looks at its deadlines
+    /// four times a second. It runs while reading is paused, while something waits to be written,
+    /// and during the closing handshake; the end of the connection cancels it.
+    ///
+    /// A client that has to prove who it is in five seconds:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sockeye::proto::{CloseCode, Message};
+    /// use sockeye::server::{Handler, Socket};
+    ///
+    /// struct Members;
+    ///
+    /// const LOGIN: u64 = 1;
+    ///
+    /// impl Handler for Members {
+    ///     type State = ();
+    ///
+    ///     fn on_open(&self, socket: &mut Socket<'_, ()>) {
+    ///         socket.set_timer(LOGIN, Duration::from_secs(5));
+    ///     }
+    ///
+    ///     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+    ///         if message.as_text() == Some("the secret") {
+    ///             socket.cancel_timer(LOGIN);
+    ///         }
+    ///     }
+    ///
+    ///     fn on_timer(&self, socket: &mut Socket<'_, ()>, _: u64) {
+    ///         socket.close(CloseCode(4001), "say who you are");
+    ///     }
+    /// }
+    /// ```
+    pub fn set_timer(&mut self, key: u64, after: Duration) {
+        // Not in this turn, also without a delay: a handler that sets its timer again goes on
+        // without holding up the others.
+        let after = after.max(Duration::from_nanos(1));
+        let at = self.io.worker.now.saturating_add(after);
+        self.io.ws.set_timer(key, at);
+    }
+
+    /// Cancels a timer; returns whether it was set.
+    pub fn cancel_timer(&mut self, key: u64) -> bool {
+        self.io.ws.cancel_timer(key)
     }
 }
 

@@ -9,6 +9,7 @@
 mod answered;
 mod answering;
 mod deadlines;
+mod deferred;
 mod ending;
 mod opening;
 mod receiving;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
+use super::call::Call;
 use super::end::EndKind;
 use super::handler::{Application, OpenSession};
 use super::id::ConnectionId;
@@ -281,7 +283,21 @@ impl<T: Transport> Session<T> {
 
     pub(super) fn unsubscribe(&mut self, topic: &str, turn: &mut Turn<'_>) -> Next {
         self.call(turn, |_, io| _ = io.end_subscription(topic));
-        self.notify_subscriptions(turn);
+        self.take_notices(turn);
+        self.advance(false, turn)
+    }
+
+    /// Calls the application as another thread asked.
+    pub(super) fn told(&mut self, call: Call, turn: &mut Turn<'_>) -> Next {
+        self.notify(turn, |application, io| application.on_call(io, call));
+        self.advance(false, turn)
+    }
+
+    /// Pauses or resumes reading, as another thread asked.
+    pub(super) fn set_paused(&mut self, paused: bool, turn: &mut Turn<'_>) -> Next {
+        if let Phase::Open(open) = &mut self.phase {
+            open.ws.set_paused(paused);
+        }
         self.advance(false, turn)
     }
 
@@ -317,7 +333,8 @@ impl<T: Transport> Session<T> {
             }
         }
         let scheduled = self.scheduled.is_some();
-        if settled && scheduled && !self.readable && self.is_settled() {
+        if settled && scheduled && !self.readable && self.is_settled() && !self.has_earlier_timer()
+        {
             return Ok(Next::Settled);
         }
         self.note_pause(turn);
@@ -412,8 +429,7 @@ impl<T: Transport> Session<T> {
         self.queue.len()
     }
 
-    /// Calls the application of an open session, and notifies it of the changes to its
-    /// subscriptions that the call made. A panic ends the connection.
+    /// Calls the application of an open session, and then does what the call has left to do. A panic ends the connection.
     #[inline]
     fn notify(
         &mut self,
@@ -421,7 +437,7 @@ impl<T: Transport> Session<T> {
         call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), &'a mut SocketIo<'a>),
     ) {
         self.call(turn, call);
-        self.notify_subscriptions(turn);
+        self.take_notices(turn);
     }
 
     #[inline]
@@ -464,7 +480,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    fn notify_subscriptions(&mut self, turn: &mut Turn<'_>) {
+    fn take_notices(&mut self, turn: &mut Turn<'_>) {
         // Unbounded: these calls can subscribe and unsubscribe again, but a handler that never
         // stops doing so hangs its worker in any case.
         while let Phase::Open(open) = &mut self.phase {
@@ -473,14 +489,20 @@ impl<T: Transport> Session<T> {
                 return;
             }
             for it in notices {
-                self.call(turn, |application, io| match it {
-                    Notice::Subscribed(topic, count) => {
-                        application.on_subscribe(io, TopicName::split(&topic).name, count)
+                match it {
+                    Notice::Subscribed(topic, count) => self.call(turn, |application, io| {
+                        application.on_subscribe(io, TopicName::split(&topic).name, count);
+                    }),
+                    Notice::Unsubscribed(topic, left) => self.call(turn, |application, io| {
+                        application.on_unsubscribe(io, TopicName::split(&topic).name, left);
+                    }),
+                    Notice::Call(call) => {
+                        self.call(turn, |application, io| application.on_call(io, call));
                     }
-                    Notice::Unsubscribed(topic, left) => {
-                        application.on_unsubscribe(io, TopicName::split(&topic).name, left)
-                    }
-                });
+                    Notice::Worked => self.continue_deferred(turn),
+                    // It is looked at before the turn ends.
+                    Notice::Timer => {}
+                }
             }
         }
     }

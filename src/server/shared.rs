@@ -8,17 +8,20 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::vec::Vec;
 
 use super::end::{End, ErrorCause, HandshakeFailure};
 use super::id::{ConnectionId, Standing, Standings};
 use super::limits::{ConnectionCounts, Keyed, Permit};
-use super::observe::{ConnectionStats, FailedHandshake, Metrics, Observer, RequestLog, Stats};
+use super::observe::{
+    CloseCounters, ConnectionStats, FailedHandshake, Metrics, Observer, RequestLog, Stats,
+};
 use super::run::balance::Load;
 use super::run::inbox::Inbox;
 use super::shards::Shards;
 use super::topics::{Directory, Presence, PresenceChange, PresenceError};
+use super::users::Users;
 use crate::net::Clock;
 use crate::proto::Config;
 
@@ -32,17 +35,26 @@ pub(super) struct Shared {
     pub(super) directory: Directory,
     pub(super) observers: Vec<Box<dyn Observer>>,
     pub(super) presence: Arc<dyn Presence>,
+    pub(super) users: Users,
     /// Locked by topic while a change is decided and announced, so that it is announced before the
     /// next one is decided.
     pub(super) presence_order: Shards<()>,
+    /// Whether the server runs, between the first and the last turn of its workers.
+    pub(super) running: AtomicBool,
+    /// Whether it accepts connections, as it was last asked to.
+    pub(super) accepting: AtomicBool,
     /// The load of each worker, by which the others decide who accepts.
     pub(super) loads: Vec<Load>,
     pub(super) connections: Arc<ConnectionCounts>,
     pub(super) by_address: Option<Keyed<IpAddr>>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<super::listen::Tls>>,
+    /// The files that its configuration was read from.
+    #[cfg(feature = "tls")]
+    pub(super) tls_files: Option<super::listen::TlsFiles>,
     /// The counters of each worker, apart from each other: no two write to one cache line.
     pub(super) metrics: Vec<Arc<Metrics>>,
+    pub(super) closes: CloseCounters,
 }
 
 impl Shared {
@@ -60,6 +72,12 @@ impl Shared {
             .fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Returns whether the server has no connection, open or not.
+    pub(super) fn is_empty(&self) -> bool {
+        let mut loads = self.loads.iter();
+        loads.all(|it| it.connections.load(Ordering::Relaxed) == 0)
+    }
+
     /// Returns the counters of a connection's worker.
     #[inline]
     pub(super) fn metrics(&self, id: ConnectionId) -> &Metrics {
@@ -73,6 +91,7 @@ impl Shared {
         stats.subscriptions = subscriptions as u64;
         let waiting = self.inboxes.iter().map(|it| it.bytes() as u64);
         stats.inbox_bytes = waiting.sum();
+        stats.closes = self.closes.counts();
         stats
     }
 
@@ -99,7 +118,8 @@ impl Shared {
         let metrics = self.metrics(connection.id);
         self.set_standing(connection.id, Standing::Gone);
         metrics.connections.set(metrics.connections.value() - 1);
-        metrics.closes.add(end.code(), 1);
+        let sent = end.sent().is_some_and(|(code, _)| code == end.code());
+        self.closes.add(end.code(), sent);
         if let Some(cause) = end.error() {
             metrics.errors.add(cause, 1);
             self.notify(|it| it.failed(connection, cause, end));
@@ -158,6 +178,12 @@ impl Shared {
     /// Reports a request that was answered.
     pub(super) fn requested(&self, request: &RequestLog<'_>) {
         self.notify(|it| it.on_request(request));
+    }
+
+    /// Reports that the TLS configuration was read again, or that it couldn't be.
+    #[cfg(feature = "tls")]
+    pub(super) fn tls_reloaded(&self, result: Result<(), &super::build_error::BuildError>) {
+        self.notify(|it| it.tls_reloaded(result));
     }
 
     /// A panic of one observer neither ends the worker nor keeps the others from being called.

@@ -1,10 +1,15 @@
 //! A connection with its state, as its handler uses it.
 
+mod deferring;
 mod forward;
+mod function;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+#[cfg(feature = "json")]
+pub(super) use self::function::erase;
+pub(super) use self::function::run;
 pub use super::sender::{Sender, SocketState};
 use super::websocket::SocketIo;
 pub use super::websocket::{Outgoing, Overflow, Sent};
@@ -28,13 +33,19 @@ pub use super::websocket::{Outgoing, Overflow, Sent};
 ///     fn on_message(&self, socket: &mut Socket<'_, u64>, message: Message<'_>) {
 ///         *socket.state_mut() += 1;
 ///         match message.as_text() {
-///             Some("binary") => _ = socket.send(&[1, 2, 3][..]),
-///             Some("parts") => {
-///                 _ = socket.send_fragment("in ");
-///                 _ = socket.send_last_fragment("parts");
+///             Some("binary") => {
+///                 socket.send(&[1, 2, 3][..]);
 ///             }
-///             Some("ping") => _ = socket.ping(b"are you there?"),
-///             Some("bye") => _ = socket.close(CloseCode::NORMAL, "bye"),
+///             Some("parts") => {
+///                 let _ = socket.send_fragment("in ");
+///                 let _ = socket.send_last_fragment("parts");
+///             }
+///             Some("ping") => {
+///                 let _ = socket.ping(b"are you there?");
+///             }
+///             Some("bye") => {
+///                 socket.close(CloseCode::NORMAL, "bye");
+///             }
 ///             // In place: the message leaves in the buffer that it came in.
 ///             _ => match socket.send(message) {
 ///                 Sent::Sent => {}

@@ -8,9 +8,12 @@ mod commands;
 mod delivery;
 mod fast_path;
 mod io;
+mod later;
 mod local;
 mod outcome;
 mod outgoing;
+#[cfg(feature = "json")]
+mod questions;
 mod receiving;
 mod sending;
 mod topics;
@@ -28,11 +31,17 @@ use std::vec::Vec;
 pub(super) use self::delivery::{Batch, Given, LocalDelivery, STALLS_AFTER};
 pub(super) use self::fast_path::{CORK_LIMIT, FastPath};
 pub(super) use self::io::SocketIo;
+use self::later::Deferred;
 pub(super) use self::local::LocalSessions;
 pub use self::outcome::{Overflow, Published, Sent};
 pub use self::outgoing::Outgoing;
+#[cfg(feature = "json")]
+use self::questions::Questions;
+#[cfg(feature = "json")]
+pub(super) use self::questions::{Reply, Resume};
 pub(super) use self::topics::Publish;
 pub(super) use self::worker_state::WorkerState;
+use super::call::Call;
 use super::end::EndKind;
 use super::http::StoredRequest;
 use super::id::ConnectionId;
@@ -40,10 +49,10 @@ use super::limits::{Permit, RateState};
 use super::observe::{ConnectionStats, Metrics};
 use super::options::Options;
 use super::run::inbox::DIRECT;
+use super::timers::Timers;
 use super::topics::SubscribeError;
 use super::write_queue::{Keep, WriteQueue};
-use crate::error::Misuse;
-use crate::proto::{CloseCode, Connection, PreparedMessage, Timestamp};
+use crate::proto::{CloseCode, Connection, MAX_REASON_LENGTH, PreparedMessage, Timestamp};
 
 /// The other end of a connection.
 pub(super) struct Remote {
@@ -70,7 +79,7 @@ pub(super) struct WebSocket {
     pub(super) sending: bool,
     /// Whether `on_drain` is owed once the queue is empty.
     pub(super) draining: Cell<bool>,
-    /// Whether the application has paused reading.
+    /// Whether the application has paused reading, or has deferred work.
     pub(super) paused: bool,
     /// Whether the rest of the streamed message under way is refused, as a piece of it was.
     refusing: bool,
@@ -87,7 +96,7 @@ pub(super) struct WebSocket {
 pub(super) struct ColdState {
     pub(super) request: Option<StoredRequest>,
     pub(super) subscriptions: BTreeSet<Arc<str>>,
-    /// Changes of subscriptions by commands, of which the handler is still to be notified.
+    /// What the handler is still to be called with.
     pub(super) notices: Vec<Notice>,
     /// Messages from others, held while a fragmented message of the application is under way.
     held: Vec<(PreparedMessage, Keep)>,
@@ -105,8 +114,14 @@ pub(super) struct ColdState {
     rate: RateState,
     /// The key of the route's limit by key.
     pub(super) rate_key: Option<Box<str>>,
+    /// The user of the application that it belongs to.
+    pub(super) user: Option<Arc<str>>,
     /// The topics in which it is present.
     pub(super) joined: BTreeSet<Box<str>>,
+    timers: Option<Box<Timers>>,
+    deferred: Option<Box<Deferred>>,
+    #[cfg(feature = "json")]
+    questions: Option<Box<Questions>>,
 }
 
 impl ColdState {
@@ -126,7 +141,22 @@ impl ColdState {
             && self.resume_at.is_none()
             && !self.throttled
             && self.rate_key.is_none()
+            && self.user.is_none()
             && self.joined.is_empty()
+            && self.timers.is_none()
+            && self.deferred.is_none()
+            && !self.has_asked()
+    }
+
+    /// Returns whether the application has asked its peer something.
+    #[cfg(feature = "json")]
+    fn has_asked(&self) -> bool {
+        self.questions.is_some()
+    }
+
+    #[cfg(not(feature = "json"))]
+    fn has_asked(&self) -> bool {
+        false
     }
 }
 
@@ -150,9 +180,16 @@ impl Account {
     }
 }
 
+/// What its session has to do before it goes on.
 pub(super) enum Notice {
     Subscribed(Arc<str>, Result<usize, SubscribeError>),
     Unsubscribed(Arc<str>, usize),
+    /// To call the application.
+    Call(Call),
+    /// To continue after deferred work.
+    Worked,
+    /// To look at its deadlines: a timer is the next one.
+    Timer,
 }
 
 impl WebSocket {
@@ -313,21 +350,22 @@ impl WebSocket {
         Sent::Sent
     }
 
-    /// Begins the closing handshake, if it hasn't begun; a code or reason that may not be sent is
-    /// replaced by 1000 without a reason.
+    /// Begins the closing handshake; returns whether this call began it. A reason that is too long is
+    /// cut; a code that may not be sent is replaced by 1000 without a reason; without a code, nothing
+    /// is sent of the reason.
     pub(super) fn close(
         &mut self,
-        code: CloseCode,
+        code: impl Into<Option<CloseCode>>,
         reason: &str,
         out: &mut Vec<u8>,
         now: Duration,
-    ) {
-        let connection = &mut self.connection;
-        if let Err(misuse) = connection.close(code, reason, out, now)
-            && misuse != Misuse::Closed
-        {
-            let _ = connection.close(CloseCode::NORMAL, "", out, now);
-        }
+    ) -> bool {
+        let (code, reason) = match code.into() {
+            Some(code) if code.is_sendable() => (Some(code), cut(reason)),
+            Some(_) => (Some(CloseCode::NORMAL), ""),
+            None => (None, ""),
+        };
+        self.connection.close(code, reason, out, now).is_ok()
     }
 
     /// Ends the connection after a panic of the application.
@@ -336,7 +374,15 @@ impl WebSocket {
         self.close_for(EndKind::Panicked, "the server failed", out, now);
     }
 
-    /// Makes room for a message of `length` bytes behind `waiting`; returns false if it is dropped.
+    /// Returns whether a message of `length` bytes may wait behind the queue and `corked` bytes: one
+    /// of any length where nothing waits but some of what was sent in this turn.
+    #[inline]
+    fn fits(&self, queue: &WriteQueue, corked: usize, length: usize) -> bool {
+        let (waiting, limit) = (queue.len() + corked, self.options.max_backpressure);
+        waiting + length <= limit || !queue.is_blocked() && waiting <= limit / 2
+    }
+
+    /// Makes room for a message of `length` bytes behind what waits and `corked` bytes; returns false if it is dropped.
     pub(super) fn make_room(
         &mut self,
         queue: &mut WriteQueue,
@@ -346,20 +392,16 @@ impl WebSocket {
         now: Duration,
     ) -> bool {
         let limit = self.options.max_backpressure;
-        let fits = |queue: &WriteQueue| queue.len() + corked + length <= limit;
-        if fits(queue) {
+        if self.fits(queue, corked, length) {
             return true;
         }
-        // A message too long for an empty queue waits for nothing.
-        let waits = queue.len() + corked > 0;
-        let closes = self.options.overflow == Overflow::Close;
-        self.draining.set((self.draining.get() || waits) && !closes);
+        self.draining.set(self.options.overflow != Overflow::Close);
         match self.options.overflow {
             Overflow::DropNewest => false,
             Overflow::DropOldest => {
                 let dropped = queue.shrink_to(limit.saturating_sub(corked + length));
                 metrics.dropped.add(dropped as u64);
-                fits(queue)
+                self.fits(queue, corked, length)
             }
             Overflow::Close => {
                 queue.clear_unwritten();
@@ -421,4 +463,13 @@ impl WebSocket {
             self.draining.set(true);
         }
     }
+}
+
+/// Returns as many whole characters as the reason of a Close may have.
+fn cut(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_REASON_LENGTH);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
 }

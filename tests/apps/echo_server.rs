@@ -1,5 +1,6 @@
 //! The example `echo_server` as a process: what it prints, how it stops and what it refuses.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output};
 
 use harness::handshake::{plain, upgrade};
@@ -39,6 +40,20 @@ fn it_echoes_serves_a_page_and_stops_cleanly_when_told() {
         drop(peer);
         assert_eq!(example.code(), Some(0), "{signal}");
     }
+}
+
+/// A client that doesn't answer its Close keeps a stop waiting for its deadline.
+#[test]
+fn a_second_interrupt_ends_it_at_once() {
+    let mut example = Example::start(NAME, &[]);
+    let mut peer = Peer::connect(example.address);
+    peer.upgrade(&upgrade().target("/"));
+    example.signal("-INT");
+    peer.expect_close(1001);
+    example.signal("-INT");
+    peer.expect_end();
+    let status = example.child.wait().unwrap();
+    assert_eq!(status.signal(), Some(2), "{status}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use harness::handshake::upgrade;
 use harness::net::{How, Peer, Probe, Running, Told, Watch, config, masked_frame, patient, serve};
 use harness::sansio::{BINARY, CLOSE, CONTINUATION, PING, TEXT, close_payload, frame};
-use sockeye::proto::Config;
+use sockeye::proto::{CloseCode, Config};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -19,11 +19,7 @@ fn echo(config: Config) -> (Running, Watch) {
 fn closing(config: Config) -> (Running, Watch) {
     serve(
         config,
-        Probe::new(|socket, _, _| {
-            socket
-                .close(sockeye::proto::CloseCode(4000), "done")
-                .unwrap()
-        }),
+        Probe::new(|socket, _, _| assert!(socket.close(CloseCode(4000), "done"))),
     )
 }
 
@@ -292,4 +288,39 @@ fn told_before_it_runs_a_server_ends_at_once() {
         .unwrap();
     server.handle().shut_down();
     server.run().unwrap();
+}
+
+/// One rule for a handler and for other threads.
+#[test]
+fn a_reason_is_cut_at_a_character_and_a_code_that_cant_be_sent_becomes_1000() {
+    let long = "é".repeat(70);
+    let cases = [
+        (
+            CloseCode(4000),
+            &*long,
+            close_payload(4000, &long.as_bytes()[..122]),
+        ),
+        (
+            CloseCode(4000),
+            &long[..122],
+            close_payload(4000, &long.as_bytes()[..122]),
+        ),
+        (CloseCode::ABNORMAL, "why", close_payload(1000, b"")),
+        (CloseCode(999), "why", close_payload(1000, b"")),
+    ];
+    for (code, reason, payload) in cases {
+        let text = String::from(reason);
+        let probe = Probe::new(move |socket, message, _| match message.is_empty() {
+            true => assert!(socket.close(code, &text)),
+            false => _ = socket.send(socket.id().to_string()),
+        });
+        let (server, _watch) = serve(patient(), probe);
+        let mut peer = server.open();
+        peer.say("");
+        peer.expect(CLOSE, &payload);
+        let mut peer = server.open();
+        let id = peer.ask("id").parse().unwrap();
+        server.handle().close(id, code, reason).unwrap();
+        peer.expect(CLOSE, &payload);
+    }
 }

@@ -50,7 +50,7 @@ impl Handler for Acts {
         self.messages.send(text.into()).unwrap();
         match text {
             "pause" => socket.pause(),
-            "close" => socket.close(CloseCode(4001), "für heute genug").unwrap(),
+            "close" => assert!(socket.close(CloseCode(4001), "für heute genug")),
             "terminate" => socket.terminate(),
             "panic" => panic!("on purpose"),
             "block" => self.wait.lock().unwrap().recv_timeout(GUARD).unwrap(),

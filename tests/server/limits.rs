@@ -70,14 +70,17 @@ fn a_message_over_the_rate_is_answered_with_the_limits_text() {
 /// One that sends and never reads must not fill the memory with what it is told for it.
 #[test]
 fn the_limits_text_is_bounded_by_what_may_wait() {
-    let reply = RateLimitAction::Reply("slow down".into());
+    const TEXT: usize = 100_000;
+    let reply = RateLimitAction::Reply("x".repeat(TEXT).into());
     let (server, _) = echo(|it| it.rate_limit(burst(1, reply)).max_backpressure(5));
     let mut peer = server.open();
     assert_eq!(peer.ask("one"), "one");
-    peer.say("two");
-    peer.settle();
-    let stats = server.handle().stats();
-    assert_eq!((stats.messages_sent, stats.dropped), (1, 1));
+    while server.handle().stats().dropped < 10 {
+        peer.say("two");
+    }
+    let queued = server.handle().stats().queued_bytes;
+    assert!(queued <= TEXT as u64 + 10, "{queued}");
+    peer.stream().shutdown(std::net::Shutdown::Both).unwrap();
 }
 
 #[test]
@@ -286,6 +289,25 @@ fn a_connection_is_closed_with_1001_at_the_end_of_its_lifetime() {
         peer.send(CLOSE, close_payload(1001, b""));
         peer.expect_eof();
         assert_eq!(watch.close(), (1001, How::Lifetime));
+    }
+}
+
+#[test]
+fn the_end_of_a_lifetime_has_the_code_and_reason_that_it_was_given() {
+    let sign_in = (CloseCode(4010), "sign in again");
+    let bad = (CloseCode(1005), "no such code");
+    for ((code, reason), sent, told) in [
+        (sign_in, close_payload(4010, b"sign in again"), 4010),
+        (bad, close_payload(1000, b""), 1000),
+    ] {
+        let (server, watch) =
+            echo(|it| it.max_lifetime_with(Duration::from_millis(50), code, reason));
+        let mut peer = server.open();
+        assert_eq!(peer.frame().payload, sent);
+        peer.send(CLOSE, close_payload(told, b""));
+        peer.expect_eof();
+        assert_eq!(watch.close(), (told, How::Lifetime));
+        assert_eq!(server.handle().stats().closes.count(CloseCode(told)), 1);
     }
 }
 

@@ -5,9 +5,13 @@ mod access_log;
 mod allocations;
 mod attack;
 mod backpressure;
+mod calls;
 mod close;
+#[cfg(feature = "deflate")]
+mod compression;
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod draining;
 mod ends;
 mod errors;
 #[cfg(feature = "files")]
@@ -22,15 +26,22 @@ mod listen;
 mod listeners;
 mod messages;
 mod panics;
+#[cfg(unix)]
+mod pool;
 mod proxy;
 mod refused;
 mod replies;
 mod responses;
+#[cfg(all(unix, feature = "signals"))]
+mod signals;
 mod spine;
 mod stats;
+#[cfg(feature = "testing")]
+mod timers;
 mod topics;
 #[cfg(feature = "tracing")]
 mod tracing;
+mod users;
 mod workers;
 
 #[global_allocator]

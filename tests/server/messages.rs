@@ -186,8 +186,9 @@ fn what_a_handler_sends_arrives_in_the_order_of_its_calls() {
         socket.ping(b"between").unwrap();
         let _ = socket.send(message);
         let _ = socket.send(&copy);
-        socket.close(None, "").unwrap();
+        assert!(socket.close(None, ""));
         assert!(!socket.is_open());
+        assert!(!socket.close(None, ""), "it has begun already");
     });
     let (server, watch) = serve(patient(), (probe, watch));
     for length in [10, 100_000] {
@@ -206,10 +207,13 @@ fn what_a_handler_sends_arrives_in_the_order_of_its_calls() {
 
 #[cfg(feature = "json")]
 #[test]
-fn a_value_is_sent_as_json_and_one_that_is_none_sends_nothing() {
+fn a_value_is_sent_as_json_and_one_that_is_none_panics_and_sends_nothing() {
     let probe = Probe::new(|socket, _, _| {
-        let refused = socket.send_json(&std::collections::HashMap::from([([0u8; 2], 1)]));
-        socket.send_json(&("ö", refused.is_err())).unwrap();
+        let none = std::collections::HashMap::from([([0u8; 2], 1)]);
+        let refused =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| socket.send_json(&none)));
+        let sent = socket.send_json(&("ö", refused.is_err()));
+        assert_eq!(sent, sockeye::server::Sent::Sent);
     });
     let (server, _) = serve(patient(), probe);
     assert_eq!(server.open().ask(""), r#"["ö",true]"#);

@@ -1,6 +1,8 @@
 //! A panic in the application ends what it was about and nothing else, over real sockets:
 //! docs/cases.md E3.
 
+use core::time::Duration;
+use std::any::Any;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,7 +19,7 @@ use sockeye::server::topics::{
     Member, Presence, PresenceChange, PresenceError, SubscribeError, TopicOptions,
 };
 use sockeye::server::{
-    Builder, End, Handler, HttpResponse, Reject, Request, Route, Server, Socket,
+    Builder, End, Handler, HttpResponse, Layer, Reject, Request, Route, Server, Socket,
 };
 
 /// Unwinds as a panic does, without its message in the test's output.
@@ -56,7 +58,9 @@ impl Handler for Panics {
                 socket.subscribe("topic").unwrap();
                 socket.unsubscribe("topic");
             }
-            // The second is over the limit.
+            "on_timer" => socket.set_timer(1, Duration::ZERO),
+            "on_notify" => socket.handle().notify(socket.id(), ()).unwrap(),
+            // More than half of what may wait, so that the second is over the limit.
             "on_drain" => {
                 let _ = (socket.send("first"), socket.send(vec![0; LIMIT]));
             }
@@ -98,6 +102,14 @@ impl Handler for Panics {
         self.here("on_unsubscribe");
     }
 
+    fn on_timer(&self, _: Sock<'_, '_>, _: u64) {
+        self.here("on_timer");
+    }
+
+    fn on_notify(&self, _: Sock<'_, '_>, _: Box<dyn Any + Send>) {
+        self.here("on_notify");
+    }
+
     fn on_close(&self, _: Sock<'_, '_>, end: &End) {
         let by = match end.kind() {
             EndKind::Closed(closed) if closed.clean && !closed.local => By::Peer,
@@ -107,6 +119,10 @@ impl Handler for Panics {
         self.here("on_close");
     }
 }
+
+struct Through;
+
+impl<H: Handler> Layer<H> for Through {}
 
 /// What ended a connection.
 #[derive(Debug, PartialEq)]
@@ -119,9 +135,9 @@ enum By {
 const PANIC: By = By::Error(ErrorCause::Panic);
 
 /// Of what waits for a connection.
-const LIMIT: usize = 100_000;
+const LIMIT: usize = 10;
 
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 11] = [
     "on_open",
     "on_message",
     "on_piece",
@@ -130,6 +146,8 @@ const METHODS: [&str; 9] = [
     "on_drain",
     "on_subscribe",
     "on_unsubscribe",
+    "on_timer",
+    "on_notify",
     "on_close",
 ];
 
@@ -148,7 +166,9 @@ fn serve() -> (Running, Receiver<(&'static str, By, u16)>) {
         .config(patient());
     for method in METHODS.into_iter().chain(["echo"]) {
         let ends = tell.clone();
-        let mut route = Route::new(&format!("/{method}"), Panics { method, ends }).namespace("all");
+        // A layer of which every method is the default.
+        let handler = Through.around(Panics { method, ends });
+        let mut route = Route::new(&format!("/{method}"), handler).namespace("all");
         if method == "on_piece" {
             let mut config = patient();
             config.delivery = Delivery::Streamed;

@@ -255,7 +255,10 @@ fn a_proxy_header_that_never_comes_or_never_ends_is_ended_at_the_handshakes_dead
             .observer(observer)
             .proxy_protocol(trusted("127.0.0.1"))
     });
-    for bytes in [&b""[..], b"PROXY TCP4 192.0.2.1", &V2_SIGNATURE[..]] {
+    let mut silent: Peer = server.connect();
+    silent.expect_end();
+    assert_eq!(server.handle().stats().connections_unused, 1);
+    for bytes in [&b"PROXY TCP4 192.0.2.1"[..], &V2_SIGNATURE[..]] {
         let mut peer: Peer = server.connect();
         peer.write(bytes);
         peer.expect_end();

@@ -182,6 +182,7 @@ fn a_bare_health_check_is_no_failed_handshake() {
     }
     settled(&server);
     assert_eq!(server.handle().stats().handshake_failures.sum(), 0);
+    assert_eq!(server.handle().stats().connections_unused, 40);
     assert_eq!(told.try_iter().count(), 0);
     // With a byte it is one.
     for reset in [false, true] {
@@ -247,10 +248,16 @@ fn a_bare_health_check_of_a_tls_port_is_no_failed_handshake() {
 }
 
 #[test]
-fn a_peer_that_sends_nothing_until_the_deadline_has_failed() {
+fn a_peer_that_sends_part_of_a_head_until_the_deadline_has_failed() {
     let short = config(|it| it.handshake_timeout = Duration::from_millis(100));
     let (server, told) = serve(|it| it.config(short));
+    // One that sends nothing is told apart.
     let mut silent = server.connect();
     silent.expect_end();
+    assert_eq!(server.handle().stats().connections_unused, 1);
+    let mut slow = server.connect();
+    slow.write("GET /chat");
+    slow.expect_end();
     assert_eq!(next(&told).cause, HandshakeFailure::Timeout);
+    assert_eq!(server.handle().stats().handshake_failures.sum(), 1);
 }

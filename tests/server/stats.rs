@@ -170,7 +170,7 @@ fn both_formats_show_every_number_as_the_handle_does() {
     for (label, count) in stats.closes.iter() {
         let series = format!("sockeye_closes_total{{code=\"{label}\"}}");
         assert_eq!(samples[&series], count as f64);
-        assert_eq!(member(&json, label), count as f64);
+        assert_eq!(member(&json, &label), count as f64);
     }
     for (label, count) in stats.errors.iter() {
         let series = format!("sockeye_errors_total{{cause=\"{label}\"}}");
@@ -313,7 +313,7 @@ fn each_end_is_counted_by_its_close_code_and_its_cause() {
         (1001, CloseCode::GOING_AWAY),
         (1003, CloseCode::UNSUPPORTED_DATA),
         (3999, CloseCode(3000)),
-        (4000, CloseCode(4999)),
+        (4000, CloseCode(4000)),
     ] {
         let before = site.stats();
         site.ends(|peer| peer.send(CLOSE, close_payload(code, b"")));
@@ -452,12 +452,32 @@ fn each_handshake_that_fails_is_counted_by_its_reason() {
     );
     request(HandshakeFailure::NotFound, upgrade().target("/nowhere"));
     request(HandshakeFailure::Rejected, upgrade().target("/refusing"));
-    fails(HandshakeFailure::Timeout, &|peer| peer.expect_end());
+    fails(HandshakeFailure::Timeout, &|peer| {
+        peer.write("GET /chat");
+        peer.expect_end();
+    });
     fails(HandshakeFailure::Eof, &|peer| {
         peer.write("GET /chat");
         peer.shut_write();
     });
     assert_eq!(site.stats().connections_opened, 0);
+}
+
+/// Browsers open connections in advance; some of them are never used.
+#[test]
+fn a_connection_that_sends_nothing_is_unused_and_no_failed_handshake() {
+    let short = config(|it| it.handshake_timeout = SHORT);
+    let mut site = site(short, |it| it);
+    site.server.connect().expect_end();
+    let mut reset = site.server.connect();
+    reset.shut_write();
+    reset.expect_end();
+    let handle = site.server.handle().clone();
+    site.server.shut_down();
+    site.server.join();
+    let stats = handle.stats();
+    assert_eq!(stats.connections_unused, 2);
+    assert_eq!(stats.handshake_failures.sum(), 0);
 }
 
 #[test]
@@ -477,6 +497,7 @@ fn a_client_that_only_reads_pages_is_no_failed_handshake() {
     site.server.join();
     let failures = handle.stats().handshake_failures;
     assert_eq!(failures.sum(), 0, "{failures:?}");
+    assert_eq!(handle.stats().connections_unused, 0);
 }
 
 // ---- single connections ---------------------------------------------------------------------

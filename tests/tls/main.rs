@@ -2,4 +2,5 @@
 
 mod client;
 mod proxies;
+mod reload;
 mod server;

@@ -4,6 +4,7 @@ use std::boxed::Box;
 
 use crate::error::Fault;
 use crate::proto::{Closed, Input, Scratch};
+use crate::server::call::Call;
 use crate::server::end::{End, ErrorCause};
 use crate::server::topics::SubscribeError;
 use crate::server::websocket::{SocketIo, WebSocket};
@@ -29,6 +30,8 @@ pub(in crate::server) trait Application: Send {
         count: Result<usize, SubscribeError>,
     );
     fn on_unsubscribe<'a>(&'a mut self, io: &'a mut SocketIo<'a>, topic: &str, count: usize);
+    fn on_timer<'a>(&'a mut self, io: &'a mut SocketIo<'a>, key: u64);
+    fn on_call<'a>(&'a mut self, io: &'a mut SocketIo<'a>, call: Call);
     fn on_error<'a>(&'a mut self, io: &'a mut SocketIo<'a>, cause: ErrorCause, end: &End);
     fn on_close<'a>(&'a mut self, io: &'a mut SocketIo<'a>, end: &End);
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::Handler;
 use super::application::{Application, Memory, OpenSession, Over, Stop};
 use crate::proto::{Event, Input};
+use crate::server::call::Call;
 use crate::server::end::{End, ErrorCause};
-use crate::server::socket::Socket;
+use crate::server::socket::{Socket, run};
 use crate::server::topics::SubscribeError;
 use crate::server::websocket::{SocketIo, WebSocket};
 
@@ -112,11 +113,28 @@ impl<H: Handler> Application for Instance<H> {
         deliver(&*self.handler, &mut socket, input, memory)
     }
 
+    fn on_call<'a>(&'a mut self, io: &'a mut SocketIo<'a>, call: Call) {
+        let mut socket = Socket::new(io, &mut self.state);
+        match call {
+            Call::Notice(notice) => {
+                if let Some(notice) = notice.into_inner() {
+                    self.handler.on_notify(&mut socket, notice);
+                }
+            }
+            Call::Function(function) => {
+                if let Some(function) = function.into_inner() {
+                    run(function, &mut socket);
+                }
+            }
+        }
+    }
+
     forward! {
         on_open();
         on_drain();
         on_subscribe(topic: &str, count: Result<usize, SubscribeError>);
         on_unsubscribe(topic: &str, count: usize);
+        on_timer(key: u64);
         on_error(cause: ErrorCause, end: &End);
         on_close(end: &End);
     }

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::EventError;
+use super::message::EventError;
 use crate::server::topics::Position;
 
 /// The client for browsers, an ES module without dependencies, to be served to pages. It connects

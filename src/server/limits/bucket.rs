@@ -82,12 +82,47 @@ impl Rate {
     }
 }
 
-/// The state of one bucket; the rate is stored once for all of them. `default()` is a full one.
+/// How much of a [`Rate`] is used up. The rate is stored apart from it, once for all;
+/// [`default`](Self::default) is unused. 16 bytes.
 ///
-/// The unit is the part of a token that a rate of one per period gains in a nanosecond, so all
-/// arithmetic is on whole numbers and exact: nothing drifts, however often it is called.
+/// ```
+/// use std::time::Duration;
+/// use sockeye::proto::Message;
+/// use sockeye::server::limits::{Rate, TokenBucket};
+/// use sockeye::server::{Handler, Socket};
+///
+/// const POSTS: Rate = Rate::per_second(5).burst(20);
+/// const TYPING: Rate = Rate::per_second(1);
+///
+/// #[derive(Default)]
+/// struct Member {
+///     posts: TokenBucket,
+///     typing: TokenBucket,
+/// }
+///
+/// struct Room;
+///
+/// impl Handler for Room {
+///     type State = Member;
+///
+///     fn on_message(&self, socket: &mut Socket<'_, Member>, message: Message<'_>) {
+///         let (member, sender) = socket.split();
+///         let taken = match message.as_text() {
+///             Some("typing") => member.typing.take(TYPING, 1, sender.now()),
+///             _ => member.posts.take(POSTS, 1, sender.now()),
+///         };
+///         match taken {
+///             Ok(()) => _ = sender.publish("room", &message),
+///             Err(wait) => _ = sender.send(&format!("slow down: {} ms", wait.as_millis())),
+///         }
+///     }
+/// }
+/// # let _ = Room;
+/// ```
+// The unit is the part of a token that a rate of one per period gains in a nanosecond, so all
+// arithmetic is on whole numbers and exact: nothing drifts, however often it is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::server) struct TokenBucket {
+pub struct TokenBucket {
     /// The amount missing to a full bucket; above the capacity it is a debt.
     spent: u64,
     /// The time of `spent`, in nanoseconds.
@@ -95,14 +130,13 @@ pub(in crate::server) struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// Takes `count` tokens if they are available. Otherwise takes none, and returns how long until
-    /// they are: [`Duration::MAX`] for more than the burst.
-    pub(in crate::server) fn take(
-        &mut self,
-        rate: Rate,
-        count: u64,
-        now: Duration,
-    ) -> Result<(), Duration> {
+    /// Takes `count` if there is as much. `now` is any clock that doesn't go back, the same for each
+    /// call, such as [`Sender::now`](crate::server::Sender::now).
+    ///
+    /// # Errors
+    /// How long until there is as much; [`Duration::MAX`] for more than the burst. Nothing is taken
+    /// then.
+    pub fn take(&mut self, rate: Rate, count: u64, now: Duration) -> Result<(), Duration> {
         self.wait(rate, count, now)?;
         self.charge(rate, count, now);
         Ok(())

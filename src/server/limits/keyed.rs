@@ -1,28 +1,26 @@
 //! Rate limits that connections share: by address, or by a key that the application chooses.
 
-use alloc::boxed::Box;
-use alloc::vec;
 use core::marker::PhantomData;
 use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 
+use super::table::Table;
 use super::{RateLimit, RateState, Verdict};
-use crate::server::shards::Shards;
 
 /// A key of a shared limit.
 pub(in crate::server) trait Key {
-    fn hash<T>(&self, shards: &Shards<T>) -> u64;
+    fn hash(&self, table: &Table<RateState>) -> u64;
 }
 
 impl Key for str {
-    fn hash<T>(&self, shards: &Shards<T>) -> u64 {
-        shards.hash(self)
+    fn hash(&self, table: &Table<RateState>) -> u64 {
+        table.hash(self)
     }
 }
 
 impl Key for IpAddr {
-    fn hash<T>(&self, shards: &Shards<T>) -> u64 {
-        shards.hash(&network(*self))
+    fn hash(&self, table: &Table<RateState>) -> u64 {
+        table.hash(&network(*self))
     }
 }
 
@@ -38,43 +36,19 @@ pub(super) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The entries that one look-up examines; all of a group are within a few cache lines.
-const WAYS: usize = 8;
-
-/// A [`RateLimit`] for each key, in a table of fixed size.
-///
-/// An entry holds a keyed 64-bit hash instead of the key, so that the memory depends neither on the
-/// number of keys nor on their length: 40 bytes for each of `max_entries`, allocated when a shard
-/// is first used. Two keys with the same hash share an entry; with 2^16 keys the odds are one in
-/// 2^33, and nobody can choose such keys.
-///
-/// A key maps to one group of entries. An unused entry, whose buckets are full, can be replaced, so
-/// nothing has to be swept. If a group has none, as in a flood of addresses, the entry closest to
-/// it is replaced: it loses the least, and heavy users are remembered longest.
+/// A [`RateLimit`] for each key, in a [table](Table) of fixed size: 40 bytes for each entry.
 pub(in crate::server) struct Keyed<K: ?Sized> {
     limit: RateLimit,
-    shards: Shards<Box<[Group]>>,
-    groups: usize,
+    table: Table<RateState>,
     key: PhantomData<fn(&K)>,
 }
 
-type Group = [Entry; WAYS];
-
-#[derive(Clone, Copy, Default)]
-struct Entry {
-    hash: u64,
-    state: RateState,
-}
-
 impl<K: Key + ?Sized> Keyed<K> {
-    /// `max_entries` should be twice the number of keys that are active within the time in which
-    /// a bucket fills; it is rounded up to a multiple of 256.
+    /// `max_entries` is as in [`Table::new`].
     pub(in crate::server) fn new(limit: RateLimit, max_entries: usize) -> Self {
-        let shards = Shards::new(Box::default);
         Self {
             limit,
-            groups: max_entries.div_ceil(WAYS * shards.len()).max(1),
-            shards,
+            table: Table::new(max_entries),
             key: PhantomData,
         }
     }
@@ -87,33 +61,17 @@ impl<K: Key + ?Sized> Keyed<K> {
         bytes: usize,
         now: Duration,
     ) -> Verdict<'_> {
-        let hash = key.hash(&self.shards);
-        let mut shard = self.shards.of_hash(hash);
-        if shard.is_empty() {
-            *shard = vec![Group::default(); self.groups].into_boxed_slice();
-        }
-        // The lower half selected the shard.
-        let group = &mut shard[(hash >> 32) as usize % self.groups];
-        let entry = match group.iter().position(|entry| entry.hash == hash) {
-            Some(at) => &mut group[at],
-            None => {
-                let entry = group
-                    .iter_mut()
-                    .min_by_key(|entry| entry.state.unused_in(&self.limit, now))
-                    .expect("a group has entries");
-                *entry = Entry {
-                    hash,
-                    state: RateState::default(),
-                };
-                entry
-            }
-        };
-        entry.state.check(&self.limit, messages, bytes, now)
+        let hash = key.hash(&self.table);
+        let unused_in = |it: &RateState| it.unused_in(&self.limit, now);
+        self.table.with(hash, unused_in, |it| {
+            it.check(&self.limit, messages, bytes, now)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::{Entry, WAYS};
     use super::super::{Rate, RateLimitAction};
     use super::*;
     use alloc::format;
@@ -158,10 +116,13 @@ mod tests {
 
     #[test]
     fn an_entry_is_40_bytes_and_unused_shards_take_none() {
-        assert_eq!(size_of::<Entry>(), 40);
+        assert_eq!(size_of::<Entry<RateState>>(), 40);
         let keyed = Keyed::<str>::new(limit(1), 1 << 16);
-        assert_eq!(keyed.groups * WAYS * keyed.shards.len(), 1 << 16);
-        assert!(keyed.shards.iter().all(|shard| shard.is_empty()));
+        assert_eq!(
+            keyed.table.groups * WAYS * keyed.table.shards.len(),
+            1 << 16
+        );
+        assert!(keyed.table.shards.iter().all(|shard| shard.is_empty()));
     }
 
     #[test]
@@ -174,7 +135,12 @@ mod tests {
             assert!(passes(&keyed, &*format!("flood {flood}"), 0));
         }
         assert!(!passes(&keyed, "greedy", 0));
-        let entries: usize = keyed.shards.iter().map(|shard| shard.len() * WAYS).sum();
+        let entries: usize = keyed
+            .table
+            .shards
+            .iter()
+            .map(|shard| shard.len() * WAYS)
+            .sum();
         assert_eq!(entries, 256);
     }
 

@@ -3,7 +3,7 @@
 //! Owns the configuration while the server runs. Leaves the protocol to [`net`](crate::net), and
 //! all choices to rustls' `ServerConfig`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::vec;
 use std::vec::Vec;
@@ -57,10 +57,23 @@ fn check(mut config: Arc<ServerConfig>) -> Result<Arc<ServerConfig>, BuildError>
     Ok(config)
 }
 
+/// The files that a server's configuration is read from, and again while it runs.
+pub(in crate::server) struct TlsFiles {
+    pub(in crate::server) certificates: PathBuf,
+    pub(in crate::server) private_key: PathBuf,
+}
+
+impl TlsFiles {
+    pub(in crate::server) fn read(&self) -> Result<Arc<ServerConfig>, BuildError> {
+        tls_from_pem(&self.certificates, &self.private_key)
+    }
+}
+
 /// Makes a configuration from a certificate chain, the server's own certificate first, and its
 /// private key, both PEM files: TLS 1.2 and 1.3 on ring, ALPN `http/1.1`, no client certificates.
 ///
-/// For anything else, such as client certificates or several names, make a
+/// [`Builder::tls_from_pem`](crate::server::Builder::tls_from_pem) remembers the files, and can read
+/// them again. For anything else, such as client certificates or several names, make a
 /// [`ServerConfig`](rustls::ServerConfig) with rustls' own builder.
 ///
 /// ```no_run

@@ -3,6 +3,7 @@
 //! Owns the counters, their names and the two formats. Counting, and the route that shows them, are
 //! left to the workers.
 
+mod closes;
 mod format;
 mod label;
 
@@ -12,9 +13,10 @@ use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+pub(in crate::server) use closes::CloseCounters;
+pub use closes::CloseCounts;
 pub(in crate::server) use label::{Label, labels};
 
-use crate::proto::CloseCode;
 use crate::server::end::{ErrorCause, HandshakeFailure};
 
 /// A counter that one worker writes and any thread reads.
@@ -101,8 +103,8 @@ pub(in crate::server) struct Metrics {
     pub(in crate::server) conflated: SharedCounter,
     pub(in crate::server) rate_limited: SharedCounter,
     pub(in crate::server) reconnections: SharedCounter,
+    pub(in crate::server) unused: SharedCounter,
     pub(in crate::server) errors: SharedCounters<ErrorCause>,
-    pub(in crate::server) closes: SharedCounters<CloseCode>,
     pub(in crate::server) handshake_failures: SharedCounters<HandshakeFailure>,
 }
 
@@ -179,6 +181,9 @@ pub struct Stats {
     pub connections: u64,
     /// Connections opened in total.
     pub connections_opened: u64,
+    /// Connections that ended without having sent a byte, in total: those that browsers open in
+    /// advance and don't need, health checks of the port. They are no failed handshakes.
+    pub connections_unused: u64,
     /// Data messages received.
     pub messages_received: u64,
     /// Data messages sent.
@@ -207,14 +212,14 @@ pub struct Stats {
     pub conflated: u64,
     /// Messages that were over a rate limit, and pauses for it.
     pub rate_limited: u64,
-    /// Connections of returning clients, whose request names their earlier connection as
-    /// `previous-connection` in its query.
+    /// Connections of returning clients: those whose request has `previous-connection` in its
+    /// query, with any value, such as `/chat?previous-connection=1`. A client adds it when it comes
+    /// back after its connection broke; the server can't know by itself.
     pub reconnections: u64,
     /// Why connections failed.
     pub errors: Counts<ErrorCause>,
-    /// How connections ended, by close code. The codes 3000–3999 are counted together, 4000–4999
-    /// too, and so are those that are neither these nor registered.
-    pub closes: Counts<CloseCode>,
+    /// How connections ended, by close code.
+    pub closes: CloseCounts,
     /// Why opening handshakes failed.
     pub handshake_failures: Counts<HandshakeFailure>,
 }
@@ -247,8 +252,8 @@ impl Stats {
             stats.conflated += worker.conflated.value();
             stats.rate_limited += worker.rate_limited.value();
             stats.reconnections += worker.reconnections.value();
+            stats.connections_unused += worker.unused.value();
             stats.errors.add(&worker.errors);
-            stats.closes.add(&worker.closes);
             stats.handshake_failures.add(&worker.handshake_failures);
         }
         stats

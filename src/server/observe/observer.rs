@@ -6,6 +6,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use crate::server::build_error::BuildError;
 use crate::server::end::{End, ErrorCause, HandshakeFailure};
 use crate::server::id::ConnectionId;
 
@@ -150,7 +152,8 @@ pub trait Observer: Send + Sync + 'static {
     }
 
     /// A connection failed to open. One that ends without having sent a byte, such as a load
-    /// balancer's health check, is not reported.
+    /// balancer's health check or one that a browser opened in advance, is not reported: see
+    /// [`Stats::connections_unused`](super::Stats).
     fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
         let _ = failure;
     }
@@ -181,5 +184,13 @@ pub trait Observer: Send + Sync + 'static {
     /// The server retries twice a second.
     fn accept_failed(&self, error: &io::Error) {
         let _ = error;
+    }
+
+    /// The files of the TLS configuration were read again, by
+    /// [`Handle::reload_tls`](crate::server::Handle::reload_tls) or on SIGHUP; after an error the
+    /// configuration in use stays. Called on the thread that has read them.
+    #[cfg(feature = "tls")]
+    fn tls_reloaded(&self, result: Result<(), &BuildError>) {
+        let _ = result;
     }
 }

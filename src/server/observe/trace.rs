@@ -11,10 +11,14 @@ use std::net::SocketAddr;
 use std::string::ToString;
 use std::sync::{Mutex, PoisonError};
 
+#[cfg(feature = "tls")]
+use tracing::info;
 use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 
 use super::observer::{ConnectionStats, FailedHandshake, Observer, RequestLog};
 use crate::net::Clock;
+#[cfg(feature = "tls")]
+use crate::server::build_error::BuildError;
 use crate::server::end::{End, ErrorCause};
 use crate::server::id::ConnectionId;
 use crate::server::limits::{Rate, TokenBucket};
@@ -158,5 +162,15 @@ impl Observer for Trace {
 
     fn accept_failed(&self, error: &io::Error) {
         warn!(target: "sockeye", %error, "accepting a connection failed");
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls_reloaded(&self, result: Result<(), &BuildError>) {
+        match result {
+            Ok(()) => info!(target: "sockeye", "the TLS configuration was read again"),
+            Err(error) => {
+                error!(target: "sockeye", %error, "the TLS configuration can't be read again");
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::vec::Vec;
 
 use super::router::Router;
 use crate::proto::http::Headers;
@@ -13,6 +14,8 @@ use crate::server::http::Cors;
 use crate::server::limits::HandshakeRates;
 use crate::server::options::Options;
 use crate::server::proxy::TrustedProxies;
+use crate::server::run::chores::Chore;
+use crate::server::sync::Mutex;
 
 /// Doesn't change while the server runs, except for the counts of handshakes.
 pub(in crate::server) struct Endpoints {
@@ -27,6 +30,8 @@ pub(in crate::server) struct Endpoints {
     /// The proxies that begin their connections with a PROXY header.
     pub(in crate::server) proxy_protocol: TrustedProxies,
     pub(in crate::server) handshake_rates: HandshakeRates,
+    /// Taken by the first worker.
+    pub(in crate::server) chores: Mutex<Vec<Chore>>,
 }
 
 impl Endpoints {

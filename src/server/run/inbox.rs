@@ -16,6 +16,7 @@ use std::vec::Vec;
 use mio::Token;
 
 use crate::proto::{CloseCode, PreparedMessage};
+use crate::server::call::Parcel;
 use crate::server::observe::ConnectionStats;
 use crate::server::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::server::sync::{Mutex, MutexGuard, Waker, lock, thread_local};
@@ -41,6 +42,8 @@ pub enum HandleError {
     Gone,
     /// The server has stopped.
     Stopped,
+    /// The call waits for the workers, and was made on the thread of one.
+    OnWorker,
 }
 
 impl fmt::Display for HandleError {
@@ -49,6 +52,7 @@ impl fmt::Display for HandleError {
             Self::Busy => "too many bytes wait for a worker (max_inbox): slow down and try again",
             Self::Gone => "the connection is over",
             Self::Stopped => "the server has stopped",
+            Self::OnWorker => "a worker, which has to answer, can't wait for it",
         })
     }
 }
@@ -69,11 +73,31 @@ pub(in crate::server) enum Command {
     Unsubscribe(Token, Arc<str>),
     /// A subscription that is impossible, reported to the connection's handler.
     Refuse(Token, Arc<str>, SubscribeError),
+    /// A call of the connection's application.
+    Call(Token, Parcel),
+    /// Pauses or resumes reading.
+    Pause(Token, bool),
+    /// Some of the work is done that the connection has deferred.
+    Worked(Token),
     /// The application has decided what the session waits for.
     Decided(Token),
     Inspect(Arc<Inspect>),
+    StopAccepting,
+    Drain(Arc<Drain>),
     /// When a server that stops drops the sessions that are left, by the server's clock.
     ShutDown(Duration),
+}
+
+/// How a server drains: its connections begin to close one after the other.
+pub(in crate::server) struct Drain {
+    /// When it began, by the server's clock.
+    pub(in crate::server) began: Duration,
+    /// The time over which the connections are spread.
+    pub(in crate::server) over: Duration,
+    /// When the sessions that are left are dropped.
+    pub(in crate::server) drop_at: Duration,
+    pub(in crate::server) code: CloseCode,
+    pub(in crate::server) reason: Box<str>,
 }
 
 /// A message on its way to the subscribers of one worker.
@@ -96,7 +120,15 @@ impl Command {
             Self::Close(_, _, reason) => reason.len(),
             Self::Subscribe(_, subscribing) => subscribing.bytes(),
             Self::Unsubscribe(_, topic) | Self::Refuse(_, topic, _) => topic.len(),
-            Self::Terminate(_) | Self::Decided(_) | Self::Inspect(_) | Self::ShutDown(_) => 0,
+            Self::Call(_, parcel) => parcel.bytes(),
+            Self::Terminate(_)
+            | Self::Pause(..)
+            | Self::Worked(_)
+            | Self::Decided(_)
+            | Self::Inspect(_)
+            | Self::StopAccepting
+            | Self::Drain(_)
+            | Self::ShutDown(_) => 0,
         };
         size_of::<Self>() + held
     }
@@ -110,8 +142,15 @@ impl Command {
             | Self::Subscribe(token, _)
             | Self::Unsubscribe(token, _)
             | Self::Refuse(token, ..)
+            | Self::Call(token, _)
+            | Self::Pause(token, _)
+            | Self::Worked(token)
             | Self::Decided(token) => Some(*token),
-            Self::Publish(_) | Self::Inspect(_) | Self::ShutDown(_) => None,
+            Self::Publish(_)
+            | Self::Inspect(_)
+            | Self::StopAccepting
+            | Self::Drain(_)
+            | Self::ShutDown(_) => None,
         }
     }
 }
@@ -259,6 +298,11 @@ impl Inbox {
         }
     }
 
+    /// Returns whether its worker polls for itself, as in all but a simulation.
+    pub(in crate::server) fn is_polled(&self) -> bool {
+        self.waker.is_some()
+    }
+
     /// Wakes the worker.
     pub(in crate::server) fn wake(&self) {
         if let Some(waker) = &self.waker {
@@ -330,6 +374,11 @@ impl Inbox {
     pub(in crate::server) fn leave_thread() {
         OWN.with(|it| it.set(0));
         OWN_WAITS.with(|it| it.set(false));
+    }
+
+    /// Returns whether a worker runs on this thread.
+    pub(in crate::server) fn is_on_worker() -> bool {
+        OWN.with(Cell::get) != 0
     }
 
     fn is_own(&self) -> bool {

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::vec::Vec;
 
@@ -21,6 +22,8 @@ use crate::server::listen::Stream;
 use crate::server::listen::{AcceptedStream, Bound, LOCAL, LocalAddr};
 use crate::server::route::Endpoints;
 use crate::server::shared::Shared;
+#[cfg(all(unix, feature = "signals"))]
+use crate::server::signals::{DrainOnTerm, Watcher};
 
 /// What the workers of a server share.
 pub(in crate::server) struct Parts {
@@ -34,6 +37,9 @@ pub struct Server {
     workers: Workers,
     shared: Arc<Shared>,
     addresses: Vec<LocalAddr>,
+    /// What SIGTERM does, if the server heeds signals.
+    #[cfg(all(unix, feature = "signals"))]
+    signals: Option<Option<DrainOnTerm>>,
     /// The files to remove when the server has stopped.
     #[cfg(unix)]
     #[expect(dead_code, reason = "what counts is when they are dropped")]
@@ -64,10 +70,19 @@ impl Server {
         Ok(Self {
             workers,
             shared: parts.shared,
+            #[cfg(all(unix, feature = "signals"))]
+            signals: None,
             addresses: bound.iter().map(|it| it.address().clone()).collect(),
             #[cfg(unix)]
             files: bound.into_iter().filter_map(Bound::into_file).collect(),
         })
+    }
+
+    /// Heeds signals while it runs.
+    #[cfg(all(unix, feature = "signals"))]
+    pub(in crate::server) fn heeding_signals(mut self, drain: Option<DrainOnTerm>) -> Self {
+        self.signals = Some(drain);
+        self
     }
 
     /// Returns the address of the first TCP listener, or 127.0.0.1:0 if there are only Unix
@@ -94,18 +109,27 @@ impl Server {
     /// [`Handle::shut_down`].
     ///
     /// # Errors
-    /// [`Error::Io`] when the operating system's event queue fails or no thread can be started. An
+    /// [`Error::Io`] when the operating system's event queue fails, or no thread can be started, or
+    /// signals can't be heeded. An
     /// error of a single connection ends only that connection.
     pub fn run(self) -> Result<(), Error> {
         #[cfg(feature = "tracing")]
         for address in &self.addresses {
             tracing::info!(target: "sockeye", %address, "serving");
         }
-        match self.workers {
+        #[cfg(all(unix, feature = "signals"))]
+        let _watcher = match self.signals {
+            Some(drain) => Some(Watcher::start(Handle::new(&self.shared), drain)?),
+            None => None,
+        };
+        self.shared.running.store(true, Ordering::Release);
+        let result = match self.workers {
             Workers::Tcp(workers) => run(workers, &self.shared),
             #[cfg(any(unix, feature = "tls"))]
             Workers::Any(workers) => run(workers, &self.shared),
-        }
+        };
+        self.shared.running.store(false, Ordering::Release);
+        result
     }
 }
 

@@ -8,8 +8,10 @@ mod fan_out;
 mod pending;
 #[cfg(any(test, feature = "testing"))]
 mod stepping;
+mod stopping;
 mod work;
 
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +21,20 @@ use std::vec::Vec;
 use mio::Token;
 
 use self::fan_out::{Exchange, FanOut};
+use self::stopping::Draining;
+use super::chores::Chores;
 use super::slab::{self, Slab};
 use super::timer_wheel::TimerWheel;
 use crate::net::Transport;
 use crate::proto::Scratch;
-use crate::server::end::EndKind;
+use crate::server::end::{EndKind, ErrorCause};
+use crate::server::handle::Handle;
 use crate::server::id::{ConnectionId, Standing};
 use crate::server::limits::Permit;
 use crate::server::route::Endpoints;
 use crate::server::session::{Next, Session, Turn};
 use crate::server::shared::Shared;
+use crate::server::sync::lock;
 use crate::server::websocket::WorkerState;
 
 /// The size of the receive buffer. A worker has one, so that its size is no cost per connection. A
@@ -51,10 +57,16 @@ pub(in crate::server) struct Sessions<T> {
     index: usize,
     slab: Slab<Session<T>>,
     wheel: TimerWheel,
+    /// Those of the server, on its first worker.
+    chores: Chores,
     exchange: Exchange,
     buffer: Vec<u8>,
     cork: Vec<u8>,
     scratch: Scratch,
+    /// Whether it accepts connections.
+    accepting: bool,
+    /// How far the server's drain is here, once it has begun.
+    draining: Option<Draining>,
     /// When a server that stops drops the sessions that are left.
     stop_at: Option<Duration>,
     /// Sessions that have yet to begin to close, as the server stops.
@@ -80,16 +92,27 @@ impl<T: Transport> Sessions<T> {
         index: usize,
         now: Duration,
     ) -> Self {
+        let chores = match index {
+            0 => mem::take(&mut *lock(&endpoints.chores)),
+            _ => Vec::new(),
+        };
+        let (chores, mut wheel) = (Chores::new(chores, now), TimerWheel::new(now));
+        for (place, due) in chores.places() {
+            wheel.schedule(place, Some(due), None);
+        }
         Self {
             worker: WorkerState::new(shared, index, now),
             endpoints,
             index,
             slab: Slab::new(),
-            wheel: TimerWheel::new(now),
+            wheel,
+            chores,
             exchange: Exchange::default(),
             buffer: vec![0; RECEIVE_BUFFER],
             cork: Vec::new(),
             scratch: Scratch::new(),
+            accepting: true,
+            draining: None,
             stop_at: None,
             stopping: Vec::new(),
             spent: Spent::default(),
@@ -149,11 +172,6 @@ impl<T: Transport> Sessions<T> {
         is_spent
     }
 
-    /// Returns whether the worker is to stop.
-    pub(in crate::server) fn stops(&self) -> bool {
-        self.stop_at.is_some()
-    }
-
     pub(in crate::server) fn is_empty(&self) -> bool {
         self.slab.len() == 0
     }
@@ -165,7 +183,7 @@ impl<T: Transport> Sessions<T> {
         }
         let now = self.worker.now;
         let wheel = self.wheel.next(now);
-        match (self.work_in(), self.stop_at) {
+        match (self.work_in(), self.stops_on()) {
             (None, None) => wheel,
             (work, stop) => {
                 let stop = stop.map(|at| at.saturating_sub(now));
@@ -243,6 +261,7 @@ impl<T: Transport> Sessions<T> {
         while let Some((tick, places)) = self.wheel.expire(now) {
             for place in places {
                 let Some(token) = self.slab.token_at(place) else {
+                    self.run_chore(place);
                     continue;
                 };
                 if let Some(session) = self.slab.get_mut(token)
@@ -256,6 +275,9 @@ impl<T: Transport> Sessions<T> {
                 }
             }
         }
+        if self.draining.is_some() {
+            self.go_on_draining();
+        }
         // Sessions begin to close before they are dropped, even if the deadline has already passed.
         if self.stopping.is_empty() && self.stop_at.is_some_and(|at| now >= at) {
             for token in self.slab.tokens() {
@@ -264,6 +286,21 @@ impl<T: Transport> Sessions<T> {
                 });
             }
         }
+    }
+
+    /// Does a chore of the server that may be due, if this place is one's.
+    fn run_chore(&mut self, place: u32) {
+        if self.stops() {
+            return;
+        }
+        let handle = Handle::new(&self.worker.shared);
+        let Some((due, panicked)) = self.chores.run(place, self.worker.now, &handle) else {
+            return;
+        };
+        if panicked {
+            self.worker.metrics.errors.add(ErrorCause::Panic, 1);
+        }
+        self.wheel.schedule(place, Some(due), None);
     }
 
     /// Drives the sessions that wait for their turn without an event.

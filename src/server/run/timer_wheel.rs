@@ -28,6 +28,18 @@ impl From<u64> for Tick {
     }
 }
 
+impl Tick {
+    /// The first tick at or after a deadline.
+    fn of(deadline: Duration) -> u64 {
+        ticks(deadline.saturating_add(TICK - Duration::from_nanos(1)))
+    }
+
+    /// Whether an earlier tick is right for this deadline.
+    pub(in crate::server) fn is_behind(self, deadline: Duration) -> bool {
+        self > Self::of(deadline).into()
+    }
+}
+
 #[derive(Debug)]
 pub(in crate::server) struct TimerWheel {
     slots: Vec<Vec<u32>>,
@@ -59,9 +71,8 @@ impl TimerWheel {
         let Some(deadline) = deadline else {
             return scheduled;
         };
-        // The first tick at or after the deadline, within the wheel's horizon.
-        let tick = ticks(deadline.saturating_add(TICK - Duration::from_nanos(1)))
-            .clamp(self.current, self.current + SLOTS - 1);
+        // Within the wheel's horizon.
+        let tick = Tick::of(deadline).clamp(self.current, self.current + SLOTS - 1);
         if scheduled.is_some_and(|scheduled| scheduled <= tick.into()) {
             return scheduled;
         }

@@ -15,7 +15,7 @@ use super::sessions::Sessions;
 use crate::net::Clock;
 use crate::server::end::HandshakeFailure;
 use crate::server::handle::Handle;
-use crate::server::listen::{AcceptedStream, Port, Socket, Tls};
+use crate::server::listen::{AcceptedStream, BACKLOG, Port, Socket, Tls};
 use crate::server::route::Endpoints;
 use crate::server::shared::Shared;
 
@@ -143,7 +143,7 @@ impl<T: AcceptedStream> Loop<T> {
                 }
             }
             self.sessions.work();
-            if self.sessions.stops() {
+            if !self.sessions.is_accepting() {
                 self.stop_listening();
             }
             self.sessions.drive_again();
@@ -169,15 +169,34 @@ impl<T: AcceptedStream> Loop<T> {
         }
     }
 
-    /// Stops listening. Other workers may keep the same sockets open for longer, so that closing a
+    /// Stops listening, unless it has. Connections that wait already are accepted, except where the
+    /// server stops at once: they would be reset. Other workers may keep the same sockets open for longer, so that closing a
     /// socket doesn't remove it from this worker's poll.
     fn stop_listening(&mut self) {
+        if !self.sessions.stops() {
+            self.accept_waiting();
+        }
         for mut port in self.ports.drain(..) {
             // Fails only for a socket that isn't in the poll.
             let _ = self.poll.registry().deregister(port.acceptor.source());
         }
         self.acceptable = false;
         self.accept_at = None;
+    }
+
+    /// Accepts the connections that wait, at most as many as can wait by default.
+    fn accept_waiting(&mut self) {
+        let shared = Arc::clone(self.sessions.shared());
+        for at in 0..self.ports.len() {
+            for _ in 0..BACKLOG {
+                let port = &self.ports[at];
+                let Ok((socket, peer)) = port.acceptor.accept() else {
+                    break;
+                };
+                let tls = port.tls.clone();
+                self.admit(socket, tls.as_deref(), peer, &shared);
+            }
+        }
     }
 
     /// Notes that a listener has connections; ignores the waker, and a listener that is gone.

@@ -1,18 +1,44 @@
 //! The deadlines of a session, and what is due when they pass.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Gone, Phase, Session, Turn};
 use crate::net::Transport;
 use crate::proto::CloseCode;
 use crate::server::end::EndKind;
-use crate::server::options::Options;
+use crate::server::options::{Lifetime, Options};
 use crate::server::websocket::WebSocket;
 
 impl<T: Transport> Session<T> {
     /// When to drive the session if nothing happens before. The `default` options are for a
     /// connection that isn't open.
     pub(in crate::server) fn deadline(&self, default: &Options) -> Option<Duration> {
+        let own = self.own_deadline(default);
+        match self.next_timer() {
+            None => own,
+            timer => timer.into_iter().chain(own).min(),
+        }
+    }
+
+    /// When a timer of the application is due.
+    #[inline]
+    fn next_timer(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Open(open) => open.ws.next_timer(),
+            _ => None,
+        }
+    }
+
+    /// Whether a timer is due before the session is driven by the timer wheel.
+    #[inline]
+    pub(super) fn has_earlier_timer(&self) -> bool {
+        let earlier = |at| self.scheduled.is_none_or(|it| it.is_behind(at));
+        self.next_timer().is_some_and(earlier)
+    }
+
+    /// The same as [`deadline`](Self::deadline), without the application's timers.
+    fn own_deadline(&self, default: &Options) -> Option<Duration> {
         let options = self.options(default);
         let stalled = self.stalls_at(options);
         let own = match &self.phase {
@@ -54,7 +80,7 @@ impl<T: Transport> Session<T> {
 
     /// When an open connection's lifetime ends.
     fn expires_at(&self, ws: &WebSocket) -> Option<Duration> {
-        let lifetime = ws.options.max_lifetime?;
+        let lifetime = ws.options.max_lifetime.as_ref()?.time;
         // A tenth more or less, derived from its peer and the nanosecond of its opening: spread as
         // well as by chance, and always the same.
         let opened = ws.opened();
@@ -78,13 +104,12 @@ impl<T: Transport> Session<T> {
     }
 
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        if self
-            .deadline(&turn.endpoints.options)
-            .is_none_or(|at| turn.worker.now < at)
-        {
+        self.run_timers(turn)?;
+        let now = turn.worker.now;
+        let due = |at: Option<Duration>| at.is_some_and(|at| now >= at);
+        if !due(self.own_deadline(&turn.endpoints.options)) {
             return Ok(());
         }
-        let due = |at: Option<Duration>| at.is_some_and(|at| turn.worker.now >= at);
         if due(self.stalls_at(self.options(&turn.endpoints.options))) {
             return Err(self.lost(EndKind::Stalled, turn));
         }
@@ -106,8 +131,11 @@ impl<T: Transport> Session<T> {
                 open.ws.cold().resume_at = None;
             }
             Phase::Open(open) if expired => {
-                let (reason, now) = ("the connection's time is over", turn.worker.now);
-                open.ws.close_for(EndKind::Lifetime, reason, turn.cork, now);
+                let options = Arc::clone(&open.ws.options);
+                if let Some(Lifetime { code, reason, .. }) = &options.max_lifetime {
+                    let (end, now) = (EndKind::Lifetime(*code), turn.worker.now);
+                    open.ws.close_for(end, reason, turn.cork, now);
+                }
             }
             Phase::Open(open) => {
                 if let Err(fault) = open
@@ -121,5 +149,30 @@ impl<T: Transport> Session<T> {
             Phase::Lingering(linger) => linger.handle_timeout(turn.worker.now),
         }
         self.write(turn)
+    }
+
+    /// Calls the application for each of its timers that is due, and each of its questions whose time
+    /// is over.
+    fn run_timers(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        let mut due = false;
+        while let Phase::Open(open) = &mut self.phase
+            && let Some(key) = open.ws.take_timer(turn.worker.now)
+        {
+            due = true;
+            self.notify(turn, |application, io| application.on_timer(io, key));
+            self.end_if_asked(turn)?;
+        }
+        #[cfg(feature = "json")]
+        while let Phase::Open(open) = &mut self.phase
+            && let Some(call) = open.ws.take_overdue(turn.worker.now)
+        {
+            due = true;
+            self.notify(turn, |application, io| application.on_call(io, call));
+            self.end_if_asked(turn)?;
+        }
+        match due {
+            true => self.write(turn),
+            false => Ok(()),
+        }
     }
 }

@@ -9,30 +9,75 @@ use super::{Gone, Next, Phase, Session, Turn};
 use crate::error::{Fault, HandshakeError, LimitError};
 use crate::net::Transport;
 use crate::proto::{CloseCode, Linger, LingerStep, Response, Teardown};
-use crate::server::end::{End, EndKind, HandshakeFailure};
-
-/// The text of the responses of a server that stops.
-const STOPS: &str = "the server stops";
+use crate::server::end::{End, EndKind, HandshakeFailure, STOPS};
 
 impl<T: Transport> Session<T> {
     /// Begins the closing handshake, or ends a connection that isn't open: a request under way is
     /// refused, one that the application answers later still gets its response, and a connection
     /// without a request is dropped.
-    pub(in crate::server) fn shut_down(&mut self, turn: &mut Turn<'_>) -> Next {
-        match self.try_shut_down(turn) {
+    pub(in crate::server) fn shut_down(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        turn: &mut Turn<'_>,
+    ) -> Next {
+        match self.try_shut_down(code, reason, turn) {
             Ok(()) => self.advance(false, turn),
             Err(gone) => turn.gone(gone),
         }
     }
 
-    fn try_shut_down(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
-        if matches!(self.phase, Phase::Opening(_)) && !self.is_paused(&turn.endpoints.options) {
-            // A request that nobody has read may have arrived, and would be reset.
-            match self.has_unread() {
-                false => self.read(turn)?,
-                true => self.take_unread(turn)?,
+    /// Begins the closing handshake as the server drains, or drops a connection on which no request
+    /// is under way; one that is under way is answered first.
+    pub(in crate::server) fn drain(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        turn: &mut Turn<'_>,
+    ) -> Next {
+        if let Err(gone) = self.read_request(turn) {
+            return turn.gone(gone);
+        }
+        match &self.phase {
+            // Also one whose TLS handshake is under way has begun.
+            Phase::Opening(opening)
+                if opening.is_idle()
+                    && self.queue.is_empty()
+                    && (opening.served || !self.has_begun()) =>
+            {
+                if !opening.served {
+                    let end = EndKind::ShutDown;
+                    self.failed(end.handshake_failure(), &end, turn);
+                }
+                turn.gone(Gone)
+            }
+            _ => {
+                self.close(code, reason, turn);
+                self.advance(false, turn)
             }
         }
+    }
+
+    /// Reads a request that has arrived and that nobody has looked at: it would be reset.
+    fn read_request(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
+        match self.phase {
+            Phase::Opening(_) if !self.is_paused(&turn.endpoints.options) => {
+                match self.has_unread() {
+                    false => self.read(turn),
+                    true => self.take_unread(turn),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn try_shut_down(
+        &mut self,
+        code: CloseCode,
+        reason: &str,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Gone> {
+        self.read_request(turn)?;
         match &mut self.phase {
             Phase::Opening(opening) if matches!(opening.stage, Stage::Reply(..)) => {
                 opening.stopping = true;
@@ -48,7 +93,7 @@ impl<T: Transport> Session<T> {
                     None => self.linger_for_close_timeout(turn),
                 }
             }
-            Phase::Open(_) => self.close(CloseCode::GOING_AWAY, STOPS, turn),
+            Phase::Open(_) => self.close(code, reason, turn),
             Phase::Lingering(_) => {}
         }
         Ok(())
@@ -157,7 +202,7 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Ends its subscriptions and its presence in topics.
+    /// Ends its subscriptions and its presence in topics; it belongs to no user any more.
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>) {
         let Phase::Open(open) = &mut self.phase else {
             return;
@@ -168,6 +213,9 @@ impl<T: Transport> Session<T> {
         for topic in mem::take(&mut cold.subscriptions) {
             turn.worker.shared.directory.unsubscribe(&topic, turn.id);
             turn.local.unsubscribe(&topic, turn.id.token());
+        }
+        if let Some(user) = cold.user.take() {
+            turn.worker.shared.users.remove(&user, turn.id);
         }
         for topic in mem::take(&mut cold.joined) {
             // The store may be the application's: its panic must not end the worker.
@@ -202,8 +250,7 @@ impl<T: Transport> Session<T> {
         self.readable = false;
         match &mut self.phase {
             Phase::Opening(opening) => {
-                // A health check of the port sends nothing, and has not failed.
-                if !opening.served && self.has_begun() {
+                if !opening.served {
                     self.failed(HandshakeFailure::Eof, &HandshakeError::Eof, turn);
                 }
                 if self.queue.is_empty() {
@@ -232,11 +279,9 @@ impl<T: Transport> Session<T> {
                 open.ws.connection.handle_eof();
                 self.end(end, turn);
             }
-            Phase::Opening(opening) if !opening.served => match end {
-                // As in `eof`: some health checks reset.
-                EndKind::Broken(_) if !self.has_begun() => {}
-                end => self.failed(end.handshake_failure(), &end, turn),
-            },
+            Phase::Opening(opening) if !opening.served => {
+                self.failed(end.handshake_failure(), &end, turn);
+            }
             Phase::Opening(_) | Phase::Lingering(_) => {}
         }
         Gone

@@ -18,7 +18,7 @@ use crate::proto::{
     Input, Linger, PartialRequest, PlainRequest, ReadBody, Received, Refused, Responded, Response,
     ServerHandshake, Upgrade,
 };
-use crate::server::end::HandshakeFailure;
+use crate::server::end::{HandshakeFailure, STOPS};
 use crate::server::handler::OpenSession;
 use crate::server::http::{Answer, HttpResponse, Reject, Slot};
 use crate::server::observe::FailedHandshake;
@@ -87,6 +87,11 @@ impl Opening {
         matches!(self.stage, Stage::Upgrade(..) | Stage::Reply(..))
     }
 
+    /// Whether no byte of a request has arrived since the last one.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(&self.stage, Stage::Head(handshake) if handshake.is_idle())
+    }
+
     /// When waiting for it ends.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match &self.stage {
@@ -150,7 +155,8 @@ impl<T: Transport> Session<T> {
         turn.cork.reserve(response.body.len() + 1024);
         opening.served = true;
         let now = turn.worker.now;
-        let mut respond = |request: PlainRequest, response: &Response<'_>| match opening.stopping {
+        let last = opening.stopping || turn.worker.draining;
+        let mut respond = |request: PlainRequest, response: &Response<'_>| match last {
             true => request
                 .reject(response, turn.cork, now)
                 .map(Responded::Close),
@@ -194,6 +200,7 @@ impl<T: Transport> Session<T> {
                 Ok(behind)
             }
             Err(error) => {
+                opening.begun = true;
                 self.failed(HandshakeFailure::Proxy, &error, turn);
                 Err(Gone)
             }
@@ -212,7 +219,8 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Counts a connection that failed to open, and notifies the observers.
+    /// Counts a connection that failed to open, and notifies the observers. One that has sent nothing,
+    /// as those that browsers open in advance and health checks of the port, is only unused.
     pub(super) fn failed(
         &self,
         cause: HandshakeFailure,
@@ -235,6 +243,9 @@ impl<T: Transport> Session<T> {
         reason: &dyn fmt::Display,
         turn: &Turn<'_>,
     ) {
+        if !self.has_begun() {
+            return turn.worker.metrics.unused.add(1);
+        }
         let (shared, peer) = (&turn.worker.shared, self.remote.peer);
         shared.count_failed(turn.id.worker(), cause, || {
             let complete = request.filter(PartialRequest::is_complete);
@@ -352,6 +363,12 @@ impl<T: Transport> Session<T> {
                     Ok(Received::Incomplete(handshake)) => {
                         opening.stage = Stage::Head(handshake);
                         return Ok(());
+                    }
+                    Ok(Received::Upgrade(upgrade)) if turn.worker.draining => {
+                        let reject = Reject::new(503, STOPS).with_header("Retry-After", "5");
+                        let reject = reject.counted_as(HandshakeFailure::Stopping);
+                        self.settle(upgrade, Decision::Reject(reject), turn)?;
+                        continue;
                     }
                     Ok(Received::Upgrade(upgrade)) => {
                         let agreed = self.transport.agreed();

@@ -219,7 +219,7 @@ impl<T: Transport> Session<T> {
                 Ok(Stop::News) => {}
                 Err(_) => self.panicked(turn),
             }
-            self.notify_subscriptions(turn);
+            self.take_notices(turn);
             self.end_if_asked(turn)?;
             if self.pauses(input, turn)? {
                 return Ok(());
@@ -263,7 +263,12 @@ impl<T: Transport> Session<T> {
     /// input is kept.
     #[inline]
     pub(super) fn pauses(&mut self, input: &Input<'_>, turn: &mut Turn<'_>) -> Result<bool, Gone> {
-        if turn.cork.len() <= CORK_LIMIT && !self.is_paused(&turn.endpoints.options) {
+        let corked = turn.cork.len();
+        let fills = match self.fast_path() {
+            Some(open) => open.fills(corked) || corked > CORK_LIMIT,
+            None => corked > CORK_LIMIT,
+        };
+        if !fills && !self.is_paused(&turn.endpoints.options) {
             return Ok(false);
         }
         self.write(turn)?;

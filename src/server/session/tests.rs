@@ -14,7 +14,7 @@ use super::super::topics::{SubscribeError, Topic, TopicName};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 use crate::server::builder::Builder;
-use crate::server::end::End;
+use crate::server::end::{End, STOPS};
 use crate::server::handler::Handler;
 use crate::server::run::inbox::{Command, Inbox};
 use crate::server::run::server::Parts;
@@ -29,6 +29,11 @@ mod dropping;
 mod faults;
 mod leaving;
 mod slow;
+
+/// Ends a session as a server that stops does.
+fn shut_down(session: &mut Session<Sim>, turn: &mut Turn<'_>) -> Next {
+    session.shut_down(CloseCode::GOING_AWAY, STOPS, turn)
+}
 
 // ---- the application ------------------------------------------------------------------------
 

@@ -4,10 +4,13 @@
 //! `socket.send(&socket.id().to_string())`: that borrow would begin before they are made. Each of
 //! these methods has its line here.
 
+use std::time::Duration;
+
 use super::{Outgoing, Sent, Socket};
 use crate::error::Misuse;
 use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
 use crate::server::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed};
+use crate::server::users::UserError;
 use crate::server::websocket::Published;
 
 macro_rules! forward {
@@ -33,12 +36,20 @@ forward! {
     fn send_fragment<'m>(fragment: impl Into<MessageRef<'m>>) -> Result<Sent, Misuse>;
     fn send_last_fragment<'m>(fragment: impl Into<MessageRef<'m>>) -> Result<Sent, Misuse>;
     fn ping(payload: &[u8]) -> Result<(), Misuse>;
-    fn close(code: impl Into<Option<CloseCode>>, reason: &str) -> Result<(), Misuse>;
+    fn close(code: impl Into<Option<CloseCode>>, reason: &str) -> bool;
+    fn set_timer(key: u64, after: Duration);
+    fn cancel_timer(key: u64) -> bool;
 }
 
 #[cfg(feature = "json")]
 forward! {
-    fn send_json(value: &(impl serde::Serialize + ?Sized)) -> Result<Sent, serde_json::Error>;
+    fn send_json(value: &(impl serde::Serialize + ?Sized)) -> Sent;
+}
+
+// The user.
+forward! {
+    fn set_user(user: &str) -> Result<(), UserError>;
+    fn replace_user(user: &str, code: CloseCode, reason: &str) -> Result<usize, UserError>;
 }
 
 // Topics.
@@ -67,4 +78,16 @@ forward! {
         topic: &str,
         announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
     ) -> PresenceChange;
+}
+
+// Events.
+#[cfg(feature = "json")]
+forward! {
+    fn emit(name: &str, data: &(impl serde::Serialize + ?Sized)) -> Sent;
+    fn publish_json(topic: &str, value: &(impl serde::Serialize + ?Sized)) -> Published;
+    fn publish_event(
+        topic: &str,
+        name: &str,
+        data: &(impl serde::Serialize + ?Sized)
+    ) -> Published;
 }

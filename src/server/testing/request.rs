@@ -34,7 +34,7 @@ use crate::proto::{ClientRequest, Config, Url};
 ///         Some("Bearer ann") => Ok(()),
 ///         _ => Err(Reject::new(401, "a token, please")),
 ///     })
-///     .post("/echo", |request| HttpResponse::ok("text/plain", request.body().to_vec()))
+///     .post("/echo", |request| HttpResponse::text(String::from_utf8_lossy(request.body())))
 ///     .simulate()?;
 /// let refused = server.connect("/chat").unwrap_err();
 /// assert_eq!(refused.status(), Some(401));

@@ -100,7 +100,7 @@ impl World {
     /// accept it.
     pub(super) fn accept(&mut self, sim: &Sim, from: Option<SocketAddr>) -> Option<ConnectionId> {
         let accepting = self.workers.iter().enumerate();
-        let accepting = accepting.filter(|(_, it)| !it.has_stopped && !it.sessions.stops());
+        let accepting = accepting.filter(|(_, it)| !it.has_stopped && it.sessions.is_accepting());
         let (index, _) = accepting.min_by_key(|(_, it)| it.wires.len())?;
         // Ports as a kernel gives them out.
         let port = 49_152 + (self.ends.len() % 16_384) as u16;

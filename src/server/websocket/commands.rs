@@ -1,7 +1,7 @@
 //! Commands for a connection that its worker's thread has given through a
 //! [`Handle`](crate::server::Handle) while the application still runs.
 
-use super::{LocalDelivery, SocketIo};
+use super::{LocalDelivery, Notice, SocketIo};
 use crate::server::end::EndKind;
 use crate::server::run::inbox::Command;
 use crate::server::write_queue::Keep;
@@ -54,8 +54,21 @@ impl SocketIo<'_> {
             Command::Subscribe(_, subscribing) => self.subscribe_at(&subscribing),
             Command::Unsubscribe(_, topic) => _ = self.end_subscription(&topic),
             Command::Refuse(_, topic, error) => self.refuse(&topic, error),
+            Command::Pause(_, paused) => self.ws.set_paused(paused),
+            // The application is being called: when it returns.
+            Command::Call(_, parcel) => {
+                self.ws
+                    .cold()
+                    .notices
+                    .extend(parcel.open().map(Notice::Call));
+            }
+            Command::Worked(_) => self.ws.cold().notices.push(Notice::Worked),
             // None of these is for an open connection.
-            Command::Decided(_) | Command::Inspect(_) | Command::ShutDown(_) => {}
+            Command::Decided(_)
+            | Command::Inspect(_)
+            | Command::StopAccepting
+            | Command::Drain(_)
+            | Command::ShutDown(_) => {}
         }
     }
 }

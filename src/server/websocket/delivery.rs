@@ -83,11 +83,9 @@ impl WebSocket {
             let replaced = queue.drop_key(key);
             metrics.conflated.add(replaced as u64);
         }
-        let limit = self.options.max_backpressure;
-        if queue.len() + length > limit
+        if !self.fits(queue, 0, length)
             && delivery.waits
             && !self.lags
-            && length <= limit
             && keeps_up(queue.blocked_since(), *now)
         {
             return Given::Later;

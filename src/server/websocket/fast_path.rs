@@ -9,8 +9,9 @@ use super::outcome::Overflow;
 use crate::server::options::Options;
 use crate::server::write_queue::WriteQueue;
 
-/// Output from which on the cork is written before the turn ends: a handler that sends much more
-/// than it received must not fill the memory. The size of a read, so that an echo is never split.
+/// Output from which on it is written before the turn ends: a handler that sends much more than it
+/// received must not fill the memory. The size of a read, so that an echo is never split, unless
+/// half of what may wait is less: nothing is dropped that the transport would have taken.
 pub(in crate::server) const CORK_LIMIT: usize = 96 * 1024;
 
 /// An open connection and its queue, as the fast path checks them.
@@ -30,8 +31,22 @@ impl<'a> FastPath<'a> {
     /// cork. If not, the session first has something to do.
     #[inline]
     pub(in crate::server) fn receives(self, corked: usize) -> bool {
-        let backlog = || self.queue.len() > self.ws.options.pause_reading_at;
-        corked <= CORK_LIMIT && !self.is_interrupted() && (self.queue.is_unused() || !backlog())
+        let waits = || self.queue.len() > self.ws.options.pause_reading_at || self.fills(corked);
+        corked <= self.cork_limit()
+            && !self.is_interrupted()
+            && (self.queue.is_unused() || !waits())
+    }
+
+    /// Returns whether so much was sent, with this much in the cork, that it is written before the
+    /// next event.
+    #[inline]
+    pub(in crate::server) fn fills(self, corked: usize) -> bool {
+        corked + self.queue.len() > self.cork_limit() && !self.queue.is_blocked()
+    }
+
+    #[inline]
+    fn cork_limit(self) -> usize {
+        CORK_LIMIT.min(self.ws.options.max_backpressure / 2)
     }
 
     /// Returns whether a message of this length can be appended to the cork without further checks.

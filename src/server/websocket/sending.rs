@@ -117,7 +117,7 @@ impl SocketIo<'_> {
 
     #[inline]
     fn fits(&self, length: usize) -> bool {
-        self.buffered() + length <= self.ws.options.max_backpressure
+        self.ws.fits(self.queue, self.cork.len(), length)
     }
 
     #[inline]

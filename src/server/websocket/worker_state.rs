@@ -18,6 +18,8 @@ pub(in crate::server) struct WorkerState {
     pub(in crate::server) inbox: Arc<Inbox>,
     /// Buffers for large messages, and what is published in this turn.
     pub(in crate::server) pool: Pool,
+    /// Whether the server drains: no further connection opens, and plain ones end with a response.
+    pub(in crate::server) draining: bool,
     pub(in crate::server) now: Duration,
     pub(in crate::server) date: Date,
     /// The same time as the connection counts it, which each message needs.
@@ -31,6 +33,7 @@ impl WorkerState {
             inbox: Arc::clone(&shared.inboxes[index]),
             shared,
             pool: Pool::default(),
+            draining: false,
             now,
             date: Date::default(),
             instant: now.into(),

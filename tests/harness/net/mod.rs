@@ -204,7 +204,7 @@ impl Handler for Probe {
             EndKind::ShutDown => How::Unclean,
             EndKind::Backpressure => How::Backpressure,
             EndKind::RateLimit(_) => How::RateLimit,
-            EndKind::Lifetime => How::Lifetime,
+            EndKind::Lifetime(_) => How::Lifetime,
             EndKind::Terminated => How::Terminated,
             EndKind::Panicked => How::Panicked,
             other => panic!("unknown end {other:?}"),

@@ -1,9 +1,9 @@
 //! The metrics as JSON, and in the format of Prometheus.
 
 use alloc::string::String;
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 
-use super::{Counts, Label, Stats};
+use super::Stats;
 
 /// The Prometheus type of a metric.
 #[derive(Clone, Copy)]
@@ -16,7 +16,7 @@ use Kind::{Counter, Gauge};
 
 impl Stats {
     /// The metrics without labels: name in JSON, kind, help, value.
-    fn numbers(&self) -> [(&'static str, Kind, &'static str, u64); 15] {
+    fn numbers(&self) -> [(&'static str, Kind, &'static str, u64); 16] {
         [
             (
                 "connections",
@@ -29,6 +29,12 @@ impl Stats {
                 Counter,
                 "Connections that ever opened.",
                 self.connections_opened,
+            ),
+            (
+                "connections_unused",
+                Counter,
+                "Connections that ended without having sent a byte.",
+                self.connections_unused,
             ),
             (
                 "messages_received",
@@ -125,9 +131,13 @@ impl Stats {
         for (name, _, _, value) in self.numbers() {
             json_member(&mut json, name, value);
         }
-        json_counts(&mut json, "errors", &self.errors);
-        json_counts(&mut json, "closes", &self.closes);
-        json_counts(&mut json, "handshake_failures", &self.handshake_failures);
+        json_counts(&mut json, "errors", self.errors.iter());
+        json_counts(&mut json, "closes", self.closes.iter());
+        json_counts(
+            &mut json,
+            "handshake_failures",
+            self.handshake_failures.iter(),
+        );
         json.push('}');
         json
     }
@@ -137,7 +147,8 @@ impl Stats {
     ///
     /// Names begin with `sockeye_`, those of counters end in `_total`. Errors have the label
     /// `cause`, closes `code`, handshake failures `reason`; each value is always present, so that
-    /// the first occurrence shows as an increase.
+    /// the first occurrence shows as an increase, except for the codes of applications, of which
+    /// each is there from its first end on.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
         let mut text = String::with_capacity(8192);
@@ -163,21 +174,21 @@ impl Stats {
             "errors_total",
             "What connections failed of.",
             "cause",
-            &self.errors,
+            self.errors.iter(),
         );
         labelled(
             &mut text,
             "closes_total",
             "Connections ended, by close code.",
             "code",
-            &self.closes,
+            self.closes.iter(),
         );
         labelled(
             &mut text,
             "handshake_failures_total",
             "Why opening handshakes failed.",
             "reason",
-            &self.handshake_failures,
+            self.handshake_failures.iter(),
         );
         text
     }
@@ -191,17 +202,21 @@ macro_rules! push {
     };
 }
 
-fn json_member(json: &mut String, name: &str, value: impl core::fmt::Display) {
+fn json_member(json: &mut String, name: &str, value: impl fmt::Display) {
     if !json.ends_with('{') {
         json.push(',');
     }
     push!(json, "\"{name}\":{value}");
 }
 
-fn json_counts<L: Label>(json: &mut String, name: &str, counts: &Counts<L>) {
+fn json_counts(
+    json: &mut String,
+    name: &str,
+    counts: impl Iterator<Item = (impl AsRef<str>, u64)>,
+) {
     push!(json, ",\"{name}\":{{");
-    for (label, count) in counts.iter() {
-        json_member(json, label, count);
+    for (label, count) in counts {
+        json_member(json, label.as_ref(), count);
     }
     json.push('}');
 }
@@ -217,13 +232,19 @@ fn family(text: &mut String, name: &str, kind: Kind, help: &str) {
     );
 }
 
-fn sample(text: &mut String, name: &str, value: impl core::fmt::Display) {
+fn sample(text: &mut String, name: &str, value: impl fmt::Display) {
     push!(text, "sockeye_{name} {value}\n");
 }
 
-fn labelled<L: Label>(text: &mut String, name: &str, help: &str, key: &str, counts: &Counts<L>) {
+fn labelled(
+    text: &mut String,
+    name: &str,
+    help: &str,
+    key: &str,
+    counts: impl Iterator<Item = (impl fmt::Display, u64)>,
+) {
     family(text, name, Counter, help);
-    for (label, count) in counts.iter() {
+    for (label, count) in counts {
         push!(text, "sockeye_{name}{{{key}=\"{label}\"}} {count}\n");
     }
 }

@@ -3,6 +3,7 @@ use alloc::string::{String, ToString as _};
 
 use super::*;
 use crate::error::{Fault, HandshakeError, LimitError, ProtocolError, RequestError};
+use crate::proto::CloseCode;
 
 fn sample() -> Stats {
     let (first, second) = (Metrics::default(), Metrics::default());
@@ -14,9 +15,18 @@ fn sample() -> Stats {
     second.rate_limited.add(5);
     first.errors.add(ErrorCause::Utf8, 1);
     second.errors.add(ErrorCause::Utf8, 2);
-    second.closes.add(CloseCode(4711), 6);
     first.handshake_failures.add(HandshakeFailure::Tls, 9);
-    Stats::sum([&first, &second], Duration::from_millis(90_061_500))
+    let closes = CloseCounters::default();
+    for code in [4711; 6] {
+        closes.add(CloseCode(code), true);
+    }
+    for code in 4000..4040 {
+        closes.add(CloseCode(code), true);
+    }
+    Stats {
+        closes: closes.counts(),
+        ..Stats::sum([&first, &second], Duration::from_millis(90_061_500))
+    }
 }
 
 #[test]
@@ -25,8 +35,11 @@ fn workers_are_summed() {
     assert_eq!((stats.connections, stats.connections_opened), (7, 11));
     assert_eq!(stats.errors.count(ErrorCause::Utf8), 3);
     assert_eq!(stats.errors.sum(), 3);
-    assert_eq!(stats.closes.count(CloseCode(4999)), 6);
-    assert_eq!(alloc::format!("{:?}", stats.closes), r#"{"4xxx": 6}"#);
+    assert_eq!(stats.closes.count(CloseCode(4711)), 6);
+    assert_eq!(stats.closes.count(CloseCode(4030)), 1);
+    assert_eq!(stats.closes.count(CloseCode(4999)), 9);
+    let text = alloc::format!("{:?}", stats.closes);
+    assert!(text.starts_with(r#"{"4xxx": 9, "4000": 1, "#), "{text}");
 }
 
 #[test]
@@ -109,11 +122,13 @@ fn the_json_is_read_back() {
     assert_eq!(members["/connections"], 7.0);
     assert_eq!(members["/errors/utf8"], 3.0);
     assert_eq!(members["/errors/idle"], 0.0);
-    assert_eq!(members["/closes/4xxx"], 6.0);
+    assert_eq!(members["/closes/4xxx"], 9.0);
+    assert_eq!(members["/closes/4711"], 6.0);
     assert_eq!(members["/handshake_failures/tls"], 9.0);
     let labels = [ErrorCause::NAMES, CloseCode::NAMES, HandshakeFailure::NAMES];
     let labels: usize = labels.iter().map(|it| it.len()).sum();
-    assert_eq!(members.len(), 16 + labels);
+    // 32 codes of the application have labels of their own.
+    assert_eq!(members.len(), 17 + labels + 32);
     assert!(
         sample()
             .to_json()
@@ -179,12 +194,15 @@ fn the_prometheus_text_follows_its_grammar() {
         ("sockeye_rate_limited_total", 5.0),
         (r#"sockeye_errors_total{cause="utf8"}"#, 3.0),
         (r#"sockeye_errors_total{cause="idle"}"#, 0.0),
-        (r#"sockeye_closes_total{code="4xxx"}"#, 6.0),
+        (r#"sockeye_closes_total{code="4xxx"}"#, 9.0),
+        (r#"sockeye_closes_total{code="4711"}"#, 6.0),
         (r#"sockeye_handshake_failures_total{reason="tls"}"#, 9.0),
     ] {
         assert_eq!(samples[sample], value, "{sample}");
     }
-    // No event adds a time series.
+    // No event adds a time series, but for the first codes of the application.
     let idle = read_prometheus(&Stats::default().to_prometheus());
-    assert!(idle.keys().eq(samples.keys()));
+    let own = |key: &&String| key.contains("code=\"4") && !key.contains("4xxx");
+    assert!(idle.keys().eq(samples.keys().filter(|it| !own(it))));
+    assert_eq!(samples.keys().filter(own).count(), 32);
 }

@@ -30,6 +30,7 @@ use crate::server::websocket::{Overflow, Published};
 mod burst;
 mod client;
 mod crowd;
+mod drain;
 mod large;
 mod order;
 mod room;

@@ -232,6 +232,15 @@ impl<T: Transport> Sessions<T> {
             Command::Refuse(token, topic, error) => {
                 self.drive_by(token, |session, turn| session.refuse(&topic, error, turn))
             }
+            Command::Call(token, parcel) => {
+                if let Some(call) = parcel.open() {
+                    self.drive_by(token, |session, turn| session.told(call, turn));
+                }
+            }
+            Command::Pause(token, paused) => {
+                self.drive_by(token, |session, turn| session.set_paused(paused, turn))
+            }
+            Command::Worked(token) => self.drive_by(token, Session::worked),
             Command::Decided(token) => self.drive_by(token, Session::decided),
             Command::Inspect(receive) => {
                 self.end_burst();
@@ -244,22 +253,9 @@ impl<T: Transport> Sessions<T> {
                 // A panic of the caller's function must not end the worker.
                 let _ = catch_unwind(AssertUnwindSafe(|| receive(all)));
             }
-            Command::ShutDown(at) => {
-                if self.stop_at.is_none() {
-                    self.stopping = self.slab.tokens();
-                }
-                self.stop_at = Some(self.stop_at.map_or(at, |it| it.min(at)));
-            }
-        }
-    }
-
-    /// Begins to close some of the sessions, as the server stops.
-    fn shut_down_some(&mut self) {
-        for _ in 0..COMMANDS {
-            let Some(token) = self.stopping.pop() else {
-                return;
-            };
-            self.drive_by(token, Session::shut_down);
+            Command::StopAccepting => self.stop_accepting(),
+            Command::Drain(plan) => self.drain(plan),
+            Command::ShutDown(at) => self.shut_down(at),
         }
     }
 

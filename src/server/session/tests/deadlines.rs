@@ -70,7 +70,7 @@ fn a_large_reply_that_is_not_taken_at_once_has_the_whole_send_timeout() {
 #[test]
 fn a_close_buried_in_endless_data_ends_at_close_timeout() {
     let mut rig = Rig::open(|_, _| {});
-    rig.turn(Session::shut_down);
+    rig.turn(shut_down);
     rig.buffer = vec![0; 100];
     let data = (0..200).fold(Client::new(), |it, _| it.binary(1000)).1;
     rig.arrive(&data);
@@ -201,7 +201,7 @@ fn a_message_over_the_backpressure_limit_is_dropped_and_drain_follows() {
     let mut rig = Rig::open(|options, _| options.max_backpressure = 100);
     rig.wire(|wire| wire.room = 0);
     rig.receive(Client::new().binary(80).binary(80).binary(10).1);
-    let expected = [Sent::Sent, Sent::Dropped, Sent::Sent].map(Told::Sent);
+    let expected = [Sent::Sent, Sent::Dropped, Sent::Queued].map(Told::Sent);
     assert_eq!(rig.answers(), expected);
     rig.wire(|wire| wire.give_room(usize::MAX));
     rig.settle();
@@ -213,16 +213,16 @@ fn a_message_over_the_backpressure_limit_is_dropped_and_drain_follows() {
 #[test]
 fn told_to_stop_an_open_session_closes_and_another_refuses_its_request_or_is_dropped() {
     let mut rig = Rig::new(|_, _| {});
-    assert_eq!(rig.turn(Session::shut_down), Next::Drop);
+    assert_eq!(rig.turn(shut_down), Next::Drop);
 
     let mut rig = Rig::new(|_, _| {});
     rig.receive(&upgrade()[..20]);
-    assert_eq!(rig.turn(Session::shut_down), Next::Wait);
+    assert_eq!(rig.turn(shut_down), Next::Wait);
     assert!(rig.output().starts_with(b"HTTP/1.1 503 "));
     assert!(rig.wire(|wire| wire.half_closed));
 
     let mut rig = Rig::open(|_, _| {});
-    assert_eq!(rig.turn(Session::shut_down), Next::Wait);
+    assert_eq!(rig.turn(shut_down), Next::Wait);
     assert_eq!(rig.output()[2..4], 1001_u16.to_be_bytes());
     assert_eq!(rig.receive(Client::new().close(1001).1), Next::Wait);
     assert_eq!(rig.told(), [closed("1001")]);

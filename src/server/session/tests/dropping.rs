@@ -2,10 +2,8 @@
 //! rest. docs/cases.md D7.
 
 use super::*;
-#[cfg(feature = "deflate")]
 use crate::proto::PreparedMessage;
 use crate::server::websocket::Overflow;
-#[cfg(feature = "deflate")]
 use crate::server::write_queue::Keep;
 
 /// A session that drops its oldest, behind a backlog of one echo.
@@ -144,13 +142,52 @@ mod deflated {
     }
 }
 
-/// If nothing waits that could be drained, `on_drain` isn't called: it would only come behind some
-/// other message, if ever.
+/// A limit below the longest message is no limit on messages.
 #[test]
-fn a_message_that_is_too_long_for_an_empty_queue_is_dropped_and_no_drain_follows() {
+fn a_message_over_the_limit_is_accepted_where_nothing_waits_and_only_there() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Close] {
+        let mut rig = Rig::open(|options, _| {
+            options.max_backpressure = 100;
+            options.overflow = overflow;
+        });
+        // All in one read: what the transport takes doesn't wait.
+        rig.receive(Client::new().binary(500).binary(10).binary(500).1);
+        assert_eq!(rig.answers(), [Sent::Sent; 3].map(Told::Sent));
+        rig.output();
+        rig.wire(|wire| wire.room = 0);
+        rig.receive(Client::new().binary(500).1);
+        assert_eq!(rig.answers(), [Told::Sent(Sent::Sent)]);
+        assert_eq!(rig.session.queue.len(), 504);
+        rig.receive(Client::new().binary(1).1);
+        if overflow == Overflow::Close {
+            continue;
+        }
+        assert_eq!(rig.answers(), [Told::Sent(Sent::Dropped)]);
+        rig.wire(|wire| wire.give_room(usize::MAX));
+        rig.settle();
+        assert_eq!(rig.answers(), [Told::Drain]);
+        assert_eq!(rig.output().len(), 504);
+        rig.receive(Client::new().binary(500).1);
+        assert_eq!(rig.answers(), [Told::Sent(Sent::Sent)]);
+    }
+}
+
+/// It is waited for, as for any message that there is no room for.
+#[test]
+fn a_published_message_over_the_limit_waits_for_what_is_before_it() {
     let mut rig = Rig::open(|options, _| options.max_backpressure = 100);
-    rig.receive(Client::new().binary(101).1);
-    assert_eq!(rig.answers(), [Told::Sent(Sent::Dropped)]);
-    rig.receive(Client::new().binary(99).1);
-    assert_eq!(rig.answers(), [Told::Sent(Sent::Sent)]);
+    let worker = WorkerState::new(Arc::clone(&rig.shared), 0, Duration::ZERO);
+    let message = PreparedMessage::new(&[7; 500][..], &rig.shared.config);
+    let give = |rig: &mut Rig| {
+        let keep = Keep::Always;
+        let mut delivery = LocalDelivery::new(&message, keep, 1, &worker);
+        rig.session.deliver(&mut delivery, &rig.worker.pool)
+    };
+    rig.wire(|wire| wire.room = 0);
+    rig.receive(Client::new().binary(10).1);
+    assert_eq!(give(&mut rig), Given::Later);
+    rig.wire(|wire| wire.give_room(usize::MAX));
+    rig.settle();
+    assert_eq!(give(&mut rig), Given::Sent(Sent::Sent));
+    assert_eq!(give(&mut rig), Given::Later);
 }

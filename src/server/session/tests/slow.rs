@@ -59,7 +59,7 @@ fn a_last_page_that_is_not_taken_is_dropped_at_close_timeout() {
 fn told_to_stop_a_session_finishes_the_page_that_is_under_way() {
     let mut rig = narrow(Rig::new(|_, _| {}));
     rig.receive(get("keep-alive"));
-    assert_eq!(rig.turn(Session::shut_down), Next::Wait);
+    assert_eq!(rig.turn(shut_down), Next::Wait);
     let page = take_all(&mut rig, 500);
     assert!(page.ends_with(&[b'p'; PAGE]) && rig.wire(|wire| wire.half_closed));
     rig.wire(Wire::end);
@@ -70,7 +70,7 @@ fn told_to_stop_a_session_finishes_the_page_that_is_under_way() {
 fn what_waits_before_a_close_is_taken_slowly_and_the_closing_handshake_completes() {
     let mut rig = narrow(Rig::open(|_, _| {}));
     rig.receive(Client::new().binary(PAGE).1);
-    rig.turn(Session::shut_down);
+    rig.turn(shut_down);
     let output = take_all(&mut rig, 500);
     assert_eq!(output.len(), 4 + PAGE + 2 + 2 + "the server stops".len());
     rig.told();
@@ -92,7 +92,7 @@ fn what_waits_before_the_answer_to_a_close_is_taken_slowly() {
 fn pings_behind_a_close_do_not_put_off_its_deadline() {
     let mut rig = narrow(Rig::open(|_, _| {}));
     rig.wire(|wire| wire.room = 1000);
-    rig.turn(Session::shut_down);
+    rig.turn(shut_down);
     let deadline = rig.deadline();
     rig.wire(|wire| wire.room = 0);
     for _ in 0..5 {
@@ -108,7 +108,7 @@ fn pings_behind_a_close_do_not_put_off_its_deadline() {
 #[test]
 fn a_fault_behind_our_own_close_ends_with_1006() {
     let mut rig = Rig::open(|_, _| {});
-    rig.turn(Session::shut_down);
+    rig.turn(shut_down);
     rig.output();
     assert_eq!(rig.receive([0xFF; 8]), Next::Drop);
     assert_eq!(

@@ -72,7 +72,7 @@ fn what_a_handler_asks_for_within_a_fragmented_message_waits_for_its_end() {
 #[test]
 fn what_was_kept_waits_for_the_end_of_a_fragmented_message() {
     let mut crowd = crowd(1);
-    let handle = crate::server::handle::Handle::new(crowd.sessions.shared());
+    let handle = Handle::new(crowd.sessions.shared());
     for number in 0..3 {
         let text = format!("told kept handle {number} ");
         handle.topics("/now").publish("kept", &*text).unwrap();

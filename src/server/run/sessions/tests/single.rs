@@ -169,3 +169,39 @@ fn a_client_that_has_ended_its_side_gets_the_whole_of_a_long_answer() {
     let got = sim.0.borrow().output.len();
     assert!(got > 5000, "{got} bytes written");
 }
+
+/// A timer that each message moves costs an entry of the wheel once in its time.
+#[test]
+fn a_timer_that_is_set_again_and_again_adds_no_entries() {
+    #[derive(Clone, Default)]
+    struct Timed(Arc<AtomicUsize>);
+    impl Handler for Timed {
+        type State = ();
+        fn on_message(&self, socket: &mut Socket<'_, ()>, _: Message<'_>) {
+            socket.set_timer(1, ms(20_000));
+        }
+        fn on_timer(&self, _: &mut Socket<'_, ()>, _: u64) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let timed = Timed::default();
+    let config = Config {
+        ping_interval: None,
+        ..Config::default()
+    };
+    let builder = Server::builder().config(config).route("/q", timed.clone());
+    let (mut sessions, sim, token) = sessions(builder);
+    give(&mut sessions, &sim, token, UPGRADE, ms(0));
+    let message = [0x81, 0x81, 0, 0, 0, 0, b'x'];
+    for now in 1..=10_000 {
+        give(&mut sessions, &sim, token, &message, ms(now));
+        sessions.expire();
+        assert!(sessions.wheel.len() <= 2, "{now}: {}", sessions.wheel.len());
+    }
+    sessions.at(ms(29_999)).expire();
+    assert_eq!(timed.0.load(Ordering::Relaxed), 0);
+    sessions.at(ms(30_250)).expire();
+    assert_eq!(timed.0.load(Ordering::Relaxed), 1);
+    sessions.at(ms(60_000)).expire();
+    assert_eq!(timed.0.load(Ordering::Relaxed), 1);
+}
