@@ -6,6 +6,7 @@
 //! | [`LimitError`] | the peer went over a limit of this endpoint | the same |
 //! | [`HandshakeError`] | the opening handshake was malformed or refused | no connection |
 //! | [`Misuse`] | the caller | nothing: the call had no effect and the connection is usable |
+//! | `client::ProxyError` | a client's proxy | no connection |
 //! | `server::BuildError` | who puts a server together | no server |
 //!
 //! [`Fault`] joins the first two, [`Error`] all. The mapping from fault to close code is
@@ -13,6 +14,8 @@
 
 use core::fmt;
 
+#[cfg(feature = "client")]
+use crate::client::ProxyError;
 pub use crate::proto::http::HttpError;
 pub use crate::proto::{
     DecodeError, Fault, Foreign, GrammarError, HandshakeError, LimitError, Misuse, ProtocolError,
@@ -40,6 +43,9 @@ pub enum Error {
     /// The application asked for a server that can't be.
     #[cfg(feature = "server")]
     Build(BuildError),
+    /// The proxy that a client was to go through didn't let it.
+    #[cfg(feature = "client")]
+    Proxy(ProxyError),
     /// The operating system reported an error.
     #[cfg(any(feature = "server", feature = "client"))]
     Io(std::io::Error),
@@ -58,6 +64,8 @@ impl fmt::Display for Error {
             Self::Misuse(error) => error.fmt(f),
             #[cfg(feature = "server")]
             Self::Build(error) => error.fmt(f),
+            #[cfg(feature = "client")]
+            Self::Proxy(error) => error.fmt(f),
             #[cfg(any(feature = "server", feature = "client"))]
             Self::Io(error) => error.fmt(f),
             #[cfg(feature = "tls")]
@@ -75,6 +83,8 @@ impl core::error::Error for Error {
             Self::Misuse(error) => error.source(),
             #[cfg(feature = "server")]
             Self::Build(error) => error.source(),
+            #[cfg(feature = "client")]
+            Self::Proxy(error) => error.source(),
             #[cfg(any(feature = "server", feature = "client"))]
             Self::Io(error) => error.source(),
             #[cfg(feature = "tls")]
@@ -178,6 +188,13 @@ impl From<PatternError> for Error {
     }
 }
 
+#[cfg(feature = "client")]
+impl From<ProxyError> for Error {
+    fn from(error: ProxyError) -> Self {
+        Self::Proxy(error)
+    }
+}
+
 #[cfg(any(feature = "server", feature = "client"))]
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
@@ -222,6 +239,11 @@ mod tests {
         is_error::<Unanswered<PlainRequest>>();
         is_error::<UrlError>();
         is_error::<Utf8Error>();
+        #[cfg(feature = "client")]
+        {
+            is_error::<ProxyError>();
+            is_error::<crate::client::Unreachable>();
+        }
         #[cfg(feature = "server")]
         {
             use crate::server::{ConnectionIdError, HandleError, topics};

@@ -9,19 +9,28 @@
 //! # Ok::<(), sockeye::Error>(())
 //! ```
 
+mod addresses;
+mod authorization;
 mod blocking;
 mod channel;
 mod connect;
 mod link;
 mod opening;
 mod options;
+mod proxy;
 mod random;
+mod reach;
+mod redirect;
 mod stream;
+mod tunnel;
 mod wait;
 mod wire;
 
+pub use addresses::Unreachable;
 pub use blocking::{Client, Messages, Received};
 pub use connect::connect;
 pub use options::ConnectOptions;
+pub use proxy::{Proxy, ProxyError};
 pub use random::OsRandom;
+pub use reach::Resolver;
 pub use stream::Stream;

@@ -54,6 +54,8 @@ impl Opening {
         if url.is_secure() {
             return Err(Misuse::TlsMissing.into());
         }
+        #[cfg(feature = "tls")]
+        let name = options.server_name.as_deref().unwrap_or(url.host());
         Ok(Self {
             clock,
             handshake,
@@ -62,8 +64,8 @@ impl Opening {
             #[cfg(feature = "tls")]
             secure: match (url.is_secure(), &options.tls) {
                 (false, _) => None,
-                (true, Some(config)) => Some(connector(Arc::clone(config), url.host())?),
-                (true, None) => Some(connector(default_config()?, url.host())?),
+                (true, Some(config)) => Some(connector(Arc::clone(config), name)?),
+                (true, None) => Some(connector(default_config()?, name)?),
             },
         })
     }

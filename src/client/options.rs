@@ -1,9 +1,14 @@
 //! What is set for connecting.
 
 #[cfg(feature = "tls")]
+use alloc::string::String;
+#[cfg(feature = "tls")]
 use alloc::sync::Arc;
 use core::time::Duration;
+use std::net::IpAddr;
 
+use super::proxy::Proxy;
+use super::reach::Resolver;
 use crate::proto::{ClientRequest, Config};
 
 /// How to connect.
@@ -36,6 +41,36 @@ pub struct ConnectOptions {
     ///
     /// Default 60 s, as the server's: far over a network's gaps and a busy peer's pauses.
     pub send_timeout: Duration,
+    /// The proxy to connect through. [`Proxy::from_env`] reads the environment's.
+    ///
+    /// Default none.
+    pub proxy: Option<Proxy>,
+    /// How many redirects are followed in a row (RFC 9110 section 15.4). None leads from `wss` to
+    /// `ws`; at another origin the headers `Authorization` and `Cookie`, a
+    /// [`host`](ClientRequest::host) and a `server_name` are left out. One that isn't followed is a
+    /// refusal, whose headers have its `Location`.
+    ///
+    /// Default 0: a client that asks for one server shouldn't find itself at another.
+    pub max_redirects: u32,
+    /// Whether user info in a URL (`wss://user:password@host/`) is sent as `Authorization: Basic` (RFC
+    /// 7617), unless the request has such a header. RFC 6455 section 3 has none in its URLs.
+    ///
+    /// Default no: such a URL is an error.
+    pub user_info: bool,
+    /// How the host's name becomes addresses.
+    ///
+    /// Default none: as the operating system does.
+    pub resolver: Option<Resolver>,
+    /// The local address to connect from, of the same family as the server's.
+    ///
+    /// Default none: the operating system chooses.
+    pub source: Option<IpAddr>,
+    /// The name of the server whose certificate is expected, and which it is told (SNI), in place of
+    /// the URL's host; [`ClientRequest::host`] is the name in the request.
+    ///
+    /// Default none.
+    #[cfg(feature = "tls")]
+    pub server_name: Option<String>,
     /// The TLS configuration for `wss://`: custom roots, a client's certificate.
     ///
     /// Default none: the server's certificate is verified as the operating system does, with its
@@ -70,6 +105,13 @@ impl Default for ConnectOptions {
             config: Config::default(),
             request: ClientRequest::default(),
             send_timeout: Duration::from_secs(60),
+            proxy: None,
+            max_redirects: 0,
+            user_info: false,
+            resolver: None,
+            source: None,
+            #[cfg(feature = "tls")]
+            server_name: None,
             #[cfg(feature = "tls")]
             tls: None,
         }

@@ -100,6 +100,11 @@ impl Stream {
         &bytes[..*count]
     }
 
+    /// Forgets what was read: a proxy's answer isn't the server's.
+    pub(super) fn begins(&mut self) {
+        self.begin = ([0; BEGIN], 0);
+    }
+
     /// The socket, to be waited for.
     pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
         match &self.kind {

@@ -1,10 +1,11 @@
-//! Waiting for a socket.
+//! Waiting for sockets.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 use std::io;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd};
 
 /// Some platforms count a timeout in milliseconds of an `int`; waking once a day costs nothing.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,6 +39,21 @@ pub(super) fn wait(
     let mut sources = [PollFd::from_borrowed_fd(socket, interest.flags())];
     wait_for(&mut sources, timeout)?;
     Ok(is_ready(&sources[0]))
+}
+
+/// Waits until one of the sockets can be written to, as one that connects can once it has connected
+/// or failed; returns which can.
+///
+/// # Errors
+/// The operating system's error.
+pub(super) fn wait_to_write<S: AsFd>(
+    sockets: &[S],
+    timeout: Option<Duration>,
+) -> io::Result<Vec<bool>> {
+    let sources = sockets.iter().map(|it| PollFd::new(it, PollFlags::OUT));
+    let mut sources: Vec<_> = sources.collect();
+    wait_for(&mut sources, timeout)?;
+    Ok(sources.iter().map(is_ready).collect())
 }
 
 fn wait_for(sources: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<()> {

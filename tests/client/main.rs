@@ -1,6 +1,9 @@
 //! The blocking client, over real sockets.
 
+#[cfg(unix)]
+mod addresses;
 mod ends;
 mod exchange;
 mod refused;
 mod time;
+mod ways;

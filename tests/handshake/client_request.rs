@@ -82,6 +82,7 @@ fn the_request_of_all_there_is_to_ask_for() {
             ("Authorization".into(), "Basic eDp5".into()),
             ("Cookie".into(), "a=1; b=\u{e9}".into()),
         ],
+        ..ClientRequest::default()
     };
     let config = config_with(|it| it.extensions = vec![Arc::new(Xor)]);
     let sent = request("wss://example.com:9443/chat?x=1", &asked, &config);

@@ -141,6 +141,7 @@ fn joined(case: &Case) {
         subprotocols: case.subprotocols.clone(),
         origin: case.origin.clone(),
         headers: case.request_headers.clone(),
+        ..ClientRequest::default()
     };
     let source = Source::new(case.seed);
     let config = config_of(case.extension.0);

@@ -216,6 +216,23 @@ fn the_server_is_told_the_name_and_http_and_sees_the_clients_certificate() {
 }
 
 #[test]
+fn the_name_of_the_certificate_may_be_another_than_the_urls() {
+    let authority = Authority::default();
+    let config = server(&authority.issue("localhost"));
+    let script = Script::new(move |peer| {
+        let mut peer = accept(peer, config);
+        let request = peer.head();
+        assert_eq!(peer.stream().conn.server_name(), Some("localhost"));
+        peer.write(switching(&request));
+        peer.expect_end();
+    });
+    let mut options = with(authority.client());
+    options.server_name = Some("localhost".into());
+    drop(options.connect(&secure(&script)).unwrap());
+    script.end();
+}
+
+#[test]
 fn a_close_ends_with_close_notify_of_both_sides() {
     let authority = Authority::default();
     for server_first in [false, true] {

@@ -18,7 +18,9 @@ use super::refusal::Refusal;
 use super::response::check_headers;
 use crate::proto::config::Config;
 use crate::proto::connection::Connection;
-use crate::proto::http::{HeadLimits, HeadParser, ResponseHead, is_header_value, is_token};
+use crate::proto::http::{
+    HeadLimits, HeadParser, ResponseHead, is_header_value, is_host, is_token,
+};
 use crate::proto::input::Input;
 use crate::proto::misuse::Misuse;
 use crate::proto::negotiated::Negotiated;
@@ -32,6 +34,9 @@ use crate::proto::url::Url;
 /// headers only: values may be credentials.
 #[derive(Clone, Default)]
 pub struct ClientRequest {
+    /// The value of `Host` in place of the URL's: the name that a server behind another name or an
+    /// address is to be asked for.
+    pub host: Option<String>,
     /// The subprotocols to offer, the preferred one first (RFC 6455 section 1.9).
     pub subprotocols: Vec<String>,
     /// The origin, where a server wants one (RFC 6454).
@@ -43,6 +48,7 @@ pub struct ClientRequest {
 impl fmt::Debug for ClientRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientRequest")
+            .field("host", &self.host)
             .field("subprotocols", &self.subprotocols)
             .field("origin", &self.origin)
             .field("headers", &header_names(&self.headers))
@@ -71,7 +77,7 @@ impl ClientHandshake {
     /// Appends the request for `url` to `out` and waits for the response from `now` on.
     ///
     /// # Errors
-    /// [`Misuse`] for a subprotocol that is not a token or is named twice, or an origin or header
+    /// [`Misuse`] for a subprotocol that is not a token or is named twice, or an origin, host or header
     /// that can't be sent. Nothing is appended then.
     pub fn new(
         url: &Url,
@@ -98,6 +104,13 @@ impl ClientHandshake {
                 return Err(Misuse::Header(name.as_str().into()));
             }
         }
+        if request
+            .host
+            .as_ref()
+            .is_some_and(|it| !is_host(it.as_bytes()))
+        {
+            return Err(Misuse::Header("Host".into()));
+        }
         let mut nonce = [0; KEY_LENGTH];
         random.fill(&mut nonce);
         let key = STANDARD.encode(nonce);
@@ -105,7 +118,8 @@ impl ClientHandshake {
         out.extend_from_slice(b"GET ");
         out.extend_from_slice(url.target().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        write_header(out, "Host", url.host_header());
+        let host = request.host.as_deref().unwrap_or(url.host_header());
+        write_header(out, "Host", host);
         write_header(out, "Upgrade", "websocket");
         write_header(out, "Connection", "Upgrade");
         write_header(out, "Sec-WebSocket-Key", &key);

@@ -49,6 +49,14 @@ impl Script {
         })
     }
 
+    pub fn address(&self) -> std::net::SocketAddr {
+        let address = self
+            .url
+            .trim_start_matches("ws://")
+            .trim_end_matches("/chat");
+        address.parse().unwrap()
+    }
+
     pub fn connect(&self) -> Client {
         connect(&self.url).unwrap()
     }
