@@ -100,7 +100,7 @@ impl Sender<'_> {
     /// that all of them learn of changes in the order in which they happened. It must not call
     /// presence itself.
     ///
-    /// The connection leaves when it ends, after [`Handler::on_close`](super::Handler::on_close);
+    /// The connection leaves when it ends, after [`Handler::on_close`](crate::server::Handler::on_close);
     /// to announce that, call [`leave_presence`](Self::leave_presence) there.
     ///
     /// # Errors
