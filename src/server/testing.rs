@@ -76,7 +76,7 @@ mod world;
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
@@ -87,7 +87,7 @@ use super::build_error::BuildError;
 use super::builder::Builder;
 use super::handle::Handle;
 use super::observe::ConnectionStats;
-use super::sync::lock;
+use super::sync::{Mutex, lock};
 
 /// A server without sockets, threads and real time: see the [module](self).
 ///

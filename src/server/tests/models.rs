@@ -32,10 +32,12 @@ use crate::server::run::inbox::{Command, Inbox};
 use crate::server::sync::{Mutex, lock};
 use crate::server::topics::TopicOptions;
 use crate::server::topics::TopicPattern;
-use crate::server::topics::{Directory, Local, Publisher, Subscribing, TopicLimits};
+use crate::server::topics::{
+    Directory, Local, Namespaces, Publisher, Subscribing, TopicLimits, TopicName,
+};
 
-/// The topic of most models.
-const TOPIC: &str = "t";
+/// The topic of most models, by its full name.
+const TOPIC: &str = "/ t";
 
 const NOW: Duration = Duration::ZERO;
 
@@ -306,7 +308,7 @@ impl Worker {
             .directory
             .publish(
                 &self.server.inboxes,
-                TOPIC,
+                TopicName::split(TOPIC),
                 known.as_ref(),
                 publisher,
                 NOW,

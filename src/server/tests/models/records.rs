@@ -37,7 +37,7 @@ fn no_message_goes_to_a_record_that_is_gone_and_offsets_never_go_back() {
                     let publisher = Publisher::default();
                     let published = server.directory.publish(
                         &server.inboxes,
-                        TOPIC,
+                        TopicName::split(TOPIC),
                         known.as_ref(),
                         publisher,
                         NOW,
