@@ -72,7 +72,7 @@ export interface Options {
   minWait?: number;
   /** The longest wait, in milliseconds. Default 30,000. Each is shortened by up to half, by chance. */
   maxWait?: number;
-  /** How long an acknowledgement is waited for, in milliseconds. Default 10,000. */
+  /** How long an acknowledgement is waited for, in milliseconds; Infinity for ever. Default 10,000. */
   timeout?: number;
   /** How many events wait at most while there is no connection. Default 256. */
   maxQueue?: number;

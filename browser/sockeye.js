@@ -103,7 +103,7 @@ export function connect(url, options) {
     for (const entry of pending.values()) {
       if (!entry.sent) continue;
       if (entry.resend) again.push(entry);
-      else entry.fail("lost", "lost before it was acknowledged");
+      else entry.fail("lost", "not acknowledged");
       entry.sent = false;
     }
     queue = again.concat(queue);
@@ -169,7 +169,8 @@ export function connect(url, options) {
       entry.resolve = settle(resolve);
       entry.fail = (code, message) => settle(reject)(new SockeyeError(code, message));
       const abort = () => settle(reject)(signal.reason);
-      const timer = setTimeout(() => entry.fail("timeout", `no acknowledgement in ${wait} ms`), wait);
+      // A timer can't be longer; a longer one would be none.
+      const timer = wait < 2 ** 31 && setTimeout(() => entry.fail("timeout", `not acknowledged in ${wait} ms`), wait);
       pending.set(id, entry);
       if (signal?.aborted) return abort();
       signal?.addEventListener("abort", abort);

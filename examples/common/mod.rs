@@ -5,7 +5,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sockeye::server::{Builder, Handle, HttpResponse, Request};
+use sockeye::server::{Builder, HttpResponse, Request, Server, json};
 
 /// Options and their values, as given or by default.
 pub(crate) struct Options(Vec<(&'static str, String)>);
@@ -48,33 +48,60 @@ impl Options {
     }
 }
 
-/// Answers with a page. Its policy lets it load nothing from elsewhere, so that an injected
-/// element could send nothing there either.
+/// A page. Its policy lets it load nothing from elsewhere and run nothing that isn't a file of its
+/// own, so that an injected element could do nothing and send nothing.
 pub(crate) fn page(
     html: &'static str,
 ) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
-    const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src \
-        'unsafe-inline'; img-src data:; connect-src 'self' ws: wss:; form-action 'self'; base-uri \
-        'none'; frame-ancestors 'none'";
-    let response = HttpResponse::html(html)
-        .with_header("Content-Security-Policy", POLICY)
+    const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src \
+        'self'; img-src data:; connect-src 'self' ws: wss:; form-action 'self'; base-uri 'none'; \
+        frame-ancestors 'none'";
+    let html = HttpResponse::html(html).with_header("Content-Security-Policy", POLICY);
+    file(html.with_header("Cross-Origin-Opener-Policy", "same-origin"))
+}
+
+pub(crate) fn script(
+    text: &'static str,
+) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
+    file(HttpResponse::new("text/javascript; charset=utf-8", text))
+}
+
+pub(crate) fn style(
+    text: &'static str,
+) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
+    file(HttpResponse::new("text/css; charset=utf-8", text))
+}
+
+/// Answers with a file. Pages and their workers are isolated from other sites', and so may sleep.
+fn file(response: HttpResponse) -> impl Fn(&Request<'_>) -> HttpResponse + Send + Sync + 'static {
+    let response = response
         .with_header("X-Content-Type-Options", "nosniff")
+        .with_header("Cross-Origin-Embedder-Policy", "require-corp")
         .with_header("Cache-Control", "no-cache");
-    move |_| response.clone()
+    move |_: &Request<'_>| response.clone()
+}
+
+/// A server with the files that all pages load.
+pub(crate) fn builder() -> Builder {
+    Server::builder()
+        .get("/sockeye.js", script(json::BROWSER_CLIENT))
+        .get("/common.js", script(include_str!("common.js")))
+        .get("/common.css", style(include_str!("common.css")))
+        .get("/theme.js", script(include_str!("theme.js")))
 }
 
 /// Listens, says where, and serves until SIGINT or SIGTERM; then everyone who is connected is sent
-/// a Close. `start` is called with the handle once it listens.
+/// a Close. `start` is called once it listens.
 pub(crate) fn serve(
     builder: Builder,
     listen: &str,
-    start: impl FnOnce(Handle),
+    start: impl FnOnce(&Server),
 ) -> Result<(), Box<dyn Error>> {
     #[cfg(unix)]
     let builder = builder.signals();
     let server = builder.listen(listen)?;
     println!("listening on {}", server.local_addr());
-    start(server.handle());
+    start(&server);
     server.run()?;
     Ok(())
 }

@@ -17,235 +17,26 @@
 //! ◄ {"event":"update","data":{"topic":"prices/COD","data":{"price":41.27,"at":1735689600000}}}
 //! ◄ {"ack":2,"data":["prices/COD","news/fish"]}            what it is subscribed to now
 //! ► {"event":"unsubscribe","data":["news/fish"],"id":3}
+//! ► {"event":"flood","id":4}                               4,000 prices in two seconds
 //! ```
 //! The last price of each topic comes at once. A client that reads slowly misses prices that are
 //! out of date by then, but no news: only `prices/*` conflates.
 
+mod app;
 #[path = "../common/mod.rs"]
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::hash::{BuildHasher as _, RandomState};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use sockeye::proto::Message;
-use sockeye::server::json::{self, EventError, Events};
-use sockeye::server::topics::{TopicOptions, Topics};
-use sockeye::server::{HandleError, Handler, HttpResponse, Request, Server, Socket};
-
-/// What is traded, and for how much at first.
-const INSTRUMENTS: [(&str, f64); 6] = [
-    ("COD", 41.0),
-    ("EEL", 118.5),
-    ("HERRING", 9.2),
-    ("SALMON", 87.4),
-    ("SOCKEYE", 132.0),
-    ("TUNA", 205.0),
-];
-
-/// The path, and so the namespace of the topics.
-const FEED: &str = "/feed";
-
-/// The most topics of one request.
-const MAX_TOPICS: usize = 100;
-
-fn is_topic(topic: &str) -> bool {
-    let name = topic
-        .strip_prefix("prices/")
-        .or_else(|| topic.strip_prefix("news/"));
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    name.is_some_and(|name| (1..=32).contains(&name.len()) && name.bytes().all(fits))
-}
-
-const TOPIC_RULE: &str =
-    "topics are prices/NAME and news/NAME, with 1 to 32 letters, digits, - or _";
-
-/// The text that subscribers get.
-fn update<T: Serialize + ?Sized>(topic: &str, data: &T) -> Result<String, EventError> {
-    #[derive(Serialize)]
-    struct Update<'a, T: ?Sized> {
-        topic: &'a str,
-        data: &'a T,
-    }
-    json::event("update", &Update { topic, data })
-}
-
-// ---- clients ----------------------------------------------------------------------------------
-
-#[derive(Serialize)]
-struct Topic {
-    topic: String,
-    subscribers: usize,
-}
-
-/// The prices, and whatever else has subscribers.
-fn topics(socket: &mut Socket<'_, ()>, (): ()) -> Result<Vec<Topic>, EventError> {
-    let prices = INSTRUMENTS.map(|(name, _)| (format!("prices/{name}"), 0));
-    let mut topics = BTreeMap::from(prices);
-    for (topic, subscribers) in socket.handle().topics(FEED).list() {
-        topics.insert(topic, subscribers);
-    }
-    let topics = topics.into_iter();
-    Ok(topics
-        .map(|(topic, subscribers)| Topic { topic, subscribers })
-        .collect())
-}
-
-fn subscribe(socket: &mut Socket<'_, ()>, topics: Vec<String>) -> Result<Vec<String>, EventError> {
-    if topics.len() > MAX_TOPICS {
-        let message = format!("at most {MAX_TOPICS} topics at once");
-        return Err(EventError::new("too_many", message));
-    }
-    if let Some(wrong) = topics.iter().find(|topic| !is_topic(topic)) {
-        let message = format!("{wrong:?}: {TOPIC_RULE}");
-        return Err(EventError::new("no_topic", message));
-    }
-    let mut all: BTreeSet<&str> = socket.topics().collect();
-    all.extend(topics.iter().map(String::as_str));
-    if all.len() > MAX_TOPICS {
-        let message = format!("a connection follows at most {MAX_TOPICS} topics");
-        return Err(EventError::new("too_many", message));
-    }
-    for topic in &topics {
-        // The topics and their number were checked: it is within all limits.
-        let _ = socket.subscribe(topic);
-    }
-    Ok(subscribed(socket))
-}
-
-fn unsubscribe(
-    socket: &mut Socket<'_, ()>,
-    topics: Vec<String>,
-) -> Result<Vec<String>, EventError> {
-    for topic in &topics {
-        socket.unsubscribe(topic);
-    }
-    Ok(subscribed(socket))
-}
-
-fn subscribed(socket: &Socket<'_, ()>) -> Vec<String> {
-    socket.topics().map(str::to_owned).collect()
-}
-
-struct Feed {
-    events: Events<()>,
-}
-
-impl Feed {
-    fn new() -> Self {
-        let events = Events::new()
-            .on("topics", topics)
-            .on("subscribe", subscribe)
-            .on("unsubscribe", unsubscribe);
-        Self { events }
-    }
-}
-
-impl Handler for Feed {
-    type State = ();
-
-    fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
-        self.events.dispatch(socket, &message);
-    }
-}
-
-// ---- producers --------------------------------------------------------------------------------
-
-/// Publishes prices until the server stops.
-fn trade(topics: &Topics, interval: Duration) {
-    #[derive(Serialize)]
-    struct Price {
-        price: f64,
-        at: u64,
-    }
-
-    let chance = RandomState::new();
-    let mut prices = INSTRUMENTS;
-    for round in 0_u64.. {
-        for (name, price) in &mut prices {
-            let dice = chance.hash_one((round, &*name));
-            // Not each of them each time: an even hash is a trade, by up to half a per cent.
-            if round > 0 && dice % 2 == 1 {
-                continue;
-            }
-            let change = (dice >> 1) as f64 / (u64::MAX >> 1) as f64 - 0.5;
-            *price = (*price * (1.0 + change / 100.0) * 100.0).round() / 100.0;
-            let topic = format!("prices/{name}");
-            let data = Price {
-                price: *price,
-                at: common::unix_millis(),
-            };
-            let Ok(text) = update(&topic, &data) else {
-                continue;
-            };
-            match topics.publish(&topic, text.as_str()) {
-                // A worker that is that busy gets the next one.
-                Ok(_) | Err(HandleError::Busy) => {}
-                Err(_) => return,
-            }
-        }
-        thread::sleep(interval);
-    }
-}
-
-/// `POST /publish`: `{"topic":"news/fish","data":…}`
-fn publish(request: &Request<'_>) -> HttpResponse {
-    #[derive(Deserialize)]
-    struct Post<'a> {
-        topic: String,
-        #[serde(borrow)]
-        data: &'a RawValue,
-    }
-
-    let error = |status, text: &str| {
-        let body = serde_json::json!({ "error": text }).to_string();
-        HttpResponse::json(body).with_status(status)
-    };
-    // A browser asks before it posts this type for another site's page, and is told nothing.
-    let content_type = request.header("content-type").unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        return error(415, "post application/json");
-    }
-    let post: Post<'_> = match serde_json::from_slice(request.body()) {
-        Ok(post) => post,
-        Err(wrong) => return error(400, &wrong.to_string()),
-    };
-    if !is_topic(&post.topic) {
-        return error(400, TOPIC_RULE);
-    }
-    let Ok(text) = update(&post.topic, post.data) else {
-        return error(500, "this can't be sent");
-    };
-    match request
-        .handle()
-        .topics(FEED)
-        .publish(&post.topic, text.as_str())
-    {
-        Ok(published) => {
-            let subscribers = serde_json::json!({ "subscribers": published.waiting });
-            HttpResponse::json(subscribers.to_string())
-        }
-        Err(busy) => error(503, &busy.to_string()),
-    }
-}
 
 fn run() -> Result<(), Box<dyn Error>> {
     let known = [("--listen", "127.0.0.1:9001"), ("--interval", "250")];
     let options = common::Options::read(&known)?;
     let interval = Duration::from_millis(options.number("--interval")?.max(1));
-    let builder = Server::builder()
-        .topic("prices/*", TopicOptions::new().conflate().history(1))
-        .route(FEED, Feed::new())
-        .get("/", common::page(include_str!("index.html")))
-        .post("/publish", publish);
-    common::serve(builder, options.text("--listen"), move |handle| {
-        thread::spawn(move || trade(&handle.topics(FEED), interval));
+    let builder = app::add(common::builder()).get("/", common::page(include_str!("index.html")));
+    common::serve(builder, options.text("--listen"), |server| {
+        app::start(&server.handle(), interval);
     })
 }
 

@@ -53,7 +53,15 @@ fn it_starts_and_stops() {
 
 #[test]
 fn the_page_is_served() {
-    start().get("/").assert_page("<title>Sockeye auth</title>");
+    let example = start();
+    for path in ["/", "/auth"] {
+        example.get(path).assert_page("<title>Sockeye auth</title>");
+    }
+    // A page waits for an acknowledgement.
+    let mut peer = example.connect("/session");
+    let data = json!({ "token": token("ann", "reader") });
+    peer.send(json!({ "event": "sign_in", "data": data, "id": 1 }));
+    assert_eq!(peer.expect_ack(1)["user"], "ann");
 }
 
 #[test]

@@ -10,19 +10,43 @@ fn start() -> Example {
     Example::start("chat", &[])
 }
 
-/// Enters a room; answers the history and the welcome.
+/// Enters a room and follows its messages; answers the history and the acknowledgement.
 #[track_caller]
 fn enter(example: &Example, room: &str, name: &str) -> (Peer, Vec<Value>, Value) {
+    enter_since(example, room, name, &Value::Null)
+}
+
+/// The same, where it was left off.
+#[track_caller]
+fn enter_since(
+    example: &Example,
+    room: &str,
+    name: &str,
+    since: &Value,
+) -> (Peer, Vec<Value>, Value) {
     let mut peer = example.connect(&format!("/rooms/{room}?name={name}"));
+    let data = json!({ "topic": room, "since": since });
+    peer.send(json!({ "event": "subscribe", "data": data, "id": 0 }));
     let mut history = Vec::new();
     loop {
         let mut message = peer.next();
-        match message["event"].as_str().unwrap() {
-            "message" => history.push(message["data"].take()),
-            "welcome" => return (peer, history, message["data"].take()),
-            other => panic!("{other} before the welcome"),
+        if message["ack"] == 0 {
+            return (peer, history, message["data"].take());
         }
+        assert_eq!(message["event"], "message", "before the welcome");
+        assert_eq!(message["topic"], room);
+        assert!(message["position"]["offset"].is_u64());
+        history.push(message["data"].take());
     }
+}
+
+/// The acknowledgement of a message to the room, which comes behind the message itself.
+#[track_caller]
+fn receipt(peer: &mut Peer, id: u64) -> Value {
+    let message = peer.expect("message");
+    let receipt = peer.expect_ack(id);
+    assert_eq!(message["id"], receipt["id"]);
+    receipt
 }
 
 #[track_caller]
@@ -42,7 +66,7 @@ fn it_starts_and_stops() {
 #[test]
 fn the_page_is_served_for_the_entrance_and_for_rooms() {
     let example = start();
-    for path in ["/", "/chat/blue", "/chat/blue?name=ann"] {
+    for path in ["/", "/chat", "/chat/blue", "/chat/blue?name=ann"] {
         example.get(path).assert_page("<title>Sockeye chat</title>");
     }
 }
@@ -51,8 +75,9 @@ fn the_page_is_served_for_the_entrance_and_for_rooms() {
 fn who_comes_and_goes_is_announced_to_the_room_with_counts() {
     let example = start();
     let (mut ann, _, welcome) = enter(&example, "blue", "ann");
-    let members = json!({ "room": "blue", "name": "ann", "members": ["ann"], "count": 1 });
-    assert_eq!(welcome, members);
+    assert_eq!(welcome["members"], json!(["ann"]));
+    assert_eq!(welcome["count"], 1);
+    assert_eq!(welcome["complete"], true);
     let (mut bob, _, welcome) = enter(&example, "blue", "bob");
     assert_eq!(welcome["members"], json!(["ann", "bob"]));
     assert_eq!(welcome["count"], 2);
@@ -81,14 +106,14 @@ fn a_second_window_of_one_person_is_no_news() {
 }
 
 #[test]
-fn a_message_goes_to_the_others_of_the_room_and_its_receipt_to_the_sender() {
+fn a_message_goes_to_the_room_and_its_receipt_to_the_sender() {
     let example = start();
     let mut ann = join(&example, "blue", "ann");
     let mut bob = join(&example, "blue", "bob");
     let mut cat = join(&example, "red", "cat");
     ann.expect("joined");
     bob.send(json!({ "event": "message", "data": { "text": "<b>Hi</b>", "key": "k1" }, "id": 7 }));
-    let receipt = bob.expect_ack(7);
+    let receipt = receipt(&mut bob, 7);
     let message = ann.expect("message");
     assert_eq!(message["id"], receipt["id"]);
     assert_eq!(message["at"], receipt["at"]);
@@ -99,7 +124,7 @@ fn a_message_goes_to_the_others_of_the_room_and_its_receipt_to_the_sender() {
     assert_eq!(message["key"], "k1");
     // The room beside it heard nothing: its next message is its own receipt.
     cat.send(say("alone", 1));
-    assert!(cat.expect_ack(1)["id"].as_u64() > receipt["id"].as_u64());
+    assert!(self::receipt(&mut cat, 1)["id"].as_u64() > receipt["id"].as_u64());
 }
 
 #[test]
@@ -116,7 +141,7 @@ fn typing_is_told_to_the_others_only() {
         );
     }
     bob.send(say("done", 1));
-    bob.expect_ack(1);
+    receipt(&mut bob, 1);
     // And it is nothing that is kept.
     let (_cat, history, _) = enter(&example, "blue", "cat");
     assert_eq!(history.len(), 1);
@@ -161,7 +186,7 @@ fn who_comes_in_gets_the_last_50_messages_and_so_does_the_api() {
     let mut ann = join(&example, "blue", "ann");
     for number in 1..=60 {
         ann.send(say(&format!("message {number}"), number));
-        ann.expect_ack(number);
+        receipt(&mut ann, number);
     }
     let texts = |messages: &[Value]| -> Vec<String> {
         let texts = messages.iter().map(|it| it["text"].as_str().unwrap());
@@ -208,7 +233,7 @@ fn what_is_no_message_is_answered_with_what_is_wrong() {
     assert_eq!(ann.expect_error(Some(1)), "too_long");
     // None of it is sent to anyone, and the connection lives.
     ann.send(say(&"é".repeat(2000), 2));
-    ann.expect_ack(2);
+    receipt(&mut ann, 2);
     assert_eq!(enter(&example, "blue", "bob").1.len(), 1);
 }
 
@@ -234,4 +259,26 @@ fn names_and_rooms_that_are_none_are_refused() {
             other => panic!("{target}: {other:?}", other = other.map(|_| ())),
         }
     }
+}
+
+#[test]
+fn who_comes_back_is_told_whether_all_that_was_missed_is_there() {
+    let example = start();
+    let mut ann = join(&example, "blue", "ann");
+    ann.send(say("before", 1));
+    receipt(&mut ann, 1);
+    let (bob, _, welcome) = enter(&example, "blue", "bob");
+    drop(bob);
+    let position = welcome["position"].clone();
+    let (_, history, welcome) = enter_since(&example, "blue", "bob", &position);
+    assert_eq!(welcome["complete"], true);
+    assert!(history.len() <= 1, "{history:?}");
+    // A position of another server.
+    let since = json!({ "epoch": 1, "offset": 1 });
+    let (_, history, welcome) = enter_since(&example, "blue", "bob", &since);
+    assert_eq!((history.len(), &welcome["complete"]), (1, &json!(false)));
+    let mut cat = example.connect("/rooms/blue?name=cat");
+    let data = json!({ "topic": "red" });
+    cat.send(json!({ "event": "subscribe", "data": data, "id": 5 }));
+    assert_eq!(cat.expect_error(Some(5)), "no_topic");
 }

@@ -33,7 +33,10 @@ fn it_starts_and_stops() {
 #[test]
 fn the_page_is_served() {
     let example = Example::start("feed", &[]);
-    example.get("/").assert_page("<title>Sockeye feed</title>");
+    for path in ["/", "/feed"] {
+        let page = example.get(path);
+        page.assert_page("<title>Sockeye feed</title>");
+    }
 }
 
 #[test]
@@ -193,4 +196,30 @@ fn what_is_no_message_is_answered_with_what_is_wrong() {
     assert_eq!(peer.expect_error(None), "malformed");
     peer.client.send(MessageRef::from(&b"bytes"[..])).unwrap();
     assert_eq!(peer.expect_error(None), "malformed");
+}
+
+#[test]
+fn a_flood_reaches_its_reader_alone_up_to_the_last_price() {
+    let example = Example::start("feed", &["--interval", "3600000"]);
+    let mut peer = example.connect("/feed");
+    let mut other = example.connect("/feed");
+    peer.send(json!({ "event": "flood", "id": 1 }));
+    let (mut topic, mut read, mut last) = (Value::Null, 0, 0);
+    while last < 4000 {
+        let mut message = peer.next();
+        if message["ack"] == 1 {
+            topic = message["data"].take();
+            continue;
+        }
+        let number = message["data"]["data"]["number"].as_u64().unwrap();
+        assert!(number > last, "{number} after {last}");
+        (read, last) = (read + 1, number);
+    }
+    assert!((1..=4000).contains(&read));
+    assert!(topic.as_str().unwrap().starts_with("slow/"), "{topic}");
+    // Nobody else sees it, nor may follow it.
+    other.send(json!({ "event": "topics", "id": 1 }));
+    assert_eq!(answer(&mut other, 1).as_array().unwrap().len(), 6);
+    other.send(json!({ "event": "subscribe", "data": [topic], "id": 2 }));
+    assert_eq!(other.expect_error(Some(2)), "no_topic");
 }

@@ -3,6 +3,7 @@
 
 mod auth;
 mod chat;
+mod demo;
 mod echo_server;
 mod feed;
 mod monitor;
@@ -150,7 +151,15 @@ impl Answer {
         assert_eq!(self.header("Content-Type"), "text/html; charset=utf-8");
         let policy = self.header("Content-Security-Policy");
         assert!(policy.starts_with("default-src 'none'"));
+        assert!(!policy.contains("unsafe"), "{policy}");
         assert!(self.body.contains(text), "{text}");
+        self.assert_no_markup();
+    }
+
+    /// No text becomes markup.
+    #[track_caller]
+    fn assert_no_markup(&self) {
+        assert_eq!(self.status(), 200);
         for forbidden in [
             "innerHTML",
             "outerHTML",
@@ -178,6 +187,12 @@ impl Peer {
         let message = self.client.recv().unwrap();
         let message = message.expect("a message, and no Close");
         serde_json::from_str(message.as_text().expect("text")).unwrap()
+    }
+
+    /// A round trip.
+    fn expect_open(&mut self) {
+        self.client.ping(b"").unwrap();
+        assert!(self.client.closed().is_none());
     }
 
     /// The data of the next message, which is this event.
@@ -256,6 +271,7 @@ fn each_example_says_how_it_is_used() {
         ("auth", "--listen"),
         ("autobahn_client", "--deflate"),
         ("chat", "--listen"),
+        ("demo", "--listen"),
         ("echo_server", "--max-message"),
         ("embed", "ADDRESS"),
         ("feed", "--interval"),

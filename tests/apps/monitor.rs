@@ -1,6 +1,6 @@
 //! The stats page.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Answer, Example, assert_starts_and_stops};
 
@@ -22,10 +22,13 @@ fn it_starts_and_stops() {
 #[test]
 fn the_page_is_served_and_every_number_it_shows_exists() {
     let example = start();
-    let page = example.get("/");
-    page.assert_page("<title>Sockeye monitor</title>");
+    for path in ["/", "/monitor"] {
+        let page = example.get(path);
+        page.assert_page("<title>Sockeye monitor</title>");
+    }
+    let script = example.get("/monitor.js");
     let stats = example.get("/stats").json();
-    let (_, tiles) = page.body.split_once("const TILES = [").unwrap();
+    let (_, tiles) = script.body.split_once("const TILES = [").unwrap();
     let (tiles, _) = tiles.split_once("];\n").unwrap();
     let names: Vec<_> = tiles
         .lines()
@@ -83,4 +86,30 @@ fn prometheus_and_a_load_balancer_are_served() {
     let health = example.get("/health");
     assert_fresh(&health);
     assert_eq!(health.json()["status"], "ok");
+}
+
+#[test]
+fn a_page_is_sent_the_numbers_and_who_is_connected() {
+    let example = start();
+    let mut page = example.connect("/live");
+    let mut echo = example.connect_with("/echo", &[("User-Agent", "a test")]);
+    echo.client.send("Hello").unwrap();
+    echo.client.recv().unwrap().expect("an echo");
+    // The look before may be one without them.
+    let look = loop {
+        let look = page.expect("stats");
+        if look["list"].as_array().unwrap().len() == 2 {
+            break look;
+        }
+    };
+    assert_eq!(look["stats"]["connections"], 2);
+    assert_eq!(
+        look["crowd"],
+        json!({ "wanted": 0, "open": 0, "full": false })
+    );
+    assert_eq!((&look["more"], &look["each"]), (&json!(0), &Value::Null));
+    let listed = look["list"].as_array().unwrap();
+    let echo = listed.iter().find(|it| it["agent"] == "a test");
+    let echo = echo.expect("the connection of the test");
+    assert_eq!((&echo["received"], &echo["sent"]), (&json!(1), &json!(1)));
 }

@@ -40,8 +40,14 @@ test("two people in a room see each other come, type, write and go", async () =>
   const bob = await enter(server, "bob");
   await sees(bob, "#log .notice", "You joined, 2 people are here.");
   await sees(ann, "#log .notice", "bob joined, 2 people are here.");
-  assert.deepEqual(await texts(ann, "#people li"), ["ann (you)", "bob"]);
-  assert.deepEqual(await texts(bob, "#people li"), ["ann", "bob (you)"]);
+  assert.deepEqual(await texts(ann, "#people li > :last-child"), ["ann (you)", "bob"]);
+  assert.deepEqual(await texts(bob, "#people li > :last-child"), ["ann", "bob (you)"]);
+  // Each has an initial, and the same colour for everyone.
+  const faces = (page) => page.locator("#people .face").evaluateAll((all) =>
+    all.map((face) => [face.textContent, getComputedStyle(face).backgroundColor]));
+  assert.deepEqual(await faces(ann), await faces(bob));
+  assert.deepEqual((await faces(ann)).map(([initial]) => initial), ["A", "B"]);
+  assert.equal(new Set((await faces(ann)).map(([, colour]) => colour)).size, 2);
 
   // Messages both ways, acknowledged to who wrote them.
   await say(ann, "Hello Bob");
@@ -68,10 +74,28 @@ test("two people in a room see each other come, type, write and go", async () =>
   assert.equal(await ann.locator("#log img, #log p b").count(), 0);
   assert.equal(await ann.title(), "blue – Sockeye chat");
 
+  // A web address is a link, and nothing else is.
+  await say(bob, "See https://example.com/fish?id=7, or javascript:alert(1)");
+  await sees(ann, "#log .message p", "See https://example.com/fish?id=7, or javascript:alert(1)");
+  const links = await ann.locator("#log a").evaluateAll((all) => all.map(({ href, rel }) => [href, rel]));
+  assert.deepEqual(links, [["https://example.com/fish?id=7", "noopener noreferrer nofollow"]]);
+
+  // What comes while nobody looks is counted in the title.
+  const hide = (page, hidden) => page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+  await hide(ann, true);
+  await say(bob, "Are you there?");
+  await ann.waitForFunction(() => document.title === "(1) blue – Sockeye chat");
+  await hide(ann, false);
+  assert.equal(await ann.title(), "blue – Sockeye chat");
+
   // A third who comes in sees what was said.
   const cat = await enter(server, "<i>cat</i>");
   await sees(cat, "#log .notice", "You joined, 3 people are here.");
-  const said = ["Hello Bob", "Hello Ann", "I am just", markup];
+  const said = ["Hello Bob", "Hello Ann", "I am just", markup,
+    "See https://example.com/fish?id=7, or javascript:alert(1)", "Are you there?"];
   assert.deepEqual(await texts(cat, "#log .message p"), said);
   await sees(bob, "#people", "<i>cat</i>");
 
@@ -87,7 +111,7 @@ test("two people in a room see each other come, type, write and go", async () =>
 
   await cat.context().close();
   await sees(ann, "#log .notice", "<i>cat</i> left, 2 people are here.");
-  assert.deepEqual(await texts(bob, "#people li"), ["ann", "bob (you)"]);
+  assert.deepEqual(await texts(bob, "#people li > :last-child"), ["ann", "bob (you)"]);
 
   assertFine(ann, bob, cat);
   await ann.context().close();
@@ -122,7 +146,10 @@ test("the chat says that it reconnects, comes back, and delivers what was writte
   for (const page of [ann, bob]) {
     assert.deepEqual(await texts(page, "#log .message p"), ["written in between"]);
     await sees(page, "#count", "Here (2)");
+    // Nobody is told again that somebody joined.
+    assert.equal((await texts(page, "#log .notice")).filter((text) => /^You joined/.test(text)).length, 1);
   }
+  assert.equal((await texts(ann, "#log .notice")).filter((text) => /^bob joined/.test(text)).length, 1);
   await say(bob, "There you are again");
   await sees(ann, "#log .message", "There you are again");
   await shoot(bob, "chat-phone-dark");
@@ -133,22 +160,53 @@ test("the chat says that it reconnects, comes back, and delivers what was writte
   await stop(server);
 });
 
+test("who was away is told what was missed, and where it begins", async () => {
+  const server = await serve("chat");
+  const ann = await enter(server, "ann");
+  // Bob's connections can be taken away from him.
+  const bob = await visit(server.url);
+  let offline = false, connection;
+  await bob.routeWebSocket(/\/rooms\//, (page) => {
+    if (offline) return page.close({ code: 1001 });
+    const server = page.connectToServer();
+    connection = { close: () => Promise.all([server.close(), page.close({ code: 1001 })]) };
+  });
+  await bob.goto(`${server.url}/chat/blue?name=bob`);
+  await sees(bob, "#log .notice", "You joined");
+  await say(ann, "before");
+  await sees(bob, "#log .message", "before");
+  offline = true;
+  await connection.close();
+  await sees(bob, "#status", "Not connected. Reconnecting");
+  for (const text of ["one", "two", "three"]) await say(ann, text);
+  await sees(ann, "#log .own.confirmed", "three");
+  offline = false;
+  await sees(bob, "#log .missed", "You missed 3 messages");
+  assert.deepEqual(await texts(bob, "#log .missed, #log .message p"),
+    ["before", "You missed 3 messages", "one", "two", "three"]);
+  await shoot(bob, "chat-missed");
+  await ann.context().close();
+  await bob.context().close();
+  await stop(server);
+});
+
 // ---- the others ---------------------------------------------------------------------------------
 
 test("the feed shows prices as they come, and what is published to its readers", async () => {
   const server = await serve("feed");
   const [ann, bob] = [await visit(server.url), await visit(server.url)];
-  const price = (page) => page.locator("#topics tr", { hasText: "prices/COD" }).locator("td").first();
+  const row = (page, topic) => page.locator(`#topics [data-topic="${topic}"]`);
   const moved = /[▲▼] \d+\.\d\d/;
   for (const page of [ann, bob]) {
     await sees(page, "#status", "Connected");
-    await price(page).filter({ hasText: moved }).waitFor();
+    await row(page, "prices/COD").locator(".price", { hasText: moved }).waitFor();
+    await page.waitForFunction(() => document.querySelector("[data-topic='prices/COD'] path").getAttribute("d").split("L").length > 3);
     // Follows a topic of its own, leaves it, and follows it again.
     for (const press of ["#follow button", "[aria-label='Unfollow news/fish']"]) await page.click(press);
     await page.click("[aria-label='Follow news/fish']");
     await page.locator("[aria-label='Unfollow news/fish']").waitFor();
   }
-  await ann.locator("#topics tr", { hasText: "news/fish" }).locator("td", { hasText: "2" }).waitFor();
+  await row(ann, "news/fish").locator(".readers", { hasText: "2 readers" }).waitFor();
   await ann.fill("#text", "<b>The salmon are back</b>");
   await ann.click("#publish button");
   await sees(ann, "#said", "Published to 2 readers.");
@@ -157,6 +215,20 @@ test("the feed shows prices as they come, and what is published to its readers",
   assertFine(ann, bob);
   await ann.context().close();
   await bob.context().close();
+  await stop(server);
+});
+
+test("a slow reader of the feed misses what is out of date, and not the latest", async () => {
+  const server = await serve("feed");
+  const page = await visit(server.url);
+  await page.click("#slow");
+  const [, kept] = /^Kept ([\d,]+) of 4,000, latest complete\.$/.exec(
+    await page.locator("#verdict", { hasText: "Kept" }).textContent());
+  assert.ok(Number(kept.replace(",", "")) < 2000, kept);
+  assert.equal(await page.textContent("#published"), "4,000");
+  assert.equal(await page.getAttribute("#slow", "aria-pressed"), "false");
+  assertFine(page);
+  await page.context().close();
   await stop(server);
 });
 
@@ -198,17 +270,71 @@ test("the page with tokens signs in, posts, and says why it was closed", async (
 test("the monitor's numbers move under load, and end with it", async () => {
   const server = await serve("monitor");
   const page = await visit(server.url);
-  await sees(page, "#status", "Live");
+  await sees(page, "#status", "Connected");
   await page.click("#load");
-  await sees(page, "#connections", /^[89]$/);
+  await sees(page, "#connections", /^9$/);
+  await sees(page, "#table tr", /Chrome \d+/);
+  await sees(page, "#table td", /^[\d.]+ ms$/);
   await sees(page, "#messages_received", /[kM]/);
   await shoot(page, "monitor");
   await page.click("#load");
   await sees(page, "#closes tr", "1000");
-  await sees(page, "#connections", /^[01]$/);
+  await sees(page, "#connections", /^1$/);
   assertFine(page);
 
   await stop(server);
-  await sees(page, "#status", "The server can't be reached.");
+  await sees(page, "#status", "Not connected. Reconnecting");
   await page.context().close();
+});
+
+test("a button of the monitor opens thousands of connections, and closes them", async () => {
+  const server = await serve("monitor");
+  const page = await visit(server.url);
+  await sees(page, "#status", "Connected");
+  await page.click("#crowd");
+  await sees(page, "#connections", /^5,001$/);
+  await sees(page, "#each", /^\d.* k?B$/);
+  await sees(page, "#table-says", "and 4,981 more");
+  await page.click("#crowd");
+  await sees(page, "#connections", /^1$/);
+  await sees(page, "#closes tr", "1006");
+  assertFine(page);
+  await page.context().close();
+  await stop(server);
+});
+
+test("one page explains all four, and each is there, at any width and in both themes", async () => {
+  const server = await serve("demo");
+  for (const width of [390, 820, 1280]) {
+    for (const colorScheme of ["light", "dark"]) {
+      const page = await visit(server.url, { viewport: { width, height: 800 }, colorScheme });
+      await sees(page, "#connections", /^[1-9]/);
+      const assertFits = async (name) => {
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(over <= 0, `${name} is ${over} wider than ${width}`);
+        await page.screenshot({ path: `target/browser/${name}-${width}-${colorScheme}.png`, fullPage: true });
+      };
+      await assertFits("demo");
+      for (const name of ["chat", "feed", "auth", "monitor"]) {
+        await page.click(`.cards a[href="/${name}"]`);
+        await page.waitForURL(`**/${name}`);
+        if (name !== "chat" && name !== "auth") await sees(page, "#status", "Connected");
+        await assertFits(name);
+        await page.click(".mark:visible");
+        await page.waitForURL(`${server.url}/`);
+      }
+      // The theme is a choice, and it stays.
+      if (width === 390) {
+        const dark = () => page.evaluate(() => getComputedStyle(document.documentElement).colorScheme);
+        await page.click("#theme");
+        const other = colorScheme === "light" ? "dark" : "light";
+        assert.equal(await dark(), other);
+        await page.goto(`${server.url}/feed`);
+        assert.equal(await dark(), other);
+      }
+      assertFine(page);
+      await page.context().close();
+    }
+  }
+  await stop(server);
 });

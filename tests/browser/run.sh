@@ -30,9 +30,9 @@ if [ "$(cat "$home/tools" 2>/dev/null)" != "${tools[*]}" ]; then
 fi
 
 # As the tests build them.
-cargo build --quiet --all-features --example chat --example feed --example auth --example monitor --example browser_peer
+cargo build --quiet --all-features --example chat --example feed --example auth --example monitor --example demo --example browser_peer
 export CHROMIUM NODE_PATH="$PWD/$home/node_modules"
 CHROMIUM=$(command -v chromium)
 tests=(tests/browser/client.js tests/browser/pages.js)
 [ $# = 0 ] || tests=("$@")
-exec node --test --test-timeout=60000 --test-reporter=spec "${tests[@]}"
+exec node --test --test-timeout=240000 --test-reporter=spec "${tests[@]}"
