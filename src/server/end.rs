@@ -61,7 +61,7 @@ pub enum EndKind {
     RateLimit(CloseCode),
     /// Its [maximum lifetime](super::Route::max_lifetime) ended, and it was closed with this code.
     Lifetime(CloseCode),
-    /// [`Socket::terminate`](super::Socket::terminate) or
+    /// [`Socket::terminate`](super::Sender::terminate) or
     /// [`Handle::terminate`](super::Handle::terminate).
     Terminated,
     /// The server was stopped, and the peer didn't answer its Close in time.

@@ -76,7 +76,7 @@ pub trait Handler: Send + Sync + 'static {
     /// All that waited is written. The connection is open, and everything may be called, also what
     /// makes it wait again. Follows whenever something had to wait: a write was accepted in
     /// part, a [`send`](Socket::send) returned [`Sent::Queued`](super::Sent::Queued) or
-    /// [`Sent::Dropped`](super::Sent::Dropped), or [`Socket::buffered`] was above 0. Called at most
+    /// [`Sent::Dropped`](super::Sent::Dropped), or [`buffered`](super::Sender::buffered) was above 0. Called at most
     /// once a turn, so that a handler that fills the queue again doesn't delay the other
     /// connections.
     fn on_drain(&self, socket: &mut Socket<'_, Self::State>) {

@@ -186,7 +186,7 @@ macro_rules! option_methods {
         /// Costs the memory of its head per connection, so it isn't the default: the application
         /// should rather copy what it needs into its own state.
         ///
-        /// [`Socket::request`]: super::Socket::request
+        /// [`Socket::request`]: super::Sender::request
         pub fn keep_request(self) -> Self {
             self.option(|it| it.keep_request = true)
         }

@@ -126,8 +126,16 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The parameters of a query in order, decoded.
-pub(crate) fn query_params(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+/// Returns the parameters of a query in order, decoded: those of a request that was kept as text.
+/// [`Request::query_params`] says how.
+///
+/// ```
+/// use sockeye::proto::query_params;
+///
+/// let params: Vec<_> = query_params("room=1&name=Anne+Marie").collect();
+/// assert_eq!(params, [("room".into(), "1".into()), ("name".into(), "Anne Marie".into())]);
+/// ```
+pub fn query_params(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query
         .split('&')
         .filter(|param| !param.is_empty())

@@ -36,7 +36,7 @@ impl Sender<'_> {
     /// that all of them learn of changes in the order in which they happened. It must not call
     /// presence itself.
     ///
-    /// The connection leaves when it ends, after [`Handler::on_close`](super::Handler::on_close);
+    /// The connection leaves when it ends, after [`Handler::on_close`](crate::server::Handler::on_close);
     /// to announce that, call [`leave_presence`](Self::leave_presence) there.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Sender<'_> {
     /// one. It has one position in the topic's order, for all of them and for its history.
     ///
     /// Where subscribers take less than is published, this connection is not read from for a while:
-    /// see [`max_inbox`](super::Builder::max_inbox).
+    /// see [`max_inbox`](crate::server::Builder::max_inbox).
     pub fn publish<'m>(&mut self, topic: &str, message: impl Into<MessageRef<'m>>) -> Published {
         let message = self.prepare(message);
         self.publish_prepared(topic, &message)
