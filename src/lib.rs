@@ -111,10 +111,11 @@
 //! | `client` | [`client`], and the operating system's random source | yes |
 //! | `json` | `server::json`: named events with data typed by serde, and acknowledgements | yes |
 //! | `cli` | the program `sockeye`: `sockeye bench` loads a server and checks what comes back | no |
+//! | `files` | `server::http::Files`: a folder's files over plain HTTP | no |
 //! | `deflate` | `proto::Deflate`: permessage-deflate (RFC 7692) | no |
 //! | `tls` | `wss://`: TLS under server and client, on rustls | no |
 //! | `signals` | on Unix the server stops on SIGINT and SIGTERM, or drains, and reads its certificates again on SIGHUP | no |
-//! | `tracing` | events and spans of the server through `tracing`; those that peers cause are limited to ten a second, a hundred at once | no |
+//! | `tracing` | events and spans of the server through `tracing`; those that peers cause, of connections and of requests, are each limited to ten a second, a hundred at once | no |
 //! | `testing` | `server::testing`: applications tested without sockets and real time | no |
 //! | `simd` | simdutf8 under the UTF-8 validator and AVX2 under masking, with the same results; recommended for servers | no |
 //!

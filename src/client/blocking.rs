@@ -10,13 +10,12 @@ use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
 
+use super::closer::Closer;
 use super::link::{Link, Turn};
+use super::received::Received;
+use super::split::{Receiver, Sender, split};
 use crate::error::{Error, Misuse};
 use crate::proto::{CloseCode, Closed, Message, MessageRef};
-
-/// How long dropping a client waits for the end of its transport: far longer than a server that is
-/// there takes for it.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A connection whose methods block until they are done.
 ///
@@ -47,33 +46,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// open ends the transport without the closing handshake.
 pub struct Client {
     link: Link,
-}
-
-/// What [`Client::recv_timeout`] and [`Client::recv_event`] return.
-#[derive(Debug)]
-pub enum Received<'c> {
-    /// A message.
-    Message(Message<'c>),
-    /// The payload of a ping, which is answered already (RFC 6455 section 5.5.2). By `recv_event`
-    /// alone.
-    Ping(Vec<u8>),
-    /// The payload of a pong, solicited or not (RFC 6455 section 5.5.3). By `recv_event` alone.
-    Pong(Vec<u8>),
-    /// Nothing came in that time. No part of an incomplete message is lost.
-    TimedOut,
-    /// The connection is over: see [`Client::closed`].
-    Closed,
-}
-
-impl<'c> Received<'c> {
-    /// The message, if it is one.
-    #[must_use]
-    pub fn message(self) -> Option<Message<'c>> {
-        match self {
-            Self::Message(message) => Some(message),
-            _ => None,
-        }
-    }
 }
 
 impl Client {
@@ -213,7 +185,7 @@ impl Client {
         control: bool,
     ) -> Result<Received<'_>, Error> {
         if self.link.lingers() {
-            self.follow(until)?;
+            self.link.follow(until)?;
         }
         self.link.begin();
         let mut looked = false;
@@ -238,23 +210,11 @@ impl Client {
         })
     }
 
-    /// Follows the transport of a connection that is over to its end.
-    fn follow(&mut self, until: Option<Duration>) -> io::Result<()> {
-        loop {
-            self.link.settle();
-            let now = self.link.wire.clock.now();
-            if !self.link.lingers() || until.is_some_and(|until| now >= until) {
-                return Ok(());
-            }
-            self.link.wait(until)?;
-        }
-    }
-
     /// Writes all that is queued.
     fn flush(&mut self) -> Result<(), Error> {
         while !self.link.flush()? {
             let until = self.link.wire.poll_timeout();
-            self.link.wire.wait(false, until)?;
+            self.link.wire.wait(false, None, until)?;
         }
         Ok(())
     }
@@ -277,7 +237,7 @@ impl Client {
             result => result?,
         }
         while self.recv()?.is_some() {}
-        Ok(self.follow(None)?)
+        Ok(self.link.follow(None)?)
     }
 
     /// Waits for messages until none has come for `quiet`, or `each` breaks, and then
@@ -314,6 +274,25 @@ impl Client {
             }
         }
         self.close(code, reason)
+    }
+
+    /// Returns what closes the connection from another thread, or from a signal's handler.
+    ///
+    /// # Errors
+    /// The operating system's error: it has no more descriptors, say.
+    pub fn closer(&mut self) -> io::Result<Closer> {
+        Ok(Closer(self.link.waking()?))
+    }
+
+    /// Splits the client, so that one thread sends while another receives: see [`Sender`] and
+    /// [`Receiver`].
+    ///
+    /// # Errors
+    /// [`Error::Io`], and then the connection is dropped: the operating system has no more
+    /// descriptors, or the client's stream is [no socket](super::Stream::new).
+    pub fn split(mut self) -> Result<(Sender, Receiver), Error> {
+        let waking = self.link.waking()?;
+        Ok(split(self.link, waking)?)
     }
 
     /// How the connection ended; None while it hasn't.
@@ -369,15 +348,6 @@ impl Client {
     /// not TCP.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.link.wire.channel.stream().peer_addr()
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        if self.link.lingers() {
-            let until = self.link.wire.clock.now().saturating_add(FAREWELL);
-            let _ = self.follow(Some(until));
-        }
     }
 }
 

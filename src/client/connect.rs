@@ -140,7 +140,7 @@ fn through(proxy: &Proxy, url: &Url, reach: &Reach<'_>) -> Result<Stream, Error>
         if now >= reach.deadline {
             return Err(ProxyError::Timeout.into());
         }
-        stream.wait(interest, Some(reach.deadline.saturating_sub(now)))?;
+        stream.wait(interest, None, Some(reach.deadline.saturating_sub(now)))?;
         if let Some(count) = now_or_later(stream.write_vectored(&[io::IoSlice::new(&out)]))? {
             out.drain(..count);
         }

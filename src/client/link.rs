@@ -11,10 +11,13 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
 
+use super::wait::Wakeup;
 use super::wire::{Buffer, Read, Wire};
 use crate::error::{Error, Misuse};
 use crate::proto::{
@@ -24,6 +27,10 @@ use crate::proto::{
 /// The bytes of one turn: as many as common socket buffers hold, so that all that had come when it
 /// began is found by it, and a server that goes on sending can't make it endless.
 const TURN: usize = 4 * 1024 * 1024;
+
+/// How long dropping a client waits for the end of its transport: far longer than a server that is
+/// there takes for it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a turn came to.
 pub(super) enum Turn {
@@ -52,6 +59,14 @@ pub(super) struct Link {
     linger: Option<Linger>,
     /// The headers of the server's response.
     headers: Box<[(String, Vec<u8>)]>,
+    waking: Option<Arc<Waking>>,
+}
+
+/// What other threads ask of a connection.
+pub(super) struct Waking {
+    pub(super) wakeup: Wakeup,
+    /// Whether it is to be closed.
+    pub(super) close: AtomicBool,
 }
 
 impl Link {
@@ -69,7 +84,23 @@ impl Link {
             untold: None,
             linger: None,
             headers,
+            waking: None,
         }
+    }
+
+    /// Returns what wakes it, from now on.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub(super) fn waking(&mut self) -> io::Result<Arc<Waking>> {
+        if let Some(waking) = &self.waking {
+            return Ok(Arc::clone(waking));
+        }
+        let waking = Arc::new(Waking {
+            wakeup: Wakeup::new()?,
+            close: AtomicBool::new(false),
+        });
+        Ok(Arc::clone(self.waking.insert(waking)))
     }
 
     pub(super) fn headers(&self) -> &[(String, Vec<u8>)] {
@@ -102,6 +133,11 @@ impl Link {
         if self.closed.is_some() {
             return self.over();
         }
+        let closing = |it: &Arc<Waking>| it.close.swap(false, Ordering::Relaxed);
+        if self.waking.as_ref().is_some_and(closing) {
+            // If it is closing already, that is what was asked for.
+            let _ = self.queue(|it, out, now| it.close(CloseCode::GOING_AWAY, "", out, now));
+        }
         let mut count = 0;
         loop {
             let now = self.wire.clock.now();
@@ -119,8 +155,10 @@ impl Link {
                 return Ok(Turn::Buffered);
             }
             let (mut input, start) = self.buffer.input();
+            let before = self.wire.out.len();
             let event = self.connection.recv(&mut input, &mut self.wire.out, now);
             *start += input.consumed();
+            self.wire.replied(self.wire.out.len() - before);
             let turn = match event {
                 Ok(Some(Event::Message(message))) => Some(Turn::Message(message.into_owned())),
                 Ok(Some(Event::Ping(payload))) if control => Some(Turn::Ping(payload.to_vec())),
@@ -319,14 +357,44 @@ impl Link {
         earlier(next, stuck)
     }
 
+    /// Whether bytes are wanted: not while too much is owed for those that came.
+    pub(super) fn wants_to_read(&self) -> bool {
+        !self.wire.is_backlogged() || self.linger.is_some()
+    }
+
     /// Waits until there may be something to do, or `until`.
     ///
     /// # Errors
     /// The operating system's error.
     pub(super) fn wait(&mut self, until: Option<Duration>) -> io::Result<()> {
-        let read = !self.wire.is_backlogged() || self.linger.is_some();
+        let read = self.wants_to_read();
         let deadline = earlier(self.poll_timeout(), until);
-        self.wire.wait(read, deadline)
+        let wakeup = self.waking.as_deref().map(|it| &it.wakeup);
+        self.wire.wait(read, wakeup, deadline)
+    }
+
+    /// Follows the transport of a connection that is over to its end.
+    ///
+    /// # Errors
+    /// The operating system's error.
+    pub(super) fn follow(&mut self, until: Option<Duration>) -> io::Result<()> {
+        loop {
+            self.settle();
+            let now = self.wire.clock.now();
+            if !self.lingers() || until.is_some_and(|until| now >= until) {
+                return Ok(());
+            }
+            self.wait(until)?;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.lingers() {
+            let until = self.wire.clock.now().saturating_add(FAREWELL);
+            let _ = self.follow(Some(until));
+        }
     }
 }
 

@@ -122,7 +122,7 @@ fn open(
             (_, Some(error)) => return Err(error.into()),
             (Read::Nothing, None) => {
                 let deadline = earlier(handshake.poll_timeout(), wire.poll_timeout());
-                wire.wait(true, deadline)?;
+                wire.wait(true, None, deadline)?;
             }
             (Read::Eof, None) => return Err(HandshakeError::Eof.into()),
         }
@@ -149,7 +149,7 @@ fn refused(mut handshake: ClientHandshake, wire: &mut Wire, buffer: &mut Buffer)
         match wire.read(buffer) {
             Ok(Read::Bytes(_)) => {}
             Ok(Read::Nothing) if wire.clock.now() < until => {
-                if wire.wait(true, Some(until)).is_err() {
+                if wire.wait(true, None, Some(until)).is_err() {
                     break;
                 }
             }

@@ -11,9 +11,9 @@ use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
-use rustix::fd::{AsFd as _, BorrowedFd};
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use super::wait::{Interest, wait};
+use super::wait::{Interest, Wakeup, wait};
 use crate::net::Transport;
 
 /// How long a stream that can't be waited for is left alone after it had nothing.
@@ -100,6 +100,21 @@ impl Stream {
         &bytes[..*count]
     }
 
+    /// The same socket once more, to be waited for by another thread.
+    ///
+    /// # Errors
+    /// The operating system's; [`Unsupported`](io::ErrorKind::Unsupported) for a stream that can't be
+    /// waited for.
+    pub(super) fn clone_socket(&self) -> io::Result<OwnedFd> {
+        match self.socket() {
+            Some(socket) => socket.try_clone_to_owned(),
+            None => {
+                let text = "a stream that is no socket can't be waited for by two threads";
+                Err(io::Error::new(io::ErrorKind::Unsupported, text))
+            }
+        }
+    }
+
     /// Forgets what was read: a proxy's answer isn't the server's.
     pub(super) fn begins(&mut self) {
         self.begin = ([0; BEGIN], 0);
@@ -116,9 +131,14 @@ impl Stream {
     }
 
     /// Waits; returns whether reading and writing are worth a try.
-    pub(super) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
+    pub(super) fn wait(
+        &self,
+        interest: Interest,
+        wakeup: Option<&Wakeup>,
+        timeout: Option<Duration>,
+    ) -> io::Result<bool> {
         match self.socket() {
-            Some(socket) => wait(socket, interest, timeout),
+            Some(socket) => wait(socket, interest, wakeup, timeout),
             None => {
                 // What it has can't be known without asking it, which may wait by itself.
                 thread::sleep(timeout.map_or(NAP, |it| it.min(NAP)));

@@ -10,15 +10,17 @@ use std::io;
 
 use super::channel::Channel;
 use super::stream::is_later;
-use super::wait::Interest;
+use super::wait::{Interest, Wakeup};
 use crate::net::Clock;
 use crate::proto::Input;
 
 /// The bytes of one read: the most that loopback and common networks return at once.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
-/// The bytes that may wait to be written while reading goes on. What is owed to a server for what
-/// it sends then waits no longer in memory, but holds the server up.
+/// The bytes of replies that may wait to be written while reading goes on: what is owed to a server
+/// for what it sends then waits no longer in memory, but holds the server up. Messages don't count:
+/// who sends them waits by itself, and a server that stops taking them until its own are read would
+/// wait for ever.
 const MAX_BACKLOG: usize = 64 * 1024;
 
 /// The bytes that were read.
@@ -69,6 +71,10 @@ pub(super) struct Wire {
     pub(super) out: Vec<u8>,
     /// How much of `out` is written.
     written: usize,
+    /// How much was ever written.
+    total: u64,
+    /// How much of what waits are replies, at most.
+    replies: usize,
     /// Since when the operating system has taken nothing of it.
     stalled: Option<Duration>,
     send_timeout: Duration,
@@ -90,6 +96,8 @@ impl Wire {
             clock,
             out,
             written: 0,
+            total: 0,
+            replies: 0,
             stalled: None,
             send_timeout,
             broken: false,
@@ -116,9 +124,24 @@ impl Wire {
         !self.broken && (waits || self.channel.held() > 0)
     }
 
-    /// Whether so much waits to be written that nothing should be read.
+    /// Notes that so many bytes of replies were appended to `out`.
+    pub(super) fn replied(&mut self, count: usize) {
+        self.replies += count;
+    }
+
+    /// Whether so many replies wait to be written that nothing should be read.
     pub(super) fn is_backlogged(&self) -> bool {
-        self.out.len() - self.written > MAX_BACKLOG
+        self.replies.min(self.out.len() - self.written) > MAX_BACKLOG
+    }
+
+    /// Where in all that is ever written the bytes that wait now end.
+    pub(super) fn end_of_output(&self) -> u64 {
+        self.total + (self.out.len() - self.written) as u64
+    }
+
+    /// Whether all before `end` is with the operating system.
+    pub(super) fn has_written(&self, end: u64) -> bool {
+        self.total > end || self.total == end && self.channel.held() == 0
     }
 
     /// Writes what the operating system takes now; returns whether that is all that can be written.
@@ -142,8 +165,10 @@ impl Wire {
             match written {
                 Ok(count) => {
                     self.written += count;
+                    self.total += count as u64;
                     self.stalled = None;
                     self.drop_written();
+                    self.replies = self.replies.min(self.out.len() - self.written);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_later(&error) => {
@@ -214,12 +239,17 @@ impl Wire {
         }
     }
 
-    /// Waits for the socket until `deadline`.
-    pub(super) fn wait(&mut self, read: bool, deadline: Option<Duration>) -> io::Result<()> {
+    /// Waits for the socket or the wakeup until `deadline`.
+    pub(super) fn wait(
+        &mut self,
+        read: bool,
+        wakeup: Option<&Wakeup>,
+        deadline: Option<Duration>,
+    ) -> io::Result<()> {
         let now = self.clock.now();
         let timeout = deadline.map(|it| it.saturating_sub(now));
         let interest = self.interest(read);
-        let ready = self.channel.stream().wait(interest, timeout)?;
+        let ready = self.channel.stream().wait(interest, wakeup, timeout)?;
         self.drained = !ready;
         Ok(())
     }

@@ -11,6 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 #[cfg(feature = "server")]
+use std::time::SystemTime;
+#[cfg(all(feature = "server", any(test, feature = "testing")))]
+use std::time::UNIX_EPOCH;
+#[cfg(feature = "server")]
 use std::vec::Vec;
 
 /// A stream to the peer. The server's sessions are generic over it, so that they also run on a
@@ -170,6 +174,17 @@ impl Clock {
         Self::System(Instant::now())
     }
 
+    /// Returns the time of day; a simulation begins with the year 2026.
+    #[cfg(feature = "server")]
+    #[allow(clippy::disallowed_methods)]
+    pub(crate) fn date(&self) -> SystemTime {
+        match self {
+            Self::System(_) => SystemTime::now(),
+            #[cfg(any(test, feature = "testing"))]
+            Self::Simulated(_) => UNIX_EPOCH + YEAR_2026 + self.now(),
+        }
+    }
+
     /// Returns the time since the start.
     #[allow(clippy::disallowed_methods)]
     pub(crate) fn now(&self) -> Duration {
@@ -180,6 +195,10 @@ impl Clock {
         }
     }
 }
+
+/// The beginning of that year.
+#[cfg(all(feature = "server", any(test, feature = "testing")))]
+const YEAR_2026: Duration = Duration::from_secs(1_767_225_600);
 
 #[cfg(all(feature = "server", any(test, feature = "testing")))]
 impl Clock {

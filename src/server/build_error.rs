@@ -2,7 +2,7 @@
 
 use std::boxed::Box;
 use std::fmt;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "files", feature = "tls"))]
 use std::path::Path;
 
 #[cfg(feature = "tls")]
@@ -44,6 +44,14 @@ pub enum BuildError {
     /// The [namespace](super::Route::namespace) of a route is empty or has a space; without one of
     /// its own, it is the path.
     Namespace(Box<str>),
+    /// The folder of [`Files`](super::http::Files) can't be used.
+    #[cfg(feature = "files")]
+    Folder {
+        /// The folder as it was given.
+        path: Box<Path>,
+        /// What is wrong with it.
+        error: std::io::Error,
+    },
     /// The argument of [`TrustedProxies`](super::proxy::TrustedProxies) is not a network.
     Network(NetworkError),
     /// There is no listener, so that nobody could connect.
@@ -122,6 +130,10 @@ impl fmt::Display for BuildError {
             Self::Route { path, fault } => write!(f, "route {path:?}: {fault}"),
             Self::Topic(error) => error.fmt(f),
             Self::Cors(fault) => fault.fmt(f),
+            #[cfg(feature = "files")]
+            Self::Folder { path, .. } => {
+                write!(f, "the folder {} can't be used", path.display())
+            }
             Self::Namespace(name) => {
                 write!(
                     f,
@@ -191,6 +203,8 @@ impl core::error::Error for BuildError {
                 pem::Error::NoItemsFound => None,
                 error => Some(error),
             },
+            #[cfg(feature = "files")]
+            Self::Folder { error, .. } => Some(error),
             _ => None,
         }
     }

@@ -21,6 +21,8 @@ use mio::Poll;
 use super::build_error::{BuildError, RouteFault};
 use super::handle::Handle;
 use super::handler::Handler;
+#[cfg(feature = "files")]
+use super::http::Files;
 use super::http::{Cors, HttpResponse, IntoResponse, Methods, Reject, Request};
 use super::id::Standings;
 use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
@@ -62,6 +64,8 @@ pub struct Builder {
     cors: Option<Arc<Cors>>,
     routes: Vec<Route>,
     methods: BTreeMap<String, Methods>,
+    #[cfg(feature = "files")]
+    files: Vec<(String, Files)>,
     max_body: usize,
     max_inbox: usize,
     topic_limits: TopicLimits,
@@ -94,6 +98,8 @@ impl Builder {
             cors: None,
             routes: Vec::new(),
             methods: BTreeMap::new(),
+            #[cfg(feature = "files")]
+            files: Vec::new(),
             max_body: 1024 * 1024,
             max_inbox: inbox::DEFAULT_CAPACITY,
             topic_limits: TopicLimits::default(),
@@ -281,6 +287,14 @@ impl Builder {
     pub fn page(self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let page = HttpResponse::new(content_type, body);
         self.get(path, move |_| page.clone())
+    }
+
+    /// Serves plain GET and HEAD requests of `path` and all below it with the files of a folder: see
+    /// [`Files`]. A path below it that has handlers of its own keeps these.
+    #[cfg(feature = "files")]
+    pub fn files(mut self, path: &str, files: Files) -> Self {
+        self.files.push((path.into(), files));
+        self
     }
 
     /// Sets the longest body of a plain request in bytes; a longer one gets a 413.
@@ -498,6 +512,12 @@ impl Builder {
             entries.entry(path).or_default().endpoint = Some(endpoint);
         }
         self.options.complete();
+        #[cfg(feature = "files")]
+        for (path, files) in self.files {
+            for (path, methods) in files.into_methods(&path)? {
+                entries.entry(path).or_default().methods = methods;
+            }
+        }
         for (path, methods) in self.methods {
             entries.entry(path).or_default().methods = methods;
         }

@@ -6,6 +6,9 @@
 mod answer;
 mod cookie;
 mod cors;
+mod date;
+#[cfg(feature = "files")]
+mod files;
 mod into_response;
 #[cfg(feature = "json")]
 mod json;
@@ -20,6 +23,9 @@ pub use self::answer::Reply;
 pub(super) use self::answer::{Answer, Giver, Slot};
 pub use self::cookie::{Cookie, CookieError, SameSite};
 pub use self::cors::{Cors, CorsFault};
+pub(super) use self::date::Date;
+#[cfg(feature = "files")]
+pub use self::files::Files;
 pub use self::into_response::IntoResponse;
 #[cfg(feature = "json")]
 pub use self::json::Json;

@@ -74,6 +74,7 @@
 //! ```
 
 mod ack;
+mod ask;
 mod browser;
 mod emit;
 mod message;
@@ -91,6 +92,7 @@ use serde_json::value::RawValue;
 
 pub use self::ack::Ack;
 use self::ack::written;
+use self::ask::take_reply;
 pub use self::browser::{BROWSER_CLIENT, SubscribeTopic, TopicJoined, topic_event};
 pub use self::emit::JsonMessage;
 pub use self::message::{EventError, event};
@@ -227,9 +229,11 @@ impl<S: 'static> Events<S> {
     /// | `internal` | what the handler returned can't be written as JSON |
     /// | `dropped` | an [`Ack`] was dropped without a reply |
     ///
-    /// A received acknowledgement or error gets no reply: two endpoints that both dispatch would
-    /// otherwise reply to each other forever. serde_json limits nesting to 128;
-    /// [`max_message_size`](crate::proto::Config::max_message_size) limits the length.
+    /// A received acknowledgement goes to whom it is for
+    /// ([`emit_with_ack`](Socket::emit_with_ack)). Neither it nor a received error gets a reply: two
+    /// endpoints that both dispatch would otherwise reply to each other forever. serde_json limits
+    /// nesting to 128; [`max_message_size`](crate::proto::Config::max_message_size) limits the
+    /// length.
     pub fn dispatch(&self, socket: &mut Socket<'_, S>, message: &Message<'_>) {
         let read = match message.as_text() {
             Some(text) => serde_json::from_str(text).map_err(|error| error.to_string()),
@@ -242,7 +246,7 @@ impl<S: 'static> Events<S> {
         let (result, id) = match &received.event {
             Some(name) => (self.handle(socket, name, &received), received.id),
             None if received.ack.is_some() || received.error.is_some() => {
-                return;
+                return take_reply(socket, &received);
             }
             None => {
                 let error = EventError::new("malformed", "an event's name is missing");

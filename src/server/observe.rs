@@ -7,7 +7,7 @@ mod trace;
 
 pub(super) use self::metrics::{CloseCounters, Label, Metrics, labels};
 pub use self::metrics::{CloseCounts, Counts, Stats};
-pub use self::observer::{ConnectionStats, FailedHandshake, Observer};
+pub use self::observer::{ConnectionStats, FailedHandshake, Observer, RequestLog};
 #[cfg(feature = "tracing")]
 pub(super) use self::trace::{Trace, connection_span};
 #[doc(inline)]

@@ -182,11 +182,11 @@ macro_rules! option_methods {
             self.option(move |it| it.compression = Some(deflate))
         }
 
-        /// Keeps the request of the opening handshake, for [`Socket::request`] and the statistics.
+        /// Keeps the request of the opening handshake, for [`Sender::request`] and the statistics.
         /// Costs the memory of its head per connection, so it isn't the default: the application
         /// should rather copy what it needs into its own state.
         ///
-        /// [`Socket::request`]: super::Sender::request
+        /// [`Sender::request`]: super::Sender::request
         pub fn keep_request(self) -> Self {
             self.option(|it| it.keep_request = true)
         }

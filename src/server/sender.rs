@@ -155,8 +155,9 @@ impl<'a> Sender<'a> {
         Handle::new(&self.io.worker.shared)
     }
 
-    /// Sends a message: text from `&str`, binary from byte slices, a received [`Message`](crate::proto::Message), or a
-    /// [`PreparedMessage`]. It is written when the handler has returned.
+    /// Sends a message: text from `&str`, binary from byte slices, a received
+    /// [`Message`](crate::proto::Message), or a [`PreparedMessage`]. It is written when the handler
+    /// has returned.
     // Always inlined: the form of the message is known at the call, and needn't be checked again.
     #[inline(always)]
     pub fn send<'m>(&mut self, message: impl Into<Outgoing<'m>>) -> Sent {

@@ -6,6 +6,7 @@
 //! The clock and the buffers are the worker's. This file has the session, its turn and what it
 //! writes; the rest is in `receiving.rs`, `opening.rs`, `deadlines.rs` and `ending.rs`.
 
+mod answered;
 mod answering;
 mod deadlines;
 mod deferred;

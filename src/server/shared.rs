@@ -14,7 +14,9 @@ use std::vec::Vec;
 use super::end::{End, ErrorCause, HandshakeFailure};
 use super::id::{ConnectionId, Standing, Standings};
 use super::limits::{ConnectionCounts, Keyed, Permit};
-use super::observe::{CloseCounters, ConnectionStats, FailedHandshake, Metrics, Observer, Stats};
+use super::observe::{
+    CloseCounters, ConnectionStats, FailedHandshake, Metrics, Observer, RequestLog, Stats,
+};
 use super::run::balance::Load;
 use super::run::inbox::Inbox;
 use super::shards::Shards;
@@ -171,6 +173,11 @@ impl Shared {
     pub(super) fn accept_failed(&self, worker: usize, error: &io::Error) {
         self.metrics[worker].errors.add(ErrorCause::Accept, 1);
         self.notify(|it| it.accept_failed(error));
+    }
+
+    /// Reports a request that was answered.
+    pub(super) fn requested(&self, request: &RequestLog<'_>) {
+        self.notify(|it| it.on_request(request));
     }
 
     /// Reports that the TLS configuration was read again, or that it couldn't be.

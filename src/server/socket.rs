@@ -7,6 +7,8 @@ mod function;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+#[cfg(feature = "json")]
+pub(super) use self::function::erase;
 pub(super) use self::function::run;
 pub use super::sender::{Sender, SocketState};
 use super::websocket::SocketIo;

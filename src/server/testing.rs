@@ -60,6 +60,9 @@
 //! - The workers, one unless [`Builder::workers`] says otherwise: they take turns on the calling
 //!   thread, and a new connection goes to the one that has the fewest.
 //!
+//! - The threads of a [`Pool`](super::Pool): what is [deferred](super::Socket::defer) is done at once,
+//!   on the calling thread, and followed up when the handler has returned.
+//!
 //! The rest is the server's own code, and its [`Handle`] works from any thread. What an application
 //! gives to threads of its own is not waited for: the test has to, and then calls
 //! [`Simulation::settle`] or any method of a client.

@@ -12,6 +12,8 @@ mod later;
 mod local;
 mod outcome;
 mod outgoing;
+#[cfg(feature = "json")]
+mod questions;
 mod receiving;
 mod sending;
 mod topics;
@@ -33,6 +35,10 @@ use self::later::Deferred;
 pub(super) use self::local::LocalSessions;
 pub use self::outcome::{Overflow, Published, Sent};
 pub use self::outgoing::Outgoing;
+#[cfg(feature = "json")]
+use self::questions::Questions;
+#[cfg(feature = "json")]
+pub(super) use self::questions::{Reply, Resume};
 pub(super) use self::topics::Publish;
 pub(super) use self::worker_state::WorkerState;
 use super::call::Call;
@@ -114,6 +120,8 @@ pub(super) struct ColdState {
     pub(super) joined: BTreeSet<Box<str>>,
     timers: Option<Box<Timers>>,
     deferred: Option<Box<Deferred>>,
+    #[cfg(feature = "json")]
+    questions: Option<Box<Questions>>,
 }
 
 impl ColdState {
@@ -137,6 +145,18 @@ impl ColdState {
             && self.joined.is_empty()
             && self.timers.is_none()
             && self.deferred.is_none()
+            && !self.has_asked()
+    }
+
+    /// Returns whether the application has asked its peer something.
+    #[cfg(feature = "json")]
+    fn has_asked(&self) -> bool {
+        self.questions.is_some()
+    }
+
+    #[cfg(not(feature = "json"))]
+    fn has_asked(&self) -> bool {
+        false
     }
 }
 

@@ -5,5 +5,6 @@ mod addresses;
 mod ends;
 mod exchange;
 mod refused;
+mod threads;
 mod time;
 mod ways;

@@ -1,6 +1,7 @@
 //! The server, over real sockets.
 
 mod accepting;
+mod access_log;
 mod allocations;
 mod attack;
 mod backpressure;
@@ -13,6 +14,8 @@ mod descriptors;
 mod draining;
 mod ends;
 mod errors;
+#[cfg(feature = "files")]
+mod files;
 mod flow;
 mod guards;
 mod http;

@@ -9,6 +9,8 @@ use crate::proto::http::{Headers, Target};
 /// None of it can be trusted: the lines that would contradict it may not have been read.
 #[derive(Clone, Copy, Debug)]
 pub struct PartialRequest<'a> {
+    method: Option<&'a str>,
+    sent_target: Option<&'a str>,
     target: Option<Target<'a>>,
     headers: Headers<'a>,
     complete: bool,
@@ -19,6 +21,8 @@ impl<'a> PartialRequest<'a> {
     pub(super) fn of(head: &'a HeadReader) -> Self {
         match head.request() {
             Some(head) => Self {
+                method: Some(head.method),
+                sent_target: Some(head.target),
                 target: Target::parse(head.target).ok(),
                 headers: head.headers,
                 complete: true,
@@ -26,6 +30,8 @@ impl<'a> PartialRequest<'a> {
             None => {
                 let head = head.partial_head();
                 Self {
+                    method: None,
+                    sent_target: head.target,
                     target: head.target.and_then(|it| Target::parse(it).ok()),
                     headers: head.headers,
                     complete: false,
@@ -38,6 +44,18 @@ impl<'a> PartialRequest<'a> {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// The method, if the head is complete.
+    #[must_use]
+    pub fn method(&self) -> Option<&'a str> {
+        self.method
+    }
+
+    /// The request target as sent, if that much of the head arrived.
+    #[must_use]
+    pub fn target(&self) -> Option<&'a str> {
+        self.sent_target
     }
 
     /// The path, percent-encoded as sent, if that much of the head arrived.
@@ -63,6 +81,8 @@ impl<'a> PartialRequest<'a> {
 impl<'a> From<Request<'a>> for PartialRequest<'a> {
     fn from(request: Request<'a>) -> Self {
         Self {
+            method: Some(request.method()),
+            sent_target: Some(request.target()),
             target: Some(request.target_parts()),
             headers: request.headers(),
             complete: true,

@@ -148,6 +148,12 @@ impl<'a> Request<'a> {
         self.params.get(name).map(percent_decode)
     }
 
+    /// The value of a route parameter as sent.
+    #[cfg(feature = "files")]
+    pub(in crate::server) fn raw_param(&self, name: &str) -> Option<&str> {
+        self.params.get(name)
+    }
+
     /// Returns a handle to the server, which can be sent to another thread.
     #[must_use]
     pub fn handle(&self) -> Handle {

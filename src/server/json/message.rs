@@ -23,13 +23,28 @@ const MAX_ERROR_MESSAGE: usize = 256;
 /// `internal`, if the data can't be written as JSON: a map whose keys aren't strings, or a type
 /// that refuses.
 pub fn event<T: Serialize + ?Sized>(name: &str, data: &T) -> Result<String, EventError> {
+    event_with_id(name, data, None)
+}
+
+/// Like [`event`], with the id of the acknowledgement that is asked for.
+pub(super) fn event_with_id<T: Serialize + ?Sized>(
+    name: &str,
+    data: &T,
+    id: Option<u64>,
+) -> Result<String, EventError> {
     #[derive(Serialize)]
     struct Event<'a, T: ?Sized> {
         event: &'a str,
         data: &'a T,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
     }
-    serde_json::to_string(&Event { event: name, data })
-        .map_err(|error| EventError::new("internal", error.to_string()))
+    let event = Event {
+        event: name,
+        data,
+        id,
+    };
+    serde_json::to_string(&event).map_err(|error| EventError::new("internal", error.to_string()))
 }
 
 /// Why an event was not handled; it is sent to the peer.
@@ -72,6 +87,14 @@ pub(super) struct Received<'a> {
     pub(super) ack: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(super) error: Option<&'a RawValue>,
+}
+
+/// The error of a reply.
+#[derive(Deserialize)]
+pub(super) struct ReceivedError {
+    pub(super) code: String,
+    #[serde(default)]
+    pub(super) message: String,
 }
 
 /// An acknowledgement, or an error.

@@ -2,6 +2,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::*;
 use crate::proto::CloseCode;
@@ -366,6 +367,126 @@ fn an_acknowledgement_is_given_later_from_any_thread_once() {
     client.expect_nothing();
     client.leave();
     assert!(!late.reply(Ok(5)));
+}
+
+/// Asks its peer for a number when it is told to, and publishes what became of that.
+fn asking() -> Events<Vec<String>> {
+    events().on("ask", |socket: &mut Texts<'_>, seconds: u64| {
+        let within = Duration::from_secs(seconds);
+        socket.emit_with_ack("number?", &[1], within, |socket: &mut Texts<'_>, reply| {
+            let told = match reply {
+                Ok::<u8, _>(number) => format!("{number}"),
+                Err(error) => format!("{}", error.code),
+            };
+            socket.state_mut().push(told.clone());
+            socket.publish("all", &*told);
+        });
+        Ok(())
+    })
+}
+
+fn ask_me(client: &mut Client, seconds: u64) {
+    client.send(&*format!(r#"{{"event":"ask","data":{seconds}}}"#));
+}
+
+#[test]
+fn what_the_peer_is_asked_comes_to_one_end_each() {
+    let server = simulate(asking());
+    let (mut ann, mut bob) = (server.connect("/").unwrap(), server.connect("/").unwrap());
+    for id in 1..=5 {
+        ask_me(&mut ann, id);
+        ann.expect(&format!(r#"{{"event":"number?","data":[1],"id":{id}}}"#));
+    }
+    // In any order, and what is for no question is ignored.
+    for (reply, told) in [
+        (r#"{"ack":3,"data":7}"#, Some("7")),
+        (r#"{"ack":3,"data":8}"#, None),
+        (r#"{"ack":77,"data":8}"#, None),
+        (r#"{"ack":"x","data":8}"#, None),
+        (
+            r#"{"ack":4,"error":{"code":"busy","message":"no"}}"#,
+            Some("busy"),
+        ),
+        (r#"{"ack":5,"data":256}"#, Some("bad_data")),
+        (r#"{"ack":1}"#, Some("bad_data")),
+        (r#"{"error":{"code":"lost","message":""}}"#, None),
+    ] {
+        ann.send(reply);
+        ann.expect_nothing();
+        match told {
+            Some(told) => bob.expect(told),
+            None => bob.expect_nothing(),
+        }
+    }
+    server.advance(Duration::from_millis(1_999));
+    bob.expect_nothing();
+    server.advance(Duration::from_millis(251));
+    bob.expect("timeout");
+    ann.send(r#"{"ack":2,"data":1}"#);
+    server.advance(Duration::from_secs(60));
+    bob.expect_nothing();
+    let told = ask(&mut ann, r#"{"event":"texts","id":0}"#).unwrap();
+    assert_eq!(
+        told,
+        r#"{"ack":0,"data":["7","busy","bad_data","bad_data","timeout"]}"#
+    );
+}
+
+#[test]
+fn what_the_peer_is_asked_is_bounded_and_no_id_comes_twice() {
+    let server = simulate(asking());
+    let (mut ann, mut bob) = (server.connect("/").unwrap(), server.connect("/").unwrap());
+    for _ in 0..256 {
+        ask_me(&mut ann, 9);
+    }
+    bob.expect_nothing();
+    ask_me(&mut ann, 9);
+    bob.expect("full");
+    server.advance(Duration::from_secs(10));
+    for _ in 0..256 {
+        bob.expect("timeout");
+        let _ = ann.text();
+    }
+    ann.expect_nothing();
+    ask_me(&mut ann, 9);
+    assert!(ann.text().contains(r#""id":257"#));
+    // Its end drops what is left.
+    ann.leave();
+    server.advance(Duration::from_secs(60));
+    bob.expect_nothing();
+}
+
+#[test]
+fn what_can_not_be_asked_is_told_at_once() {
+    let events = asking().on("last", |socket: &mut Texts<'_>, (): ()| {
+        let _ = socket.close(CloseCode::NORMAL, "");
+        let within = Duration::from_secs(1);
+        socket.emit_with_ack(
+            "?",
+            &(),
+            within,
+            |socket: &mut Texts<'_>, reply: Result<(), _>| {
+                socket.publish("all", &*reply.unwrap_err().code);
+            },
+        );
+        Ok(())
+    });
+    let server = Server::builder()
+        .max_backpressure(60)
+        .route("/", App(events));
+    let server = server.simulate().unwrap();
+    let (mut ann, mut bob) = (server.connect("/").unwrap(), server.connect("/").unwrap());
+    ann.stop_reading();
+    for _ in 0..3 {
+        ask_me(&mut ann, 1);
+    }
+    ann.send(r#"{"event":"last"}"#);
+    let told: Vec<_> = core::iter::from_fn(|| bob.recv()).collect();
+    let told: Vec<_> = told.iter().map(|it| it.as_text().unwrap()).collect();
+    assert!(
+        told.starts_with(&["full"]) && told.ends_with(&["closed"]),
+        "{told:?}"
+    );
 }
 
 #[test]

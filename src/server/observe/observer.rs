@@ -78,6 +78,33 @@ impl fmt::Debug for FailedHandshake<'_> {
     }
 }
 
+/// A request that was answered: a plain one, or an opening handshake, accepted or refused.
+///
+/// Texts are as the peer sent them, of any length within the limits of a head and with any bytes that
+/// the grammar allows: quote them in logs, as `{:?}` does. A target may have credentials in its query.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RequestLog<'a> {
+    /// The other end of its transport, or the address in its PROXY header.
+    pub peer_addr: SocketAddr,
+    /// The client's address: the peer's, or the one that a trusted proxy names, once the head has
+    /// arrived.
+    pub client_ip: IpAddr,
+    /// The method, if the head arrived and is HTTP.
+    pub method: Option<&'a str>,
+    /// The request target, such as `/chat?room=1`, if that much of the head arrived.
+    pub target: Option<&'a str>,
+    /// Its `User-Agent`, if it has one and that much of the head arrived.
+    pub user_agent: Option<&'a str>,
+    /// The status of the response; 101 for an upgrade that was accepted.
+    pub status: u16,
+    /// The length of the response in bytes, its head included, before TLS.
+    pub bytes: usize,
+    /// The time from the end of the request's head to the response; zero for a head that never
+    /// ended.
+    pub took: Duration,
+}
+
 /// Observes all connections of a server, on the workers' threads: for logs and accounting.
 ///
 /// The methods must not block, like a handler's. A panic in one of them is caught.
@@ -129,6 +156,28 @@ pub trait Observer: Send + Sync + 'static {
     /// [`Stats::connections_unused`](super::Stats).
     fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
         let _ = failure;
+    }
+
+    /// A request was answered, whatever the response: for an access log.
+    ///
+    /// ```
+    /// use sockeye::server::Server;
+    /// use sockeye::server::observe::{Observer, RequestLog};
+    ///
+    /// struct AccessLog;
+    ///
+    /// impl Observer for AccessLog {
+    ///     fn on_request(&self, request: &RequestLog<'_>) {
+    ///         let RequestLog { client_ip, method, target, status, bytes, took, .. } = request;
+    ///         println!("{client_ip} {method:?} {target:?} {status} {bytes} {took:?}");
+    ///     }
+    /// }
+    ///
+    /// let builder = Server::builder().observer(AccessLog);
+    /// # let _ = builder;
+    /// ```
+    fn on_request(&self, request: &RequestLog<'_>) {
+        let _ = request;
     }
 
     /// Connections can't be accepted for now, because file descriptors or memory have run out, say.

@@ -2,8 +2,8 @@
 //!
 //! Quiet by default: a healthy server emits a few `INFO` events in its life, faults of the
 //! application or the machine are `WARN` or `ERROR`, and each connection is `DEBUG`. Bounded:
-//! clients cause events, so those of connections pass a token bucket, and the next event that
-//! passes says how many were left out.
+//! clients cause events, so those of connections pass a token bucket, and those of requests another,
+//! and the next event that passes says how many were left out.
 
 use std::io;
 use std::mem;
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use tracing::info;
 use tracing::{Level, Span, debug, debug_span, enabled, error, warn};
 
-use super::observer::{ConnectionStats, FailedHandshake, Observer};
+use super::observer::{ConnectionStats, FailedHandshake, Observer, RequestLog};
 use crate::net::Clock;
 #[cfg(feature = "tls")]
 use crate::server::build_error::BuildError;
@@ -37,7 +37,9 @@ pub(in crate::server) fn connection_span(id: ConnectionId, peer: SocketAddr) -> 
 /// The observer that emits an event for each connection.
 pub(in crate::server) struct Trace {
     clock: Clock,
-    gate: Mutex<Gate>,
+    connections: Mutex<Gate>,
+    /// Apart from those of connections, each of which begins with one.
+    requests: Mutex<Gate>,
 }
 
 #[derive(Default)]
@@ -50,13 +52,14 @@ impl Trace {
     pub(in crate::server) fn new() -> Self {
         Self {
             clock: Clock::start(),
-            gate: Mutex::default(),
+            connections: Mutex::default(),
+            requests: Mutex::default(),
         }
     }
 
     /// Returns how many events were left out since the last one; None if this one is left out, too.
-    fn admit(&self) -> Option<u64> {
-        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+    fn admit(&self, gate: &Mutex<Gate>) -> Option<u64> {
+        let mut gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
         match gate.bucket.take(RATE, 1, self.clock.now()) {
             Ok(()) => Some(mem::take(&mut gate.suppressed)),
             Err(_) => {
@@ -78,7 +81,7 @@ fn start(text: &str) -> &str {
 impl Observer for Trace {
     fn connected(&self, connection: &ConnectionStats) {
         if enabled!(target: "sockeye", Level::DEBUG)
-            && let Some(suppressed) = self.admit()
+            && let Some(suppressed) = self.admit(&self.connections)
         {
             let ConnectionStats { id, client_ip, .. } = connection;
             debug!(target: "sockeye", %id, %client_ip, suppressed, "connection opened");
@@ -88,7 +91,7 @@ impl Observer for Trace {
     fn failed(&self, connection: &ConnectionStats, cause: ErrorCause, end: &End) {
         // Other faults are logged as their connections close.
         if cause == ErrorCause::Panic
-            && let Some(suppressed) = self.admit()
+            && let Some(suppressed) = self.admit(&self.connections)
         {
             let (id, code) = (connection.id, end.code().0);
             error!(target: "sockeye", %id, code, suppressed, "handler panicked");
@@ -97,7 +100,7 @@ impl Observer for Trace {
 
     fn disconnected(&self, connection: &ConnectionStats, end: &End) {
         if enabled!(target: "sockeye", Level::DEBUG)
-            && let Some(suppressed) = self.admit()
+            && let Some(suppressed) = self.admit(&self.connections)
         {
             let ConnectionStats {
                 id,
@@ -116,7 +119,7 @@ impl Observer for Trace {
 
     fn handshake_failed(&self, failure: &FailedHandshake<'_>) {
         if enabled!(target: "sockeye", Level::DEBUG)
-            && let Some(suppressed) = self.admit()
+            && let Some(suppressed) = self.admit(&self.connections)
         {
             let FailedHandshake {
                 peer_addr: peer,
@@ -131,6 +134,28 @@ impl Observer for Trace {
             debug!(
                 target: "sockeye", %peer, %client_ip, path, origin, cause, reason = start(&reason),
                 suppressed, "handshake failed"
+            );
+        }
+    }
+
+    fn on_request(&self, request: &RequestLog<'_>) {
+        if enabled!(target: "sockeye", Level::DEBUG)
+            && let Some(suppressed) = self.admit(&self.requests)
+        {
+            let RequestLog {
+                client_ip,
+                method,
+                target,
+                status,
+                bytes,
+                took,
+                ..
+            } = *request;
+            // The query may hold credentials.
+            let path = target.map(|it| start(it.split('?').next().unwrap_or(it)));
+            debug!(
+                target: "sockeye", %client_ip, method, path, status, bytes, ?took, suppressed,
+                "request answered"
             );
         }
     }

@@ -289,6 +289,7 @@ impl<T: Transport> Sessions<T> {
     }
 
     /// Does a chore of the server that may be due, if this place is one's.
+    #[cold]
     fn run_chore(&mut self, place: u32) {
         if self.stops() {
             return;

@@ -151,7 +151,8 @@ impl<T: Transport> Session<T> {
         self.write(turn)
     }
 
-    /// Calls the application for each of its timers that is due.
+    /// Calls the application for each of its timers that is due, and each of its questions whose time
+    /// is over.
     fn run_timers(&mut self, turn: &mut Turn<'_>) -> Result<(), Gone> {
         let mut due = false;
         while let Phase::Open(open) = &mut self.phase
@@ -159,6 +160,14 @@ impl<T: Transport> Session<T> {
         {
             due = true;
             self.notify(turn, |application, io| application.on_timer(io, key));
+            self.end_if_asked(turn)?;
+        }
+        #[cfg(feature = "json")]
+        while let Phase::Open(open) = &mut self.phase
+            && let Some(call) = open.ws.take_overdue(turn.worker.now)
+        {
+            due = true;
+            self.notify(turn, |application, io| application.on_call(io, call));
             self.end_if_asked(turn)?;
         }
         match due {

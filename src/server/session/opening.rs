@@ -37,6 +37,8 @@ pub(super) struct Opening {
     pub(super) stopping: bool,
     /// Whether bytes of the client have arrived; a PROXY header is the proxy's.
     pub(super) begun: bool,
+    /// When the head of the last request was complete.
+    pub(super) since: Duration,
     /// Whether a plain request was served: then the end is not a failed handshake.
     pub(super) served: bool,
 }
@@ -75,6 +77,7 @@ impl Opening {
             proxy_header: proxied.then(Vec::new),
             stopping: false,
             begun: false,
+            since: Duration::ZERO,
             served: false,
         }
     }
@@ -101,7 +104,7 @@ impl Opening {
     }
 
     /// The request, as far as it has arrived.
-    fn request(&self) -> Option<PartialRequest<'_>> {
+    pub(super) fn request(&self) -> Option<PartialRequest<'_>> {
         match &self.stage {
             Stage::Head(handshake) => Some(handshake.request()),
             Stage::Body(request) | Stage::Reply(request, _) => Some(request.request().into()),
@@ -143,10 +146,13 @@ impl<T: Transport> Session<T> {
 
     /// Answers a plain request.
     fn reply(&mut self, request: PlainRequest, mut response: HttpResponse, turn: &mut Turn<'_>) {
+        let (asked, start) = (self.asked(request.request().into(), turn), turn.cork.len());
         let Phase::Opening(opening) = &mut self.phase else {
             return;
         };
         complete(&mut response, &request, &self.remote, turn);
+        // The date moves the body, which must not move the rest as well.
+        turn.cork.reserve(response.body.len() + 1024);
         opening.served = true;
         let now = turn.worker.now;
         let last = opening.stopping || turn.worker.draining;
@@ -161,6 +167,10 @@ impl<T: Transport> Session<T> {
             // The application's response can't be sent.
             sent = respond(unanswered.into_request(), &Response::status(500));
         }
+        self.responded(asked, start, turn);
+        let Phase::Opening(opening) = &mut self.phase else {
+            return;
+        };
         match sent {
             Ok(Responded::KeepAlive(next)) => opening.stage = Stage::Head(next),
             Ok(Responded::Close(linger)) => self.linger(linger),
@@ -254,7 +264,10 @@ impl<T: Transport> Session<T> {
     }
 
     /// Handles a request that the core has refused.
-    pub(super) fn refused(&mut self, refused: Refused, turn: &Turn<'_>) {
+    /// The response begins at `start` of the output.
+    pub(super) fn refused(&mut self, refused: Refused, start: usize, turn: &mut Turn<'_>) {
+        let asked = self.asked(refused.request(), turn);
+        self.responded(asked, start, turn);
         let error = refused.error();
         self.failed_with(Some(refused.request()), error.into(), error, turn);
         self.linger(refused.into_linger());
@@ -265,7 +278,7 @@ impl<T: Transport> Session<T> {
         let Phase::Opening(opening) = &mut self.phase else {
             return;
         };
-        let (now, unavailable) = (turn.worker.now, Response::status(503));
+        let (now, start) = (turn.worker.now, turn.cork.len());
         let checked = match opening.take() {
             Stage::Head(handshake) => handshake.handle_timeout(now, turn.cork).map(Stage::Head),
             Stage::Body(request) => request.handle_timeout(now, turn.cork).map(Stage::Body),
@@ -273,24 +286,23 @@ impl<T: Transport> Session<T> {
                 let reason = "the application did not decide within handshake_timeout";
                 let request = Some(upgrade.request().into());
                 self.failed_with(request, HandshakeFailure::Timeout, &reason, turn);
-                return match upgrade.reject(&unavailable, turn.cork, now) {
-                    Ok(linger) => self.linger(linger),
-                    Err(_) => self.linger_for_close_timeout(turn),
-                };
+                return self.reject(upgrade, &HttpResponse::status(503), turn);
             }
             Stage::Reply(request, later) if now >= later.until => {
-                return match request.reject(&unavailable, turn.cork, now) {
-                    Ok(linger) => self.linger(linger),
-                    Err(_) => self.linger_for_close_timeout(turn),
-                };
+                opening.stopping = true;
+                return self.reply(request, HttpResponse::status(503), turn);
             }
             stage => Ok(stage),
         };
         match checked {
             Ok(stage) => opening.stage = stage,
             // A plain client that is silent between two requests has not failed.
-            Err(refused) if opening.served => self.linger(refused.into_linger()),
-            Err(refused) => self.refused(refused, turn),
+            Err(refused) if opening.served => {
+                let asked = self.asked(refused.request(), turn);
+                self.responded(asked, start, turn);
+                self.linger(refused.into_linger());
+            }
+            Err(refused) => self.refused(refused, start, turn),
         }
     }
 
@@ -301,17 +313,37 @@ impl<T: Transport> Session<T> {
         response: &Response<'_>,
         turn: &mut Turn<'_>,
     ) -> Option<Linger> {
+        let (asked, start) = (self.asked_last(turn), turn.cork.len());
         let Phase::Opening(opening) = &mut self.phase else {
             return None;
         };
         let (cork, now) = (&mut *turn.cork, turn.worker.now);
-        match opening.take() {
+        let linger = match opening.take() {
             Stage::Head(handshake) => handshake.reject(response, cork, now).ok()?,
             Stage::Body(request) | Stage::Reply(request, _) => {
                 request.reject(response, cork, now).ok()
             }
             Stage::Upgrade(upgrade, _) => upgrade.reject(response, cork, now).ok(),
             Stage::Taken => None,
+        };
+        self.responded(asked, start, turn);
+        linger
+    }
+
+    /// Rejects an opening handshake.
+    fn reject(&mut self, upgrade: Upgrade, response: &HttpResponse, turn: &mut Turn<'_>) {
+        let (asked, start) = (self.asked(upgrade.request().into(), turn), turn.cork.len());
+        let now = turn.worker.now;
+        let mut sent = response.as_response(|it| upgrade.reject(it, turn.cork, now));
+        if let Err(unanswered) = sent {
+            // The application's response can't be sent.
+            let upgrade = unanswered.into_request();
+            sent = upgrade.reject(&Response::status(500), turn.cork, now);
+        }
+        self.responded(asked, start, turn);
+        match sent {
+            Ok(linger) => self.linger(linger),
+            Err(_) => self.linger_for_close_timeout(turn),
         }
     }
 
@@ -322,7 +354,10 @@ impl<T: Transport> Session<T> {
         turn: &mut Turn<'_>,
     ) -> Result<(), Gone> {
         while let Phase::Opening(opening) = &mut self.phase {
-            let now = turn.worker.now;
+            let (now, start) = (turn.worker.now, turn.cork.len());
+            if matches!(opening.stage, Stage::Head(_)) {
+                opening.since = now;
+            }
             let request = match opening.take() {
                 Stage::Head(handshake) => match handshake.recv(input, turn.cork, now) {
                     Ok(Received::Incomplete(handshake)) => {
@@ -393,7 +428,7 @@ impl<T: Transport> Session<T> {
                         }
                     }
                 }
-                Err(refused) => self.refused(refused, turn),
+                Err(refused) => self.refused(refused, start, turn),
             }
         }
         Ok(())
@@ -418,6 +453,7 @@ impl<T: Transport> Session<T> {
             }
             Decision::Accept(accepted) => {
                 let returns = upgrade.request().query_param(PREVIOUS).is_some();
+                let (asked, start) = (self.asked(upgrade.request().into(), turn), turn.cork.len());
                 match accept(
                     upgrade,
                     accepted,
@@ -425,7 +461,10 @@ impl<T: Transport> Session<T> {
                     self.transport.agreed(),
                     turn,
                 ) {
-                    Ok(open) => return self.open(open, returns, turn),
+                    Ok(open) => {
+                        self.responded(asked, start, turn);
+                        return self.open(open, returns, turn);
+                    }
                     Err(rejected) => *rejected,
                 }
             }
@@ -435,19 +474,7 @@ impl<T: Transport> Session<T> {
         let (upgrade, reject) = accepted;
         let request = Some(upgrade.request().into());
         self.failed_with(request, reject.failure, &Refusal(&reject.response), turn);
-        let now = turn.worker.now;
-        let mut sent = reject
-            .response
-            .as_response(|it| upgrade.reject(it, turn.cork, now));
-        if let Err(unanswered) = sent {
-            // The application's response can't be sent.
-            let upgrade = unanswered.into_request();
-            sent = upgrade.reject(&Response::status(500), turn.cork, now);
-        }
-        match sent {
-            Ok(linger) => self.linger(linger),
-            Err(_) => self.linger_for_close_timeout(turn),
-        }
+        self.reject(upgrade, &reject.response, turn);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::server::Server;
 use crate::server::end::End;
 use crate::server::handler::Handler;
 use crate::server::http::{HttpResponse, Reject};
+use crate::server::pool::Pool;
 use crate::server::route::{Deferred, Route};
 use crate::server::socket::Socket;
 
@@ -291,6 +292,62 @@ fn deadlines_are_kept_in_their_order() {
     server.advance(seconds(20));
     assert!(ann.closed().is_some() && bob.closed().is_some());
     assert!(bob.text().starts_with("ann left"));
+}
+
+#[test]
+fn what_is_deferred_to_a_pool_is_done_on_this_thread_and_in_its_order() {
+    struct Counts(Pool);
+    impl Handler for Counts {
+        type State = ();
+        fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+            let text = String::from(message.as_text().unwrap());
+            let test = std::thread::current().id();
+            let work = move || (text, std::thread::current().id() == test);
+            socket.defer(&self.0, work, |socket, (text, here)| {
+                socket.send(&*format!("{text} {here}"));
+            });
+            socket.send("first");
+        }
+    }
+    let server = Server::builder().route("/", Counts(Pool::new(2)));
+    let server = server.simulate().unwrap();
+    let mut ann = server.connect("/").unwrap();
+    for text in ["a", "b"] {
+        ann.send(text);
+        ann.expect("first");
+        ann.expect(&format!("{text} true"));
+        ann.expect_nothing();
+    }
+}
+
+#[test]
+fn timers_and_chores_run_by_the_simulations_clock() {
+    struct Sleepy;
+    impl Handler for Sleepy {
+        type State = ();
+        fn on_open(&self, socket: &mut Socket<'_, ()>) {
+            socket.set_timer(1, seconds(3));
+        }
+        fn on_message(&self, _: &mut Socket<'_, ()>, _: Message<'_>) {}
+        fn on_timer(&self, socket: &mut Socket<'_, ()>, _: u64) {
+            socket.send("woke");
+        }
+    }
+    let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counts = Arc::clone(&count);
+    let builder = Server::builder().route("/", Sleepy);
+    let builder = builder.every(seconds(10), move |_| {
+        counts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    });
+    let server = builder.simulate().unwrap();
+    let mut ann = server.connect("/").unwrap();
+    server.advance(Duration::from_millis(2_999));
+    ann.expect_nothing();
+    server.advance(Duration::from_millis(251));
+    ann.expect("woke");
+    server.advance(seconds(60));
+    let count = count.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((5..=6).contains(&count), "{count}");
 }
 
 #[test]

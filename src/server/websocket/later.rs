@@ -86,10 +86,16 @@ impl WebSocket {
         self.change_timers(|it| it.take_due(now)).flatten()
     }
 
-    /// Returns when the next timer is due.
+    /// Returns when the next timer is due, or the time of a question is over.
     #[inline]
     pub(in crate::server) fn next_timer(&self) -> Option<Duration> {
-        self.cold.as_ref()?.timers.as_ref()?.next()
+        let cold = self.cold.as_ref()?;
+        let timer = cold.timers.as_ref().and_then(|it| it.next());
+        #[cfg(feature = "json")]
+        if let Some(questions) = &cold.questions {
+            return timer.into_iter().chain(questions.next()).min();
+        }
+        timer
     }
 
     fn change_timers<R>(&mut self, change: impl FnOnce(&mut Timers) -> R) -> Option<R> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::Timestamp;
+use crate::server::http::Date;
 use crate::server::observe::Metrics;
 use crate::server::run::inbox::Inbox;
 use crate::server::shared::Shared;
@@ -20,6 +21,7 @@ pub(in crate::server) struct WorkerState {
     /// Whether the server drains: no further connection opens, and plain ones end with a response.
     pub(in crate::server) draining: bool,
     pub(in crate::server) now: Duration,
+    pub(in crate::server) date: Date,
     /// The same time as the connection counts it, which each message needs.
     pub(in crate::server) instant: Timestamp,
 }
@@ -33,6 +35,7 @@ impl WorkerState {
             pool: Pool::default(),
             draining: false,
             now,
+            date: Date::default(),
             instant: now.into(),
         }
     }
