@@ -126,14 +126,14 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Returns the parameters of a query in order, decoded: those of a request that was kept as text.
-/// [`Request::query_params`] says how.
+/// The parameters of a query in order, decoded as [`Request::query_params`] has them.
 ///
 /// ```
 /// use sockeye::proto::query_params;
 ///
-/// let params: Vec<_> = query_params("room=1&name=Anne+Marie").collect();
-/// assert_eq!(params, [("room".into(), "1".into()), ("name".into(), "Anne Marie".into())]);
+/// let mut params = query_params("name=J+D&x");
+/// assert_eq!(params.next(), Some(("name".into(), "J D".into())));
+/// assert_eq!(params.next(), Some(("x".into(), "".into())));
 /// ```
 pub fn query_params(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query
