@@ -1,19 +1,15 @@
 //! Who may connect: JSON Web Tokens, roles, and one session for each user.
 
-use std::collections::HashMap;
 use std::env;
 use std::error::Error;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
 use sockeye::proto::{CloseCode, Message};
 use sockeye::server::json::{self, EventError, Events};
-use sockeye::server::{
-    Builder, ConnectionId, End, Handle, HandleError, Handler, HttpResponse, Request, Route, Socket,
-};
+use sockeye::server::{Builder, Handler, HttpResponse, Request, Route, Socket};
 
 use super::common;
 
@@ -26,11 +22,14 @@ const UNAUTHORIZED: CloseCode = CloseCode(4001);
 const SIGN_IN_TIME: Duration = Duration::from_secs(10);
 /// How long a token is good for: a stolen one is, too.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// How often it is looked whose time is over.
-const SWEEP: Duration = Duration::from_secs(1);
 /// The longest name of a user, in characters.
 const MAX_NAME: usize = 32;
 
+/// The timer of a connection: by then it has a token, or its token ends.
+const DEADLINE: u64 = 0;
+
+/// The namespace of both paths' topics.
+const DESK: &str = "desk";
 /// The topic of everyone who is signed in.
 const POSTS: &str = "posts";
 
@@ -128,57 +127,6 @@ fn issue(keys: &Keys, request: &Request<'_>) -> HttpResponse {
     }
 }
 
-// ---- sessions ---------------------------------------------------------------------------------
-
-/// All connections, over all workers.
-#[derive(Default)]
-struct Sessions {
-    /// Until when each may stay, since 1970, and why no longer.
-    ends: HashMap<ConnectionId, (Duration, &'static str)>,
-    by_user: HashMap<String, ConnectionId>,
-}
-
-impl Sessions {
-    fn wait_for_token(&mut self, id: ConnectionId) {
-        let end = common::unix_time() + SIGN_IN_TIME;
-        self.ends.insert(id, (end, "no token for ten seconds"));
-    }
-
-    /// Answers the user's older session, which is no longer theirs.
-    fn enter(&mut self, id: ConnectionId, claims: &Claims) -> Option<ConnectionId> {
-        let end = Duration::from_secs(claims.exp);
-        self.ends.insert(id, (end, EXPIRED));
-        self.by_user.insert(claims.sub.clone(), id)
-    }
-
-    fn leave(&mut self, id: ConnectionId, claims: Option<&Claims>) {
-        self.ends.remove(&id);
-        // A newer session of the same user stays.
-        if let Some(claims) = claims
-            && self.by_user.get(&claims.sub) == Some(&id)
-        {
-            self.by_user.remove(&claims.sub);
-        }
-    }
-}
-
-/// Closes those whose time is over, until the server stops.
-fn sweep(desk: &Desk, handle: &Handle) {
-    loop {
-        thread::sleep(SWEEP);
-        let now = common::unix_time();
-        for (id, (end, reason)) in &desk.sessions().ends {
-            if *end > now {
-                continue;
-            }
-            // A worker that is that busy is told again by the next round.
-            if handle.close(*id, UNAUTHORIZED, reason) == Err(HandleError::Stopped) {
-                return;
-            }
-        }
-    }
-}
-
 // ---- connections ------------------------------------------------------------------------------
 
 /// A connection.
@@ -203,19 +151,6 @@ impl Session {
             token,
             claims: None,
         }
-    }
-}
-
-/// What all connections share.
-pub(crate) struct Desk {
-    keys: Keys,
-    sessions: Mutex<Sessions>,
-}
-
-impl Desk {
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        // Each change is whole: a panic elsewhere leaves nothing half done.
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -249,25 +184,26 @@ fn post(socket: &mut Socket<'_, Session>, Post { text }: Post) -> Result<(), Eve
     Ok(())
 }
 
+/// Who is signed in.
+fn sessions(socket: &mut Socket<'_, Session>, (): ()) -> Result<Vec<String>, EventError> {
+    needs(socket, Role::Admin)?;
+    let members = socket.handle().topics(DESK).presence_members(POSTS);
+    let mut users: Vec<_> = members.iter().map(|it| it.user.to_string()).collect();
+    users.sort_unstable();
+    Ok(users)
+}
+
 /// A path, and the lowest role that may come in.
 struct Door {
-    desk: Arc<Desk>,
+    keys: Arc<Keys>,
     lowest: Role,
     events: Events<Session>,
 }
 
 impl Door {
-    fn new(desk: &Arc<Desk>, lowest: Role) -> Self {
-        let admin = Arc::clone(desk);
-        // Who is signed in.
-        let sessions = move |socket: &mut Socket<'_, Session>, (): ()| {
-            needs(socket, Role::Admin)?;
-            let mut users: Vec<_> = admin.sessions().by_user.keys().cloned().collect();
-            users.sort_unstable();
-            Ok(users)
-        };
+    fn new(keys: &Arc<Keys>, lowest: Role) -> Self {
         Self {
-            desk: Arc::clone(desk),
+            keys: Arc::clone(keys),
             lowest,
             events: Events::new().on("post", post).on("sessions", sessions),
         }
@@ -282,7 +218,7 @@ impl Door {
             expires: u64,
         }
 
-        let claims = match self.desk.keys.claims(token) {
+        let claims = match self.keys.claims(token) {
             Ok(claims) => claims,
             Err(reason) => return close(socket, UNAUTHORIZED, reason),
         };
@@ -290,14 +226,19 @@ impl Door {
             let reason = format!("this needs the role {}", self.lowest.name());
             return close(socket, CloseCode::POLICY_VIOLATION, &reason);
         }
-        if let Some(older) = self.desk.sessions().enter(socket.id(), &claims) {
-            // It may have gone by itself meanwhile.
-            let _ = socket
-                .handle()
-                .close(older, REPLACED, "signed in elsewhere");
+        let user = &claims.sub;
+        if socket
+            .replace_user(user, REPLACED, "signed in elsewhere")
+            .is_err()
+        {
+            return close(socket, UNAUTHORIZED, "the user's name is too long");
         }
-        // A single topic is within all limits.
+        // A single topic is within all limits. Presence says who is signed in, and ends with the
+        // connection.
         let _ = socket.subscribe(POSTS);
+        let _ = socket.join_presence(POSTS, user, "", |_| None);
+        let left = Duration::from_secs(claims.exp).saturating_sub(common::unix_time());
+        socket.set_timer(DEADLINE, left);
         let signed_in = SignedIn {
             user: &claims.sub,
             role: claims.role,
@@ -346,7 +287,7 @@ impl Handler for Door {
     fn on_open(&self, socket: &mut Socket<'_, Session>) {
         match socket.state_mut().token.take() {
             Some(token) => self.sign_in(socket, &token, None),
-            None => self.desk.sessions().wait_for_token(socket.id()),
+            None => socket.set_timer(DEADLINE, SIGN_IN_TIME),
         }
     }
 
@@ -360,9 +301,12 @@ impl Handler for Door {
         }
     }
 
-    fn on_close(&self, socket: &mut Socket<'_, Session>, _: &End) {
-        let claims = socket.state().claims.as_ref();
-        self.desk.sessions().leave(socket.id(), claims);
+    fn on_timer(&self, socket: &mut Socket<'_, Session>, _: u64) {
+        let reason = match socket.state().claims {
+            Some(_) => EXPIRED,
+            None => "no token for ten seconds",
+        };
+        close(socket, UNAUTHORIZED, reason);
     }
 }
 
@@ -377,31 +321,19 @@ fn secret() -> Result<Vec<u8>, Box<dyn Error>> {
     }
 }
 
-/// Adds the two doors, the page, and who gives tokens; what is returned is to be [started](start).
-pub(crate) fn add(builder: Builder) -> Result<(Builder, Arc<Desk>), Box<dyn Error>> {
-    let desk = Arc::new(Desk {
-        keys: Keys::new(&secret()?),
-        sessions: Mutex::default(),
-    });
-    let issuer = Arc::clone(&desk);
+/// Adds the two doors, the page, and who gives tokens.
+pub(crate) fn add(builder: Builder) -> Result<Builder, Box<dyn Error>> {
+    let keys = Arc::new(Keys::new(&secret()?));
     // Both doors lead to the same posts.
     let door = |path: &str, role| {
         let accept = |request: &Request<'_>| Ok(Session::from(request));
-        Route::with(path, Door::new(&desk, role), accept).namespace("desk")
+        Route::with(path, Door::new(&keys, role), accept).namespace(DESK)
     };
-    let builder = builder
+    Ok(builder
         .add_route(door("/session", Role::Reader))
         .add_route(door("/admin", Role::Admin))
         .get("/auth", common::page(include_str!("index.html")))
         .get("/auth.css", common::style(include_str!("auth.css")))
         .get("/auth.js", common::script(include_str!("auth.js")))
-        .post("/token", move |request: &Request<'_>| {
-            issue(&issuer.keys, request)
-        });
-    Ok((builder, desk))
-}
-
-/// Begins to look whose time is over.
-pub(crate) fn start(desk: Arc<Desk>, handle: Handle) {
-    thread::spawn(move || sweep(&desk, &handle));
+        .post("/token", move |request: &Request<'_>| issue(&keys, request)))
 }

@@ -41,11 +41,8 @@ use std::process::ExitCode;
 
 fn run() -> Result<(), Box<dyn Error>> {
     let options = common::Options::read(&[("--listen", "127.0.0.1:9001")])?;
-    let (builder, desk) = app::add(common::builder())?;
-    let builder = builder.get("/", common::page(include_str!("index.html")));
-    common::serve(builder, options.text("--listen"), |server| {
-        app::start(desk, server.handle());
-    })
+    let builder = app::add(common::builder())?.get("/", common::page(include_str!("index.html")));
+    common::serve(builder, options.text("--listen"), |_| {})
 }
 
 fn main() -> ExitCode {

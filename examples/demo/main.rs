@@ -28,14 +28,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     monitor::crowd::join_if_told();
     let options = common::Options::read(&[("--listen", "127.0.0.1:9001")])?;
     let builder = monitor::add(feed::add(chat::add(common::builder())));
-    let (builder, desk) = auth::add(builder)?;
-    let builder = builder
+    let builder = auth::add(builder)?
         .get("/", common::page(include_str!("index.html")))
         .get("/demo.css", common::style(include_str!("demo.css")))
         .get("/demo.js", common::script(include_str!("demo.js")));
     common::serve(builder, options.text("--listen"), |server| {
         feed::start(&server.handle(), INTERVAL);
-        auth::start(desk, server.handle());
         monitor::start(server);
     })
 }

@@ -3,7 +3,6 @@
 #[path = "crowd.rs"]
 pub(crate) mod crowd;
 
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -113,13 +112,7 @@ impl From<ConnectionStats> for Listed {
 
 /// The connections that say most: with the most that waits, then with the most messages.
 fn list(handle: &Handle) -> (Vec<Listed>, usize) {
-    let (send, receive) = mpsc::channel();
-    let asked = handle.connections(move |connections| drop(send.send(connections)));
-    // It ends when the last worker has sent its own.
-    let mut all: Vec<_> = match asked {
-        Ok(()) => receive.iter().flatten().collect(),
-        Err(_) => Vec::new(),
-    };
+    let mut all = handle.list_connections().unwrap_or_default();
     all.sort_by_key(|it| (it.buffered, it.messages_received + it.messages_sent, it.age));
     let listed = all.iter().rev().take(LISTED).cloned().map(Listed::from);
     (listed.collect(), all.len().saturating_sub(LISTED))

@@ -144,12 +144,11 @@ pub use fault::Fault;
 pub use frame::{
     EncodedHeader, FrameHeader, MAX_CONTROL_PAYLOAD, MAX_HEADER_LENGTH, Opcode, Role, Rsv,
 };
-#[cfg(feature = "server")]
-pub(crate) use handshake::query_params;
 pub use handshake::{
     Accept, ClientHandshake, ClientRequest, Foreign, HandshakeError, Origins, PartialRequest,
     PlainRequest, ReadBody, Received, Refused, Request, RequestError, Responded, Response,
     ResponseError, ResponseFault, ServerHandshake, Unanswered, Upgrade, accept_key, percent_decode,
+    query_params,
 };
 pub use input::Input;
 pub use limit_error::LimitError;

@@ -8,7 +8,6 @@ use std::path::Path;
 #[cfg(feature = "tls")]
 use rustls::pki_types::pem;
 
-use super::http::CorsFault;
 use super::proxy::NetworkError;
 use super::topics::PatternError;
 
@@ -122,6 +121,16 @@ pub enum RouteFault {
     Absent(Box<str>),
     /// A method of this name, which is not a token (RFC 9110 section 9.1), has a handler for it.
     Method(Box<str>),
+}
+
+/// Why a [`Cors`](super::http::Cors) can't be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CorsFault {
+    /// It allows credentials of any origin.
+    CredentialsOfAny,
+    /// This name of a header is not a token, or `*`.
+    Header(Box<str>),
 }
 
 impl fmt::Display for BuildError {
@@ -260,6 +269,17 @@ impl fmt::Display for RouteFault {
                 );
             }
         })
+    }
+}
+
+impl fmt::Display for CorsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CredentialsOfAny => {
+                f.write_str("CORS: credentials can't be allowed to any origin; list the origins")
+            }
+            Self::Header(name) => write!(f, "CORS: {name:?} is not the name of a header"),
+        }
     }
 }
 

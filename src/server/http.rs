@@ -22,7 +22,7 @@ mod stored_request;
 pub use self::answer::Reply;
 pub(super) use self::answer::{Answer, Giver, Slot};
 pub use self::cookie::{Cookie, CookieError, SameSite};
-pub use self::cors::{Cors, CorsFault};
+pub use self::cors::Cors;
 pub(super) use self::date::Date;
 #[cfg(feature = "files")]
 pub use self::files::Files;

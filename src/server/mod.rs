@@ -104,7 +104,7 @@ mod users;
 mod websocket;
 mod write_queue;
 
-pub use build_error::{BuildError, RouteFault};
+pub use build_error::{BuildError, CorsFault, RouteFault};
 pub use builder::Builder;
 #[doc(inline)]
 pub use end::End;

@@ -1,14 +1,20 @@
-//! The examples that are applications, as processes: each promise of theirs over real sockets.
+//! The examples that are applications: as processes, over real sockets, and in simulation where
+//! neither a socket nor the program around counts.
 #![cfg(unix)]
 
 mod auth;
 mod chat;
+#[cfg(all(feature = "testing", feature = "signals"))]
+#[path = "../../examples/common/mod.rs"]
+mod common;
 mod demo;
 mod echo_server;
 mod feed;
 mod monitor;
 #[cfg(feature = "testing")]
 mod ports;
+#[cfg(all(feature = "testing", feature = "signals"))]
+mod rooms;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -18,7 +24,7 @@ use std::time::Duration;
 use harness::program::example;
 use serde_json::Value;
 use sockeye::client::{Client, ConnectOptions};
-use sockeye::proto::ClientRequest;
+use sockeye::proto::{ClientRequest, Message};
 
 /// Turns a wait for what never comes into a failure.
 const GUARD: Duration = Duration::from_secs(20);
@@ -171,28 +177,53 @@ impl Answer {
     }
 }
 
-/// A connection that talks JSON.
-struct Peer {
-    client: Client,
+/// A client, over a socket or in simulation.
+trait Talk {
+    fn say(&mut self, text: &str);
+    /// The next message; None behind the last one.
+    fn hear(&mut self) -> Option<Message<'static>>;
 }
 
-impl Peer {
+impl Talk for Client {
+    #[track_caller]
+    fn say(&mut self, text: &str) {
+        self.send(text).unwrap();
+    }
+
+    #[track_caller]
+    fn hear(&mut self) -> Option<Message<'static>> {
+        self.recv().unwrap().map(Message::into_owned)
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Talk for sockeye::server::testing::Client {
+    #[track_caller]
+    fn say(&mut self, text: &str) {
+        self.send(text);
+    }
+
+    #[track_caller]
+    fn hear(&mut self) -> Option<Message<'static>> {
+        self.recv()
+    }
+}
+
+/// A connection that talks JSON.
+struct Peer<C = Client> {
+    client: C,
+}
+
+impl<C: Talk> Peer<C> {
     #[track_caller]
     fn send(&mut self, message: Value) {
-        self.client.send(message.to_string().as_str()).unwrap();
+        self.client.say(&message.to_string());
     }
 
     #[track_caller]
     fn next(&mut self) -> Value {
-        let message = self.client.recv().unwrap();
-        let message = message.expect("a message, and no Close");
+        let message = self.client.hear().expect("a message, and no Close");
         serde_json::from_str(message.as_text().expect("text")).unwrap()
-    }
-
-    /// A round trip.
-    fn expect_open(&mut self) {
-        self.client.ping(b"").unwrap();
-        assert!(self.client.closed().is_none());
     }
 
     /// The data of the next message, which is this event.
@@ -220,6 +251,14 @@ impl Peer {
         let text = message["error"]["message"].as_str().unwrap_or_default();
         assert!(!text.is_empty(), "{message}");
         message["error"]["code"].as_str().expect("a code").into()
+    }
+}
+
+impl Peer {
+    /// A round trip.
+    fn expect_open(&mut self) {
+        self.client.ping(b"").unwrap();
+        assert!(self.client.closed().is_none());
     }
 
     /// The code and reason of the Close, before which nothing comes.

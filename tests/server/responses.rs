@@ -6,10 +6,10 @@ use core::time::Duration;
 use harness::handshake::{Answer, Text, plain, upgrade};
 use harness::net::{Probe, Running, Told, patient};
 use sockeye::Error;
-use sockeye::server::http::{Cookie, Cors, CorsFault, OptionalParam, Param, SameSite};
+use sockeye::server::http::{Cookie, Cors, OptionalParam, Param, SameSite};
 use sockeye::server::route::Accepted;
 use sockeye::server::{
-    BuildError, Builder, HttpResponse, Reject, Request, Route, RouteFault, Server,
+    BuildError, Builder, CorsFault, HttpResponse, Reject, Request, Route, RouteFault, Server,
 };
 
 fn get(path: &str) -> Text {

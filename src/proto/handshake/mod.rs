@@ -28,9 +28,7 @@ pub use header::accept_key;
 pub use origin::Origins;
 pub use partial::PartialRequest;
 pub use refused::{Refused, Unanswered};
-#[cfg(feature = "server")]
-pub(crate) use request::query_params;
-pub use request::{Request, percent_decode};
+pub use request::{Request, percent_decode, query_params};
 pub use response::Response;
 pub use server::{PlainRequest, ReadBody, Received, Responded, ServerHandshake};
 pub use upgrade::{Accept, Upgrade};

@@ -126,8 +126,16 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The parameters of a query in order, decoded.
-pub(crate) fn query_params(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+/// The parameters of a query in order, decoded as [`Request::query_params`] has them.
+///
+/// ```
+/// use sockeye::proto::query_params;
+///
+/// let mut params = query_params("name=J+D&x");
+/// assert_eq!(params.next(), Some(("name".into(), "J D".into())));
+/// assert_eq!(params.next(), Some(("x".into(), "".into())));
+/// ```
+pub fn query_params(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query
         .split('&')
         .filter(|param| !param.is_empty())

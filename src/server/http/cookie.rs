@@ -4,7 +4,6 @@ use core::fmt;
 use std::string::String;
 use std::time::Duration;
 
-use super::reject::Reject;
 use crate::proto::http::is_token;
 
 /// A cookie that a response sets, with what a browser should do with it (RFC 6265 section 4.1).
@@ -208,12 +207,6 @@ impl fmt::Display for CookieError {
 }
 
 impl core::error::Error for CookieError {}
-
-impl From<CookieError> for Reject {
-    fn from(error: CookieError) -> Self {
-        Self::new(500, std::string::ToString::to_string(&error))
-    }
-}
 
 /// RFC 6265 section 4.1.1: cookie-octet = %x21 / %x23-2B / %x2D-3A / %x3C-5B / %x5D-7E.
 fn is_cookie_octet(byte: u8) -> bool {

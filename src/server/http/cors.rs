@@ -2,13 +2,13 @@
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use super::request::Request;
 use super::response::HttpResponse;
 use crate::proto::Origins;
 use crate::proto::http::is_token;
+use crate::server::build_error::CorsFault;
 
 /// The pages of other origins that may make requests with `fetch` and read the responses: the CORS
 /// protocol of the Fetch standard, for plain requests. WebSocket has none; see
@@ -170,26 +170,5 @@ impl Cors {
 
     fn allows(&self, request: &Request<'_>) -> bool {
         self.origins.allow(request.as_ref())
-    }
-}
-
-/// Why a [`Cors`] can't be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CorsFault {
-    /// It allows credentials of any origin.
-    CredentialsOfAny,
-    /// This name of a header is not a token, or `*`.
-    Header(alloc::boxed::Box<str>),
-}
-
-impl fmt::Display for CorsFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CredentialsOfAny => {
-                f.write_str("CORS: credentials can't be allowed to any origin; list the origins")
-            }
-            Self::Header(name) => write!(f, "CORS: {name:?} is not the name of a header"),
-        }
     }
 }

@@ -1,8 +1,9 @@
 //! Refusing a request.
 
 use std::boxed::Box;
-use std::string::String;
+use std::string::{String, ToString as _};
 
+use super::cookie::CookieError;
 use super::response::HttpResponse;
 use crate::server::end::HandshakeFailure;
 
@@ -52,5 +53,12 @@ impl From<HttpResponse> for Reject {
             response: Box::new(response),
             failure: HandshakeFailure::Rejected,
         }
+    }
+}
+
+/// The server is at fault.
+impl From<CookieError> for Reject {
+    fn from(error: CookieError) -> Self {
+        Self::new(500, error.to_string())
     }
 }
