@@ -6,22 +6,26 @@
 
 mod directory;
 mod history;
+mod joining;
 mod local;
 mod name;
 mod options;
 mod pattern;
 mod presence;
+mod publication;
 mod subscribing;
 mod subscription;
 mod topic;
 
 pub(super) use self::directory::{Directory, Namespaces, PatternOptions, Publisher};
 pub use self::history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Replay};
+pub use self::joining::{Join, Joined};
 pub(super) use self::local::Local;
 pub(super) use self::name::{TopicName, is_namespace};
 pub use self::options::TopicOptions;
 pub use self::pattern::{PatternError, TopicPattern};
 pub use self::presence::{Member, MemoryPresence, Presence, PresenceChange, PresenceError};
+pub use self::publication::Publication;
 pub(super) use self::subscribing::Subscribing;
 pub use self::subscription::{Position, SubscribeError, Subscribed, TopicLimits};
 pub(super) use self::topic::{Topic, outside};

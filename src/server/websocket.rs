@@ -39,7 +39,6 @@ pub use self::outgoing::Outgoing;
 use self::questions::Questions;
 #[cfg(feature = "json")]
 pub(super) use self::questions::{Reply, Resume};
-pub(super) use self::topics::Publish;
 pub(super) use self::worker_state::WorkerState;
 use super::call::Call;
 use super::end::EndKind;

@@ -80,7 +80,7 @@ fn obey(line: &str, handle: &Handle) -> String {
             let message = handle.prepare(&vec![0xA5; size]);
             let mut refused = 0;
             for _ in 0..count {
-                while let Err(error) = handle.topics("/").publish_prepared(ROOM, &message) {
+                while let Err(error) = handle.topics("/").publish(ROOM, &message) {
                     assert_ne!(error, HandleError::Stopped);
                     refused += 1;
                     thread::yield_now();

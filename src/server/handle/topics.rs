@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 use super::Handle;
-use crate::proto::{Message, MessageRef, PreparedMessage};
+use crate::proto::{Message, PreparedMessage};
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, HandleError};
 use crate::server::topics::{
-    HistoryEntry, Member, Position, Publisher, Replay, TopicName, outside,
+    HistoryEntry, Member, Position, Publication, Publisher, Replay, TopicName, outside,
 };
-use crate::server::websocket::Published;
+use crate::server::websocket::{Outgoing, Published};
 
 /// The topics of one [namespace](crate::server::Route::namespace), for any thread:
 /// [`Handle::topics`] returns it. Clones reach the same topics.
@@ -95,24 +95,36 @@ impl Topics {
     ///
     /// # Errors
     /// [`HandleError::Busy`]; then nobody gets it, and the call may be repeated.
+    /// [`HandleError::TooLong`] for a message that is longer than the topic's
+    /// [`max_message`](crate::server::topics::TopicOptions::max_message).
     pub fn publish<'m>(
         &self,
         topic: &str,
-        message: impl Into<MessageRef<'m>>,
+        publication: impl Into<Publication<'m>>,
     ) -> Result<Published, HandleError> {
-        self.publish_prepared(topic, &self.handle.prepare(message))
-    }
-
-    /// Like [`publish`](Self::publish), with a prepared message.
-    ///
-    /// # Errors
-    /// As [`publish`](Self::publish).
-    pub fn publish_prepared(
-        &self,
-        topic: &str,
-        message: &PreparedMessage,
-    ) -> Result<Published, HandleError> {
-        self.publish_made(topic, |_| message)
+        let Publication {
+            message,
+            except,
+            kept,
+        } = publication.into();
+        let publisher = Publisher {
+            except,
+            unkept: !kept,
+            ..Publisher::default()
+        };
+        let made;
+        let message = match message {
+            Outgoing::Prepared(message) => message,
+            Outgoing::Ref(message) => {
+                made = self.handle.prepare(message);
+                &made
+            }
+            Outgoing::Message(message) => {
+                made = self.handle.prepare(&message);
+                &made
+            }
+        };
+        self.publish_made(topic, publisher, |_| message)
     }
 
     /// Like [`publish`](Self::publish), with a message that is made once its position is known, so
@@ -138,17 +150,17 @@ impl Topics {
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Result<Published, HandleError> {
         let prepare = |position| self.handle.prepare(&outside(|| make(position)));
-        self.publish_made(topic, prepare)
+        self.publish_made(topic, Publisher::default(), prepare)
     }
 
     fn publish_made<M: Borrow<PreparedMessage>>(
         &self,
         topic: &str,
+        publisher: Publisher,
         make: impl FnOnce(Position) -> M,
     ) -> Result<Published, HandleError> {
         let shared = &self.handle.shared;
-        let (publisher, now) = (Publisher::default(), shared.clock.now());
-        let (inboxes, name) = (&shared.inboxes, self.name(topic));
+        let (inboxes, name, now) = (&shared.inboxes, self.name(topic), shared.clock.now());
         let publish = shared
             .directory
             .publish(inboxes, name, None, publisher, now, make);

@@ -38,6 +38,9 @@ pub enum HandleError {
     /// [`max_inbox`](crate::server::Builder::max_inbox) bytes: the caller has to slow down. The
     /// call had no effect and can be repeated.
     Busy,
+    /// The message is longer than its topic's
+    /// [`max_message`](crate::server::topics::TopicOptions::max_message).
+    TooLong,
     /// The connection is over, or never existed.
     Gone,
     /// The server has stopped.
@@ -50,6 +53,7 @@ impl fmt::Display for HandleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Busy => "too many bytes wait for a worker (max_inbox): slow down and try again",
+            Self::TooLong => "the message is longer than its topic's max_message",
             Self::Gone => "the connection is over",
             Self::Stopped => "the server has stopped",
             Self::OnWorker => "a worker, which has to answer, can't wait for it",
@@ -68,7 +72,7 @@ pub(in crate::server) enum Command {
     Send(Token, PreparedMessage),
     Close(Token, CloseCode, Arc<str>),
     Terminate(Token),
-    Publish(Publication),
+    Publish(TopicMessage),
     Subscribe(Token, Box<Subscribing>),
     Unsubscribe(Token, Arc<str>),
     /// A subscription that is impossible, reported to the connection's handler.
@@ -102,7 +106,7 @@ pub(in crate::server) struct Drain {
 
 /// A message on its way to the subscribers of one worker.
 #[derive(Clone)]
-pub(in crate::server) struct Publication {
+pub(in crate::server) struct TopicMessage {
     pub(in crate::server) topic: Arc<Topic>,
     pub(in crate::server) message: PreparedMessage,
     /// Its offset in the topic.

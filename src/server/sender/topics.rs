@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Sender;
-use crate::proto::{Message, MessageRef, PreparedMessage};
+use crate::proto::{Message, PreparedMessage};
 use crate::server::topics::{
-    Position, PresenceChange, PresenceError, SubscribeError, Subscribed, outside,
+    Join, Joined, Position, PresenceChange, PresenceError, Publication, Publisher, SubscribeError,
+    Subscribed, outside,
 };
-use crate::server::websocket::{Publish, Published};
+use crate::server::websocket::Published;
 
 impl Sender<'_> {
     /// Subscribes to a topic of the route's [namespace](crate::server::Route::namespace), in which
@@ -19,7 +20,70 @@ impl Sender<'_> {
     /// [`SubscribeError`], for a limit or a guard of the topic.
     pub fn subscribe(&mut self, topic: &str) -> Result<Subscribed, SubscribeError> {
         self.io.sync();
-        self.io.subscribe(topic)
+        self.io.subscribe(topic, None)
+    }
+
+    /// Subscribes to a topic, for a client that comes back with the position of the last message
+    /// that it saw: what was published behind it is sent first, as far as it is kept, and
+    /// [`Subscribed::complete`] says whether that is everything.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_since(
+        &mut self,
+        topic: &str,
+        since: Position,
+    ) -> Result<Subscribed, SubscribeError> {
+        self.io.sync();
+        self.io.subscribe(topic, Some(since))
+    }
+
+    /// Joins a topic in one step: subscribes to it, enters its presence if [`Join::user`] says so,
+    /// and returns what was before that: the messages that are kept, who is there, and the position
+    /// from which on messages arrive. Between these is no gap, and nothing is told twice, so that
+    /// one message to the client can hold all of it.
+    ///
+    /// Nothing is replayed on a connection that is subscribed already.
+    ///
+    /// ```
+    /// use sockeye::proto::Message;
+    /// use sockeye::server::{Handler, Socket};
+    /// use sockeye::server::topics::{Join, PresenceChange};
+    ///
+    /// struct Room;
+    ///
+    /// impl Handler for Room {
+    ///     type State = String; // the name
+    ///
+    ///     fn on_open(&self, socket: &mut Socket<'_, String>) {
+    ///         let (name, sender) = socket.split();
+    ///         let join = Join::new().user(name, "").announce(|change| match change {
+    ///             PresenceChange::Joined(member) => Some(format!("{} is here", member.user).into()),
+    ///             _ => None,
+    ///         });
+    ///         match sender.join("room", join) {
+    ///             Ok(joined) => {
+    ///                 let (said, people) = (joined.replay.entries.len(), joined.members.len());
+    ///                 sender.send(&format!("{said} messages, {people} people"));
+    ///             }
+    ///             Err(refused) => {
+    ///                 sender.send(&refused.to_string());
+    ///             }
+    ///         }
+    ///     }
+    ///
+    ///     fn on_message(&self, socket: &mut Socket<'_, String>, message: Message<'_>) {
+    ///         socket.publish_to_all("room", &message);
+    ///     }
+    /// }
+    /// # let _ = Room;
+    /// ```
+    ///
+    /// # Errors
+    /// [`SubscribeError`], for a limit, a guard, or the presence; nothing changed then.
+    pub fn join(&mut self, topic: &str, join: Join<'_>) -> Result<Joined, SubscribeError> {
+        self.io.sync();
+        self.io.join(topic, join)
     }
 
     /// Ends a subscription; returns whether there was one.
@@ -81,29 +145,23 @@ impl Sender<'_> {
     ///
     /// Where subscribers take less than is published, this connection is not read from for a while:
     /// see [`max_inbox`](crate::server::Builder::max_inbox).
-    pub fn publish<'m>(&mut self, topic: &str, message: impl Into<MessageRef<'m>>) -> Published {
-        let message = self.prepare(message);
-        self.publish_prepared(topic, &message)
+    pub fn publish<'m>(
+        &mut self,
+        topic: &str,
+        publication: impl Into<Publication<'m>>,
+    ) -> Published {
+        let mut publication = publication.into();
+        publication.except.get_or_insert(self.io.id);
+        self.io.publish(topic, publication)
     }
 
     /// Publishes a message to all subscribers of a topic, this connection included if it is one.
     pub fn publish_to_all<'m>(
         &mut self,
         topic: &str,
-        message: impl Into<MessageRef<'m>>,
+        publication: impl Into<Publication<'m>>,
     ) -> Published {
-        let message = self.prepare(message);
-        self.publish_prepared_to_all(topic, &message)
-    }
-
-    /// Like [`publish`](Self::publish), with a prepared message.
-    pub fn publish_prepared(&mut self, topic: &str, message: &PreparedMessage) -> Published {
-        self.io.publish(topic, Publish::ToOthers, |_| message)
-    }
-
-    /// Like [`publish_to_all`](Self::publish_to_all), with a prepared message.
-    pub fn publish_prepared_to_all(&mut self, topic: &str, message: &PreparedMessage) -> Published {
-        self.io.publish(topic, Publish::ToAll, |_| message)
+        self.io.publish(topic, publication.into())
     }
 
     /// Like [`publish_to_all`](Self::publish_to_all), with a message that is made once its position
@@ -118,7 +176,8 @@ impl Sender<'_> {
         make: impl FnOnce(Position) -> Message<'static>,
     ) -> Published {
         let options = Arc::clone(&self.io.ws.options);
-        self.io.publish(topic, Publish::ToAll, |position| {
+        let publisher = Publisher::default();
+        self.io.publish_made(topic, publisher, |position| {
             let message = outside(|| make(position));
             PreparedMessage::new(&message, &options.config)
         })

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::{Outgoing, Sent, Socket};
 use crate::error::Misuse;
-use crate::proto::{CloseCode, Encoding, Message, MessageRef, PreparedMessage};
-use crate::server::topics::{Position, PresenceChange, PresenceError, SubscribeError, Subscribed};
+use crate::proto::{CloseCode, Encoding, Message, MessageRef};
+use crate::server::topics::{
+    Join, Joined, Position, PresenceChange, PresenceError, Publication, SubscribeError, Subscribed,
+};
 use crate::server::users::UserError;
 use crate::server::websocket::Published;
 
@@ -55,11 +57,11 @@ forward! {
 // Topics.
 forward! {
     fn subscribe(topic: &str) -> Result<Subscribed, SubscribeError>;
+    fn subscribe_since(topic: &str, since: Position) -> Result<Subscribed, SubscribeError>;
+    fn join(topic: &str, join: Join<'_>) -> Result<Joined, SubscribeError>;
     fn unsubscribe(topic: &str) -> bool;
-    fn publish<'m>(topic: &str, message: impl Into<MessageRef<'m>>) -> Published;
-    fn publish_to_all<'m>(topic: &str, message: impl Into<MessageRef<'m>>) -> Published;
-    fn publish_prepared(topic: &str, message: &PreparedMessage) -> Published;
-    fn publish_prepared_to_all(topic: &str, message: &PreparedMessage) -> Published;
+    fn publish<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
+    fn publish_to_all<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
     fn publish_with(
         topic: &str, make: impl FnOnce(Position) -> Message<'static>
     ) -> Published;

@@ -269,7 +269,7 @@ impl Worker {
         let subscribe = self
             .server
             .directory
-            .subscribe(topic, self.id(token), NOW)
+            .subscribe(topic, self.id(token), None, NOW)
             .unwrap();
         self.insert(token, &subscribe.1);
         subscribe.0.position.offset

@@ -13,7 +13,7 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use super::history::HistoryEntry;
+use super::history::{HistoryEntry, Replay};
 use super::name::TopicName;
 use super::options::TopicOptions;
 use super::pattern::TopicPattern;
@@ -22,7 +22,7 @@ use super::topic::{OnWorker, State, Topic, assert_inside, outside};
 use super::{Position, SubscribeError, Subscribed, TopicLimits};
 use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
-use crate::server::run::inbox::{Command, HandleError, Inbox, Publication, Reserved};
+use crate::server::run::inbox::{Command, HandleError, Inbox, Reserved, TopicMessage};
 use crate::server::shards::Shards;
 use crate::server::sync::atomic::{AtomicUsize, Ordering};
 use crate::server::sync::{Mutex, lock};
@@ -37,6 +37,8 @@ pub(in crate::server) struct Publisher {
     pub(in crate::server) delivers: Option<usize>,
     /// Whether the message announces what has happened, so that it can't be refused.
     pub(in crate::server) insists: bool,
+    /// Whether the history leaves the message out.
+    pub(in crate::server) unkept: bool,
 }
 
 /// The outcome of a message that has its position.
@@ -230,23 +232,36 @@ impl Directory {
         }
     }
 
-    /// Adds a subscriber; returns its record, and the messages kept before it. Its subscription
-    /// begins now.
+    /// Adds a subscriber; returns its record, and the messages kept before it, or `since` a
+    /// position. Its subscription begins now.
     pub(in crate::server) fn subscribe(
         &self,
         topic: &str,
         id: ConnectionId,
+        since: Option<Position>,
         now: Duration,
     ) -> Result<(Subscribed, Subscribing), SubscribeError> {
         self.enter(topic, |topic, state| {
             let count = self.admit(state, id)?;
             let position = state.position(topic, self.epoch);
+            let replay = match since {
+                Some(since) => topic.since(position, since, now),
+                None => Replay {
+                    entries: topic.replay(now),
+                    complete: true,
+                },
+            };
+            let subscribed = Subscribed {
+                count,
+                position,
+                complete: replay.complete,
+            };
             let subscribing = Subscribing {
                 topic: Arc::clone(topic),
                 position,
-                replay: topic.replay(now),
+                replay: replay.entries,
             };
-            Ok((Subscribed { count, position }, subscribing))
+            Ok((subscribed, subscribing))
         })
     }
 
@@ -260,7 +275,11 @@ impl Directory {
         // The record exists: the subscription on its way keeps it.
         let mut state = lock(&subscribing.topic.state);
         let count = self.admit(&mut state, id)?;
-        Ok(Subscribed { count, position })
+        Ok(Subscribed {
+            count,
+            position,
+            complete: true,
+        })
     }
 
     fn admit(&self, state: &mut State, id: ConnectionId) -> Result<usize, SubscribeError> {
@@ -347,7 +366,7 @@ impl Directory {
     /// `make` is called with the position and must not publish to the topic.
     ///
     /// # Errors
-    /// [`HandleError::Busy`] when one of the inboxes is full.
+    /// [`HandleError::Busy`] when one of the inboxes is full, [`HandleError::TooLong`].
     pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
         &self,
         inboxes: &[Arc<Inbox>],
@@ -387,6 +406,9 @@ impl Directory {
         position.offset += 1;
         let made = make(position);
         let message: &PreparedMessage = made.borrow();
+        if message.payload().len() > topic.max_message() && !publisher.insists {
+            return Err(HandleError::TooLong);
+        }
         let delivers = publisher.delivers.filter(|it| inboxes[*it].is_idle());
         let mut outcome = Outcome {
             position,
@@ -402,7 +424,7 @@ impl Directory {
                     continue;
                 }
                 let except = publisher.except.filter(|it| it.worker() == worker);
-                let command = Command::Publish(Publication {
+                let command = Command::Publish(TopicMessage {
                     topic: Arc::clone(topic),
                     message: message.clone(),
                     offset: position.offset,
@@ -426,13 +448,19 @@ impl Directory {
             }
         }
         if let Some((history, _)) = topic.history() {
-            let entry = HistoryEntry {
-                offset: position.offset,
-                at: now,
-                kind: message.kind(),
-                payload: message.payload().into(),
-            };
-            outside(|| history.push(&topic.name, entry));
+            let offset = position.offset;
+            outside(|| match publisher.unkept {
+                true => history.skip(&topic.name, offset),
+                false => {
+                    let entry = HistoryEntry {
+                        offset,
+                        at: now,
+                        kind: message.kind(),
+                        payload: message.payload().into(),
+                    };
+                    history.push(&topic.name, entry);
+                }
+            });
         }
         state.position = Some(position);
         for (reserved, command) in places {

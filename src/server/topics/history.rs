@@ -15,7 +15,8 @@ use crate::proto::MessageKind;
 /// Where the last messages of topics are kept.
 ///
 /// The topic gives each message its offset, greater than those before it in its topic, and keeps
-/// the order: it calls `push` for one message after the other. Offsets belong to one
+/// the order: it calls `push` or `skip` for one message
+/// after the other. Offsets belong to one
 /// [`epoch`](Self::epoch); together they are a [`Position`](super::Position). A client that comes
 /// back with the last one that it saw gets what it missed from [`since`](Self::since), and learns
 /// whether that is everything. (Centrifugo does the same; Socket.IO's connection state recovery
@@ -30,6 +31,10 @@ use crate::proto::MessageKind;
 pub trait History: Send + Sync {
     /// Appends a message; its offset counts even if it is too long to be kept.
     fn push(&self, topic: &str, entry: HistoryEntry);
+
+    /// Notes the offset of a message that is not to be kept
+    /// ([`Publication::not_kept`](super::Publication::not_kept)): the topic continues above it.
+    fn skip(&self, topic: &str, offset: u64);
 
     /// Returns the last messages, at most `limit`, oldest first.
     fn recent(&self, topic: &str, limit: usize, now: Duration) -> Vec<HistoryEntry>;
@@ -50,7 +55,8 @@ pub trait History: Send + Sync {
 pub struct HistoryEntry {
     /// Its offset in the topic.
     pub offset: u64,
-    /// When it was published.
+    /// When it was published, as the time since the server began to run, which has no meaning in
+    /// another run.
     pub at: Duration,
     /// Text or binary.
     pub kind: MessageKind,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::history::{History, HistoryLimits, MemoryHistory};
 use crate::server::id::ConnectionId;
@@ -18,10 +19,11 @@ use crate::server::id::ConnectionId;
 ///     .topic("rooms/*", TopicOptions::new().history(50));
 /// # let _ = server;
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[must_use]
 pub struct TopicOptions {
     pub(in crate::server) conflate: bool,
+    pub(in crate::server) max_message: usize,
     pub(in crate::server) history: Option<(Arc<dyn History>, usize)>,
     pub(in crate::server) guard: Option<Arc<TopicGuard>>,
 }
@@ -33,7 +35,20 @@ pub(in crate::server) type TopicGuard =
 impl TopicOptions {
     /// Creates options with which messages are delivered, and nothing else.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            conflate: false,
+            max_message: usize::MAX,
+            history: None,
+            guard: None,
+        }
+    }
+
+    /// Sets the longest message in bytes; publishing a longer one is refused with
+    /// [`HandleError::TooLong`](crate::server::HandleError::TooLong). Default no limit but that of
+    /// [`max_message_size`](crate::proto::Config::max_message_size) on what is received.
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
     }
 
     /// A subscriber that is behind gets only the latest message of each topic: a newer one replaces
@@ -45,12 +60,19 @@ impl TopicOptions {
         self
     }
 
-    /// Keeps the last `count` messages of each topic in memory and sends them to each new
-    /// subscriber, oldest first; messages published from then on follow, each once. The other
-    /// limits are those of [`HistoryLimits`].
+    /// Keeps the last `count` messages of each topic for 5 minutes, as
+    /// [`history_for`](Self::history_for) does.
     pub fn history(self, count: usize) -> Self {
+        self.history_for(count, HistoryLimits::default().max_age)
+    }
+
+    /// Keeps the last `count` messages of each topic in memory until they are older than `age`, and
+    /// sends them to each new subscriber, oldest first; messages published from then on follow,
+    /// each once. The other limits are those of [`HistoryLimits`].
+    pub fn history_for(self, count: usize, age: Duration) -> Self {
         let limits = HistoryLimits {
             max_messages: count,
+            max_age: age,
             ..HistoryLimits::default()
         };
         self.history_in(Arc::new(MemoryHistory::new(limits)), count)
@@ -76,10 +98,17 @@ impl TopicOptions {
     }
 }
 
+impl Default for TopicOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl fmt::Debug for TopicOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TopicOptions")
             .field("conflate", &self.conflate)
+            .field("max_message", &self.max_message)
             .field("history", &self.history.as_ref().map(|(_, count)| count))
             .field("guard", &self.guard.is_some())
             .finish()

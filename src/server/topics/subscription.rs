@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::presence::PresenceError;
+
 /// A position in the order of a topic's messages: behind the message with this offset.
 ///
 /// Offsets of one topic grow with each message that is published to it while the epoch is the same;
@@ -29,6 +31,9 @@ pub struct Subscribed {
     pub count: usize,
     /// Where it begins: each message behind this position arrives live, and none before it.
     pub position: Position,
+    /// Whether all that was published behind the position that the subscription went on from is
+    /// sent. If not, the client has to load its state again.
+    pub complete: bool,
 }
 
 /// The limits of topics and subscriptions.
@@ -73,6 +78,8 @@ pub enum SubscribeError {
     /// The connection's route has another [namespace](crate::server::Route::namespace) than the
     /// topic.
     Namespace,
+    /// The connection can't enter the topic's presence.
+    Presence(PresenceError),
     /// The connection is closing.
     Closed,
 }
@@ -86,6 +93,7 @@ impl fmt::Display for SubscribeError {
             Self::TopicFull => "the topic has max_subscribers subscribers already",
             Self::Refused(reason) => reason,
             Self::Namespace => "the connection's route has another namespace",
+            Self::Presence(error) => return error.fmt(f),
             Self::Closed => "the connection is closing",
         })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use super::Position;
-use super::history::{History, HistoryEntry};
+use super::history::{History, HistoryEntry, Replay};
 use super::options::TopicOptions;
 use crate::server::id::ConnectionId;
 use crate::server::sync::{Mutex, thread_local};
@@ -52,6 +52,31 @@ impl Topic {
     #[inline]
     pub(super) fn history(&self) -> Option<&Kept> {
         self.options.as_ref()?.history.as_ref()
+    }
+
+    /// Returns the most bytes of a message.
+    #[inline]
+    pub(super) fn max_message(&self) -> usize {
+        self.options
+            .as_ref()
+            .map_or(usize::MAX, |it| it.max_message)
+    }
+
+    /// Returns what was published behind `since`, as far as it is kept, where the topic is at
+    /// `position`.
+    pub(super) fn since(&self, position: Position, since: Position, now: Duration) -> Replay {
+        if position == since {
+            return Replay {
+                entries: Vec::new(),
+                complete: true,
+            };
+        }
+        match self.history() {
+            Some((history, _)) if position.epoch == since.epoch => {
+                outside(|| history.since(&self.name, since.offset, now))
+            }
+            _ => Replay::default(),
+        }
     }
 
     /// Returns what a new subscriber is sent.

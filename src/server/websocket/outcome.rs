@@ -1,5 +1,6 @@
 //! What becomes of a message that is sent or published.
 
+use crate::server::run::inbox::HandleError;
 use crate::server::topics::Position;
 
 /// What becomes of a message that would take the bytes that wait for a peer over
@@ -49,10 +50,10 @@ pub struct Published {
     pub waiting: usize,
     /// Its position in the topic; None if it was refused.
     pub position: Option<Position>,
-    /// Whether it was refused, as a worker with subscribers has no room for it
-    /// ([`max_inbox`](crate::server::Builder::max_inbox)): no subscriber gets it, and it isn't in
-    /// the history.
-    pub refused: bool,
+    /// Why it was refused, if it was: a worker with subscribers has no room for it
+    /// ([`HandleError::Busy`]), or the topic takes none that long ([`HandleError::TooLong`]). No
+    /// subscriber gets it then, and it isn't in the history.
+    pub refused: Option<HandleError>,
 }
 
 impl Published {

@@ -4,26 +4,16 @@ use std::borrow::Borrow;
 use std::mem;
 use std::string::String;
 use std::sync::Arc;
+use std::vec::Vec;
 
 use super::outcome::Published;
-use super::{LocalDelivery, Notice, SocketIo};
+use super::{LocalDelivery, Notice, Outgoing, SocketIo};
 use crate::proto::{Encoding, Message, MessageKind, MessageRef, PreparedMessage};
 use crate::server::topics::{
-    HistoryEntry, Position, PresenceChange, PresenceError, Publisher, SubscribeError, Subscribed,
-    Subscribing, TopicName,
+    HistoryEntry, Join, Joined, Position, PresenceChange, PresenceError, Publication, Publisher,
+    Replay, SubscribeError, Subscribed, Subscribing, Topic, TopicName,
 };
 use crate::server::write_queue::Keep;
-
-/// How a connection publishes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::server) enum Publish {
-    /// To all other subscribers.
-    ToOthers,
-    /// To all subscribers, this connection included.
-    ToAll,
-    /// To all other subscribers, an event that has happened already: it can't be refused.
-    Announcement,
-}
 
 impl SocketIo<'_> {
     /// Returns the full name of a topic of the connection's namespace.
@@ -31,9 +21,11 @@ impl SocketIo<'_> {
         TopicName::new(&self.ws.options.namespace, topic).full()
     }
 
+    /// Subscribes to a topic, and sends what it keeps for a new subscriber, or `since` a position.
     pub(in crate::server) fn subscribe(
         &mut self,
         topic: &str,
+        since: Option<Position>,
     ) -> Result<Subscribed, SubscribeError> {
         let topic = &self.full_name(topic);
         let (id, directory) = (self.id, &self.worker.shared.directory);
@@ -44,14 +36,82 @@ impl SocketIo<'_> {
                 epoch,
                 offset: begun,
             };
-            let count = directory.count(topic);
-            return Ok(Subscribed { count, position });
+            return Ok(Subscribed {
+                count: directory.count(topic),
+                position,
+                complete: true,
+            });
         }
         self.check(topic)?;
         let now = self.worker.now;
-        let (subscribed, subscribing) = directory.subscribe(topic, id, now)?;
-        self.begin(subscribed, &subscribing);
+        let (subscribed, subscribing) = directory.subscribe(topic, id, since, now)?;
+        self.begin(subscribed, &subscribing.topic);
+        self.replay(&subscribing.replay);
         Ok(subscribed)
+    }
+
+    /// Subscribes to a topic and enters its presence, with what was before it as data.
+    pub(in crate::server) fn join(
+        &mut self,
+        topic: &str,
+        join: Join<'_>,
+    ) -> Result<Joined, SubscribeError> {
+        let (id, now, full) = (self.id, self.worker.now, self.full_name(topic));
+        let shared = Arc::clone(&self.worker.shared);
+        let Join {
+            since,
+            user,
+            announce,
+        } = join;
+        let subscribed_already = self.ws.is_subscribed(&full);
+        if !subscribed_already {
+            self.check(&full)?;
+        }
+        // Nobody enters or leaves until all of this has happened, so that the list of members and
+        // the announcements behind the position tell of each change once.
+        let _order = shared.presence_order.of(&*full);
+        let enters = user.map(|(user, data)| shared.presence.join(&full, id.to_u64(), user, data));
+        let change = enters.transpose().map_err(SubscribeError::Presence)?;
+        let subscribed = match subscribed_already {
+            true => self.subscribe(topic, None).map(|it| (it, Vec::new())),
+            false => shared.directory.subscribe(&full, id, since, now).map(
+                |(subscribed, subscribing)| {
+                    self.begin(subscribed, &subscribing.topic);
+                    (subscribed, subscribing.replay)
+                },
+            ),
+        };
+        let (subscribed, entries) = match subscribed {
+            Ok(subscribed) => subscribed,
+            Err(error) => {
+                if change.is_some() && !self.is_present(&full) {
+                    shared.presence.leave(&full, id.to_u64());
+                }
+                return Err(error);
+            }
+        };
+        if let Some(change) = change {
+            self.ws.cold().joined.insert(full.as_str().into());
+            if change != PresenceChange::None
+                && let Some(announce) = announce
+            {
+                self.announce(topic, announce(&change));
+            }
+        }
+        Ok(Joined {
+            position: subscribed.position,
+            replay: Replay {
+                entries,
+                complete: subscribed.complete,
+            },
+            members: shared.presence.members(&full),
+            count: subscribed.count,
+        })
+    }
+
+    fn is_present(&self, topic: &str) -> bool {
+        let cold = self.ws.cold.as_ref();
+        cold.is_some_and(|it| it.joined.contains(topic))
     }
 
     /// Begins a subscription that another thread requested, or refuses it; the handler is notified.
@@ -68,7 +128,10 @@ impl SocketIo<'_> {
             .check(name)
             .and_then(|()| directory.subscribe_at(subscribing, self.id));
         match begins {
-            Ok(subscribed) => self.begin(subscribed, subscribing),
+            Ok(subscribed) => {
+                self.begin(subscribed, &subscribing.topic);
+                self.replay(&subscribing.replay);
+            }
             Err(error) => self.refuse(name, error),
         }
     }
@@ -88,16 +151,19 @@ impl SocketIo<'_> {
         directory.check(topic, self.id, subscribed)
     }
 
-    /// Begins a subscription: sends what the history kept first.
-    fn begin(&mut self, subscribed: Subscribed, subscribing: &Subscribing) {
-        let Subscribing { topic, replay, .. } = subscribing;
+    /// Begins a subscription.
+    fn begin(&mut self, subscribed: Subscribed, topic: &Arc<Topic>) {
         let begun = subscribed.position.offset;
         self.local.subscribe(topic, self.id.token(), begun);
         let cold = self.ws.cold();
         cold.subscriptions.insert(Arc::clone(&topic.name));
         let notices = Notice::Subscribed(Arc::clone(&topic.name), Ok(subscribed.count));
         cold.notices.push(notices);
-        for HistoryEntry { kind, payload, .. } in replay {
+    }
+
+    /// Sends the messages that were kept.
+    fn replay(&mut self, entries: &[HistoryEntry]) {
+        for HistoryEntry { kind, payload, .. } in entries {
             let text = || core::str::from_utf8(payload).ok().map(MessageRef::Text);
             let message = match kind {
                 MessageKind::Text => text(),
@@ -186,36 +252,78 @@ impl SocketIo<'_> {
     fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
         if let Some(message) = message {
             let message = PreparedMessage::new(&message, &self.ws.options.config);
-            self.publish(topic, Publish::Announcement, |_| &message);
+            let publisher = Publisher {
+                except: Some(self.id),
+                insists: true,
+                ..Publisher::default()
+            };
+            self.publish_made(topic, publisher, |_| &message);
         }
     }
 
-    /// Publishes a message that `make` creates once its position is known.
-    pub(in crate::server) fn publish<M: Borrow<PreparedMessage>>(
+    // Always inlined, so that the form of the message is known at the call.
+    #[inline(always)]
+    pub(in crate::server) fn publish(
         &mut self,
         topic: &str,
-        publish: Publish,
+        publication: Publication<'_>,
+    ) -> Published {
+        let Publication {
+            message,
+            except,
+            kept,
+        } = publication;
+        let publisher = Publisher {
+            except,
+            unkept: !kept,
+            ..Publisher::default()
+        };
+        let config = &self.ws.options.config;
+        let made;
+        let message = match message {
+            Outgoing::Prepared(message) => message,
+            Outgoing::Ref(message) => {
+                made = PreparedMessage::new(message, config);
+                &made
+            }
+            Outgoing::Message(message) => {
+                made = PreparedMessage::new(&message, config);
+                &made
+            }
+        };
+        self.publish_made(topic, publisher, |_| message)
+    }
+
+    /// Publishes a message that `make` creates once its position is known.
+    pub(in crate::server) fn publish_made<M: Borrow<PreparedMessage>>(
+        &mut self,
+        topic: &str,
+        mut publisher: Publisher,
         make: impl FnOnce(Position) -> M,
     ) -> Published {
         let (id, shared) = (self.id, &self.worker.shared);
-        let to_self = publish == Publish::ToAll;
+        let to_self = publisher.except != Some(id);
+        // Of its worker's connections, a direct message leaves out itself alone.
+        let other = publisher.except.filter(|it| *it != id);
+        let leaves_out_other = other.is_some_and(|it| it.worker() == id.worker());
+        if !leaves_out_other && self.local.may_deliver() {
+            publisher.delivers = Some(id.worker());
+        }
         let topic = TopicName::new(&self.ws.options.namespace, topic);
         let known = self.local.known(topic);
-        let publisher = Publisher {
-            except: (!to_self).then_some(id),
-            delivers: self.local.may_deliver().then(|| id.worker()),
-            insists: publish == Publish::Announcement,
-        };
         let (inboxes, now) = (&shared.inboxes, self.worker.now);
         let known = known.as_ref();
         let outcome = shared
             .directory
             .publish(inboxes, topic, known, publisher, now, make);
-        let Ok((outcome, message)) = outcome else {
-            return Published {
-                refused: true,
-                ..Published::default()
-            };
+        let (outcome, message) = match outcome {
+            Ok(published) => published,
+            Err(error) => {
+                return Published {
+                    refused: Some(error),
+                    ..Published::default()
+                };
+            }
         };
         let mut published = Published::default();
         if outcome.deliver {

@@ -146,7 +146,7 @@ fn a_handler_that_publishes_without_an_end_is_refused_and_what_waits_is_counted(
             "block" => gate.wait(),
             _ => {
                 let mut number = 0;
-                while !socket.publish("room", &*large(number)).refused {
+                while socket.publish("room", &*large(number)).refused.is_none() {
                     number += 1;
                 }
                 tell.send(number).unwrap();

@@ -124,7 +124,7 @@ pub(crate) fn open_in_turn(server: &Running, workers: usize, count: usize) -> Ve
 pub(crate) fn publish<'m>(handle: &Handle, topic: &str, message: impl Into<MessageRef<'m>>) {
     let message = handle.prepare(message);
     loop {
-        match handle.topics("/chat").publish_prepared(topic, &message) {
+        match handle.topics("/chat").publish(topic, &message) {
             Ok(_) => return,
             Err(HandleError::Stopped) => panic!("the server has stopped"),
             Err(_) => thread::yield_now(),

@@ -240,6 +240,10 @@ impl History for Slow {
         thread::sleep(half);
     }
 
+    fn skip(&self, topic: &str, offset: u64) {
+        self.0.skip(topic, offset);
+    }
+
     fn recent(&self, topic: &str, limit: usize, now: Duration) -> Vec<HistoryEntry> {
         self.0.recent(topic, limit, now)
     }

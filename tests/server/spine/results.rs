@@ -26,7 +26,7 @@ fn serve_large(workers: usize) -> (Running, Watch) {
             }
             Some("large") => _ = socket.send(large()),
             Some("publish") => {
-                socket.publish("room", &large());
+                socket.publish("room", large());
                 let _ = socket.send("published");
             }
             Some("small") => {

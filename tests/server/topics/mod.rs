@@ -1,6 +1,8 @@
 //! Topics, presence and history over several workers and real sockets: docs/cases.md D7, D13, E3.
 
+mod joining;
 mod namespaces;
+mod publications;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -8,7 +10,9 @@ use std::thread;
 
 use harness::net::{Peer, Running, observing, patient, wait_for_ends};
 use sockeye::proto::Message;
-use sockeye::server::topics::{PresenceChange, SubscribeError, TopicLimits, TopicOptions};
+use sockeye::server::topics::{
+    Join, Position, PresenceChange, Publication, SubscribeError, TopicLimits, TopicOptions,
+};
 use sockeye::server::{Builder, ConnectionId, End, HandleError, Handler, Server, Socket};
 
 /// Does what it is told by text messages, answers each with what came of it, and sends what it
@@ -22,7 +26,13 @@ impl Handler for Verbs {
         let text = message.as_text().expect("text").to_owned();
         let words: Vec<&str> = text.splitn(3, ' ').collect();
         let counts = |it: sockeye::server::topics::Published| {
-            format!("{}/{}/{}", it.sent + it.waiting, it.queued, it.dropped)
+            let refused = it.refused.map(|it| format!(" {it:?}")).unwrap_or_default();
+            format!(
+                "{}/{}/{}{refused}",
+                it.sent + it.waiting,
+                it.queued,
+                it.dropped
+            )
         };
         let answer = match *words {
             ["sub", topic] => format!("{:?}", socket.subscribe(topic).map(|it| it.count)),
@@ -30,6 +40,11 @@ impl Handler for Verbs {
             ["topics"] => socket.topics().collect::<Vec<_>>().join(" "),
             ["others", topic, text] => counts(socket.publish(topic, text)),
             ["all", topic, text] => counts(socket.publish_to_all(topic, text)),
+            ["others_but", topic, rest] => counts(socket.publish(topic, but(rest))),
+            ["all_but", topic, rest] => counts(socket.publish_to_all(topic, but(rest))),
+            ["enter", topic, user] => enter(socket, topic, user),
+            ["since", topic, position] => since(socket, topic, position),
+            ["position", topic] => format!("{:?}", socket.handle().topics("/chat").position(topic)),
             ["three", topic, text] => {
                 let _ = socket.send("first");
                 socket.publish_to_all(topic, text);
@@ -66,6 +81,46 @@ impl Handler for Verbs {
             _ => None,
         });
     }
+}
+
+/// Joins a topic as a user: what was said, who is there, how many subscribe, and whether that is
+/// complete.
+fn enter(socket: &mut Socket<'_, ()>, topic: &str, user: &str) -> String {
+    let join = Join::new()
+        .user(user, "data")
+        .announce(|change| match change {
+            PresenceChange::Joined(member) => Some(format!("{} joined", member.user).into()),
+            _ => None,
+        });
+    let joined = match socket.join(topic, join) {
+        Ok(joined) => joined,
+        Err(error) => return format!("{error:?}"),
+    };
+    let entries = joined.replay.entries.iter();
+    let texts: Vec<_> = entries
+        .map(|it| String::from_utf8_lossy(&it.payload))
+        .collect();
+    let members: Vec<_> = joined.members.iter().map(|it| &*it.user).collect();
+    let (texts, members) = (texts.join(" "), members.join(" "));
+    format!(
+        "{texts} | {members} | {} | {}",
+        joined.count, joined.replay.complete
+    )
+}
+
+/// Subscribes since a position; says whether that is complete.
+fn since(socket: &mut Socket<'_, ()>, topic: &str, position: &str) -> String {
+    let (epoch, offset) = position.split_once(' ').expect("an epoch and an offset");
+    let number = |it: &str| it.parse().expect("a number");
+    let (epoch, offset) = (number(epoch), number(offset));
+    let subscribed = socket.subscribe_since(topic, Position { epoch, offset });
+    subscribed.map_or_else(|it| format!("{it:?}"), |it| it.complete.to_string())
+}
+
+/// A text for all but a connection, from its id and the text.
+fn but(words: &str) -> Publication<'_> {
+    let (id, text) = words.split_once(' ').expect("an id and a text");
+    Publication::new(text).except(ConnectionId::from_u64(id.parse().expect("an id")))
 }
 
 /// How many a message of the handle's is on its way to.

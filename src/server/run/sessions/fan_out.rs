@@ -10,7 +10,7 @@ use super::burst::Burst;
 use super::pending::{Pending, Stop};
 use crate::net::Transport;
 use crate::server::observe::Metrics;
-use crate::server::run::inbox::{Command, Inbox, Publication};
+use crate::server::run::inbox::{Command, Inbox, TopicMessage};
 use crate::server::run::slab;
 use crate::server::session::Session;
 use crate::server::topics::{Local, Topic, TopicName};
@@ -242,7 +242,7 @@ impl<T: Transport> LocalSessions for FanOut<'_, T> {
         let (mut published, stop) = self.fan_out(topic, offset, except, delivery, &mut cursor);
         if let Some(stop) = stop {
             // The other subscribers are next, before any command.
-            let publication = Publication {
+            let publication = TopicMessage {
                 topic: Arc::clone(topic),
                 message: message.clone(),
                 offset,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mio::Token;
 
-use crate::server::run::inbox::{Command, DIRECT, Inbox, Publication};
+use crate::server::run::inbox::{Command, DIRECT, Inbox, TopicMessage};
 use crate::server::websocket::STALLS_AFTER;
 
 /// How long the gate waits for a subscriber that keeps reading: everything behind the message
@@ -112,7 +112,7 @@ impl Pending {
     /// Continues later with a message that was published here and has got to `cursor`.
     pub(super) fn resume(
         &mut self,
-        publication: Publication,
+        publication: TopicMessage,
         cursor: Option<Token>,
         stop: Stop,
         now: Duration,

@@ -12,7 +12,7 @@ use super::pending::{Begun, Stop};
 use crate::net::Transport;
 use crate::server::end::EndKind;
 use crate::server::id::ConnectionId;
-use crate::server::run::inbox::{Command, Inbox, Publication};
+use crate::server::run::inbox::{Command, Inbox, TopicMessage};
 use crate::server::session::Session;
 use crate::server::websocket::LocalDelivery;
 use crate::server::write_queue::Keep;
@@ -181,12 +181,12 @@ impl<T: Transport> Sessions<T> {
 
     fn publish(
         &mut self,
-        publication: &Publication,
+        publication: &TopicMessage,
         number: u64,
         hurries: bool,
         cursor: &mut Option<Token>,
     ) -> Option<Stop> {
-        let Publication {
+        let TopicMessage {
             topic,
             message,
             offset,

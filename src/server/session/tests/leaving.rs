@@ -97,7 +97,9 @@ const RESUME: &str = "/chat resume";
 /// A subscription that another thread asked for.
 fn resume(session: &mut Session<Sim>, turn: &mut Turn<'_>) -> Next {
     let (directory, other) = (&turn.worker.shared.directory, ConnectionId::from_u64(99));
-    let (_, subscribing) = directory.subscribe(RESUME, other, turn.worker.now).unwrap();
+    let (_, subscribing) = directory
+        .subscribe(RESUME, other, None, turn.worker.now)
+        .unwrap();
     directory.unsubscribe(RESUME, other);
     session.subscribe(&subscribing, turn)
 }

@@ -10,7 +10,7 @@ use crate::server::sync::atomic::Ordering;
 use crate::server::sync::lock;
 use crate::server::topics::Position;
 use crate::server::topics::history::{HistoryEntry, Replay};
-use crate::server::topics::topic::{Topic, assert_inside, outside};
+use crate::server::topics::topic::{Topic, assert_inside};
 
 impl Directory {
     pub(in crate::server) fn count(&self, topic: &str) -> usize {
@@ -82,18 +82,7 @@ impl Directory {
     ) -> Replay {
         self.enter(topic, |topic, state| {
             let position = state.position(topic, self.epoch);
-            if position == since {
-                return Replay {
-                    entries: Vec::new(),
-                    complete: true,
-                };
-            }
-            match topic.history() {
-                Some((history, _)) if position.epoch == since.epoch => {
-                    outside(|| history.since(&topic.name, since.offset, now))
-                }
-                _ => Replay::default(),
-            }
+            topic.since(position, since, now)
         })
     }
 }

@@ -74,13 +74,16 @@ struct Topic {
     /// The offset of the last message that is no longer kept, or that a dropped topic of this name
     /// may have had.
     dropped: u64,
+    /// The offset of the last message that was not to be kept.
+    skipped: u64,
     used: u64,
 }
 
 impl Topic {
     /// Returns the offset of the last message.
     fn last(&self) -> u64 {
-        self.entries.back().map_or(self.dropped, |it| it.offset)
+        let kept = self.entries.back().map_or(self.dropped, |it| it.offset);
+        kept.max(self.skipped)
     }
 
     fn drop_first(&mut self) -> usize {
@@ -107,6 +110,24 @@ impl Topic {
 }
 
 impl Shard {
+    /// Returns the topic to which a message is added, which is new with one of this offset.
+    fn used(&mut self, name: &str, offset: u64) -> Option<&mut Topic> {
+        let name = match self.topics.get_key_value(name) {
+            Some((name, _)) => name.clone(),
+            None => {
+                let name: Arc<str> = name.into();
+                let new = Topic {
+                    dropped: offset.saturating_sub(1),
+                    ..Topic::default()
+                };
+                self.bytes += name.len();
+                self.topics.insert(name.clone(), new);
+                name
+            }
+        };
+        self.touch(&name)
+    }
+
     /// Marks the topic as just used.
     fn touch(&mut self, name: &Arc<str>) -> Option<&mut Topic> {
         let topic = self.topics.get_mut(name)?;
@@ -161,6 +182,17 @@ impl MemoryHistory {
     fn share(&self, total: usize) -> usize {
         (total / self.shards.len()).max(1)
     }
+
+    /// Drops the least recently used topics beyond the limits.
+    fn enforce(&self, shard: &mut Shard) {
+        // The topic that was just used is never dropped, however large it is.
+        while shard.topics.len() > 1
+            && (shard.topics.len() > self.share(self.limits.max_topics)
+                || shard.bytes > self.share(self.limits.max_total_bytes))
+        {
+            shard.forget_least_used();
+        }
+    }
 }
 
 impl Default for MemoryHistory {
@@ -182,34 +214,23 @@ impl History for MemoryHistory {
         let mut shard = self.shards.of(topic);
         let shard = &mut *shard;
         let now = entry.at;
-        let name = match shard.topics.get_key_value(topic) {
-            Some((name, _)) => name.clone(),
-            None => {
-                let name: Arc<str> = topic.into();
-                let new = Topic {
-                    dropped: entry.offset.saturating_sub(1),
-                    ..Topic::default()
-                };
-                shard.bytes += name.len();
-                shard.topics.insert(name.clone(), new);
-                name
-            }
-        };
-        if let Some(topic) = shard.touch(&name) {
+        if let Some(topic) = shard.used(topic, entry.offset) {
             let length = entry.payload.len();
             topic.bytes += length;
             topic.entries.push_back(entry);
             let freed = topic.enforce(&self.limits, now);
             shard.bytes = shard.bytes + length - freed;
         }
-        // The topic that was just used is never dropped, however large it is.
-        while shard.topics.len() > 1
-            && (shard.topics.len() > self.share(self.limits.max_topics)
-                || shard.bytes > self.share(self.limits.max_total_bytes))
-        {
-            shard.forget_least_used();
-        }
+        self.enforce(shard);
         shard.forget_oldest_if_expired(&self.limits, now);
+    }
+
+    fn skip(&self, topic: &str, offset: u64) {
+        let mut shard = self.shards.of(topic);
+        if let Some(topic) = shard.used(topic, offset) {
+            topic.skipped = offset;
+        }
+        self.enforce(&mut shard);
     }
 
     fn recent(&self, topic: &str, limit: usize, now: Duration) -> Vec<HistoryEntry> {

@@ -215,3 +215,25 @@ fn in_parts_the_limits_still_bound_it() {
     let topics: usize = history.shards.iter().map(|shard| shard.topics.len()).sum();
     assert!(topics <= 64, "{topics}");
 }
+
+#[test]
+fn an_offset_that_is_skipped_counts_and_is_no_gap() {
+    let history = history(HistoryLimits::default());
+    history.skip("t", 7);
+    assert_eq!(history.last("t"), 7);
+    assert_eq!(push(&history, "t", "a", 0), 8);
+    history.skip("t", 9);
+    assert_eq!(push(&history, "t", "b", 0), 10);
+    history.skip("t", 11);
+    assert_eq!(history.last("t"), 11);
+    for (seen, missed) in [(6, 2), (7, 2), (8, 1), (9, 1), (10, 0), (11, 0)] {
+        let replay = history.since("t", seen, secs(0));
+        assert_eq!(
+            (replay.entries.len(), replay.complete),
+            (missed, true),
+            "{seen}"
+        );
+    }
+    assert!(!history.since("t", 5, secs(0)).complete);
+    assert!(!history.since("t", 12, secs(0)).complete);
+}

@@ -160,7 +160,7 @@ impl Several {
             }
         };
         let mut ledger = self.ledger();
-        if published.refused {
+        if published.refused.is_some() {
             ledger.seen.refused += 1;
             return;
         }
