@@ -100,8 +100,8 @@
 //! One [`Error`], sorted by who is at fault: the peer broke the protocol ([`Error::Protocol`]), it
 //! went over a limit of an open connection ([`Error::Limit`]), the opening handshake failed, also by a
 //! head over its limits ([`Error::Handshake`]), the application asked for what can't be
-//! ([`Error::Misuse`], and `Error::Build` for a server), the transport broke (`Error::Io`,
-//! `Error::Tls`).
+//! ([`Error::Misuse`], and `Error::Build` for a server), a proxy refused a client (`Error::Proxy`), the
+//! transport broke (`Error::Io`, `Error::Tls`).
 //!
 //! # Features
 //!

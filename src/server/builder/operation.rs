@@ -65,7 +65,7 @@ impl Builder {
     /// - SIGTERM stops it in the same way, or [drains](Self::drain_on_term) it;
     /// - SIGHUP reads the files of `tls_from_pem` again; without them it isn't heeded.
     ///
-    /// [`Server::run`] starts a thread for it, and fails if that can't be; when it returns, signals
+    /// [`Server::run`](crate::server::Server::run) starts a thread for it, and fails if that can't be; when it returns, signals
     /// do again what they do by default.
     ///
     /// ```no_run

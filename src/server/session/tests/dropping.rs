@@ -147,17 +147,17 @@ mod deflated {
 fn a_message_over_the_limit_is_accepted_where_nothing_waits_and_only_there() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest, Overflow::Close] {
         let mut rig = Rig::open(|options, _| {
-            options.max_backpressure = 100;
+            options.max_backpressure = 4_000;
             options.overflow = overflow;
         });
         // All in one read: what the transport takes doesn't wait.
-        rig.receive(Client::new().binary(500).binary(10).binary(500).1);
+        rig.receive(Client::new().binary(20_000).binary(10).binary(20_000).1);
         assert_eq!(rig.answers(), [Sent::Sent; 3].map(Told::Sent));
         rig.output();
         rig.wire(|wire| wire.room = 0);
-        rig.receive(Client::new().binary(500).1);
+        rig.receive(Client::new().binary(20_000).1);
         assert_eq!(rig.answers(), [Told::Sent(Sent::Sent)]);
-        assert_eq!(rig.session.queue.len(), 504);
+        assert_eq!(rig.session.queue.len(), 20_004);
         rig.receive(Client::new().binary(1).1);
         if overflow == Overflow::Close {
             continue;
@@ -166,8 +166,8 @@ fn a_message_over_the_limit_is_accepted_where_nothing_waits_and_only_there() {
         rig.wire(|wire| wire.give_room(usize::MAX));
         rig.settle();
         assert_eq!(rig.answers(), [Told::Drain]);
-        assert_eq!(rig.output().len(), 504);
-        rig.receive(Client::new().binary(500).1);
+        assert_eq!(rig.output().len(), 20_004);
+        rig.receive(Client::new().binary(20_000).1);
         assert_eq!(rig.answers(), [Told::Sent(Sent::Sent)]);
     }
 }
