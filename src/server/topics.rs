@@ -7,6 +7,7 @@
 mod directory;
 mod history;
 mod joining;
+mod joint;
 mod local;
 mod name;
 mod options;
@@ -20,6 +21,7 @@ mod topic;
 pub(super) use self::directory::{Directory, Namespaces, PatternOptions, Publisher};
 pub use self::history::{History, HistoryEntry, HistoryLimits, MemoryHistory, Replay};
 pub use self::joining::{Join, Joined};
+pub(super) use self::joint::JointMessage;
 pub(super) use self::local::Local;
 pub(super) use self::name::{TopicName, is_namespace};
 pub use self::options::TopicOptions;

@@ -164,6 +164,39 @@ impl Sender<'_> {
         self.io.publish(topic, publication.into())
     }
 
+    /// Publishes a message to the other subscribers of several topics: who is subscribed to more
+    /// than one of them gets it once. It has a position in each topic's order and history, and is
+    /// published to all of them or, if one refuses it, to none.
+    ///
+    /// In [`Published`], `waiting` counts a connection for each of its subscriptions, and `position`
+    /// is None. Topics that conflate replace the message only for those who get it by none that
+    /// doesn't.
+    ///
+    /// ```
+    /// use sockeye::proto::Message;
+    /// use sockeye::server::{Handler, Socket};
+    ///
+    /// struct Desk;
+    ///
+    /// impl Handler for Desk {
+    ///     type State = ();
+    ///
+    ///     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+    ///         socket.publish_to(&["support", "sales"], message);
+    ///     }
+    /// }
+    /// # let _ = Desk;
+    /// ```
+    pub fn publish_to<'m>(
+        &mut self,
+        topics: &[&str],
+        publication: impl Into<Publication<'m>>,
+    ) -> Published {
+        let mut publication = publication.into();
+        publication.except.get_or_insert(self.io.id);
+        self.io.publish_to(topics, publication)
+    }
+
     /// Like [`publish_to_all`](Self::publish_to_all), with a message that is made once its position
     /// is known, so that it can contain the position.
     ///

@@ -10,7 +10,7 @@ use std::vec;
 use mio::Token;
 
 use super::super::shared::Shared;
-use super::super::topics::{SubscribeError, Topic, TopicName};
+use super::super::topics::{JointMessage, SubscribeError, Topic, TopicName};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 use crate::server::builder::Builder;
@@ -147,6 +147,15 @@ impl LocalSessions for Alone {
         &mut self,
         _: &Arc<Topic>,
         _: u64,
+        _: Option<Token>,
+        _: LocalDelivery<'_>,
+    ) -> Published {
+        Published::default()
+    }
+
+    fn deliver_joint(
+        &mut self,
+        _: &Arc<JointMessage>,
         _: Option<Token>,
         _: LocalDelivery<'_>,
     ) -> Published {

@@ -62,6 +62,7 @@ forward! {
     fn unsubscribe(topic: &str) -> bool;
     fn publish<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
     fn publish_to_all<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
+    fn publish_to<'m>(topics: &[&str], publication: impl Into<Publication<'m>>) -> Published;
     fn publish_with(
         topic: &str, make: impl FnOnce(Position) -> Message<'static>
     ) -> Published;

@@ -3,6 +3,7 @@
 //! Topics are known by their full names here ([`TopicName`]).
 
 mod asking;
+mod joint;
 
 use std::borrow::Borrow;
 use std::boxed::Box;
@@ -13,12 +14,12 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use super::history::{HistoryEntry, Replay};
+use super::history::Replay;
 use super::name::TopicName;
 use super::options::TopicOptions;
 use super::pattern::TopicPattern;
 use super::subscribing::Subscribing;
-use super::topic::{OnWorker, State, Topic, assert_inside, outside};
+use super::topic::{OnWorker, State, Topic, assert_inside};
 use super::{Position, SubscribeError, Subscribed, TopicLimits};
 use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
@@ -128,23 +129,24 @@ impl Directory {
     fn enter<R>(&self, name: &str, mut enter: impl FnMut(&Arc<Topic>, &mut State) -> R) -> R {
         assert_inside();
         loop {
-            let topic = {
-                let mut shard = self.shards.of(name);
-                match shard.topics.get(name) {
-                    Some(topic) => Arc::clone(topic),
-                    None => {
-                        let topic = self.new_topic(name, shard.forgotten);
-                        shard
-                            .topics
-                            .insert(Arc::clone(&topic.name), Arc::clone(&topic));
-                        topic
-                    }
-                }
-            };
+            let topic = self.record(name);
             if let Some(result) = self.enter_record(&topic, &mut enter) {
                 return result;
             }
         }
+    }
+
+    /// Returns the record of a topic, which is created if there is none.
+    fn record(&self, name: &str) -> Arc<Topic> {
+        let mut shard = self.shards.of(name);
+        if let Some(topic) = shard.topics.get(name) {
+            return Arc::clone(topic);
+        }
+        let topic = self.new_topic(name, shard.forgotten);
+        shard
+            .topics
+            .insert(Arc::clone(&topic.name), Arc::clone(&topic));
+        topic
     }
 
     /// Like [`enter`](Self::enter), with a record that was found; returns None if it was removed
@@ -447,21 +449,7 @@ impl Directory {
                 places.push((reserved, command));
             }
         }
-        if let Some((history, _)) = topic.history() {
-            let offset = position.offset;
-            outside(|| match publisher.unkept {
-                true => history.skip(&topic.name, offset),
-                false => {
-                    let entry = HistoryEntry {
-                        offset,
-                        at: now,
-                        kind: message.kind(),
-                        payload: message.payload().into(),
-                    };
-                    history.push(&topic.name, entry);
-                }
-            });
-        }
+        topic.keep(message, position.offset, now, publisher.unkept);
         state.position = Some(position);
         for (reserved, command) in places {
             reserved.add(command);

@@ -10,6 +10,7 @@ use std::vec::Vec;
 use super::Position;
 use super::history::{History, HistoryEntry, Replay};
 use super::options::TopicOptions;
+use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
 use crate::server::sync::{Mutex, thread_local};
 
@@ -76,6 +77,26 @@ impl Topic {
                 outside(|| history.since(&self.name, since.offset, now))
             }
             _ => Replay::default(),
+        }
+    }
+
+    /// Adds a message to the history, if there is one; one that is `unkept` leaves only its offset
+    /// there.
+    #[inline]
+    pub(super) fn keep(&self, message: &PreparedMessage, offset: u64, now: Duration, unkept: bool) {
+        if let Some((history, _)) = self.history() {
+            outside(|| match unkept {
+                true => history.skip(&self.name, offset),
+                false => {
+                    let entry = HistoryEntry {
+                        offset,
+                        at: now,
+                        kind: message.kind(),
+                        payload: message.payload().into(),
+                    };
+                    history.push(&self.name, entry);
+                }
+            });
         }
     }
 

@@ -1,6 +1,7 @@
 //! Topics, presence and history over several workers and real sockets: docs/cases.md D7, D13, E3.
 
 mod joining;
+mod joint;
 mod namespaces;
 mod publications;
 
@@ -40,6 +41,16 @@ impl Handler for Verbs {
             ["topics"] => socket.topics().collect::<Vec<_>>().join(" "),
             ["others", topic, text] => counts(socket.publish(topic, text)),
             ["all", topic, text] => counts(socket.publish_to_all(topic, text)),
+            ["to", topics, text] => {
+                let topics: Vec<&str> = topics.split(',').collect();
+                counts(socket.publish_to(&topics, text))
+            }
+            ["by_handle", topics, text] => {
+                let topics: Vec<&str> = topics.split(',').collect();
+                let all = socket.handle().topics("/chat");
+                let published = all.publish_to(&topics, text);
+                format!("{:?}", published.map(|it| it.position))
+            }
             ["others_but", topic, rest] => counts(socket.publish(topic, but(rest))),
             ["all_but", topic, rest] => counts(socket.publish_to_all(topic, but(rest))),
             ["enter", topic, user] => enter(socket, topic, user),
