@@ -98,7 +98,9 @@ impl Sender<'_> {
     /// If that changes anything that others see, `announce` returns the message to send them: it is
     /// published to the topic's other subscribers before anything else changes in its presence, so
     /// that all of them learn of changes in the order in which they happened. It must not call
-    /// presence itself.
+    /// presence itself. A message becomes a publication with `into()`;
+    /// [`Publication::not_kept`] leaves it out of the topic's history, so that who comes later isn't
+    /// told of those who came and went.
     ///
     /// The connection leaves when it ends, after [`Handler::on_close`](crate::server::Handler::on_close);
     /// to announce that, call [`leave_presence`](Self::leave_presence) there.
@@ -110,7 +112,7 @@ impl Sender<'_> {
         topic: &str,
         user: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> Result<PresenceChange, PresenceError> {
         self.io.join_presence(topic, user, data, announce)
     }
@@ -121,7 +123,7 @@ impl Sender<'_> {
         &mut self,
         topic: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> PresenceChange {
         self.io.update_presence(topic, data, announce)
     }
@@ -130,7 +132,7 @@ impl Sender<'_> {
     pub fn leave_presence(
         &mut self,
         topic: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> PresenceChange {
         self.io.leave_presence(topic, announce)
     }

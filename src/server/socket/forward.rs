@@ -70,16 +70,16 @@ forward! {
         topic: &str,
         user: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>
     ) -> Result<PresenceChange, PresenceError>;
     fn update_presence(
         topic: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>
     ) -> PresenceChange;
     fn leave_presence(
         topic: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>
     ) -> PresenceChange;
 }
 

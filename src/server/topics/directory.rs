@@ -20,7 +20,8 @@ use super::options::TopicOptions;
 use super::pattern::TopicPattern;
 use super::subscribing::Subscribing;
 use super::topic::{OnWorker, State, Topic, assert_inside};
-use super::{Position, SubscribeError, Subscribed, TopicLimits};
+use super::{Position, SubscribeError, Subscribed, Subscriber, TopicLimits};
+use crate::net::Clock;
 use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, HandleError, Inbox, Reserved, TopicMessage};
@@ -62,6 +63,7 @@ pub(in crate::server) struct Directory {
     options: PatternOptions,
     shards: Shards<Shard>,
     epoch: u64,
+    clock: Clock,
     workers: usize,
     /// Topics that have subscribers.
     topics: AtomicUsize,
@@ -85,6 +87,7 @@ impl Directory {
         limits: TopicLimits,
         namespaces: Namespaces,
         options: PatternOptions,
+        clock: Clock,
         workers: usize,
     ) -> Self {
         Self {
@@ -94,6 +97,7 @@ impl Directory {
             shards: Shards::new(Shard::default),
             // A random number, from the standard library's random keys.
             epoch: RandomState::new().build_hasher().finish() >> 11,
+            clock,
             workers,
             topics: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
@@ -221,7 +225,7 @@ impl Directory {
     pub(in crate::server) fn check(
         &self,
         topic: &str,
-        id: ConnectionId,
+        subscriber: &Subscriber<'_>,
         subscribed: usize,
     ) -> Result<(), SubscribeError> {
         self.check_name(topic)?;
@@ -229,7 +233,9 @@ impl Directory {
             return Err(SubscribeError::ConnectionFull);
         }
         match self.options(topic).and_then(|it| it.guard.as_ref()) {
-            Some(guard) => guard(id, TopicName::split(topic).name).map_err(SubscribeError::Refused),
+            Some(guard) => {
+                guard(subscriber, TopicName::split(topic).name).map_err(SubscribeError::Refused)
+            }
             None => Ok(()),
         }
     }
@@ -449,7 +455,7 @@ impl Directory {
                 places.push((reserved, command));
             }
         }
-        topic.keep(message, position.offset, now, publisher.unkept);
+        topic.keep(message, position.offset, publisher.unkept, now, &self.clock);
         state.position = Some(position);
         for (reserved, command) in places {
             reserved.add(command);

@@ -10,6 +10,7 @@ use std::vec::Vec;
 use super::Position;
 use super::history::{History, HistoryEntry, Replay};
 use super::options::TopicOptions;
+use crate::net::Clock;
 use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
 use crate::server::sync::{Mutex, thread_local};
@@ -83,7 +84,14 @@ impl Topic {
     /// Adds a message to the history, if there is one; one that is `unkept` leaves only its offset
     /// there.
     #[inline]
-    pub(super) fn keep(&self, message: &PreparedMessage, offset: u64, now: Duration, unkept: bool) {
+    pub(super) fn keep(
+        &self,
+        message: &PreparedMessage,
+        offset: u64,
+        unkept: bool,
+        now: Duration,
+        clock: &Clock,
+    ) {
         if let Some((history, _)) = self.history() {
             outside(|| match unkept {
                 true => history.skip(&self.name, offset),
@@ -91,6 +99,7 @@ impl Topic {
                     let entry = HistoryEntry {
                         offset,
                         at: now,
+                        time: clock.date(),
                         kind: message.kind(),
                         payload: message.payload().into(),
                     };

@@ -9,11 +9,11 @@ use std::vec::Vec;
 
 use super::outcome::Published;
 use super::{LocalDelivery, Notice, Outgoing, SocketIo};
-use crate::proto::{Encoding, Message, MessageKind, MessageRef, PreparedMessage};
+use crate::proto::{Encoding, MessageKind, MessageRef, PreparedMessage};
 use crate::server::id::ConnectionId;
 use crate::server::topics::{
     HistoryEntry, Join, Joined, Position, PresenceChange, PresenceError, Publication, Publisher,
-    Replay, SubscribeError, Subscribed, Subscribing, Topic, TopicName,
+    Replay, SubscribeError, Subscribed, Subscriber, Subscribing, Topic, TopicName,
 };
 use crate::server::write_queue::Keep;
 
@@ -147,10 +147,17 @@ impl SocketIo<'_> {
         if !self.ws.connection.is_open() {
             return Err(SubscribeError::Closed);
         }
-        let subscribed = self.ws.cold.as_ref();
-        let subscribed = subscribed.map_or(0, |it| it.subscriptions.len());
+        let cold = self.ws.cold.as_ref();
+        let subscriber = Subscriber {
+            id: self.id,
+            client_ip: self.remote.client_ip(),
+            user: cold.and_then(|it| it.user.as_deref()),
+            request: cold.and_then(|it| it.request.as_ref()),
+            subprotocol: self.ws.connection.subprotocol(),
+        };
+        let subscribed = cold.map_or(0, |it| it.subscriptions.len());
         let directory = &self.worker.shared.directory;
-        directory.check(topic, self.id, subscribed)
+        directory.check(topic, &subscriber, subscribed)
     }
 
     /// Begins a subscription.
@@ -212,7 +219,7 @@ impl SocketIo<'_> {
         topic: &str,
         user: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> Result<PresenceChange, PresenceError> {
         let (id, shared, full) = (self.id, &self.worker.shared, self.full_name(topic));
         let change = shared.join(&full, id, user, data, |change| {
@@ -226,7 +233,7 @@ impl SocketIo<'_> {
         &mut self,
         topic: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> PresenceChange {
         let (id, shared, full) = (self.id, &self.worker.shared, self.full_name(topic));
         shared.update(&full, id, data, |change| {
@@ -237,7 +244,7 @@ impl SocketIo<'_> {
     pub(in crate::server) fn leave_presence(
         &mut self,
         topic: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> PresenceChange {
         let full = self.full_name(topic);
         if let Some(cold) = &mut self.ws.cold {
@@ -251,12 +258,13 @@ impl SocketIo<'_> {
     }
 
     /// Announces a change of the presence in a topic to the other subscribers.
-    fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
-        if let Some(message) = message {
-            let message = PreparedMessage::new(&message, &self.ws.options.config);
+    fn announce(&mut self, topic: &str, publication: Option<Publication<'static>>) {
+        if let Some(publication) = publication {
+            let message = publication.message.prepared(&self.ws.options.config);
             let publisher = Publisher {
-                except: Some(self.id),
+                except: publication.except.or(Some(self.id)),
                 insists: true,
+                unkept: !publication.kept,
                 ..Publisher::default()
             };
             self.publish_made(topic, publisher, |_| &message);

@@ -115,7 +115,7 @@ impl Directory {
             }
         }
         for ((topic, position), state) in joint.places.iter().zip(states) {
-            topic.keep(message, position.offset, now, publisher.unkept);
+            topic.keep(message, position.offset, publisher.unkept, now, &self.clock);
             state.position = Some(*position);
         }
         for (room, command) in reserved {
