@@ -305,6 +305,7 @@ impl SocketIo<'_> {
     }
 
     /// Publishes a message to several topics.
+    #[inline(never)]
     pub(in crate::server) fn publish_to(
         &mut self,
         topics: &[&str],
