@@ -17,6 +17,7 @@ use super::history::{HistoryEntry, Replay};
 use super::name::TopicName;
 use super::options::TopicOptions;
 use super::pattern::TopicPattern;
+use super::stats::Volume;
 use super::subscribing::Subscribing;
 use super::topic::{OnWorker, State, Topic, assert_inside, outside};
 use super::{Position, SubscribeError, Subscribed, TopicLimits};
@@ -183,6 +184,7 @@ impl Directory {
                 position,
                 subscribers: BTreeSet::new(),
                 workers: vec![OnWorker::default(); self.workers].into(),
+                volume: Volume::default(),
                 gone: false,
             }),
         })
@@ -463,6 +465,7 @@ impl Directory {
             });
         }
         state.position = Some(position);
+        state.volume.add(message.payload().len());
         for (reserved, command) in places {
             reserved.add(command);
         }

@@ -2,12 +2,14 @@
 
 mod joining;
 mod namespaces;
+mod observed;
 mod publications;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::thread;
 
+use harness::handshake::upgrade;
 use harness::net::{Peer, Running, observing, patient, wait_for_ends};
 use sockeye::proto::Message;
 use sockeye::server::topics::{
@@ -152,6 +154,12 @@ fn serve(workers: usize) -> Running {
 
 fn open<const N: usize>(server: &Running) -> [Peer; N] {
     core::array::from_fn(|_| server.open())
+}
+
+fn open_at(server: &Running, path: &str) -> Peer {
+    let mut peer = server.connect();
+    peer.upgrade(&upgrade().target(path));
+    peer
 }
 
 /// Subscribes; checks that this is its answer and that the event says the same.
