@@ -4,10 +4,11 @@
 //! and a timer end in [`Session::drive`], a command from another thread in [`Session::advance`],
 //! its general form: it reads, calls the core and the application, and writes once for each read.
 //! The clock and the buffers are the worker's. This file has the session, its turn and what it
-//! writes; the rest is in `receiving.rs`, `opening.rs`, `deadlines.rs` and `ending.rs`.
+//! writes; the rest is in the files below.
 
 mod answered;
 mod answering;
+mod calling;
 mod deadlines;
 mod deferred;
 mod ending;
@@ -18,25 +19,21 @@ use std::boxed::Box;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use std::vec::Vec;
 
 use self::opening::Opening;
-use super::call::Call;
 use super::end::EndKind;
-use super::handler::{Application, OpenSession};
+use super::handler::OpenSession;
 use super::id::ConnectionId;
 use super::limits::Permit;
 use super::observe::ConnectionStats;
 use super::options::Options;
 use super::route::Endpoints;
 use super::run::timer_wheel::Tick;
-use super::topics::{SubscribeError, Subscribing, TopicName};
 use super::websocket::{
-    Batch, FastPath, Given, LocalDelivery, LocalSessions, Notice, Remote, Sent, SocketIo,
-    WorkerState,
+    Batch, FastPath, Given, LocalDelivery, LocalSessions, Remote, Sent, WorkerState,
 };
 use super::write_queue::{Pool, WriteQueue};
 use crate::net::Transport;
@@ -263,44 +260,6 @@ impl<T: Transport> Session<T> {
         }
     }
 
-    /// Adds a subscription that another thread asked for.
-    pub(super) fn subscribe(&mut self, subscribing: &Subscribing, turn: &mut Turn<'_>) -> Next {
-        // The guard is the application's: its panic ends only this connection.
-        self.notify(turn, |_, io| io.subscribe_at(subscribing));
-        self.advance(false, turn)
-    }
-
-    /// Notifies the application that a subscription of another thread was refused.
-    pub(super) fn refuse(
-        &mut self,
-        topic: &Arc<str>,
-        error: SubscribeError,
-        turn: &mut Turn<'_>,
-    ) -> Next {
-        self.notify(turn, |_, io| io.refuse(topic, error));
-        self.advance(false, turn)
-    }
-
-    pub(super) fn unsubscribe(&mut self, topic: &str, turn: &mut Turn<'_>) -> Next {
-        self.call(turn, |_, io| _ = io.end_subscription(topic));
-        self.take_notices(turn);
-        self.advance(false, turn)
-    }
-
-    /// Calls the application as another thread asked.
-    pub(super) fn told(&mut self, call: Call, turn: &mut Turn<'_>) -> Next {
-        self.notify(turn, |application, io| application.on_call(io, call));
-        self.advance(false, turn)
-    }
-
-    /// Pauses or resumes reading, as another thread asked.
-    pub(super) fn set_paused(&mut self, paused: bool, turn: &mut Turn<'_>) -> Next {
-        if let Phase::Open(open) = &mut self.phase {
-            open.ws.set_paused(paused);
-        }
-        self.advance(false, turn)
-    }
-
     /// Like [`drive`](Self::drive), for a session in any state, and with whatever a command has put
     /// into the cork. The usual turn may have `begun`, with a write and a read.
     #[inline(never)]
@@ -427,84 +386,6 @@ impl<T: Transport> Session<T> {
     /// Bytes that wait to be written.
     pub(super) fn queued_bytes(&self) -> usize {
         self.queue.len()
-    }
-
-    /// Calls the application of an open session, and then does what the call has left to do. A panic ends the connection.
-    #[inline]
-    fn notify(
-        &mut self,
-        turn: &mut Turn<'_>,
-        call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), &'a mut SocketIo<'a>),
-    ) {
-        self.call(turn, call);
-        self.take_notices(turn);
-    }
-
-    #[inline]
-    fn call(
-        &mut self,
-        turn: &mut Turn<'_>,
-        call: impl for<'a> FnOnce(&'a mut (dyn Application + 'static), &'a mut SocketIo<'a>),
-    ) {
-        let Phase::Open(open) = &mut self.phase else {
-            return;
-        };
-        // After a panic only `on_close` is called, once that end was taken.
-        if matches!(open.ws.end(), Some(EndKind::Panicked)) {
-            return;
-        }
-        let OpenSession { ws, application } = &mut **open;
-        let mut io = SocketIo {
-            id: turn.id,
-            worker: turn.worker,
-            remote: &self.remote,
-            ws: &mut *ws,
-            cork: turn.cork,
-            queue: &mut self.queue,
-            local: turn.local,
-        };
-        #[cfg(feature = "tracing")]
-        let _span = super::observe::connection_span(turn.id, self.remote.peer).entered();
-        // The session is consistent after each call through the socket, and the application is
-        // called again only for its end.
-        if catch_unwind(AssertUnwindSafe(|| call(application, &mut io))).is_err() {
-            self.panicked(turn);
-        }
-    }
-
-    /// Ends the connection after a panic of the application.
-    #[cold]
-    fn panicked(&mut self, turn: &mut Turn<'_>) {
-        if let Phase::Open(open) = &mut self.phase {
-            open.ws.panicked(turn.cork, turn.worker.now);
-        }
-    }
-
-    fn take_notices(&mut self, turn: &mut Turn<'_>) {
-        // Unbounded: these calls can subscribe and unsubscribe again, but a handler that never
-        // stops doing so hangs its worker in any case.
-        while let Phase::Open(open) = &mut self.phase {
-            let notices = open.ws.take_notices();
-            if notices.is_empty() {
-                return;
-            }
-            for it in notices {
-                match it {
-                    Notice::Subscribed(topic, count) => self.call(turn, |application, io| {
-                        application.on_subscribe(io, TopicName::split(&topic).name, count);
-                    }),
-                    Notice::Unsubscribed(topic, left) => self.call(turn, |application, io| {
-                        application.on_unsubscribe(io, TopicName::split(&topic).name, left);
-                    }),
-                    Notice::Call(call) => {
-                        self.call(turn, |application, io| application.on_call(io, call));
-                    }
-                    Notice::Worked => self.continue_deferred(turn),
-                    // It is looked at before the turn ends.
-                    Notice::Timer => {}
-                }
-            }
-        }
     }
 
     /// Ends the connection if its application or a limit wants it dropped.

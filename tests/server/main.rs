@@ -20,6 +20,7 @@ mod flow;
 mod guards;
 mod http;
 mod idle_memory;
+mod layers;
 mod limits;
 mod listen;
 #[cfg(unix)]
