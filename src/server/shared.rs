@@ -46,10 +46,10 @@ pub(super) struct Shared {
     /// next one is decided.
     pub(super) presence_order: Shards<()>,
     /// Locked by topic while a subscription begins or ends and observers are told of it, so that
-    /// they are told before the next one does. Not locked without observers; behind
+    /// they are told before the next one does. Not locked without observers, and never before
     /// `presence_order`.
     pub(super) topic_order: Shards<()>,
-    /// Messages that other than handlers' own connections published.
+    /// What handles published, on any thread.
     pub(super) published: PublishedCounters,
     /// Whether the server runs, between the first and the last turn of its workers.
     pub(super) running: AtomicBool,
