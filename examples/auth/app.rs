@@ -1,7 +1,5 @@
 //! Who may connect: JSON Web Tokens, roles, and one session for each user.
 
-use std::env;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -310,30 +308,19 @@ impl Handler for Door {
     }
 }
 
-fn secret() -> Result<Vec<u8>, Box<dyn Error>> {
-    match env::var("JWT_SECRET") {
-        Ok(secret) if !secret.is_empty() => Ok(secret.into_bytes()),
-        _ => {
-            let mut random = vec![0; 32];
-            getrandom::fill(&mut random)?;
-            Ok(random)
-        }
-    }
-}
-
-/// Adds the two doors, the page, and who gives tokens.
-pub(crate) fn add(builder: Builder) -> Result<Builder, Box<dyn Error>> {
-    let keys = Arc::new(Keys::new(&secret()?));
+/// Adds the two doors, the page, and who gives tokens, which are signed with this secret.
+pub(crate) fn add(builder: Builder, secret: &[u8]) -> Builder {
+    let keys = Arc::new(Keys::new(secret));
     // Both doors lead to the same posts.
     let door = |path: &str, role| {
         let accept = |request: &Request<'_>| Ok(Session::from(request));
         Route::with(path, Door::new(&keys, role), accept).namespace(DESK)
     };
-    Ok(builder
+    builder
         .add_route(door("/session", Role::Reader))
         .add_route(door("/admin", Role::Admin))
         .get("/auth", common::page(include_str!("index.html")))
         .get("/auth.css", common::style(include_str!("auth.css")))
         .get("/auth.js", common::script(include_str!("auth.js")))
-        .post("/token", move |request: &Request<'_>| issue(&keys, request)))
+        .post("/token", move |request: &Request<'_>| issue(&keys, request))
 }

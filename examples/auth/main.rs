@@ -35,13 +35,15 @@
 mod app;
 #[path = "../common/mod.rs"]
 mod common;
+mod secret;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 fn run() -> Result<(), Box<dyn Error>> {
     let options = common::Options::read(&[("--listen", "127.0.0.1:9001")])?;
-    let builder = app::add(common::builder())?.get("/", common::page(include_str!("index.html")));
+    let builder = app::add(common::builder(), &secret::read()?)
+        .get("/", common::page(include_str!("index.html")));
     common::serve(builder, options.text("--listen"), |_| {})
 }
 

@@ -8,6 +8,8 @@
 
 #[path = "../auth/app.rs"]
 mod auth;
+#[path = "../auth/secret.rs"]
+mod auth_secret;
 #[path = "../chat/app.rs"]
 mod chat;
 #[path = "../common/mod.rs"]
@@ -28,7 +30,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     monitor::crowd::join_if_told();
     let options = common::Options::read(&[("--listen", "127.0.0.1:9001")])?;
     let builder = monitor::add(feed::add(chat::add(common::builder())));
-    let builder = auth::add(builder)?
+    let builder = auth::add(builder, &auth_secret::read()?)
         .get("/", common::page(include_str!("index.html")))
         .get("/demo.css", common::style(include_str!("demo.css")))
         .get("/demo.js", common::script(include_str!("demo.js")));

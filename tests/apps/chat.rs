@@ -1,4 +1,4 @@
-//! The chat as a process; its rooms are tested in simulation (`rooms.rs`).
+//! The chat as a process; its rooms are tested in simulation (`simulated/rooms.rs`).
 
 use super::{Example, assert_starts_and_stops};
 

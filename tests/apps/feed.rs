@@ -1,7 +1,7 @@
-//! The feed.
+//! The feed as a process, its threads, and readers over sockets; its topics are tested in
+//! simulation (`simulated/topics.rs`).
 
 use serde_json::{Value, json};
-use sockeye::proto::MessageRef;
 
 use super::{Answer, Example, Peer, assert_starts_and_stops};
 
@@ -39,27 +39,9 @@ fn the_page_is_served() {
     }
 }
 
+/// The thread that trades: the last price, and those that follow.
 #[test]
-fn topics_are_listed_with_their_subscribers() {
-    let example = Example::start("feed", &[]);
-    let mut ann = example.connect("/feed");
-    let mut bob = example.connect("/feed");
-    ann.send(json!({ "event": "subscribe", "data": ["prices/COD", "news/fish"], "id": 1 }));
-    answer(&mut ann, 1);
-    bob.send(json!({ "event": "subscribe", "data": ["prices/COD"], "id": 1 }));
-    answer(&mut bob, 1);
-    bob.send(json!({ "event": "topics", "id": 2 }));
-    let topics = answer(&mut bob, 2);
-    let topics = topics.as_array().unwrap();
-    for (topic, subscribers) in [("prices/COD", 2), ("prices/TUNA", 0), ("news/fish", 1)] {
-        let expected = json!({ "topic": topic, "subscribers": subscribers });
-        assert!(topics.contains(&expected), "{expected} in {topics:?}");
-    }
-    assert_eq!(topics.len(), 7);
-}
-
-#[test]
-fn who_subscribes_gets_the_last_price_and_those_that_follow_until_it_unsubscribes() {
+fn prices_follow_one_another() {
     let example = Example::start("feed", &["--interval", "10"]);
     let mut peer = example.connect("/feed");
     peer.send(json!({ "event": "subscribe", "data": ["prices/COD"], "id": 1 }));
@@ -73,31 +55,6 @@ fn who_subscribes_gets_the_last_price_and_those_that_follow_until_it_unsubscribe
         }
     }
     assert!(times.is_sorted(), "{times:?}");
-    peer.send(json!({ "event": "unsubscribe", "data": ["prices/COD"], "id": 2 }));
-    assert_eq!(answer(&mut peer, 2), json!([]));
-    // Of what is published from now on only the other topic arrives.
-    peer.send(json!({ "event": "subscribe", "data": ["news/fish"], "id": 3 }));
-    assert_eq!(peer.expect_ack(3), json!(["news/fish"]));
-    let post = json!({ "topic": "prices/COD", "data": { "price": 1 } });
-    assert_eq!(publish(&example, &post).json()["subscribers"], 0);
-    publish(&example, &json!({ "topic": "news/fish", "data": "back" }));
-    assert_eq!(
-        peer.expect("update"),
-        json!({ "topic": "news/fish", "data": "back" })
-    );
-}
-
-/// The last price is there before the first subscriber is: `--interval` is longer than the test.
-#[test]
-fn the_last_price_comes_at_once() {
-    let example = Example::start("feed", &["--interval", "3600000"]);
-    let mut peer = example.connect("/feed");
-    publish(
-        &example,
-        &json!({ "topic": "prices/EEL", "data": { "price": 7 } }),
-    );
-    peer.send(json!({ "event": "subscribe", "data": ["prices/EEL"], "id": 1 }));
-    assert_eq!(peer.expect("update")["data"]["price"], 7);
 }
 
 #[test]
@@ -126,76 +83,6 @@ fn a_reader_that_is_slow_misses_old_prices_and_no_news() {
     assert!(news.iter().copied().eq(1..=rounds), "{news:?}");
     assert!(prices.is_sorted(), "{prices:?}");
     assert!((prices.len() as u64) < rounds, "nothing was conflated");
-}
-
-#[test]
-fn what_is_posted_reaches_the_subscribers() {
-    let example = Example::start("feed", &["--interval", "3600000"]);
-    let mut peers = [example.connect("/feed"), example.connect("/feed")];
-    for peer in &mut peers {
-        peer.send(json!({ "event": "subscribe", "data": ["news/fish"], "id": 1 }));
-        peer.expect_ack(1);
-    }
-    let post = json!({ "topic": "news/fish", "data": { "any": ["<b>JSON</b>", 1.5, null] } });
-    let answer = publish(&example, &post);
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.json(), json!({ "subscribers": 2 }));
-    for peer in &mut peers {
-        assert_eq!(peer.expect("update"), post);
-    }
-}
-
-#[test]
-fn what_can_not_be_published_is_refused_with_what_is_wrong() {
-    let example = Example::start("feed", &[]);
-    let good = r#"{"topic":"news/fish","data":1}"#;
-    let form = &[("Content-Type", "text/plain")][..];
-    for (headers, body, status) in [
-        (JSON, "{", 400),
-        (JSON, "{}", 400),
-        (JSON, r#"{"topic":"news/fish"}"#, 400),
-        (JSON, r#"{"topic":"secrets/fish","data":1}"#, 400),
-        (JSON, r#"{"topic":"news/a b","data":1}"#, 400),
-        // What a form of another site's page may send.
-        (form, good, 415),
-        (&[][..], good, 415),
-    ] {
-        let answer = example.http("POST", "/publish", headers, body);
-        assert_eq!(answer.status(), status, "{body}");
-        assert!(answer.json()["error"].is_string(), "{body}");
-    }
-    assert_eq!(example.get("/publish").status(), 405);
-}
-
-#[test]
-fn what_is_no_message_is_answered_with_what_is_wrong() {
-    let example = Example::start("feed", &["--interval", "3600000"]);
-    let mut peer = example.connect("/feed");
-    let many: Vec<_> = (0..101).map(|number| format!("news/{number}")).collect();
-    for (event, code) in [
-        (
-            json!({ "event": "subscribe", "data": "prices/COD" }),
-            "bad_data",
-        ),
-        (
-            json!({ "event": "subscribe", "data": ["secrets"] }),
-            "no_topic",
-        ),
-        (json!({ "event": "subscribe", "data": many }), "too_many"),
-        (json!({ "event": "buy" }), "unknown_event"),
-    ] {
-        peer.send(event);
-        assert_eq!(peer.expect_error(None), code);
-    }
-    for half in [&many[..60], &many[60..]] {
-        peer.send(json!({ "event": "subscribe", "data": half, "id": 1 }));
-    }
-    assert_eq!(peer.expect_ack(1).as_array().unwrap().len(), 60);
-    assert_eq!(peer.expect_error(Some(1)), "too_many");
-    peer.client.send("{").unwrap();
-    assert_eq!(peer.expect_error(None), "malformed");
-    peer.client.send(MessageRef::from(&b"bytes"[..])).unwrap();
-    assert_eq!(peer.expect_error(None), "malformed");
 }
 
 #[test]

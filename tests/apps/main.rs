@@ -4,9 +4,6 @@
 
 mod auth;
 mod chat;
-#[cfg(all(feature = "testing", feature = "signals"))]
-#[path = "../../examples/common/mod.rs"]
-mod common;
 mod demo;
 mod echo_server;
 mod feed;
@@ -14,7 +11,7 @@ mod monitor;
 #[cfg(feature = "testing")]
 mod ports;
 #[cfg(all(feature = "testing", feature = "signals"))]
-mod rooms;
+mod simulated;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +21,7 @@ use std::time::Duration;
 use harness::program::example;
 use serde_json::Value;
 use sockeye::client::{Client, ConnectOptions};
-use sockeye::proto::{ClientRequest, Message};
+use sockeye::proto::{ClientRequest, Closed, Message};
 
 /// Turns a wait for what never comes into a failure.
 const GUARD: Duration = Duration::from_secs(20);
@@ -182,6 +179,8 @@ trait Talk {
     fn say(&mut self, text: &str);
     /// The next message; None behind the last one.
     fn hear(&mut self) -> Option<Message<'static>>;
+    /// How the connection ended; None while it hasn't.
+    fn end(&mut self) -> Option<Closed>;
 }
 
 impl Talk for Client {
@@ -193,6 +192,10 @@ impl Talk for Client {
     #[track_caller]
     fn hear(&mut self) -> Option<Message<'static>> {
         self.recv().unwrap().map(Message::into_owned)
+    }
+
+    fn end(&mut self) -> Option<Closed> {
+        self.closed().cloned()
     }
 }
 
@@ -206,6 +209,11 @@ impl Talk for sockeye::server::testing::Client {
     #[track_caller]
     fn hear(&mut self) -> Option<Message<'static>> {
         self.recv()
+    }
+
+    #[track_caller]
+    fn end(&mut self) -> Option<Closed> {
+        self.closed()
     }
 }
 
@@ -234,15 +242,6 @@ impl<C: Talk> Peer<C> {
         message["data"].take()
     }
 
-    /// The data of the next message, which acknowledges this id.
-    #[track_caller]
-    fn expect_ack(&mut self, id: u64) -> Value {
-        let mut message = self.next();
-        assert_eq!(message["ack"], id, "{message}");
-        assert_eq!(message.get("error"), None, "{message}");
-        message["data"].take()
-    }
-
     /// The code of the next message, which is an error; of this id, if one is given.
     #[track_caller]
     fn expect_error(&mut self, id: Option<u64>) -> String {
@@ -252,6 +251,14 @@ impl<C: Talk> Peer<C> {
         assert!(!text.is_empty(), "{message}");
         message["error"]["code"].as_str().expect("a code").into()
     }
+
+    /// Reads up to the Close; its code and reason.
+    #[track_caller]
+    fn closed(&mut self) -> (u16, String) {
+        while self.client.hear().is_some() {}
+        let closed = self.client.end().expect("a Close");
+        (closed.code.0, closed.reason.to_string())
+    }
 }
 
 impl Peer {
@@ -259,22 +266,6 @@ impl Peer {
     fn expect_open(&mut self) {
         self.client.ping(b"").unwrap();
         assert!(self.client.closed().is_none());
-    }
-
-    /// The code and reason of the Close, before which nothing comes.
-    #[track_caller]
-    fn refused(&mut self) -> (u16, String) {
-        let message = self.client.recv().unwrap();
-        assert!(message.is_none(), "{message:?}");
-        self.closed()
-    }
-
-    /// Reads up to the Close; its code and reason.
-    #[track_caller]
-    fn closed(&mut self) -> (u16, String) {
-        while self.client.recv().unwrap().is_some() {}
-        let closed = self.client.closed().expect("a Close");
-        (closed.code.0, closed.reason.to_string())
     }
 }
 

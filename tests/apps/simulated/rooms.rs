@@ -1,27 +1,16 @@
-//! The rooms of the chat, in simulation.
+//! The rooms of the chat.
 
 use serde_json::{Value, json};
 use sockeye::proto::CloseCode;
-use sockeye::server::testing::{Client, Response, Simulation};
+use sockeye::server::testing::{Client, Simulation};
 
-use super::{Peer, common};
+use super::{Peer, common, connect, json_of};
 
-#[path = "../../examples/chat/app.rs"]
+#[path = "../../../examples/chat/app.rs"]
 mod app;
 
 fn start() -> Simulation {
     app::add(common::builder()).simulate().unwrap()
-}
-
-fn connect(chat: &Simulation, target: &str) -> Peer<Client> {
-    let client = chat.connect(target);
-    let client = client.unwrap_or_else(|error| panic!("{target}: {error}"));
-    Peer { client }
-}
-
-fn json_of(response: &Response) -> Value {
-    assert_eq!(response.header("Content-Type"), Some("application/json"));
-    response.json()
 }
 
 /// Enters a room and follows its messages; answers the history and the acknowledgement.
