@@ -192,6 +192,9 @@ fn topics_are_told_in_numbers_the_largest_first_and_all_publications_counted() {
     let published = (stats.messages_published, stats.bytes_published);
     assert_eq!(published, (5, 20));
     assert_eq!(stats.largest_topics, []);
+    for heard in ["four", "seventy"] {
+        assert_eq!(peers[0].hear(), heard);
+    }
     // They begin anew with the topic.
     unsubscribe(&mut peers[0], "small", 0);
     assert_eq!(numbers(topics.stats(10)), own[..1]);
