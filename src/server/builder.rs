@@ -29,7 +29,7 @@ use super::limits::{ConnectionCounts, HandshakeRates, Keyed, Rate, RateLimit};
 use super::listen::{Listener, bind_all};
 #[cfg(feature = "tls")]
 use super::listen::{Tls, TlsFiles, share_tls};
-use super::observe::{CloseCounters, Observer};
+use super::observe::{CloseCounters, Observer, PublishedCounters};
 use super::options::{Lifetime, MAX_KEYS, MAX_REASON, Options, RateByKey, option_methods};
 use super::proxy::TrustedProxies;
 use super::route::{Endpoints, Entry, Guard, Route, Router, ServerGuards};
@@ -569,6 +569,8 @@ impl Builder {
             presence: self.presence,
             users: Users::new(),
             presence_order: Shards::new(|| ()),
+            topic_order: Shards::new(|| ()),
+            published: PublishedCounters::default(),
             connections: Arc::new(ConnectionCounts::new(
                 self.max_connections,
                 self.max_per_address,

@@ -9,18 +9,24 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::vec::Vec;
 
 use super::end::{End, ErrorCause, HandshakeFailure};
 use super::id::{ConnectionId, Standing, Standings};
 use super::limits::{ConnectionCounts, Keyed, Permit};
 use super::observe::{
-    CloseCounters, ConnectionStats, FailedHandshake, Metrics, Observer, RequestLog, Stats,
+    CloseCounters, ConnectionStats, FailedHandshake, Metrics, Observer, PublishedCounters,
+    RequestLog, Stats, TopicChange, TopicEvent,
 };
 use super::run::balance::Load;
 use super::run::inbox::Inbox;
 use super::shards::Shards;
-use super::topics::{Directory, Presence, PresenceChange, PresenceError};
+use super::sync::MutexGuard;
+use super::topics::{
+    Directory, Position, Presence, PresenceChange, PresenceError, SubscribeError, Subscribed,
+    Subscribing, TopicName,
+};
 use super::users::Users;
 use crate::net::Clock;
 use crate::proto::Config;
@@ -39,6 +45,12 @@ pub(super) struct Shared {
     /// Locked by topic while a change is decided and announced, so that it is announced before the
     /// next one is decided.
     pub(super) presence_order: Shards<()>,
+    /// Locked by topic while a subscription begins or ends and observers are told of it, so that
+    /// they are told before the next one does. Not locked without observers, and never before
+    /// `presence_order`.
+    pub(super) topic_order: Shards<()>,
+    /// What handles published, on any thread.
+    pub(super) published: PublishedCounters,
     /// Whether the server runs, between the first and the last turn of its workers.
     pub(super) running: AtomicBool,
     /// Whether it accepts connections, as it was last asked to.
@@ -88,6 +100,8 @@ impl Shared {
         let mut stats = Stats::sum(self.metrics.iter().map(|it| &**it), self.clock.now());
         let (topics, subscriptions) = self.directory.totals();
         stats.topics = topics as u64;
+        stats.messages_published += self.published.messages.value();
+        stats.bytes_published += self.published.bytes.value();
         stats.subscriptions = subscriptions as u64;
         let waiting = self.inboxes.iter().map(|it| it.bytes() as u64);
         stats.inbox_bytes = waiting.sum();
@@ -191,6 +205,67 @@ impl Shared {
         for observer in &self.observers {
             let _ = catch_unwind(AssertUnwindSafe(|| notify(&**observer)));
         }
+    }
+
+    // ---- subscriptions ------------------------------------------------------------------------
+
+    /// Adds a subscriber, as [`Directory::subscribe`] does.
+    pub(super) fn subscribe(
+        &self,
+        topic: &str,
+        id: ConnectionId,
+        since: Option<Position>,
+        now: Duration,
+    ) -> Result<(Subscribed, Subscribing), SubscribeError> {
+        let _order = self.order(topic);
+        let (subscribed, subscribing) = self.directory.subscribe(topic, id, since, now)?;
+        self.came(topic, subscribed.count);
+        Ok((subscribed, subscribing))
+    }
+
+    /// Adds a subscriber, as [`Directory::subscribe_at`] does.
+    pub(super) fn subscribe_at(
+        &self,
+        subscribing: &Subscribing,
+        id: ConnectionId,
+    ) -> Result<Subscribed, SubscribeError> {
+        let topic = &subscribing.topic.name;
+        let _order = self.order(topic);
+        let subscribed = self.directory.subscribe_at(subscribing, id)?;
+        self.came(topic, subscribed.count);
+        Ok(subscribed)
+    }
+
+    /// Removes a subscriber; returns how many are left.
+    pub(super) fn unsubscribe(&self, topic: &str, id: ConnectionId) -> usize {
+        let _order = self.order(topic);
+        let left = self.directory.unsubscribe(topic, id);
+        if left == 0 {
+            self.topic_changed(topic, TopicChange::Emptied);
+        }
+        left
+    }
+
+    fn order(&self, topic: &str) -> Option<MutexGuard<'_, ()>> {
+        let observed = !self.observers.is_empty();
+        observed.then(|| self.topic_order.of(topic))
+    }
+
+    /// Notes that a new subscriber is one of `count`.
+    fn came(&self, topic: &str, count: usize) {
+        if count == 1 {
+            self.topic_changed(topic, TopicChange::Appeared);
+        }
+    }
+
+    fn topic_changed(&self, topic: &str, change: TopicChange) {
+        let TopicName { namespace, name } = TopicName::split(topic);
+        let event = TopicEvent {
+            namespace,
+            name,
+            change,
+        };
+        self.notify(|it| it.on_topic(&event));
     }
 
     // ---- presence -----------------------------------------------------------------------------

@@ -136,6 +136,8 @@ fn both_formats_show_every_number_as_the_handle_does() {
     site.ends(|peer| peer.send(CLOSE, close_payload(1000, b"")));
     let mut peer = site.open();
     peer.ask("subscribe news");
+    let topics = site.server.handle().topics("/chat");
+    topics.publish("nobody", "hears").unwrap();
     let stats = site.stats();
     let samples = site.samples();
     // What is sent is counted once it is written, which another worker may be asked of before.
@@ -146,6 +148,8 @@ fn both_formats_show_every_number_as_the_handle_does() {
         ("connections_opened", "_total", 2),
         ("messages_received", "_total", 1),
         ("messages_sent", "_total", 1),
+        ("messages_published", "_total", 1),
+        ("bytes_published", "_total", 5),
         ("topics", "", 1),
         ("subscriptions", "", 1),
         ("queued_bytes", "", 0),

@@ -11,7 +11,7 @@ use crate::proto::{Message, PreparedMessage};
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, HandleError};
 use crate::server::topics::{
-    HistoryEntry, Member, Position, Publication, Publisher, Replay, TopicName, outside,
+    HistoryEntry, Member, Position, Publication, Publisher, Replay, TopicName, TopicStats, outside,
 };
 use crate::server::websocket::{Outgoing, Published};
 
@@ -72,6 +72,13 @@ impl Handle {
             },
             None => panic!("no route has the namespace {namespace:?} (by default, its path)"),
         }
+    }
+
+    /// Returns the topics of all namespaces with the most subscribers in numbers, as
+    /// [`Topics::stats`] does for one namespace.
+    #[must_use]
+    pub fn topic_stats(&self, limit: usize) -> Vec<TopicStats> {
+        self.shared.directory.largest(None, limit)
     }
 }
 
@@ -198,7 +205,10 @@ impl Topics {
         let publish = shared
             .directory
             .publish(inboxes, name, None, publisher, now, make);
-        let (outcome, _) = publish?;
+        let (outcome, message) = publish?;
+        shared.published.messages.add(1);
+        let bytes = message.borrow().payload().len();
+        shared.published.bytes.add(bytes as u64);
         Ok(Published {
             waiting: outcome.waiting,
             position: Some(outcome.position),
@@ -253,6 +263,15 @@ impl Topics {
             (namespace == &*self.namespace).then(|| (name.to_string(), count))
         });
         own.collect()
+    }
+
+    /// Returns the topics of the namespace with the most subscribers in numbers, at most `limit`;
+    /// those with the most first, and of as many subscribers those with the most bytes. Takes time
+    /// linear in the number of all topics.
+    #[must_use]
+    pub fn stats(&self, limit: usize) -> Vec<TopicStats> {
+        let directory = &self.handle.shared.directory;
+        directory.largest(Some(&self.namespace), limit)
     }
 
     /// Returns the users who are present in a topic, in the order in which they came.
@@ -321,11 +340,12 @@ mod tests {
     #[test]
     fn a_message_that_asks_its_own_topic_while_it_is_made_panics_instead_of_waiting_for_itself() {
         let topics = handle([Route::new("/", Quiet)]).topics("/");
-        let asks: [fn(&Topics); 6] = [
+        let asks: [fn(&Topics); 7] = [
             |it| _ = it.publish("t", "inner"),
             |it| _ = it.subscriber_count("t"),
             |it| _ = it.subscribers("t"),
             |it| _ = it.list(),
+            |it| _ = it.stats(1),
             |it| _ = it.history_since("t", Position::default()),
             |it| _ = it.position("t"),
         ];

@@ -8,6 +8,7 @@ mod format;
 mod label;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,7 @@ pub use closes::CloseCounts;
 pub(in crate::server) use label::{Label, labels};
 
 use crate::server::end::{ErrorCause, HandshakeFailure};
+use crate::server::topics::TopicStats;
 
 /// A counter that one worker writes and any thread reads.
 ///
@@ -91,6 +93,9 @@ pub(in crate::server) struct Metrics {
     pub(in crate::server) messages_sent: Counter,
     pub(in crate::server) bytes_received: Counter,
     pub(in crate::server) bytes_sent: Counter,
+    /// By connections, on this worker; others are in [`PublishedCounters`].
+    pub(in crate::server) messages_published: Counter,
+    pub(in crate::server) bytes_published: Counter,
     /// Gauge: topics with a subscriber now.
     pub(in crate::server) topics: Counter,
     /// Gauge: subscriptions now.
@@ -106,6 +111,13 @@ pub(in crate::server) struct Metrics {
     pub(in crate::server) unused: SharedCounter,
     pub(in crate::server) errors: SharedCounters<ErrorCause>,
     pub(in crate::server) handshake_failures: SharedCounters<HandshakeFailure>,
+}
+
+/// What handles published, from any thread.
+#[derive(Debug, Default)]
+pub(in crate::server) struct PublishedCounters {
+    pub(in crate::server) messages: SharedCounter,
+    pub(in crate::server) bytes: SharedCounter,
 }
 
 /// How often each label was counted.
@@ -192,6 +204,11 @@ pub struct Stats {
     pub bytes_received: u64,
     /// Bytes written to transports, as for `bytes_received`.
     pub bytes_sent: u64,
+    /// Messages published to topics, each once, however many subscribers the topic has; those that
+    /// were refused don't count.
+    pub messages_published: u64,
+    /// Bytes of their payloads, before compression.
+    pub bytes_published: u64,
     /// Topics that have a subscriber now. One with subscribers on two workers counts twice.
     pub topics: u64,
     /// Subscriptions now.
@@ -222,6 +239,21 @@ pub struct Stats {
     pub closes: CloseCounts,
     /// Why opening handshakes failed.
     pub handshake_failures: Counts<HandshakeFailure>,
+    /// Topics to be shown one by one, in both formats. Empty unless the application sets it, from
+    /// [`Handle::topic_stats`](crate::server::Handle::topic_stats): each name is a time series that
+    /// Prometheus stores forever, and clients may choose the names.
+    ///
+    /// ```
+    /// use sockeye::server::Handle;
+    ///
+    /// fn metrics(handle: &Handle) -> String {
+    ///     let mut stats = handle.stats();
+    ///     stats.largest_topics = handle.topic_stats(20);
+    ///     stats.to_prometheus()
+    /// }
+    /// # let _ = metrics;
+    /// ```
+    pub largest_topics: Vec<TopicStats>,
 }
 
 impl Stats {
@@ -244,6 +276,8 @@ impl Stats {
             stats.messages_sent += worker.messages_sent.value();
             stats.bytes_received += worker.bytes_received.value();
             stats.bytes_sent += worker.bytes_sent.value();
+            stats.messages_published += worker.messages_published.value();
+            stats.bytes_published += worker.bytes_published.value();
             stats.topics += worker.topics.value();
             stats.subscriptions += worker.subscriptions.value();
             stats.queued_bytes += worker.queued_bytes.value();

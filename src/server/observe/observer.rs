@@ -105,6 +105,28 @@ pub struct RequestLog<'a> {
     pub took: Duration,
 }
 
+/// A topic that got its first subscriber, or lost its last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicEvent<'a> {
+    /// Its [namespace](crate::server::Route::namespace).
+    pub namespace: &'a str,
+    /// Its name in the namespace.
+    pub name: &'a str,
+    /// Which of the two.
+    pub change: TopicChange,
+}
+
+/// Whether a topic has subscribers from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopicChange {
+    /// It got its first subscriber.
+    Appeared,
+    /// It lost its last subscriber.
+    Emptied,
+}
+
 /// Observes all connections of a server, on the workers' threads: for logs and accounting.
 ///
 /// The methods must not block, like a handler's. A panic in one of them is caught.
@@ -178,6 +200,37 @@ pub trait Observer: Send + Sync + 'static {
     /// ```
     fn on_request(&self, request: &RequestLog<'_>) {
         let _ = request;
+    }
+
+    /// A topic got its first subscriber or lost its last one: for what costs something while
+    /// somebody listens, such as a subscription to another system.
+    ///
+    /// The changes of a topic alternate, and are told in the order in which they happened. The
+    /// topic's next one waits until this returns, so it must not lock what is held while a
+    /// connection subscribes or unsubscribes. It may ask the [`Handle`](crate::server::Handle),
+    /// and publish.
+    ///
+    /// ```
+    /// use std::sync::mpsc::Sender;
+    /// use sockeye::server::Server;
+    /// use sockeye::server::observe::{Observer, TopicChange, TopicEvent};
+    ///
+    /// /// Tells the thread of a feed which prices are wanted.
+    /// struct Wanted(Sender<(String, bool)>);
+    ///
+    /// impl Observer for Wanted {
+    ///     fn on_topic(&self, topic: &TopicEvent<'_>) {
+    ///         let wanted = topic.change == TopicChange::Appeared;
+    ///         let _ = self.0.send((topic.name.into(), wanted)); // unless the feed has ended
+    ///     }
+    /// }
+    ///
+    /// let (tell, _told) = std::sync::mpsc::channel();
+    /// let builder = Server::builder().observer(Wanted(tell));
+    /// # let _ = builder;
+    /// ```
+    fn on_topic(&self, topic: &TopicEvent<'_>) {
+        let _ = topic;
     }
 
     /// Connections can't be accepted for now, because file descriptors or memory have run out, say.

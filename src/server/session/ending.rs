@@ -211,7 +211,7 @@ impl<T: Transport> Session<T> {
             return;
         };
         for topic in mem::take(&mut cold.subscriptions) {
-            turn.worker.shared.directory.unsubscribe(&topic, turn.id);
+            turn.worker.shared.unsubscribe(&topic, turn.id);
             turn.local.unsubscribe(&topic, turn.id.token());
         }
         if let Some(user) = cold.user.take() {

@@ -18,6 +18,7 @@ use super::history::Replay;
 use super::name::TopicName;
 use super::options::TopicOptions;
 use super::pattern::TopicPattern;
+use super::stats::Volume;
 use super::subscribing::Subscribing;
 use super::topic::{OnWorker, State, Topic, assert_inside};
 use super::{Position, SubscribeError, Subscribed, Subscriber, TopicLimits};
@@ -189,6 +190,7 @@ impl Directory {
                 position,
                 subscribers: BTreeSet::new(),
                 workers: vec![OnWorker::default(); self.workers].into(),
+                volume: Volume::default(),
                 gone: false,
             }),
         })
@@ -457,6 +459,7 @@ impl Directory {
         }
         topic.keep(message, position.offset, publisher.unkept, now, &self.clock);
         state.position = Some(position);
+        state.volume.add(message.payload().len());
         for (reserved, command) in places {
             reserved.add(command);
         }

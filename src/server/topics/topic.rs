@@ -10,6 +10,7 @@ use std::vec::Vec;
 use super::Position;
 use super::history::{History, HistoryEntry, Replay};
 use super::options::TopicOptions;
+use super::stats::Volume;
 use crate::net::Clock;
 use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
@@ -28,6 +29,7 @@ pub(super) struct State {
     pub(super) position: Option<Position>,
     pub(super) subscribers: BTreeSet<ConnectionId>,
     pub(super) workers: Box<[OnWorker]>,
+    pub(super) volume: Volume,
     /// Whether it was removed from the directory, which may have another record of this name.
     pub(super) gone: bool,
 }

@@ -46,7 +46,8 @@ impl SocketIo<'_> {
         }
         self.check(topic)?;
         let now = self.worker.now;
-        let (subscribed, subscribing) = directory.subscribe(topic, id, since, now)?;
+        let shared = &self.worker.shared;
+        let (subscribed, subscribing) = shared.subscribe(topic, id, since, now)?;
         self.begin(subscribed, &subscribing.topic);
         self.replay(&subscribing.replay);
         Ok(subscribed)
@@ -76,12 +77,12 @@ impl SocketIo<'_> {
         let change = enters.transpose().map_err(SubscribeError::Presence)?;
         let subscribed = match subscribed_already {
             true => self.subscribe(topic, None).map(|it| (it, Vec::new())),
-            false => shared.directory.subscribe(&full, id, since, now).map(
-                |(subscribed, subscribing)| {
+            false => shared
+                .subscribe(&full, id, since, now)
+                .map(|(subscribed, subscribing)| {
                     self.begin(subscribed, &subscribing.topic);
                     (subscribed, subscribing.replay)
-                },
-            ),
+                }),
         };
         let (subscribed, entries) = match subscribed {
             Ok(subscribed) => subscribed,
@@ -125,10 +126,10 @@ impl SocketIo<'_> {
         if TopicName::split(name).namespace != &*self.ws.options.namespace {
             return self.refuse(name, SubscribeError::Namespace);
         }
-        let directory = &self.worker.shared.directory;
+        let shared = &self.worker.shared;
         let begins = self
             .check(name)
-            .and_then(|()| directory.subscribe_at(subscribing, self.id));
+            .and_then(|()| shared.subscribe_at(subscribing, self.id));
         match begins {
             Ok(subscribed) => {
                 self.begin(subscribed, &subscribing.topic);
@@ -202,7 +203,7 @@ impl SocketIo<'_> {
         let Some(name) = cold.subscriptions.take(topic) else {
             return false;
         };
-        let left = shared.directory.unsubscribe(topic, id);
+        let left = shared.unsubscribe(topic, id);
         self.local.unsubscribe(topic, id.token());
         cold.notices.push(Notice::Unsubscribed(name, left));
         true
@@ -401,6 +402,9 @@ impl SocketIo<'_> {
                 };
             }
         };
+        let bytes = message.borrow().payload().len() as u64;
+        self.worker.metrics.messages_published.add(1);
+        self.worker.metrics.bytes_published.add(bytes);
         let mut published = Published::default();
         if outcome.deliver {
             let message = message.borrow();

@@ -3,6 +3,7 @@
 mod joining;
 mod joint;
 mod namespaces;
+mod observed;
 mod publications;
 
 use std::collections::BTreeSet;
@@ -177,6 +178,12 @@ fn serve(workers: usize) -> Running {
 
 fn open<const N: usize>(server: &Running) -> [Peer; N] {
     core::array::from_fn(|_| server.open())
+}
+
+fn open_at(server: &Running, path: &str) -> Peer {
+    let mut peer = server.connect();
+    peer.upgrade(&upgrade().target(path));
+    peer
 }
 
 /// Subscribes; checks that this is its answer and that the event says the same.

@@ -1,6 +1,5 @@
 //! Which routes share topics, and what reaches them from elsewhere.
 
-use harness::handshake::upgrade;
 use sockeye::Error;
 use sockeye::server::{BuildError, Route};
 
@@ -12,12 +11,6 @@ fn serve() -> Running {
         it.add_route(Route::new("/desk", Verbs).namespace("desk"))
             .add_route(Route::new("/admin", Verbs).namespace("desk"))
     })
-}
-
-fn open_at(server: &Running, path: &str) -> Peer {
-    let mut peer = server.connect();
-    peer.upgrade(&upgrade().target(path));
-    peer
 }
 
 #[test]

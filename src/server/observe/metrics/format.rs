@@ -1,9 +1,11 @@
 //! The metrics as JSON, and in the format of Prometheus.
 
+use alloc::format;
 use alloc::string::String;
 use core::fmt::{self, Write as _};
 
 use super::Stats;
+use crate::server::topics::TopicStats;
 
 /// The Prometheus type of a metric.
 #[derive(Clone, Copy)]
@@ -14,9 +16,17 @@ enum Kind {
 
 use Kind::{Counter, Gauge};
 
+/// Writing to a String doesn't fail. No name here, of a number or a label, has a character that
+/// JSON or Prometheus would have escaped; a test holds them to it. Only topics have others.
+macro_rules! push {
+    ($to:expr, $($format:tt)*) => {
+        write!($to, $($format)*).unwrap_or_default()
+    };
+}
+
 impl Stats {
     /// The metrics without labels: name in JSON, kind, help, value.
-    fn numbers(&self) -> [(&'static str, Kind, &'static str, u64); 16] {
+    fn numbers(&self) -> [(&'static str, Kind, &'static str, u64); 18] {
         [
             (
                 "connections",
@@ -59,6 +69,18 @@ impl Stats {
                 Counter,
                 "Bytes written to transports.",
                 self.bytes_sent,
+            ),
+            (
+                "messages_published",
+                Counter,
+                "Messages published to topics.",
+                self.messages_published,
+            ),
+            (
+                "bytes_published",
+                Counter,
+                "Bytes of messages published to topics.",
+                self.bytes_published,
             ),
             (
                 "topics",
@@ -121,6 +143,9 @@ impl Stats {
     /// `{"uptime_seconds":3.5,"connections":2,…,"errors":{"frame":0,…},"closes":{"1000":1,…},
     /// "handshake_failures":{…}}`.
     ///
+    /// [`largest_topics`](Self::largest_topics), if there are any, is an array of objects with
+    /// `namespace`, `name`, `subscribers`, `messages` and `bytes`.
+    ///
     /// Names are those of the fields. Integers above 2^53, which byte counts may reach, are exact;
     /// a reader with floating point numbers (JavaScript) rounds them.
     #[must_use]
@@ -138,6 +163,9 @@ impl Stats {
             "handshake_failures",
             self.handshake_failures.iter(),
         );
+        if !self.largest_topics.is_empty() {
+            self.topics_as_json(&mut json);
+        }
         json.push('}');
         json
     }
@@ -148,7 +176,9 @@ impl Stats {
     /// Names begin with `sockeye_`, those of counters end in `_total`. Errors have the label
     /// `cause`, closes `code`, handshake failures `reason`; each value is always present, so that
     /// the first occurrence shows as an increase, except for the codes of applications, of which
-    /// each is there from its first end on.
+    /// each is there from its first end on. Those of [`largest_topics`](Self::largest_topics) are
+    /// `sockeye_topic_subscribers`, `sockeye_topic_messages_total` and `sockeye_topic_bytes_total`,
+    /// with the labels `namespace` and `topic`.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
         let mut text = String::with_capacity(8192);
@@ -190,16 +220,96 @@ impl Stats {
             "reason",
             self.handshake_failures.iter(),
         );
+        if !self.largest_topics.is_empty() {
+            self.topics_as_samples(&mut text);
+        }
         text
+    }
+
+    fn topics_as_json(&self, json: &mut String) {
+        json.push_str(",\"largest_topics\":[");
+        for (at, topic) in self.largest_topics.iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            let (namespace, name) = (JsonText(&topic.namespace), JsonText(&topic.name));
+            push!(
+                json,
+                "{comma}{{\"namespace\":\"{namespace}\",\"name\":\"{name}\""
+            );
+            for (number, _, _, value) in topic_numbers() {
+                json_member(json, number, value(topic));
+            }
+            json.push('}');
+        }
+        json.push(']');
+    }
+
+    fn topics_as_samples(&self, text: &mut String) {
+        for (number, kind, help, value) in topic_numbers() {
+            let suffix = match kind {
+                Counter => "_total",
+                Gauge => "",
+            };
+            let full = format!("topic_{number}{suffix}");
+            family(text, &full, kind, help);
+            for topic in &self.largest_topics {
+                let (namespace, name) = (LabelText(&topic.namespace), LabelText(&topic.name));
+                let value = value(topic);
+                push!(
+                    text,
+                    "sockeye_{full}{{namespace=\"{namespace}\",topic=\"{name}\"}} {value}\n"
+                );
+            }
+        }
     }
 }
 
-/// Writing to a String doesn't fail. No name here, of a number or a label, has a character that
-/// JSON or Prometheus would have escaped; a test holds them to it.
-macro_rules! push {
-    ($to:expr, $($format:tt)*) => {
-        write!($to, $($format)*).unwrap_or_default()
-    };
+type TopicNumber = (&'static str, Kind, &'static str, fn(&TopicStats) -> u64);
+
+/// The metrics of a topic, as [`Stats::numbers`] has those of the server.
+fn topic_numbers() -> [TopicNumber; 3] {
+    [
+        ("subscribers", Gauge, "Subscribers of a topic now.", |it| {
+            it.subscribers as u64
+        }),
+        (
+            "messages",
+            Counter,
+            "Messages published to a topic.",
+            |it| it.messages,
+        ),
+        (
+            "bytes",
+            Counter,
+            "Bytes of messages published to a topic.",
+            |it| it.bytes,
+        ),
+    ]
+}
+
+/// A text within a string of JSON (RFC 8259 section 7).
+struct JsonText<'a>(&'a str);
+
+impl fmt::Display for JsonText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|it| match it {
+            '"' | '\\' => write!(f, "\\{it}"),
+            '\0'..' ' => write!(f, "\\u{:04x}", it as u32),
+            _ => f.write_char(it),
+        })
+    }
+}
+
+/// A text as the value of a label, as Prometheus' text format has it.
+struct LabelText<'a>(&'a str);
+
+impl fmt::Display for LabelText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|it| match it {
+            '"' | '\\' => write!(f, "\\{it}"),
+            '\n' => f.write_str("\\n"),
+            _ => f.write_char(it),
+        })
+    }
 }
 
 fn json_member(json: &mut String, name: &str, value: impl fmt::Display) {

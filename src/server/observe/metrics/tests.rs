@@ -128,7 +128,7 @@ fn the_json_is_read_back() {
     let labels = [ErrorCause::NAMES, CloseCode::NAMES, HandshakeFailure::NAMES];
     let labels: usize = labels.iter().map(|it| it.len()).sum();
     // 32 codes of the application have labels of their own.
-    assert_eq!(members.len(), 17 + labels + 32);
+    assert_eq!(members.len(), 19 + labels + 32);
     assert!(
         sample()
             .to_json()
@@ -205,4 +205,54 @@ fn the_prometheus_text_follows_its_grammar() {
     let own = |key: &&String| key.contains("code=\"4") && !key.contains("4xxx");
     assert!(idle.keys().eq(samples.keys().filter(|it| !own(it))));
     assert_eq!(samples.keys().filter(own).count(), 32);
+}
+
+fn with_topics() -> Stats {
+    let topic = |namespace: &str, name: &str, subscribers, messages, bytes| TopicStats {
+        namespace: namespace.into(),
+        name: name.into(),
+        subscribers,
+        messages,
+        bytes,
+    };
+    Stats {
+        largest_topics: Vec::from([
+            topic("/chat", "a \"b\"\\\n\r\u{1}é", 7, 8, u64::MAX),
+            topic("/", "plain", 1, 2, 3),
+        ]),
+        ..sample()
+    }
+}
+
+#[test]
+fn both_formats_show_every_number_of_the_topics_that_they_are_given() {
+    let json = with_topics().to_json();
+    let (before, topics) = json.split_once(",\"largest_topics\":").unwrap();
+    assert_eq!(alloc::format!("{before}}}"), sample().to_json());
+    let escaped = concat!(
+        r#"[{"namespace":"/chat","name":"a \"b\"\\\u000a\u000d\u0001é","subscribers":7,"#,
+        r#""messages":8,"bytes":18446744073709551615},"#,
+        r#"{"namespace":"/","name":"plain","subscribers":1,"messages":2,"bytes":3}]}"#,
+    );
+    assert_eq!(topics, escaped);
+
+    let text = with_topics().to_prometheus();
+    let topics = text.strip_prefix(&sample().to_prometheus()).unwrap();
+    let name = r#"namespace="/chat",topic="a \"b\"\\\n"#;
+    let name = alloc::format!("{name}\r\u{1}é\"");
+    let expected = alloc::format!(
+        "# HELP sockeye_topic_subscribers Subscribers of a topic now.\n\
+         # TYPE sockeye_topic_subscribers gauge\n\
+         sockeye_topic_subscribers{{{name}}} 7\n\
+         sockeye_topic_subscribers{{namespace=\"/\",topic=\"plain\"}} 1\n\
+         # HELP sockeye_topic_messages_total Messages published to a topic.\n\
+         # TYPE sockeye_topic_messages_total counter\n\
+         sockeye_topic_messages_total{{{name}}} 8\n\
+         sockeye_topic_messages_total{{namespace=\"/\",topic=\"plain\"}} 2\n\
+         # HELP sockeye_topic_bytes_total Bytes of messages published to a topic.\n\
+         # TYPE sockeye_topic_bytes_total counter\n\
+         sockeye_topic_bytes_total{{{name}}} 18446744073709551615\n\
+         sockeye_topic_bytes_total{{namespace=\"/\",topic=\"plain\"}} 3\n",
+    );
+    assert_eq!(topics, expected);
 }

@@ -8,9 +8,10 @@ use super::Directory;
 use crate::server::id::ConnectionId;
 use crate::server::sync::atomic::Ordering;
 use crate::server::sync::lock;
-use crate::server::topics::Position;
 use crate::server::topics::history::{HistoryEntry, Replay};
+use crate::server::topics::stats::{Largest, TopicStats};
 use crate::server::topics::topic::{Topic, assert_inside};
+use crate::server::topics::{Position, TopicName};
 
 impl Directory {
     pub(in crate::server) fn count(&self, topic: &str) -> usize {
@@ -36,6 +37,33 @@ impl Directory {
         };
         let counts = all.into_iter().map(count);
         counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Returns the largest topics that have subscribers, at most `limit`, of one namespace or of
+    /// all.
+    pub(in crate::server) fn largest(
+        &self,
+        namespace: Option<&str>,
+        limit: usize,
+    ) -> Vec<TopicStats> {
+        assert_inside();
+        let mut largest = Largest::new(limit);
+        let is_asked = |it: &&Arc<Topic>| {
+            namespace.is_none_or(|own| TopicName::split(&it.name).namespace == own)
+        };
+        for shard in self.shards.iter() {
+            let all: Vec<Arc<Topic>> = shard.topics.values().filter(is_asked).cloned().collect();
+            drop(shard);
+            for topic in all {
+                let state = lock(&topic.state);
+                let (subscribers, volume) = (state.subscribers.len(), state.volume);
+                drop(state);
+                if subscribers > 0 {
+                    largest.see(&topic.name, subscribers, volume);
+                }
+            }
+        }
+        largest.into_stats()
     }
 
     /// Returns how many topics and subscriptions there are.

@@ -117,6 +117,7 @@ impl Directory {
         for ((topic, position), state) in joint.places.iter().zip(states) {
             topic.keep(message, position.offset, publisher.unkept, now, &self.clock);
             state.position = Some(*position);
+            state.volume.add(length);
         }
         for (room, command) in reserved {
             room.add(command);

@@ -24,12 +24,14 @@ mod ear;
 mod ledger;
 mod seen;
 mod threads;
+mod watch;
 
 use app::{Several, members_of};
 use ear::Ear;
 use ledger::{Ledger, SHORT, TopicLog};
 use seen::Seen;
 use threads::Thread;
+use watch::Watch;
 
 struct World {
     random: Random,
@@ -39,6 +41,7 @@ struct World {
     blocked: Vec<usize>,
     shared: Arc<Shared>,
     app: Several,
+    watch: Watch,
     threads: Vec<Thread>,
     local: Vec<Ear>,
     max_inbox: usize,
@@ -107,7 +110,7 @@ impl World {
         ];
         let mut ledger = Ledger::new(workers, threads, topics);
         ledger.tight = tight.then_some(max_backpressure);
-        let decisions = app::Decisions::default();
+        let (decisions, watch) = (app::Decisions::default(), Watch::default());
         let app = Several(Arc::new(Mutex::new(ledger)), Arc::clone(&decisions));
         let deferred = Route::deferred("/later", app.clone(), move |_, it: Deferred<()>| {
             decisions.lock().unwrap().push(it);
@@ -121,6 +124,7 @@ impl World {
             .max_backpressure(max_backpressure)
             .pause_reading_at([200, 5_000, 1 << 20][random.below(3)])
             .observer(app.clone())
+            .observer(watch.clone())
             .topic("kept/few", keeps(few))
             .topic("kept/many", keeps(many))
             .topic("latest", TopicOptions::new().conflate())
@@ -143,6 +147,7 @@ impl World {
             now: Duration::ZERO,
             shared,
             app,
+            watch,
             local: Vec::new(),
             max_inbox,
             configs: [plain, Arc::new(deflated)],
@@ -423,6 +428,7 @@ impl World {
             open += usize::from(is_open);
         }
         assert_eq!(handle.connection_count(), open);
+        self.watch.check(&self.shared);
     }
 
     /// Asserts that all has ended, and nothing is left.
