@@ -124,7 +124,7 @@ fn parts(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Parts {
         .option(|it| *it = options)
         .route("/chat", echo.clone())
         .page("/", "text/plain", vec![b'p'; 5000]);
-    builder.parts(vec![None]).unwrap()
+    builder.simulated_parts().unwrap()
 }
 
 /// There are no others.
