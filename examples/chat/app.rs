@@ -11,7 +11,7 @@ use sockeye::proto::{CloseCode, Config, Message};
 use sockeye::server::json::{self, EventError, Events, SubscribeTopic, TopicJoined};
 use sockeye::server::limits::{Rate, RateLimit, RateLimitAction};
 use sockeye::server::topics::{
-    HistoryLimits, MemoryHistory, PresenceChange, SubscribeError, TopicOptions,
+    HistoryLimits, MemoryHistory, PresenceChange, Publication, SubscribeError, TopicOptions,
 };
 use sockeye::server::{
     Builder, End, Handle, Handler, HttpResponse, Reject, Request, Route, Socket,
@@ -294,7 +294,7 @@ impl Chat {
     fn notices(
         handle: Handle,
         person: &Person,
-    ) -> impl FnOnce(&PresenceChange) -> Option<Message<'static>> {
+    ) -> impl FnOnce(&PresenceChange) -> Option<Publication<'static>> {
         let live = person.live();
         move |change| {
             let (name, member) = match change {

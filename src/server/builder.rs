@@ -555,7 +555,7 @@ impl Builder {
         let inboxes = inboxes.map(|it| Arc::new(Inbox::new(it, self.max_inbox)));
         let shared = Shared {
             config: Arc::clone(&self.options.config),
-            clock,
+            clock: clock.clone(),
             // A simulation runs without `run`.
             running: AtomicBool::new(simulated),
             accepting: AtomicBool::new(true),
@@ -564,7 +564,7 @@ impl Builder {
             closes: CloseCounters::default(),
             standings: workers.clone().map(|_| Standings::default()).collect(),
             inboxes: inboxes.collect(),
-            directory: Directory::new(self.topic_limits, namespaces, topics, workers.len()),
+            directory: Directory::new(self.topic_limits, namespaces, topics, clock, workers.len()),
             observers: self.observers,
             presence: self.presence,
             users: Users::new(),

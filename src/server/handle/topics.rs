@@ -134,6 +134,40 @@ impl Topics {
         self.publish_made(topic, publisher, |_| message)
     }
 
+    /// Publishes a message to all subscribers of several topics, like
+    /// [`Socket::publish_to`](crate::server::Socket::publish_to): who is subscribed to more than one
+    /// of them gets it once.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish), for any of the topics; it is published to none then.
+    pub fn publish_to<'m>(
+        &self,
+        topics: &[&str],
+        publication: impl Into<Publication<'m>>,
+    ) -> Result<Published, HandleError> {
+        let Publication {
+            message,
+            except,
+            kept,
+        } = publication.into();
+        let publisher = Publisher {
+            except,
+            unkept: !kept,
+            ..Publisher::default()
+        };
+        let shared = &self.handle.shared;
+        let message = message.prepared(&shared.config);
+        let topics = topics.iter().map(|it| self.full_name(it)).collect();
+        let (inboxes, now) = (&shared.inboxes, shared.clock.now());
+        let outcome = shared
+            .directory
+            .publish_joint(inboxes, &topics, publisher, now, &message)?;
+        Ok(Published {
+            waiting: outcome.waiting,
+            ..Published::default()
+        })
+    }
+
     /// Like [`publish`](Self::publish), with a message that is made once its position is known, so
     /// that it can contain the position.
     ///

@@ -20,7 +20,7 @@ use crate::server::call::Parcel;
 use crate::server::observe::ConnectionStats;
 use crate::server::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::server::sync::{Mutex, MutexGuard, Waker, lock, thread_local};
-use crate::server::topics::{SubscribeError, Subscribing, Topic};
+use crate::server::topics::{JointMessage, SubscribeError, Subscribing, Topic};
 
 /// Bytes of commands that may wait for one worker by default: what a busy network card receives in
 /// a second. Publishers are slowed from half of it on.
@@ -73,6 +73,8 @@ pub(in crate::server) enum Command {
     Close(Token, CloseCode, Arc<str>),
     Terminate(Token),
     Publish(TopicMessage),
+    /// A message of several topics, and the connection that doesn't get it.
+    PublishJoint(Arc<JointMessage>, Option<Token>),
     Subscribe(Token, Box<Subscribing>),
     Unsubscribe(Token, Arc<str>),
     /// A subscription that is impossible, reported to the connection's handler.
@@ -121,6 +123,7 @@ impl Command {
         let held = match self {
             Self::Send(_, message) => message.payload().len(),
             Self::Publish(publication) => publication.message.payload().len(),
+            Self::PublishJoint(joint, _) => joint.bytes(),
             Self::Close(_, _, reason) => reason.len(),
             Self::Subscribe(_, subscribing) => subscribing.bytes(),
             Self::Unsubscribe(_, topic) | Self::Refuse(_, topic, _) => topic.len(),
@@ -151,6 +154,7 @@ impl Command {
             | Self::Worked(token)
             | Self::Decided(token) => Some(*token),
             Self::Publish(_)
+            | Self::PublishJoint(..)
             | Self::Inspect(_)
             | Self::StopAccepting
             | Self::Drain(_)

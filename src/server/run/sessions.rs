@@ -5,6 +5,7 @@
 
 mod burst;
 mod fan_out;
+mod joint;
 mod pending;
 #[cfg(any(test, feature = "testing"))]
 mod stepping;

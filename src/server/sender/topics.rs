@@ -98,7 +98,9 @@ impl Sender<'_> {
     /// If that changes anything that others see, `announce` returns the message to send them: it is
     /// published to the topic's other subscribers before anything else changes in its presence, so
     /// that all of them learn of changes in the order in which they happened. It must not call
-    /// presence itself.
+    /// presence itself. A message becomes a publication with `into()`;
+    /// [`Publication::not_kept`] leaves it out of the topic's history, so that who comes later isn't
+    /// told of those who came and went.
     ///
     /// The connection leaves when it ends, after [`Handler::on_close`](crate::server::Handler::on_close);
     /// to announce that, call [`leave_presence`](Self::leave_presence) there.
@@ -110,7 +112,7 @@ impl Sender<'_> {
         topic: &str,
         user: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> Result<PresenceChange, PresenceError> {
         self.io.join_presence(topic, user, data, announce)
     }
@@ -121,7 +123,7 @@ impl Sender<'_> {
         &mut self,
         topic: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> PresenceChange {
         self.io.update_presence(topic, data, announce)
     }
@@ -130,7 +132,7 @@ impl Sender<'_> {
     pub fn leave_presence(
         &mut self,
         topic: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> PresenceChange {
         self.io.leave_presence(topic, announce)
     }
@@ -162,6 +164,39 @@ impl Sender<'_> {
         publication: impl Into<Publication<'m>>,
     ) -> Published {
         self.io.publish(topic, publication.into())
+    }
+
+    /// Publishes a message to the other subscribers of several topics: who is subscribed to more
+    /// than one of them gets it once. It has a position in each topic's order and history, and is
+    /// published to all of them or, if one refuses it, to none.
+    ///
+    /// In [`Published`], `waiting` counts a connection for each of its subscriptions, and `position`
+    /// is None. Topics that conflate replace the message only for those who get it by none that
+    /// doesn't.
+    ///
+    /// ```
+    /// use sockeye::proto::Message;
+    /// use sockeye::server::{Handler, Socket};
+    ///
+    /// struct Desk;
+    ///
+    /// impl Handler for Desk {
+    ///     type State = ();
+    ///
+    ///     fn on_message(&self, socket: &mut Socket<'_, ()>, message: Message<'_>) {
+    ///         socket.publish_to(&["support", "sales"], message);
+    ///     }
+    /// }
+    /// # let _ = Desk;
+    /// ```
+    pub fn publish_to<'m>(
+        &mut self,
+        topics: &[&str],
+        publication: impl Into<Publication<'m>>,
+    ) -> Published {
+        let mut publication = publication.into();
+        publication.except.get_or_insert(self.io.id);
+        self.io.publish_to(topics, publication)
     }
 
     /// Like [`publish_to_all`](Self::publish_to_all), with a message that is made once its position

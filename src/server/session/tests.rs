@@ -10,7 +10,7 @@ use std::vec;
 use mio::Token;
 
 use super::super::shared::Shared;
-use super::super::topics::{SubscribeError, Topic, TopicName};
+use super::super::topics::{JointMessage, SubscribeError, Topic, TopicName};
 use super::*;
 use crate::proto::{CloseCode, Config, Connection, Message, MessageKind, RandomSource as _};
 use crate::server::builder::Builder;
@@ -124,7 +124,7 @@ fn parts(echo: &Echo, change: impl FnOnce(&mut Options, &mut Config)) -> Parts {
         .option(|it| *it = options)
         .route("/chat", echo.clone())
         .page("/", "text/plain", vec![b'p'; 5000]);
-    builder.parts(vec![None]).unwrap()
+    builder.simulated_parts().unwrap()
 }
 
 /// There are no others.
@@ -147,6 +147,15 @@ impl LocalSessions for Alone {
         &mut self,
         _: &Arc<Topic>,
         _: u64,
+        _: Option<Token>,
+        _: LocalDelivery<'_>,
+    ) -> Published {
+        Published::default()
+    }
+
+    fn deliver_joint(
+        &mut self,
+        _: &Arc<JointMessage>,
         _: Option<Token>,
         _: LocalDelivery<'_>,
     ) -> Published {

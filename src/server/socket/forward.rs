@@ -62,6 +62,7 @@ forward! {
     fn unsubscribe(topic: &str) -> bool;
     fn publish<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
     fn publish_to_all<'m>(topic: &str, publication: impl Into<Publication<'m>>) -> Published;
+    fn publish_to<'m>(topics: &[&str], publication: impl Into<Publication<'m>>) -> Published;
     fn publish_with(
         topic: &str, make: impl FnOnce(Position) -> Message<'static>
     ) -> Published;
@@ -69,16 +70,16 @@ forward! {
         topic: &str,
         user: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>
     ) -> Result<PresenceChange, PresenceError>;
     fn update_presence(
         topic: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>
     ) -> PresenceChange;
     fn leave_presence(
         topic: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>
     ) -> PresenceChange;
 }
 

@@ -371,3 +371,23 @@ fn a_failed_assertion_names_the_client_and_its_end() {
         format!("client 0 of /room?name=ann can't send: {end}")
     );
 }
+
+#[test]
+fn what_a_history_keeps_has_the_simulations_time_of_day() {
+    use crate::server::topics::TopicOptions;
+    let builder = room().topic("room", TopicOptions::new().history(10));
+    let server = builder.simulate().unwrap();
+    let topics = server.handle().topics("/room");
+    topics.publish("room", "early").unwrap();
+    server.advance(seconds(90));
+    topics.publish("room", "late").unwrap();
+    let kept = topics.history("room", 10);
+    assert_eq!(
+        kept[1].time.duration_since(kept[0].time).unwrap(),
+        seconds(90)
+    );
+    assert_eq!(kept[1].at - kept[0].at, seconds(90));
+    // 2026-01-01.
+    let began = std::time::UNIX_EPOCH + seconds(1_767_225_600);
+    assert_eq!(kept[0].time.duration_since(began).unwrap(), kept[0].at);
+}

@@ -26,6 +26,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::sync::Condvar;
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner, thread};
 
+use crate::net::Clock;
 use crate::proto::{self, PreparedMessage};
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, Inbox};
@@ -131,6 +132,7 @@ impl Server {
                 TopicLimits::default(),
                 Namespaces::new(),
                 Vec::from([(pattern, Arc::new(options))]),
+                Clock::start(),
                 capacities.len(),
             ),
             inboxes: capacities.iter().zip(&bells).map(inbox).collect(),

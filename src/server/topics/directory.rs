@@ -3,6 +3,7 @@
 //! Topics are known by their full names here ([`TopicName`]).
 
 mod asking;
+mod joint;
 
 use std::borrow::Borrow;
 use std::boxed::Box;
@@ -13,14 +14,15 @@ use std::time::Duration;
 use std::vec;
 use std::vec::Vec;
 
-use super::history::{HistoryEntry, Replay};
+use super::history::Replay;
 use super::name::TopicName;
 use super::options::TopicOptions;
 use super::pattern::TopicPattern;
 use super::stats::Volume;
 use super::subscribing::Subscribing;
-use super::topic::{OnWorker, State, Topic, assert_inside, outside};
-use super::{Position, SubscribeError, Subscribed, TopicLimits};
+use super::topic::{OnWorker, State, Topic, assert_inside};
+use super::{Position, SubscribeError, Subscribed, Subscriber, TopicLimits};
+use crate::net::Clock;
 use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
 use crate::server::run::inbox::{Command, HandleError, Inbox, Reserved, TopicMessage};
@@ -62,6 +64,7 @@ pub(in crate::server) struct Directory {
     options: PatternOptions,
     shards: Shards<Shard>,
     epoch: u64,
+    clock: Clock,
     workers: usize,
     /// Topics that have subscribers.
     topics: AtomicUsize,
@@ -85,6 +88,7 @@ impl Directory {
         limits: TopicLimits,
         namespaces: Namespaces,
         options: PatternOptions,
+        clock: Clock,
         workers: usize,
     ) -> Self {
         Self {
@@ -94,6 +98,7 @@ impl Directory {
             shards: Shards::new(Shard::default),
             // A random number, from the standard library's random keys.
             epoch: RandomState::new().build_hasher().finish() >> 11,
+            clock,
             workers,
             topics: AtomicUsize::new(0),
             subscriptions: AtomicUsize::new(0),
@@ -129,23 +134,24 @@ impl Directory {
     fn enter<R>(&self, name: &str, mut enter: impl FnMut(&Arc<Topic>, &mut State) -> R) -> R {
         assert_inside();
         loop {
-            let topic = {
-                let mut shard = self.shards.of(name);
-                match shard.topics.get(name) {
-                    Some(topic) => Arc::clone(topic),
-                    None => {
-                        let topic = self.new_topic(name, shard.forgotten);
-                        shard
-                            .topics
-                            .insert(Arc::clone(&topic.name), Arc::clone(&topic));
-                        topic
-                    }
-                }
-            };
+            let topic = self.record(name);
             if let Some(result) = self.enter_record(&topic, &mut enter) {
                 return result;
             }
         }
+    }
+
+    /// Returns the record of a topic, which is created if there is none.
+    fn record(&self, name: &str) -> Arc<Topic> {
+        let mut shard = self.shards.of(name);
+        if let Some(topic) = shard.topics.get(name) {
+            return Arc::clone(topic);
+        }
+        let topic = self.new_topic(name, shard.forgotten);
+        shard
+            .topics
+            .insert(Arc::clone(&topic.name), Arc::clone(&topic));
+        topic
     }
 
     /// Like [`enter`](Self::enter), with a record that was found; returns None if it was removed
@@ -221,7 +227,7 @@ impl Directory {
     pub(in crate::server) fn check(
         &self,
         topic: &str,
-        id: ConnectionId,
+        subscriber: &Subscriber<'_>,
         subscribed: usize,
     ) -> Result<(), SubscribeError> {
         self.check_name(topic)?;
@@ -229,7 +235,9 @@ impl Directory {
             return Err(SubscribeError::ConnectionFull);
         }
         match self.options(topic).and_then(|it| it.guard.as_ref()) {
-            Some(guard) => guard(id, TopicName::split(topic).name).map_err(SubscribeError::Refused),
+            Some(guard) => {
+                guard(subscriber, TopicName::split(topic).name).map_err(SubscribeError::Refused)
+            }
             None => Ok(()),
         }
     }
@@ -449,21 +457,7 @@ impl Directory {
                 places.push((reserved, command));
             }
         }
-        if let Some((history, _)) = topic.history() {
-            let offset = position.offset;
-            outside(|| match publisher.unkept {
-                true => history.skip(&topic.name, offset),
-                false => {
-                    let entry = HistoryEntry {
-                        offset,
-                        at: now,
-                        kind: message.kind(),
-                        payload: message.payload().into(),
-                    };
-                    history.push(&topic.name, entry);
-                }
-            });
-        }
+        topic.keep(message, position.offset, publisher.unkept, now, &self.clock);
         state.position = Some(position);
         state.volume.add(message.payload().len());
         for (reserved, command) in places {

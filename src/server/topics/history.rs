@@ -7,6 +7,7 @@ mod memory;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
+use std::time::SystemTime;
 
 pub use memory::{HistoryLimits, MemoryHistory};
 
@@ -58,6 +59,9 @@ pub struct HistoryEntry {
     /// When it was published, as the time since the server began to run, which has no meaning in
     /// another run.
     pub at: Duration,
+    /// When it was published, as the time of day by the system's clock, to be shown: it may be set
+    /// back, while `at` only grows. In a [simulation](crate::server::testing), by its clock.
+    pub time: SystemTime,
     /// Text or binary.
     pub kind: MessageKind,
     /// The message, shared by all that hold it.

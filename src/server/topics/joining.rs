@@ -6,8 +6,8 @@ use std::vec::Vec;
 
 use super::history::Replay;
 use super::presence::{Member, PresenceChange};
+use super::publication::Publication;
 use super::subscription::Position;
-use crate::proto::Message;
 
 /// How to join a topic, for [`Socket::join`](crate::server::Socket::join).
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub struct Join<'j> {
 
 /// Returns what the others are told of a change.
 pub(in crate::server) type Announce<'j> =
-    dyn FnOnce(&PresenceChange) -> Option<Message<'static>> + 'j;
+    dyn FnOnce(&PresenceChange) -> Option<Publication<'static>> + 'j;
 
 impl<'j> Join<'j> {
     /// Joins as a new subscriber, for whom the messages that the topic's history keeps for new
@@ -44,10 +44,12 @@ impl<'j> Join<'j> {
         self
     }
 
-    /// Announces what that changed to the other subscribers, with what `announce` returns.
+    /// Announces what that changed to the other subscribers, with what `announce` returns: text and
+    /// other messages become a publication with `into()`, and
+    /// [`not_kept`](Publication::not_kept) leaves it out of the history.
     pub fn announce(
         mut self,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>> + 'j,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>> + 'j,
     ) -> Self {
         self.announce = Some(Box::new(announce));
         self

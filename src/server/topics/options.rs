@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{History, HistoryLimits, MemoryHistory};
-use crate::server::id::ConnectionId;
+use super::subscriber::Subscriber;
 
 /// The options of the topics that a pattern matches, for
 /// [`Builder::topic`](crate::server::Builder::topic).
@@ -30,7 +30,7 @@ pub struct TopicOptions {
 
 /// Decides whether a connection may subscribe; its error is the reason why not.
 pub(in crate::server) type TopicGuard =
-    dyn Fn(ConnectionId, &str) -> Result<(), Arc<str>> + Send + Sync;
+    dyn Fn(&Subscriber<'_>, &str) -> Result<(), Arc<str>> + Send + Sync;
 
 impl TopicOptions {
     /// Creates options with which messages are delivered, and nothing else.
@@ -84,14 +84,32 @@ impl TopicOptions {
         self
     }
 
-    /// Calls `guard` before each subscription to a topic of the pattern; its error becomes
-    /// [`SubscribeError::Refused`](super::SubscribeError::Refused).
+    /// Calls `guard` with the connection and the topic's name before each subscription to a topic
+    /// of the pattern, also one by [`Topics::subscribe`](super::Topics::subscribe); its error
+    /// becomes [`SubscribeError::Refused`](super::SubscribeError::Refused).
     ///
-    /// The guard knows the connection only by its id. To decide by the connection's state, check it
-    /// where [`Socket::subscribe`](crate::server::Socket::subscribe) is called.
+    /// It runs on the connection's worker, and a panic closes the connection. It doesn't see the
+    /// application's state: topics are the server's, and connections of several routes, each with
+    /// a type of state of its own, may share a pattern. Besides, the handler that calls
+    /// [`Socket::subscribe`](crate::server::Sender::subscribe) holds the state already. So what is
+    /// decided by the state is checked where `subscribe` is called; what has to hold wherever that
+    /// is, here, by the [user](crate::server::Sender::set_user) or the request.
+    ///
+    /// ```
+    /// use sockeye::server::Server;
+    /// use sockeye::server::topics::{Subscriber, TopicOptions};
+    ///
+    /// // Each user has a topic, for all connections of that user alone.
+    /// let own = |who: &Subscriber<'_>, topic: &str| match topic.strip_prefix("users/") {
+    ///     Some(name) if who.user() == Some(name) => Ok(()),
+    ///     _ => Err("another user's".into()),
+    /// };
+    /// let server = Server::builder().topic("users/*", TopicOptions::new().guard(own));
+    /// # let _ = server;
+    /// ```
     pub fn guard<F>(mut self, guard: F) -> Self
     where
-        F: Fn(ConnectionId, &str) -> Result<(), Arc<str>> + Send + Sync + 'static,
+        F: Fn(&Subscriber<'_>, &str) -> Result<(), Arc<str>> + Send + Sync + 'static,
     {
         self.guard = Some(Arc::new(guard));
         self

@@ -11,6 +11,8 @@ use super::Position;
 use super::history::{History, HistoryEntry, Replay};
 use super::options::TopicOptions;
 use super::stats::Volume;
+use crate::net::Clock;
+use crate::proto::PreparedMessage;
 use crate::server::id::ConnectionId;
 use crate::server::sync::{Mutex, thread_local};
 
@@ -78,6 +80,34 @@ impl Topic {
                 outside(|| history.since(&self.name, since.offset, now))
             }
             _ => Replay::default(),
+        }
+    }
+
+    /// Adds a message to the history, if there is one; one that is `unkept` leaves only its offset
+    /// there.
+    #[inline]
+    pub(super) fn keep(
+        &self,
+        message: &PreparedMessage,
+        offset: u64,
+        unkept: bool,
+        now: Duration,
+        clock: &Clock,
+    ) {
+        if let Some((history, _)) = self.history() {
+            outside(|| match unkept {
+                true => history.skip(&self.name, offset),
+                false => {
+                    let entry = HistoryEntry {
+                        offset,
+                        at: now,
+                        time: clock.date(),
+                        kind: message.kind(),
+                        payload: message.payload().into(),
+                    };
+                    history.push(&self.name, entry);
+                }
+            });
         }
     }
 

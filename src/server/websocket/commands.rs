@@ -46,6 +46,12 @@ impl SocketIo<'_> {
                     self.send_between(&publication.message, keep);
                 }
             }
+            Command::PublishJoint(joint, _) => {
+                let begun = |topic: &str| self.local.begun(topic, self.id.token());
+                if let Some(topic) = joint.topic_for(begun) {
+                    self.send_between(&joint.message, LocalDelivery::keep(topic));
+                }
+            }
             Command::Send(_, message) => _ = self.send_between(&message, Keep::Always),
             Command::Close(_, code, reason) => {
                 self.ws.close(code, &reason, self.cork, self.worker.now);

@@ -183,6 +183,12 @@ impl<'a> LocalDelivery<'a> {
         }
     }
 
+    /// Is a message of this topic for the sessions that are next; of several topics, a session may
+    /// take it as another one's than the session before.
+    pub(in crate::server) fn keep_for(&mut self, topic: Option<&Arc<Topic>>) {
+        self.keep = topic.map_or(Keep::Always, |it| Self::keep(it));
+    }
+
     /// Returns the bytes of its payload.
     pub(in crate::server) fn len(&self) -> usize {
         self.message.payload().len()

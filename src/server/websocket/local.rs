@@ -7,7 +7,7 @@ use mio::Token;
 use super::delivery::LocalDelivery;
 use super::outcome::Published;
 use crate::server::run::inbox::{Command, Inbox};
-use crate::server::topics::{Topic, TopicName};
+use crate::server::topics::{JointMessage, Topic, TopicName};
 
 /// The other sessions of the worker, while one of them is driven.
 pub(in crate::server) trait LocalSessions {
@@ -26,6 +26,14 @@ pub(in crate::server) trait LocalSessions {
         &mut self,
         topic: &Arc<Topic>,
         offset: u64,
+        except: Option<Token>,
+        delivery: LocalDelivery<'_>,
+    ) -> Published;
+
+    /// The same for a message of several topics.
+    fn deliver_joint(
+        &mut self,
+        joint: &Arc<JointMessage>,
         except: Option<Token>,
         delivery: LocalDelivery<'_>,
     ) -> Published;

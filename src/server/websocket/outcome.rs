@@ -48,7 +48,7 @@ pub struct Published {
     /// Subscribers that it is on its way to: those on other workers, and those of this one if other
     /// commands come before it.
     pub waiting: usize,
-    /// Its position in the topic; None if it was refused.
+    /// Its position in the topic; None if it was refused, or published to several.
     pub position: Option<Position>,
     /// Why it was refused, if it was: a worker with subscribers has no room for it
     /// ([`HandleError::Busy`]), or the topic takes none that long ([`HandleError::TooLong`]). No

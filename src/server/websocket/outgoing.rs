@@ -3,7 +3,7 @@
 use std::string::String;
 use std::vec::Vec;
 
-use crate::proto::{Message, MessageRef, PreparedMessage};
+use crate::proto::{Config, Message, MessageRef, PreparedMessage};
 
 /// A message to send: borrowed text or bytes, or a received message itself.
 ///
@@ -21,6 +21,16 @@ pub enum Outgoing<'m> {
     Message(Message<'m>),
     /// A message that was prepared once for many connections.
     Prepared(&'m PreparedMessage),
+}
+
+impl Outgoing<'_> {
+    pub(in crate::server) fn prepared(self, config: &Config) -> PreparedMessage {
+        match self {
+            Self::Prepared(message) => message.clone(),
+            Self::Ref(message) => PreparedMessage::new(message, config),
+            Self::Message(message) => PreparedMessage::new(&message, config),
+        }
+    }
 }
 
 impl<'m, T: Into<MessageRef<'m>>> From<T> for Outgoing<'m> {

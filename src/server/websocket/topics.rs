@@ -1,6 +1,7 @@
 //! Subscribing, and publishing: the topics of a connection.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::mem;
 use std::string::String;
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use std::vec::Vec;
 
 use super::outcome::Published;
 use super::{LocalDelivery, Notice, Outgoing, SocketIo};
-use crate::proto::{Encoding, Message, MessageKind, MessageRef, PreparedMessage};
+use crate::proto::{Encoding, MessageKind, MessageRef, PreparedMessage};
+use crate::server::id::ConnectionId;
 use crate::server::topics::{
     HistoryEntry, Join, Joined, Position, PresenceChange, PresenceError, Publication, Publisher,
-    Replay, SubscribeError, Subscribed, Subscribing, Topic, TopicName,
+    Replay, SubscribeError, Subscribed, Subscriber, Subscribing, Topic, TopicName,
 };
 use crate::server::write_queue::Keep;
 
@@ -146,10 +148,17 @@ impl SocketIo<'_> {
         if !self.ws.connection.is_open() {
             return Err(SubscribeError::Closed);
         }
-        let subscribed = self.ws.cold.as_ref();
-        let subscribed = subscribed.map_or(0, |it| it.subscriptions.len());
+        let cold = self.ws.cold.as_ref();
+        let subscriber = Subscriber {
+            id: self.id,
+            client_ip: self.remote.client_ip(),
+            user: cold.and_then(|it| it.user.as_deref()),
+            request: cold.and_then(|it| it.request.as_ref()),
+            subprotocol: self.ws.connection.subprotocol(),
+        };
+        let subscribed = cold.map_or(0, |it| it.subscriptions.len());
         let directory = &self.worker.shared.directory;
-        directory.check(topic, self.id, subscribed)
+        directory.check(topic, &subscriber, subscribed)
     }
 
     /// Begins a subscription.
@@ -211,7 +220,7 @@ impl SocketIo<'_> {
         topic: &str,
         user: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> Result<PresenceChange, PresenceError> {
         let (id, shared, full) = (self.id, &self.worker.shared, self.full_name(topic));
         let change = shared.join(&full, id, user, data, |change| {
@@ -225,7 +234,7 @@ impl SocketIo<'_> {
         &mut self,
         topic: &str,
         data: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> PresenceChange {
         let (id, shared, full) = (self.id, &self.worker.shared, self.full_name(topic));
         shared.update(&full, id, data, |change| {
@@ -236,7 +245,7 @@ impl SocketIo<'_> {
     pub(in crate::server) fn leave_presence(
         &mut self,
         topic: &str,
-        announce: impl FnOnce(&PresenceChange) -> Option<Message<'static>>,
+        announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> PresenceChange {
         let full = self.full_name(topic);
         if let Some(cold) = &mut self.ws.cold {
@@ -250,12 +259,13 @@ impl SocketIo<'_> {
     }
 
     /// Announces a change of the presence in a topic to the other subscribers.
-    fn announce(&mut self, topic: &str, message: Option<Message<'static>>) {
-        if let Some(message) = message {
-            let message = PreparedMessage::new(&message, &self.ws.options.config);
+    fn announce(&mut self, topic: &str, publication: Option<Publication<'static>>) {
+        if let Some(publication) = publication {
+            let message = publication.message.prepared(&self.ws.options.config);
             let publisher = Publisher {
-                except: Some(self.id),
+                except: publication.except.or(Some(self.id)),
                 insists: true,
+                unkept: !publication.kept,
                 ..Publisher::default()
             };
             self.publish_made(topic, publisher, |_| &message);
@@ -295,6 +305,77 @@ impl SocketIo<'_> {
         self.publish_made(topic, publisher, |_| message)
     }
 
+    /// Publishes a message to several topics.
+    #[inline(never)]
+    pub(in crate::server) fn publish_to(
+        &mut self,
+        topics: &[&str],
+        publication: Publication<'_>,
+    ) -> Published {
+        let Publication {
+            message,
+            except,
+            kept,
+        } = publication;
+        let topics: BTreeSet<String> = topics.iter().map(|it| self.full_name(it)).collect();
+        let message = &message.prepared(&self.ws.options.config);
+        let (id, shared) = (self.id, &self.worker.shared);
+        let publisher = Publisher {
+            except,
+            delivers: self.delivers(except),
+            unkept: !kept,
+            ..Publisher::default()
+        };
+        let (inboxes, now) = (&shared.inboxes, self.worker.now);
+        let outcome = shared
+            .directory
+            .publish_joint(inboxes, &topics, publisher, now, message);
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                return Published {
+                    refused: Some(error),
+                    ..Published::default()
+                };
+            }
+        };
+        let mut published = Published::default();
+        let to_self = except != Some(id);
+        if outcome.deliver {
+            let number = self.local.number();
+            let delivery = LocalDelivery::new(message, Keep::Always, number, self.worker);
+            let except = Some(id.token());
+            published = self.local.deliver_joint(&outcome.message, except, delivery);
+            if to_self && topics.iter().any(|it| self.ws.is_subscribed(it)) {
+                published.count(self.send_between(message, Keep::Always));
+            }
+        } else if to_self {
+            // As in `publish_made`.
+            self.catch_up();
+        }
+        published.waiting += outcome.waiting;
+        self.throttle(outcome.filling);
+        published
+    }
+
+    /// Returns the worker, if a message that leaves out `except` may be delivered directly: of its
+    /// worker's connections, such a message leaves out itself alone.
+    #[inline(always)]
+    fn delivers(&self, except: Option<ConnectionId>) -> Option<usize> {
+        let id = self.id;
+        let other = except.filter(|it| *it != id);
+        let leaves_out_other = other.is_some_and(|it| it.worker() == id.worker());
+        (!leaves_out_other && self.local.may_deliver()).then(|| id.worker())
+    }
+
+    /// Reads nothing from this connection for a while, if an inbox that it publishes to is filling.
+    #[inline(always)]
+    fn throttle(&mut self, filling: bool) {
+        if filling && !mem::replace(&mut self.ws.cold().throttled, true) {
+            self.local.throttle(self.id.token());
+        }
+    }
+
     /// Publishes a message that `make` creates once its position is known.
     pub(in crate::server) fn publish_made<M: Borrow<PreparedMessage>>(
         &mut self,
@@ -304,12 +385,7 @@ impl SocketIo<'_> {
     ) -> Published {
         let (id, shared) = (self.id, &self.worker.shared);
         let to_self = publisher.except != Some(id);
-        // Of its worker's connections, a direct message leaves out itself alone.
-        let other = publisher.except.filter(|it| *it != id);
-        let leaves_out_other = other.is_some_and(|it| it.worker() == id.worker());
-        if !leaves_out_other && self.local.may_deliver() {
-            publisher.delivers = Some(id.worker());
-        }
+        publisher.delivers = self.delivers(publisher.except);
         let topic = TopicName::new(&self.ws.options.namespace, topic);
         let known = self.local.known(topic);
         let (inboxes, now) = (&shared.inboxes, self.worker.now);
@@ -348,9 +424,7 @@ impl SocketIo<'_> {
         }
         published.waiting += outcome.waiting;
         published.position = Some(outcome.position);
-        if outcome.filling && !mem::replace(&mut self.ws.cold().throttled, true) {
-            self.local.throttle(id.token());
-        }
+        self.throttle(outcome.filling);
         published
     }
 }

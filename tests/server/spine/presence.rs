@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use sockeye::proto::Message;
-use sockeye::server::topics::PresenceChange;
+use sockeye::server::topics::{PresenceChange, Publication};
 use sockeye::server::{End, Handler, Route, Socket};
 
 use super::clients::{DEADLINE, builder, publish};
@@ -22,7 +22,7 @@ const ROOM: &str = "room";
 /// side's.
 struct Present;
 
-fn announcement(change: &PresenceChange) -> Option<Message<'static>> {
+fn announcement(change: &PresenceChange) -> Option<Publication<'static>> {
     thread::sleep(Duration::from_micros(200));
     match change {
         PresenceChange::Joined(member) => Some(format!("{} joined", member.user).into()),

@@ -1,6 +1,7 @@
 //! Topics, presence and history over several workers and real sockets: docs/cases.md D7, D13, E3.
 
 mod joining;
+mod joint;
 mod namespaces;
 mod observed;
 mod publications;
@@ -13,7 +14,8 @@ use harness::handshake::upgrade;
 use harness::net::{Peer, Running, observing, patient, wait_for_ends};
 use sockeye::proto::Message;
 use sockeye::server::topics::{
-    Join, Position, PresenceChange, Publication, SubscribeError, TopicLimits, TopicOptions,
+    Join, Position, PresenceChange, Publication, SubscribeError, Subscriber, TopicLimits,
+    TopicOptions,
 };
 use sockeye::server::{Builder, ConnectionId, End, HandleError, Handler, Server, Socket};
 
@@ -42,6 +44,16 @@ impl Handler for Verbs {
             ["topics"] => socket.topics().collect::<Vec<_>>().join(" "),
             ["others", topic, text] => counts(socket.publish(topic, text)),
             ["all", topic, text] => counts(socket.publish_to_all(topic, text)),
+            ["to", topics, text] => {
+                let topics: Vec<&str> = topics.split(',').collect();
+                counts(socket.publish_to(&topics, text))
+            }
+            ["by_handle", topics, text] => {
+                let topics: Vec<&str> = topics.split(',').collect();
+                let all = socket.handle().topics("/chat");
+                let published = all.publish_to(&topics, text);
+                format!("{:?}", published.map(|it| it.position))
+            }
             ["others_but", topic, rest] => counts(socket.publish(topic, but(rest))),
             ["all_but", topic, rest] => counts(socket.publish_to_all(topic, but(rest))),
             ["enter", topic, user] => enter(socket, topic, user),
@@ -56,6 +68,18 @@ impl Handler for Verbs {
                 Ok(change) => name(&change).into(),
                 Err(error) => format!("{error:?}"),
             },
+            ["arrive", topic, user] => {
+                let announce = |change: &PresenceChange| match change {
+                    PresenceChange::Joined(it) => {
+                        let text = format!("{} is here", it.user);
+                        Some(Publication::new(text).not_kept())
+                    }
+                    _ => None,
+                };
+                let change = socket.join_presence(topic, user, "", announce);
+                change.map_or_else(|it| format!("{it:?}"), |it| name(&it).into())
+            }
+            ["user", user] => format!("{:?}", socket.set_user(user)),
             ["leave", topic] => name(&socket.leave_presence(topic, |_| None)).into(),
             ["id"] => socket.id().to_u64().to_string(),
             _ => panic!("{text:?}"),
@@ -319,7 +343,7 @@ fn across_workers_each_publishers_messages_arrive_in_its_order() {
 #[test]
 fn a_handle_subscribes_and_unsubscribes_and_the_handler_is_told() {
     let server = serve_with(2, |it| {
-        let closed = |_, _: &str| Err("not for you".into());
+        let closed = |_: &Subscriber<'_>, _: &str| Err("not for you".into());
         it.topic("closed", TopicOptions::new().guard(closed))
     });
     let handle = server.handle();
@@ -376,7 +400,7 @@ fn each_limit_of_topics_refuses_and_the_connection_goes_on() {
 #[test]
 fn a_guard_refuses_what_its_pattern_names() {
     let server = serve_with(1, |it| {
-        let guard = |_, topic: &str| match topic.ends_with("/open") {
+        let guard = |_: &Subscriber<'_>, topic: &str| match topic.ends_with("/open") {
             true => Ok(()),
             false => Err(format!("no {topic}").into()),
         };
@@ -390,6 +414,41 @@ fn a_guard_refuses_what_its_pattern_names() {
         server.handle().topics("/chat").subscriber_count("rooms/x"),
         0
     );
+}
+
+#[test]
+fn a_guard_sees_the_connection_that_asks_and_the_one_that_a_handle_asks_for() {
+    let seen = |who: &Subscriber<'_>, topic: &str| {
+        let target = who.request().map(|it| &*it.target);
+        let (id, user, ip) = (who.id().to_u64(), who.user(), who.client_ip());
+        let text = format!(
+            "{topic} {id} {user:?} {ip} {target:?} {:?}",
+            who.subprotocol()
+        );
+        Err(text.into())
+    };
+    for keeps in [false, true] {
+        let server = serve_with(2, |it| {
+            let it = it.topic("a", TopicOptions::new().guard(seen));
+            let it = it.subprotocols(["one"]);
+            if keeps { it.keep_request() } else { it }
+        });
+        for user in [None, Some("ann")] {
+            let mut peer = server.connect();
+            peer.upgrade(&upgrade().add("Sec-WebSocket-Protocol", "one"));
+            let id = id(&mut peer);
+            if let Some(user) = user {
+                assert_eq!(peer.ask(&format!("user {user}")), "Ok(())");
+            }
+            let target = keeps.then_some("/chat");
+            let number = id.to_u64();
+            let text = format!("a {number} {user:?} 127.0.0.1 {target:?} {:?}", Some("one"));
+            let refused = format!("Err({:?})", SubscribeError::Refused(text.into()));
+            assert_eq!(peer.ask("sub a"), refused);
+            server.handle().topics("/chat").subscribe(id, "a").unwrap();
+            assert_eq!(peer.hear(), format!("+a {refused}"));
+        }
+    }
 }
 
 #[test]

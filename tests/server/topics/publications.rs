@@ -1,5 +1,7 @@
 //! What holds for one message alone: whom it leaves out, whether it is kept.
 
+use std::time::SystemTime;
+
 use super::*;
 
 #[test]
@@ -37,6 +39,27 @@ fn a_publication_leaves_out_the_connection_that_it_names() {
             }
         }
     }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "what is kept has a date")]
+fn an_announcement_that_is_not_kept_reaches_the_others_and_not_the_history() {
+    let server = serve_with(2, |it| it.topic("a", TopicOptions::new().history(10)));
+    let topics = server.handle().topics("/chat");
+    let [mut ann, mut bob] = open(&server);
+    subscribe(&mut ann, "a", 1);
+    subscribe(&mut bob, "a", 2);
+    let before = SystemTime::now();
+    assert_eq!(ann.ask("arrive a ann"), "joined");
+    assert_eq!(bob.hear(), "ann is here");
+    assert_eq!(topics.history("a", 10), []);
+    assert_eq!(bob.ask("enter a bob"), " | ann bob | 2 | true");
+    assert_eq!(ann.hear(), "bob joined");
+    // The other announcement is kept, with the time of day.
+    let kept = topics.history("a", 10);
+    assert_eq!(&*kept[0].payload, b"bob joined");
+    assert!((before..=SystemTime::now()).contains(&kept[0].time));
+    ann.settle();
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::server::observe::Metrics;
 use crate::server::run::inbox::{Command, Inbox, TopicMessage};
 use crate::server::run::slab;
 use crate::server::session::Session;
-use crate::server::topics::{Local, Topic, TopicName};
+use crate::server::topics::{JointMessage, Local, Topic, TopicName};
 use crate::server::websocket::{Given, LocalDelivery, LocalSessions, Published};
 use crate::server::write_queue::Pool;
 
@@ -163,7 +163,7 @@ fn drive_later<T>(session: &mut Session<T>, token: Token, again: &mut VecDeque<T
 
 /// The outcome of a message for sessions that are not being driven.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     published: Published,
     /// By how many bytes the backlogs have grown; negative if messages were dropped to make room.
     queued: i64,
@@ -175,7 +175,7 @@ impl Tally {
     /// Gives the message to a session and queues it to be driven, which writes the message; returns
     /// false if the session has no room and is waited for.
     #[inline(always)]
-    fn deliver<T: Transport>(
+    pub(super) fn deliver<T: Transport>(
         &mut self,
         session: &mut Session<T>,
         token: Token,
@@ -198,7 +198,7 @@ impl Tally {
         true
     }
 
-    fn count(self, metrics: &Metrics) -> Published {
+    pub(super) fn count(self, metrics: &Metrics) -> Published {
         let Published {
             sent,
             queued,
@@ -253,7 +253,34 @@ impl<T: Transport> LocalSessions for FanOut<'_, T> {
             let left = left.flat_map(|it| it.takers(offset, cursor));
             published.waiting += left.filter(|it| Some(*it) != except).count();
             let pending = &mut self.exchange.pending;
-            pending.resume(publication, cursor, stop, worker.now, &worker.inbox);
+            pending.resume(
+                Command::Publish(publication),
+                cursor,
+                stop,
+                worker.now,
+                &worker.inbox,
+            );
+        }
+        published
+    }
+
+    fn deliver_joint(
+        &mut self,
+        joint: &Arc<JointMessage>,
+        except: Option<Token>,
+        delivery: LocalDelivery<'_>,
+    ) -> Published {
+        let (worker, mut cursor) = (delivery.worker, None);
+        let (mut published, stop) = self.fan_out_joint(joint, except, delivery, &mut cursor);
+        if let Some(stop) = stop {
+            let Exchange {
+                topics, pending, ..
+            } = &mut *self.exchange;
+            let left = joint.takers(topics, cursor);
+            published.waiting += left.filter(|it| Some(*it) != except).count();
+            // The other subscribers are next, before any command.
+            let command = Command::PublishJoint(Arc::clone(joint), except);
+            pending.resume(command, cursor, stop, worker.now, &worker.inbox);
         }
         published
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mio::Token;
 
-use crate::server::run::inbox::{Command, DIRECT, Inbox, TopicMessage};
+use crate::server::run::inbox::{Command, DIRECT, Inbox};
 use crate::server::websocket::STALLS_AFTER;
 
 /// How long the gate waits for a subscriber that keeps reading: everything behind the message
@@ -112,13 +112,12 @@ impl Pending {
     /// Continues later with a message that was published here and has got to `cursor`.
     pub(super) fn resume(
         &mut self,
-        publication: TopicMessage,
+        command: Command,
         cursor: Option<Token>,
         stop: Stop,
         now: Duration,
         inbox: &Inbox,
     ) {
-        let command = Command::Publish(publication);
         inbox.count(command.bytes());
         inbox.own_begun(self.done + 1);
         self.stopped += 1;
@@ -199,13 +198,12 @@ impl Pending {
 
     fn is_for(&self, token: Token, at: usize, command: &Command) -> bool {
         let has_it = |begun: &Begun| begun.cursor >= Some(token);
-        match command {
-            Command::Publish(publication) => {
-                publication.except != Some(token)
-                    && !(at == 0 && self.begun.as_ref().is_some_and(has_it))
-            }
-            command => command.token() == Some(token),
-        }
+        let except = match command {
+            Command::Publish(publication) => publication.except,
+            Command::PublishJoint(_, except) => *except,
+            command => return command.token() == Some(token),
+        };
+        except != Some(token) && !(at == 0 && self.begun.as_ref().is_some_and(has_it))
     }
 }
 

@@ -31,6 +31,7 @@ mod burst;
 mod client;
 mod crowd;
 mod drain;
+mod joint;
 mod large;
 mod order;
 mod room;
@@ -92,6 +93,10 @@ impl Handler for App {
             }
             // As another thread would.
             "tell" => socket.handle().send(socket.id(), text).unwrap(),
+            "both" => {
+                let published = socket.publish_to(&["t0", "t1", "t0"], text);
+                self.life(socket.id(), |it| it.published = published);
+            }
             "all" => {
                 socket.publish_to_all(topic, text);
             }

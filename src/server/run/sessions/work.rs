@@ -155,6 +155,15 @@ impl<T: Transport> Sessions<T> {
             Command::Publish(publication) => {
                 self.publish(publication, number, begun.hurries, &mut begun.cursor)
             }
+            Command::PublishJoint(joint, except) => {
+                let (worker, mut fan_out) = self.split();
+                let mut delivery = LocalDelivery::new(&joint.message, Keep::Always, number, worker);
+                if begun.hurries {
+                    delivery = delivery.hurry();
+                }
+                let cursor = &mut begun.cursor;
+                fan_out.fan_out_joint(joint, *except, delivery, cursor).1
+            }
             Command::Send(token, message) if !self.is_ahead(*token, number) => {
                 *commands += 1;
                 let (worker, mut fan_out) = self.split();
@@ -218,7 +227,7 @@ impl<T: Transport> Sessions<T> {
                 directory.arrived(&subscribing.topic, self.index);
             }
             _ if passed => {}
-            Command::Send(..) | Command::Publish(_) => {}
+            Command::Send(..) | Command::Publish(_) | Command::PublishJoint(..) => {}
             Command::Close(token, code, reason) => self.drive_by(token, |session, turn| {
                 session.close(code, &reason, turn);
                 session.advance(false, turn)

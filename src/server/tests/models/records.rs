@@ -109,3 +109,38 @@ fn a_record_stays_while_a_subscription_is_on_its_way_and_goes_with_the_last() {
         server.assert_at_rest();
     });
 }
+
+#[test]
+fn messages_of_several_topics_have_their_places_and_leave_no_record() {
+    check(|| {
+        let server = Server::new(&[ROOM], TopicOptions::new());
+        let mut worker = server.worker(0);
+        let comes = thread::spawn(move || {
+            worker.inbox().own_thread();
+            for _ in 0..2 {
+                worker.subscribe("/ b", Token(1));
+                worker.unsubscribe("/ b", Token(1));
+            }
+            worker
+        });
+        // Each locks what another one waits for.
+        let publishers = [["/ a", "/ b"], ["/ b", "/ c"], ["/ c", "/ a"]].map(|topics| {
+            spawn(&server, move |server| {
+                let (topics, message) = (topics.map(String::from).into(), prepared("m"));
+                let (publisher, inboxes) = (Publisher::default(), &server.inboxes);
+                let directory = &server.directory;
+                let published = directory.publish_joint(inboxes, &topics, publisher, NOW, &message);
+                published.unwrap().waiting
+            })
+        });
+        for publisher in publishers {
+            assert!(publisher.join().unwrap() <= 1);
+        }
+        comes.join().unwrap().work();
+        for topic in ["/ a", "/ b", "/ c"] {
+            assert!(server.directory.position(topic).offset >= 2);
+        }
+        assert_eq!(server.directory.records(), 0);
+        server.assert_at_rest();
+    });
+}

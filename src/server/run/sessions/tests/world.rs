@@ -119,7 +119,10 @@ impl World {
         match random.below(26) {
             0..4 => client.say("echo", topic, filling),
             4..6 => (0..=random.below(4)).for_each(|_| client.say("publish", topic, filling)),
-            6..8 => (0..=random.below(4)).for_each(|_| client.say("all", topic, filling)),
+            6..8 => {
+                let what = if random.one_in(3) { "both" } else { "all" };
+                (0..=random.below(4)).for_each(|_| client.say(what, topic, filling));
+            }
             8..11 => client.say("subscribe", topic, 0),
             11 => client.say("unsubscribe", topic, 0),
             12 => client.say("begin", topic, filling),

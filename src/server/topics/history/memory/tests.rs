@@ -1,5 +1,6 @@
 use alloc::format;
 use alloc::vec;
+use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::proto::MessageKind;
@@ -21,6 +22,7 @@ fn push(history: &MemoryHistory, topic: &str, text: &str, now: u64) -> u64 {
     let entry = HistoryEntry {
         offset: history.last(topic) + 1,
         at: secs(now),
+        time: UNIX_EPOCH + secs(now),
         kind: MessageKind::Text,
         payload: text.as_bytes().into(),
     };
@@ -69,6 +71,7 @@ fn the_last_messages_come_back_in_order_and_share_their_bytes() {
     let entry = HistoryEntry {
         offset: 5,
         at: secs(0),
+        time: UNIX_EPOCH,
         kind: MessageKind::Binary,
         payload: payload.clone(),
     };

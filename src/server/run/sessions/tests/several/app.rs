@@ -202,7 +202,7 @@ impl Several {
         let mut told = None;
         let announce = |change: &PresenceChange| {
             told = Some(change.clone());
-            Some(Message::from(text(message, 0, 20)))
+            Some(text(message, 0, 20).into())
         };
         // Every two connections may be one user.
         let user = format!("u{}", id.to_u64() % 8 / 2);
