@@ -41,7 +41,8 @@ impl Sender<'_> {
     /// Joins a topic in one step: subscribes to it, enters its presence if [`Join::user`] says so,
     /// and returns what was before that: the messages that are kept, who is there, and the position
     /// from which on messages arrive. Between these is no gap, and nothing is told twice, so that
-    /// one message to the client can hold all of it.
+    /// one message to the client can hold all of it. A message that another thread publishes meanwhile
+    /// may be sent before that one: it is behind the position.
     ///
     /// Nothing is replayed on a connection that is subscribed already.
     ///
