@@ -209,7 +209,7 @@ pub struct Stats {
     pub messages_published: u64,
     /// Bytes of their payloads, before compression.
     pub bytes_published: u64,
-    /// Topics that have a subscriber now. One with subscribers on two workers counts twice.
+    /// Topics that have a subscriber now.
     pub topics: u64,
     /// Subscriptions now.
     pub subscriptions: u64,
