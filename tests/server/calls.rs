@@ -243,6 +243,8 @@ fn notices_count_against_the_bound_of_an_inbox() {
     for _ in 0..taken {
         assert_eq!(peer.hear(), "something else");
     }
+    // What is asked now is answered behind the commands, the last one's bytes included.
+    assert_eq!(peer.ask("again"), "again");
     assert_eq!(handle.stats().inbox_bytes, 0);
     assert_eq!(handle.notify(id, [0_u8; 9_000]), Ok(()));
     assert_eq!(peer.hear(), "something else");

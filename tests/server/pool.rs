@@ -202,6 +202,8 @@ fn the_end_of_a_connection_drops_its_work() {
     // A reset, which a connection notices that isn't read from.
     reset(peer);
     world.expect("closed with 0");
+    // The worker has dropped the connection, and with it the work, before it opens another one.
+    let _next = world.server.open();
     world.gates.open("a");
     // Not b, and nothing follows a.
     world.expect("begins c");

@@ -1,6 +1,7 @@
 //! The topics of a namespace, as any thread reaches them.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::string::{String, ToString as _};
 use std::sync::Arc;
@@ -157,11 +158,16 @@ impl Topics {
         };
         let shared = &self.handle.shared;
         let message = message.prepared(&shared.config);
-        let topics = topics.iter().map(|it| self.full_name(it)).collect();
+        let topics: BTreeSet<String> = topics.iter().map(|it| self.full_name(it)).collect();
+        if topics.is_empty() {
+            return Ok(Published::default());
+        }
         let (inboxes, now) = (&shared.inboxes, shared.clock.now());
         let outcome = shared
             .directory
             .publish_joint(inboxes, &topics, publisher, now, &message)?;
+        shared.published.messages.add(1);
+        shared.published.bytes.add(message.payload().len() as u64);
         Ok(Published {
             waiting: outcome.waiting,
             ..Published::default()

@@ -82,6 +82,13 @@ impl Reply {
         self.give(response.into_response());
     }
 
+    /// Whether the client still waits for it.
+    #[cfg(feature = "files")]
+    pub(in crate::server) fn is_awaited(&self) -> bool {
+        let slot = self.giver.as_ref().map(|it| &it.slot);
+        slot.is_some_and(|it| Arc::strong_count(it) > 1)
+    }
+
     fn give(&mut self, response: HttpResponse) {
         if let Some(giver) = self.giver.take() {
             giver.give(response);

@@ -215,8 +215,11 @@ impl Reader {
         loop {
             let next = lock(waiting).recv();
             let Ok(asked) = next else { return };
-            let response = self.response(&asked);
-            asked.reply.send(response);
+            // Of a client that has gone nothing is read.
+            if asked.reply.is_awaited() {
+                let response = self.response(&asked);
+                asked.reply.send(response);
+            }
         }
     }
 

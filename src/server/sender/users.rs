@@ -58,6 +58,9 @@ impl Sender<'_> {
     /// }
     /// ```
     ///
+    /// On a connection whose closing handshake has begun it does nothing, so that one which is replaced
+    /// itself, or drained, ends no other.
+    ///
     /// # Errors
     /// As [`set_user`](Self::set_user).
     pub fn replace_user(
@@ -66,6 +69,9 @@ impl Sender<'_> {
         code: CloseCode,
         reason: &str,
     ) -> Result<usize, UserError> {
+        if !self.is_open() {
+            return Ok(0);
+        }
         let users = &self.io.worker.shared.users;
         let (name, others) = users.replace(user, self.io.id)?;
         self.belong_to(name);

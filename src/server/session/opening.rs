@@ -152,7 +152,9 @@ impl<T: Transport> Session<T> {
         };
         complete(&mut response, &request, &self.remote, turn);
         // The date moves the body, which must not move the rest as well.
-        turn.cork.reserve(response.body.len() + 1024);
+        if request.request().method() != "HEAD" {
+            turn.cork.reserve(response.body.len() + 1024);
+        }
         opening.served = true;
         let now = turn.worker.now;
         let last = opening.stopping || turn.worker.draining;
@@ -450,6 +452,11 @@ impl<T: Transport> Session<T> {
                 // Drops the application's state, which may panic.
                 let _ = guarded(|| drop(decision));
                 return Err(Gone);
+            }
+            // No connection opens any more that would have to be closed again.
+            Decision::Accept(_) if turn.worker.draining => {
+                let _ = guarded(|| drop(decision));
+                (upgrade, Reject::new(503, "the server is stopping"))
             }
             Decision::Accept(accepted) => {
                 let returns = upgrade.request().query_param(PREVIOUS).is_some();

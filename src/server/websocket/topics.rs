@@ -75,6 +75,11 @@ impl SocketIo<'_> {
         let _order = shared.presence_order.of(&*full);
         let enters = user.map(|(user, data)| shared.presence.join(&full, id.to_u64(), user, data));
         let change = enters.transpose().map_err(SubscribeError::Presence)?;
+        let was_present = self.is_present(&full);
+        if change.is_some() {
+            // Before the application's history, which may panic.
+            self.ws.cold().joined.insert(full.as_str().into());
+        }
         let subscribed = match subscribed_already {
             true => self.subscribe(topic, None).map(|it| (it, Vec::new())),
             false => shared
@@ -87,19 +92,18 @@ impl SocketIo<'_> {
         let (subscribed, entries) = match subscribed {
             Ok(subscribed) => subscribed,
             Err(error) => {
-                if change.is_some() && !self.is_present(&full) {
+                if change.is_some() && !was_present {
+                    self.ws.cold().joined.remove(&*full);
                     shared.presence.leave(&full, id.to_u64());
+                    self.ws.free_unused();
                 }
                 return Err(error);
             }
         };
-        if let Some(change) = change {
-            self.ws.cold().joined.insert(full.as_str().into());
-            if change != PresenceChange::None
-                && let Some(announce) = announce
-            {
-                self.announce(topic, announce(&change));
-            }
+        if let Some(change) = change.filter(|it| *it != PresenceChange::None)
+            && let Some(announce) = announce
+        {
+            self.announce(topic, announce(&change));
         }
         Ok(Joined {
             position: subscribed.position,
@@ -223,10 +227,13 @@ impl SocketIo<'_> {
         announce: impl FnOnce(&PresenceChange) -> Option<Publication<'static>>,
     ) -> Result<PresenceChange, PresenceError> {
         let (id, shared, full) = (self.id, &self.worker.shared, self.full_name(topic));
+        let shared = Arc::clone(shared);
         let change = shared.join(&full, id, user, data, |change| {
+            // Before the application's function, which may panic.
+            self.ws.cold().joined.insert(full.as_str().into());
             self.announce(topic, announce(change));
         })?;
-        self.ws.cold().joined.insert(full.into());
+        self.ws.cold().joined.insert(full.as_str().into());
         Ok(change)
     }
 
@@ -318,6 +325,9 @@ impl SocketIo<'_> {
             kept,
         } = publication;
         let topics: BTreeSet<String> = topics.iter().map(|it| self.full_name(it)).collect();
+        if topics.is_empty() {
+            return Published::default();
+        }
         let message = &message.prepared(&self.ws.options.config);
         let (id, shared) = (self.id, &self.worker.shared);
         let publisher = Publisher {
@@ -339,6 +349,9 @@ impl SocketIo<'_> {
                 };
             }
         };
+        self.worker.metrics.messages_published.add(1);
+        let bytes = message.payload().len() as u64;
+        self.worker.metrics.bytes_published.add(bytes);
         let mut published = Published::default();
         let to_self = except != Some(id);
         if outcome.deliver {

@@ -109,3 +109,22 @@ fn a_second_session_of_a_user_replaces_the_first() {
     second.send("still here");
     second.expect("ann: still here");
 }
+
+#[test]
+fn a_session_that_is_being_closed_replaces_no_other() {
+    let server = server().simulate().unwrap();
+    let mut first = server.connect("/chat?name=ann").unwrap();
+    first.expect("ann is here");
+    // It doesn't answer the Close.
+    first.stop_reading();
+    let handle = server.handle();
+    handle.close(first.id(), CloseCode(4000), "").unwrap();
+    let mut second = server.connect("/chat?name=ann").unwrap();
+    let late = |socket: &mut Socket<'_, Result<Member, CloseCode>>| {
+        assert_eq!(socket.replace_user("ann", ELSEWHERE, ""), Ok(0));
+    };
+    handle.run_on(first.id(), late).unwrap();
+    server.settle();
+    assert!(second.closed().is_none());
+    assert_eq!(handle.user_connections("ann"), [second.id()]);
+}

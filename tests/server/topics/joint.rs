@@ -25,6 +25,8 @@ fn a_message_to_several_topics_comes_to_each_connection_once() {
         4
     );
     assert_eq!(topics.publish_to(&[], "nobody").unwrap().waiting, 0);
+    let stats = server.handle().stats();
+    assert_eq!((stats.messages_published, stats.bytes_published), (1, 3));
     for peer in &mut peers[..3] {
         assert_eq!(peer.hear(), "one");
     }
@@ -42,6 +44,7 @@ fn a_message_to_several_topics_comes_to_each_connection_once() {
             peer.settle();
         }
     }
+    assert_eq!(server.handle().stats().messages_published, 5);
     // Another one is left out in place of it.
     let left_out = id(&mut peers[1]);
     let message = Publication::new("three").except(left_out);
