@@ -14,7 +14,7 @@ use crate::server::run::inbox::{Command, HandleError};
 use crate::server::topics::{
     HistoryEntry, Member, Position, Publication, Publisher, Replay, TopicName, TopicStats, outside,
 };
-use crate::server::websocket::{Outgoing, Published};
+use crate::server::websocket::Published;
 
 /// The topics of one [namespace](crate::server::Route::namespace), for any thread:
 /// [`Handle::topics`] returns it. Clones reach the same topics.
@@ -98,6 +98,17 @@ impl Topics {
         self.name(topic).full()
     }
 
+    /// Returns the message of a publication, and how it is published.
+    fn take(&self, publication: Publication<'_>) -> (PreparedMessage, Publisher) {
+        let publisher = Publisher {
+            except: publication.except,
+            unkept: !publication.kept,
+            ..Publisher::default()
+        };
+        let message = publication.message.prepared(&self.handle.shared.config);
+        (message, publisher)
+    }
+
     /// Publishes a message to all subscribers of a topic. It has one position in the topic's order,
     /// for all of them and for its history.
     ///
@@ -110,29 +121,8 @@ impl Topics {
         topic: &str,
         publication: impl Into<Publication<'m>>,
     ) -> Result<Published, HandleError> {
-        let Publication {
-            message,
-            except,
-            kept,
-        } = publication.into();
-        let publisher = Publisher {
-            except,
-            unkept: !kept,
-            ..Publisher::default()
-        };
-        let made;
-        let message = match message {
-            Outgoing::Prepared(message) => message,
-            Outgoing::Ref(message) => {
-                made = self.handle.prepare(message);
-                &made
-            }
-            Outgoing::Message(message) => {
-                made = self.handle.prepare(&message);
-                &made
-            }
-        };
-        self.publish_made(topic, publisher, |_| message)
+        let (message, publisher) = self.take(publication.into());
+        self.publish_made(topic, publisher, |_| &message)
     }
 
     /// Publishes a message to all subscribers of several topics, like
@@ -146,18 +136,8 @@ impl Topics {
         topics: &[&str],
         publication: impl Into<Publication<'m>>,
     ) -> Result<Published, HandleError> {
-        let Publication {
-            message,
-            except,
-            kept,
-        } = publication.into();
-        let publisher = Publisher {
-            except,
-            unkept: !kept,
-            ..Publisher::default()
-        };
+        let (message, publisher) = self.take(publication.into());
         let shared = &self.handle.shared;
-        let message = message.prepared(&shared.config);
         let topics: BTreeSet<String> = topics.iter().map(|it| self.full_name(it)).collect();
         if topics.is_empty() {
             return Ok(Published::default());
